@@ -1,0 +1,39 @@
+"""camviz: see what a vision network looks at.
+
+    import camviz
+    model = camviz.load("resnet50")
+    [m] = camviz.explain(model, "cat.jpg", method="gradcam", target="tabby")
+    m.values      # (h, w) float32, raw
+    m.overlay()   # a PIL image
+
+Importing this package imports neither torch nor OpenCV: what needs them does, when it is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from camviz.engine.explain import explain
+    from camviz.errors import CamvizError
+    from camviz.models.load import load
+    from camviz.types import Model, Picture, SaliencyMap
+
+__version__ = "0.1.0"
+__all__ = ["CamvizError", "Model", "Picture", "SaliencyMap", "explain", "load"]
+
+_HOMES = {
+    "CamvizError": "camviz.errors",
+    "Model": "camviz.types",
+    "Picture": "camviz.types",
+    "SaliencyMap": "camviz.types",
+    "explain": "camviz.engine.explain",
+    "load": "camviz.models.load",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'camviz' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,5 @@
+"""`python -m camviz`."""
+
+from camviz.cli.app import main
+
+main()

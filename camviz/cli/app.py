@@ -1,0 +1,127 @@
+"""The application: the commands, and the one boundary where errors become two lines and an exit status."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
+
+from camviz import __version__
+from camviz.cli import heatmap, layers, methods, models
+from camviz.cli.console import Console, wants_traceback
+from camviz.errors import CamvizError, RequestError, closest
+
+COMMANDS = (heatmap, layers, models, methods)
+
+
+class Boundary(TyperGroup):
+    """Turns whatever a command raises into words on stderr and the exit status of the contract."""
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        extra["standalone_mode"] = False
+        status = self._run(*args, **extra)
+        if not standalone_mode:
+            return status
+        sys.exit(status)
+
+    def _run(self, *args: Any, **extra: Any) -> int:
+        console = Console()
+        try:
+            status = super().main(*args, **extra)
+            sys.stdout.flush()
+            return status if isinstance(status, int) else 0
+        except BrokenPipeError:  # whoever read our output has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        except CamvizError as error:
+            console.error(error)
+            return error.exit_status
+        except TyperException as error:
+            if type(error).__name__ != "NoArgsIsHelpError":  # then the help was shown, and says it all
+                console.error(_usage(error))
+            return 2
+        except (typer.Abort, KeyboardInterrupt):
+            console.error(CamvizError("interrupted", "run it again to go on"))
+            return 130
+        except Exception as error:
+            if wants_traceback():
+                raise
+            console.error(
+                CamvizError(
+                    f"unexpected {type(error).__name__}: {error}",
+                    "this is a bug in camviz; CAMVIZ_TRACEBACK=1 before the command shows where",
+                )
+            )
+            return 2
+
+
+def _usage(error: TyperException) -> CamvizError:
+    """A parsing error in our own two lines, with "did you mean" and the help to ask for."""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "camviz"
+    message = _quoting(error, error.format_message().rstrip("."))
+    typed = getattr(error, "option_name", "") or ""
+    near: list[str] = list(getattr(error, "possibilities", None) or [])
+    if typed and context and not near:
+        near = closest(typed, [name for p in context.command.params for name in p.opts if name.startswith("--")])
+    if message.startswith("No such command") and context:
+        name = message.split("'")[1] if "'" in message else message.rpartition(" ")[2]
+        near = closest(name, context.command.commands)
+        message = f"no command '{name}'"
+    elif typed:
+        message = f"no option '{typed}' in '{path}'" if message.startswith("No such option") else message
+    mean = f"did you mean {' or '.join(repr(name) for name in near)}? " if near else ""
+    return RequestError(message, f"{mean}'{path} --help' shows what there is")
+
+
+def _quoting(error: TyperException, message: str) -> str:
+    """The message with the refused value in it."""
+    details = getattr(error.__cause__, "errors", None)
+    message = message.replace("Value error, ", "")
+    if not details:
+        return message
+    typed = str(details()[0].get("input", ""))
+    return message if f"'{typed}'" in message else message.replace("Invalid value", f"Invalid value '{typed}'", 1)
+
+
+app = typer.Typer(
+    cls=Boundary,
+    name="camviz",
+    help="See what a vision network looks at: heatmaps of any PyTorch model, on your pictures.",
+    epilog="Try: camviz heatmap",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"camviz {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+for command in COMMANDS:
+    command.add_to(app)
+
+
+def main() -> None:
+    """The console script."""
+    for stream in (sys.stdin, sys.stdout):  # file names are bytes: what is not UTF-8 comes and goes unharmed
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="surrogateescape")
+    app()

@@ -1,0 +1,259 @@
+"""Every option that more than one command has, said once. A group is a dataclass; `with_groups` spreads it out."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_type_hints
+
+import typer
+
+from camviz.errors import RequestError
+from camviz.types import Look, ModelRequest, Sign
+
+Images = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="IMAGES",
+        help="Files, folders (recursive), globs, or - for paths on standard input. None: the bundled samples.",
+        show_default=False,
+    ),
+]
+Layers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--layer",
+        "-l",
+        help="Dotted path; negative indices and globs work: layer4.-1, 'features.*'. Repeat for several. "
+        "Default: the last spatial stage.",
+        show_default=False,
+    ),
+]
+Targets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--target",
+        "-t",
+        help="What to explain: top1, top3, an index, a class name or part of one, 'cat vs dog'. Repeat for several. "
+        "Default: top1.",
+        show_default=False,
+    ),
+]
+
+
+@dataclass
+class ModelOptions:
+    """Which network."""
+
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="demo, a torchvision classifier, or net.py:Net. Default: mobilenet_v3_large; demo without images.",
+            show_default=False,
+            rich_help_panel="Model",
+        ),
+    ] = None
+    weights: Annotated[str, typer.Option("--weights", help="default, none, NAME or FILE.", rich_help_panel="Model")] = (
+        "default"
+    )
+    checkpoint: Annotated[
+        str | None,
+        typer.Option("--checkpoint", "-c", help="Your own weights: .pth, .pt, .safetensors.", rich_help_panel="Model"),
+    ] = None
+    labels: Annotated[
+        str | None,
+        typer.Option("--labels", help="Class names: one per line, or JSON.", rich_help_panel="Model"),
+    ] = None
+    model_args: Annotated[
+        list[str] | None,
+        typer.Option("--model-args", help="key=value for a network from a Python file.", rich_help_panel="Model"),
+    ] = None
+    allow_pickle: Annotated[
+        bool,
+        typer.Option(
+            "--allow-pickle", help="Run code inside the checkpoint: only if you trust it.", rich_help_panel="Model"
+        ),
+    ] = False
+    input_size: Annotated[
+        str | None,
+        typer.Option("--input-size", help="WIDTHxHEIGHT, or one number.", rich_help_panel="Model"),
+    ] = None
+    mean: Annotated[str | None, typer.Option("--mean", help="As trained: 0.5,0.5,0.5.", rich_help_panel="Model")] = None
+    std: Annotated[str | None, typer.Option("--std", help="As trained: 0.5,0.5,0.5.", rich_help_panel="Model")] = None
+
+    def request(self, images: bool) -> ModelRequest:
+        """The request for a model; the default depends on whether there are images."""
+        return ModelRequest(
+            self.model or ("mobilenet_v3_large" if images else "demo"),
+            self.weights,
+            self.checkpoint,
+            self.labels,
+            tuple(_key_value(text) for text in self.model_args or ()),
+            self.allow_pickle,
+            _size(self.input_size),
+            _numbers("--mean", self.mean),
+            _numbers("--std", self.std),
+        )
+
+
+@dataclass
+class ComputeOptions:
+    """Where and how it is computed."""
+
+    device: Annotated[
+        str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel="Computing")
+    ] = "auto"
+    precision: Annotated[
+        Literal["fp32", "bf16", "fp16"],
+        typer.Option("--precision", help="Of the network; maps are always float32.", rich_help_panel="Computing"),
+    ] = "fp32"
+    batch_size: Annotated[
+        int,
+        typer.Option(
+            "--batch-size", min=0, help="Pictures per forward; 0 chooses for the device.", rich_help_panel="Computing"
+        ),
+    ] = 0
+
+
+@dataclass
+class LookOptions:
+    """How maps are drawn."""
+
+    layout: Annotated[str, typer.Option("--layout", help="overlay, panel or heatmap.", rich_help_panel="Drawing")] = (
+        "overlay"
+    )
+    colormap: Annotated[
+        str | None,
+        typer.Option(
+            "--colormap", help="A name such as viridis or jet; a wrong one lists all.", rich_help_panel="Drawing"
+        ),
+    ] = None
+    alpha: Annotated[
+        float, typer.Option("--alpha", help="0: the picture alone, 1: the colours alone.", rich_help_panel="Drawing")
+    ] = 0.5
+    sign: Annotated[
+        Sign,
+        typer.Option("--sign", help="Evidence for, against, or both on a diverging scale.", rich_help_panel="Drawing"),
+    ] = "positive"
+    scale: Annotated[
+        str,
+        typer.Option(
+            "--scale",
+            help="image (the map's own maximum) or fixed:2.5 (so much is full colour).",
+            rich_help_panel="Drawing",
+        ),
+    ] = "image"
+    format: Annotated[str, typer.Option("--format", help="png, jpg or webp.", rich_help_panel="Drawing")] = "png"
+    colorbar: Annotated[
+        bool | None,
+        typer.Option(
+            "--colorbar/--no-colorbar", help="Default: in panels.", show_default=False, rich_help_panel="Drawing"
+        ),
+    ] = None
+    caption: Annotated[
+        bool | None,
+        typer.Option(
+            "--caption/--no-caption", help="Default: in panels.", show_default=False, rich_help_panel="Drawing"
+        ),
+    ] = None
+
+    def look(self) -> Look:
+        """The look, checked."""
+        from camviz.render import check
+
+        look = Look(
+            self.layout, self.colormap, self.alpha, self.sign, self.scale, self.format, self.colorbar, self.caption
+        )
+        check(look)
+        return look
+
+
+@dataclass
+class OutputOptions:
+    """Where results go and who hears of them."""
+
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for the results.", rich_help_panel="Output")
+    ] = Path("camviz_out")
+    json: Annotated[
+        bool,
+        typer.Option(
+            "--json", help="One JSON object per file on stdout, instead of its path.", rich_help_panel="Output"
+        ),
+    ] = False
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Nothing on stderr but errors.", rich_help_panel="Output")
+    ] = False
+
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but errors.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
+
+
+def with_groups(command: Callable[..., None]) -> Callable[..., None]:
+    """Let a command take option groups: each parameter annotated with one is spread into its options."""
+    hints = get_type_hints(command, include_extras=True)
+    parameters: list[inspect.Parameter] = []
+    groups: dict[str, type[Any]] = {}
+    for parameter in inspect.signature(command).parameters.values():
+        hint = hints[parameter.name]
+        if not (isinstance(hint, type) and hint.__name__.endswith("Options")):
+            parameters.append(parameter.replace(annotation=hint, kind=inspect.Parameter.KEYWORD_ONLY))
+            continue
+        groups[parameter.name] = hint
+        options = get_type_hints(hint, include_extras=True)
+        for one in fields(hint):
+            default = inspect.Parameter.empty if one.default is MISSING else one.default
+            parameters.append(
+                inspect.Parameter(
+                    one.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=options[one.name]
+                )
+            )
+
+    @functools.wraps(command)
+    def spread(**values: Any) -> None:
+        for name, group in groups.items():
+            values[name] = group(**{one.name: values.pop(one.name) for one in fields(group)})
+        command(**values)
+
+    spread.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    spread.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    del spread.__wrapped__
+    return spread
+
+
+def several(texts: Sequence[str] | None, default: Sequence[str] = ()) -> tuple[str, ...]:
+    """Repeated options and comma lists as one tuple without doubles."""
+    found = [part.strip() for text in texts or default for part in text.split(",") if part.strip()]
+    return tuple(dict.fromkeys(found))
+
+
+def _key_value(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.isidentifier():
+        raise RequestError(f"--model-args '{text}' is not key=value", "--model-args depth=20 --model-args width=1.5")
+    return key, value
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    parts = text.lower().replace("×", "x").split("x")
+    if len(parts) > 2 or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+        raise RequestError(f"--input-size '{text}' is not a size", "--input-size 224 or --input-size 320x224")
+    width, height = int(parts[0]), int(parts[-1])
+    return width, height
+
+
+def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise RequestError(f"{option} '{text}' is not a list of numbers", f"{option} 0.5,0.5,0.5") from error

@@ -1,0 +1,1 @@
+"""What runs a network and reads evidence out of it."""

@@ -1,0 +1,109 @@
+"""Everything that is attached to a network, and taken off again by leaving a `with`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@contextmanager
+def borrowed(module: nn.Module) -> Iterator[nn.Module]:
+    """The network in evaluation mode with frozen parameters; modes and requires_grad come back at the end."""
+    modes = [(part, part.training) for part in module.modules()]
+    grads = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
+    try:
+        for part, _ in modes:
+            part.training = False
+        for parameter, wanted in grads:
+            if wanted:
+                parameter.requires_grad_(False)
+        yield module
+    finally:
+        for part, training in modes:
+            part.training = training
+        for parameter, wanted in grads:
+            if parameter.requires_grad != wanted:
+                parameter.requires_grad_(wanted)
+
+
+@contextmanager
+def hooks() -> Iterator[list[Any]]:
+    """A list for hook handles; every handle in it is removed at the end, whatever happens."""
+    handles: list[Any] = []
+    try:
+        yield handles
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def watch(modules: Mapping[str, nn.Module], record: Callable[[str, nn.Module, Any, Any], Any]) -> Iterator[None]:
+    """Call `record(path, module, inputs, output)` after every forward of every module given."""
+
+    def hook_for(path: str) -> Callable[[nn.Module, Any, Any], Any]:
+        return lambda module, inputs, output: record(path, module, inputs, output)
+
+    with hooks() as handles:
+        for path, module in modules.items():
+            handles.append(module.register_forward_hook(hook_for(path)))
+        yield
+
+
+def first_tensor(output: Any) -> Tensor | None:
+    """The tensor a layer's output is about: itself, or the first one in a tuple, list or mapping."""
+    if isinstance(output, Tensor):
+        return output
+    if isinstance(output, Mapping):
+        output = list(output.values())
+    if isinstance(output, Sequence) and not isinstance(output, str):
+        for part in output:
+            found = first_tensor(part)
+            if found is not None:
+                return found
+    return None
+
+
+def with_first_tensor(output: Any, replacement: Tensor) -> Any:
+    """`output` with its `first_tensor` replaced; containers are rebuilt, never changed."""
+    if isinstance(output, Tensor):
+        return replacement
+    if isinstance(output, Mapping):
+        keys = list(output)
+        values = with_first_tensor(list(output.values()), replacement)
+        return type(output)(zip(keys, values, strict=True))  # type: ignore[call-arg]
+    parts = list(output)
+    for position, part in enumerate(parts):
+        if first_tensor(part) is not None:
+            parts[position] = with_first_tensor(part, replacement)
+            break
+    if hasattr(output, "_fields"):  # a named tuple takes its fields one by one
+        return type(output)(*parts)
+    return type(output)(parts)
+
+
+@contextmanager
+def capture(module: nn.Module, paths: Sequence[str], gradients: bool) -> Iterator[dict[str, Tensor]]:
+    """Record the outputs of the layers at `paths` while the block runs a forward.
+
+    With `gradients`, a recorded tensor can be differentiated to (`torch.autograd.grad(score, recorded)`): the
+    first layer met cuts the graph, so that nothing before it costs anything, and nothing reaches `.grad`. The
+    network goes on with a clone, so that an in-place operation behind the layer cannot change the record.
+    """
+    recorded: dict[str, Tensor] = {}
+
+    def record(path: str, _module: nn.Module, _inputs: Any, output: Any) -> Any:
+        tensor = first_tensor(output)
+        if tensor is None:
+            return None
+        if gradients and not tensor.requires_grad:
+            tensor = tensor.detach().requires_grad_()
+        recorded[path] = tensor
+        return with_first_tensor(output, tensor.clone())
+
+    with watch({path: module.get_submodule(path) for path in paths}, record), torch.set_grad_enabled(gradients):
+        yield recorded

@@ -1,0 +1,55 @@
+"""Which device computes, at what precision, and how many pictures at once."""
+
+from __future__ import annotations
+
+import re
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
+
+from camviz.errors import DeviceError, RequestError
+
+if TYPE_CHECKING:
+    import torch
+
+PRECISIONS = ("fp32", "bf16", "fp16")
+
+
+def check_device(name: str) -> None:
+    """Refuse what cannot be a device, without importing torch."""
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
+        raise DeviceError(f"no device '{name}'", "use auto, cpu, cuda, cuda:N or mps")
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """The device called `name`; "auto" takes CUDA, then MPS, then the CPU."""
+    import torch
+
+    check_device(name)
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if name == "auto":
+        return torch.device("cuda" if cuda else "mps" if mps else "cpu")
+    if name.startswith("cuda"):
+        count = torch.cuda.device_count() if cuda else 0
+        number = int(name.partition(":")[2] or 0)
+        if number >= count:
+            have = f"it has {count} CUDA device(s)" if count else "torch finds no CUDA device"
+            raise DeviceError(f"no device '{name}' on this machine: {have}", "use --device auto or --device cpu")
+    if name == "mps" and not mps:
+        raise DeviceError("no device 'mps' on this machine", "use --device auto or --device cpu")
+    return torch.device(name)
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
+    """A context that computes at `precision`; maps and scores leave it as float32."""
+    import torch
+
+    if precision not in PRECISIONS:
+        raise RequestError(f"no precision '{precision}'", "use fp32, bf16 or fp16")
+    if precision == "fp32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16 if precision == "bf16" else torch.float16)
+
+
+def default_batch_size(device: str) -> int:
+    """Pictures per forward when nobody said."""
+    return 8 if device == "cpu" else 32

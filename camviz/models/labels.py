@@ -1,0 +1,44 @@
+"""Class names from a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from camviz.errors import RequestError
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """Class names in index order: one per line, or JSON as a list, {"0": name, …} or {name: 0, …}."""
+    if not path.is_file():
+        raise RequestError(f"no labels file '{path}'", "--labels FILE: one class name per line, or JSON")
+    try:
+        text = path.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RequestError(f"labels file '{path}' is not UTF-8 text", "save it as UTF-8") from error
+    if text.lstrip()[:1] in ("[", "{"):
+        return _from_json(path, text)
+    names = tuple(line.strip() for line in text.strip("\n").splitlines())
+    if not any(names):
+        raise RequestError(f"labels file '{path}' is empty", "one class name per line, or JSON")
+    return names
+
+
+def _from_json(path: Path, text: str) -> tuple[str, ...]:
+    hint = 'a list of names, {"0": "name", …} or {"name": 0, …}'
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise RequestError(f"labels file '{path}' is not valid JSON: {error}", hint) from error
+    if not content:
+        raise RequestError(f"labels file '{path}' is empty", hint)
+    if isinstance(content, list) and all(isinstance(name, str) for name in content):
+        return tuple(content)
+    if isinstance(content, dict):
+        if all(isinstance(value, int) for value in content.values()):
+            content = {str(index): name for name, index in content.items()}
+        if all(key.isdigit() for key in content):
+            # {"0": ["n01440764", "tench"]} is how Keras writes ImageNet's: the last word is the name
+            names = {int(k): v[-1] if isinstance(v, list) and v else v for k, v in content.items()}
+            return tuple(str(names.get(i, f"class {i}")) for i in range(max(names, default=-1) + 1))
+    raise RequestError(f"labels file '{path}' is JSON of another form", hint)

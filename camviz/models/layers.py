@@ -1,0 +1,180 @@
+"""Which layers a network has, which one a path means, and which one to look at when nobody said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from torch import nn
+
+from camviz.errors import NetworkError, unknown
+from camviz.models.survey import Seen, Survey, survey
+from camviz.types import Layer, Model
+
+_POOLING = ("MaxPool", "AvgPool", "LPPool", "FractionalMaxPool")
+_REARRANGING = ("Permute", "Identity", "Dropout", "Flatten", "StochasticDepth")
+
+
+def find_layers(model: Model, patterns: Sequence[str]) -> list[Layer]:
+    """The layers that the patterns mean, in the order of the patterns; the default one without any.
+
+    A pattern is a dotted path; a part of it may be a negative index (`layer4.-1`) or a glob (`features.*`).
+    Raises `UnknownName` for a path that is not there, `NetworkError` for one whose output has no grid.
+    """
+    seen = survey(model.module, model.preprocessing.crop, model.name)
+    if not patterns:
+        return [default_layer(model, seen)]
+    found: dict[str, Layer] = {}
+    for pattern in patterns:
+        for layer in _match(model, seen, pattern):
+            found.setdefault(layer.path, layer)
+    return list(found.values())
+
+
+def list_layers(model: Model, seen: Survey) -> list[tuple[Seen, Layer | None]]:
+    """Every layer that ran, with its `Layer` where its output has a grid."""
+    patch = _patch_grid(model.module, seen)
+    latest = {one.path: one for one in seen.layers}
+    return [(one, _layer(one, patch, seen)) for one in latest.values()]
+
+
+def default_layer(model: Model, seen: Survey) -> Layer:
+    """The last spatial stage before pooling.
+
+    For tokens with a class token: the norm before the last attention, because behind it the patch tokens get
+    no gradient. Pooling, rearranging and class-score maps (SqueezeNet) are passed over.
+    """
+    gridded = [(one, layer) for one, layer in list_layers(model, seen) if layer and _spatial(layer, seen)]
+    kinds: dict[int, list[str]] = {}  # of the modules that gave one and the same tensor, its maker first
+    for one in seen.layers:
+        kinds.setdefault(one.output, []).append(one.kind)
+    headless = not any(isinstance(part, nn.Linear) for part in model.module.modules())
+    chosen = None
+    for one, layer in gridded:
+        scores = headless and layer.shape[:1] == seen.output_shape and layer.layout == "plain"
+        pooled = any(pool in kinds[one.output][0] for pool in _POOLING)
+        rearranged = all(kind.endswith(_REARRANGING) for kind in kinds[one.output])
+        if not (scores or pooled or rearranged):
+            chosen = one
+    if chosen is None:
+        raise NetworkError(
+            f"no layer of {model.name} has a grid of more than one cell, so there is nothing to draw a map from",
+            f"'camviz layers {model.name}' shows what its layers give",
+        )
+    layers = {one.path: layer for one, layer in gridded}
+    if layers[chosen.path].layout == "tokens":
+        return layers[_before_last_attention(seen, layers) or chosen.path]
+    return layers[_stage(model, seen, chosen)]
+
+
+def _stage(model: Model, seen: Survey, chosen: Seen) -> str:
+    """The outermost module that ends in `chosen`'s output, unless that module also did the downsampling."""
+    same = [one for one in seen.layers if one.output == chosen.output]
+    path = min(same, key=lambda one: (one.path.count("."), -seen.layers.index(one))).path
+    while True:
+        children = [one for one in seen.layers if one.path.rpartition(".")[0] == path]
+        inside = [one for one in children if one.output == chosen.output]
+        if len({one.shape[-2:] for one in children}) < 2 or not inside:
+            return path
+        path = inside[-1].path
+
+
+def _before_last_attention(seen: Survey, layers: dict[str, Layer]) -> str | None:
+    attentions = [one for one in seen.layers if "attention" in one.kind.lower() or "attn" in one.kind.lower()]
+    for attention in reversed(attentions):
+        feeding = [one for one in seen.layers if one.output == attention.input and one.path in layers]
+        if feeding:
+            return min(feeding, key=lambda one: one.path.count(".")).path
+    return None
+
+
+def _match(model: Model, seen: Survey, pattern: str) -> list[Layer]:
+    paths = _expand(model, pattern)
+    listed = {one.path: layer for one, layer in list_layers(model, seen)}
+    gridded = [layer for path in paths if (layer := listed.get(path)) is not None]
+    if gridded:
+        return gridded
+    path = paths[0]
+    near = _nearest_gridded(path, listed, seen)
+    hint = f"'{near}' has one; 'camviz layers {model.name}' lists all" if near else ""
+    if path not in listed:
+        raise NetworkError(f"layer '{path}' does not run in a forward of {model.name}", hint)
+    shape = "×".join(str(size) for size in (seen.find(path) or seen.layers[0]).shape)
+    raise NetworkError(f"layer '{path}' of {model.name} gives {shape}: no grid to draw a map on", hint)
+
+
+def _nearest_gridded(path: str, listed: dict[str, Layer | None], seen: Survey) -> str:
+    """The last layer with a grid that finished before `path`, or the very last."""
+    last = ""
+    for other, layer in listed.items():
+        if other == path and last:
+            break
+        if layer and _spatial(layer, seen):
+            last = other
+    return last
+
+
+def _expand(model: Model, pattern: str) -> list[str]:
+    """All module paths that a pattern means, in the network's order."""
+    found = [""]
+    for part in pattern.split("."):
+        found = [path for parent in found for path in _children(model.module, parent, part)]
+    found = [path for path in found if path]
+    if not found:
+        known = [path for path, _ in model.module.named_modules() if path]
+        raise unknown("layer", pattern, known, model.name, f"'camviz layers {model.name}'")
+    return found
+
+
+def _children(module: nn.Module, parent: str, part: str) -> list[str]:
+    names = [name for name, _ in module.get_submodule(parent).named_children()]
+    if part.startswith("-") and part[1:].isdigit():
+        names = names[int(part) :][:1] if int(part[1:]) <= len(names) else []
+    else:
+        names = [name for name in names if fnmatchcase(name, part)]
+    return [f"{parent}.{name}" if parent else name for name in names]
+
+
+def _spatial(layer: Layer, seen: Survey) -> bool:
+    height, width = grid(layer, seen.input_size)
+    return height * width > 1
+
+
+def grid(layer: Layer, input_size: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of the layer's maps as surveyed."""
+    if layer.layout == "plain":
+        return layer.shape[1], layer.shape[2]
+    if layer.layout == "channels_last":
+        return layer.shape[0], layer.shape[1]
+    return input_size[0] // layer.patch[0], input_size[1] // layer.patch[1]
+
+
+def _layer(one: Seen, patch: tuple[int, int] | None, seen: Survey) -> Layer | None:
+    """How the output of `one` becomes maps, read from its shape; None when it has no grid."""
+    if len(one.shape) == 3:
+        first, second, third = one.shape
+        if not _shaped(second, third, seen) and _shaped(first, second, seen):
+            return Layer(one.path, "channels_last", shape=one.shape)
+        return Layer(one.path, "plain", shape=one.shape)
+    if len(one.shape) == 2 and patch:
+        cells = (seen.input_size[0] // patch[0]) * (seen.input_size[1] // patch[1])
+        prefix = one.shape[0] - cells
+        if 0 <= prefix <= 16:
+            return Layer(one.path, "tokens", prefix, patch, one.shape)
+    return None
+
+
+def _shaped(height: int, width: int, seen: Survey) -> bool:
+    """Whether (height, width) has the proportions of the input, give or take one cell."""
+    full_height, full_width = seen.input_size
+    return abs(height * full_width - width * full_height) <= max(full_height, full_width)
+
+
+def _patch_grid(module: nn.Module, seen: Survey) -> tuple[int, int] | None:
+    """The patch size of a transformer: kernel of the first convolution that steps by its own width."""
+    for one in seen.layers:
+        part = module.get_submodule(one.path)
+        if isinstance(part, nn.Conv2d):
+            same = tuple(part.kernel_size) == tuple(part.stride) and part.stride[0] > 1
+            return (part.stride[0], part.stride[1]) if same else None
+    return None

@@ -1,0 +1,159 @@
+"""`load`: from what somebody typed to a `Model`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from camviz.errors import RequestError, UnknownName, unknown
+from camviz.models.checkpoint import SUFFIXES, check_file, fit, read_state
+from camviz.models.labels import read_labels
+from camviz.models.sources import SOURCES, Plan
+from camviz.types import Model, ModelRequest, Preprocessing
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def load(
+    spec: str | Path | nn.Module,
+    *,
+    weights: str = "default",
+    checkpoint: str | Path | None = None,
+    labels: str | Path | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    allow_pickle: bool = False,
+    input_size: tuple[int, int] | None = None,
+    mean: tuple[float, ...] | None = None,
+    std: tuple[float, ...] | None = None,
+    device: str | None = None,
+) -> Model:
+    """The network called `spec`: "demo", a torchvision name, "net.py:Net", or an `nn.Module` you built.
+
+    `input_size` is (width, height). Without `device` an `nn.Module` stays where it is and anything else goes
+    to the CPU. Raises `CamvizError`s that say what to give instead.
+    """
+    request = ModelRequest(
+        spec if isinstance(spec, str) else str(spec) if isinstance(spec, Path) else "",
+        weights,
+        str(checkpoint) if checkpoint else None,
+        str(labels) if labels else None,
+        tuple((key, repr(value)) for key, value in (arguments or {}).items()),
+        allow_pickle,
+        input_size,
+        tuple(mean) if mean else None,
+        tuple(std) if std else None,
+    )
+    if isinstance(spec, (str, Path)):
+        model = plan(request).build()
+        return to_device(model, device or "cpu")
+    request = _with_weights_file(request)
+    if request.weights not in ("default", "none"):
+        raise UnknownName(f"no weights '{request.weights}' for a network you built", "give a file that exists")
+    model = _finish(_with_checkpoint(Model(type(spec).__name__, spec), request), request)
+    return to_device(model, device) if device else model
+
+
+def plan(request: ModelRequest) -> Plan:
+    """Check a request without importing torch, and say how to build the network it asks for."""
+    request = _with_weights_file(request)
+    if request.checkpoint:
+        check_file(Path(request.checkpoint))
+    labels = read_labels(Path(request.labels)) if request.labels else ()
+    prefix, name = _split(request.spec)
+    if request.arguments and prefix != "py":
+        raise RequestError(
+            f"--model-args cannot change '{request.spec}'",
+            "they are for your own: --model net.py:Net --model-args depth=20",
+        )
+    source = SOURCES.find(prefix).call(name, request)
+
+    def build() -> Model:
+        model = source.build()
+        model.module.eval()
+        return _finish(_with_checkpoint(model, request), request)
+
+    return replace(
+        source,
+        labels=labels or (() if request.checkpoint else source.labels),
+        build=build,
+        skeleton=lambda: _finish((source.skeleton or source.build)(), request),
+    )
+
+
+def to_device(model: Model, device: str) -> Model:
+    """The model with its network moved to `device` ("auto", "cpu", "cuda:1", …)."""
+    from camviz.engine.devices import pick_device
+
+    model.module.to(pick_device(device))
+    return model
+
+
+def _split(spec: str) -> tuple[str, str]:
+    """(source, name) of what was typed."""
+    prefix, colon, name = spec.partition(":")
+    if colon and prefix in SOURCES:
+        return prefix, name
+    if spec.endswith(".py") or ".py:" in spec:
+        return "py", spec
+    if spec.endswith(SUFFIXES):
+        raise RequestError(
+            f"'{spec}' holds weights, but which network are they for?",
+            f"--model resnet50 --checkpoint {spec}, or --model net.py:Net --checkpoint {spec}",
+        )
+    if colon and prefix.isalnum() and len(prefix) > 1:
+        raise unknown("model source", prefix, SOURCES.names(), listing="'camviz models'")
+    return ("demo", spec) if spec == "demo" else ("torchvision", spec)
+
+
+def _with_weights_file(request: ModelRequest) -> ModelRequest:
+    """The request with --weights FILE as what it is, a checkpoint."""
+    if request.weights in ("default", "none") or not Path(request.weights).is_file():
+        return request
+    if request.checkpoint and request.checkpoint != request.weights:
+        raise RequestError(f"two files of weights: '{request.weights}' and '{request.checkpoint}'", "give one of them")
+    return replace(request, weights="none", checkpoint=request.weights)
+
+
+def _with_checkpoint(model: Model, request: ModelRequest) -> Model:
+    if not request.checkpoint:
+        return model
+    state, notes = read_state(Path(request.checkpoint), request.allow_pickle)
+    fitted, changed = fit(model.module, state, request.checkpoint, model.name)
+    notes = [*notes, *changed, f"checkpoint: {fitted.summary()}"]
+    # the names of other classes would be wrong
+    return replace(model, notes=tuple(notes), labels=() if changed else model.labels)
+
+
+def _finish(model: Model, request: ModelRequest) -> Model:
+    """The model with the preprocessing and the class names that the request asks for."""
+    from camviz.models.survey import input_channels
+
+    how = model.preprocessing
+    if request.input_size:
+        width, height = request.input_size
+        how = replace(how, crop=(height, width), resize=min(width, height))
+    channels = input_channels(model.module)
+    if channels == 1 and len(how.mean) == 3:
+        how = replace(how, mean=(0.0,), std=(1.0,))
+    labels = read_labels(Path(request.labels)) if request.labels else model.labels
+    return replace(model, preprocessing=_normalisation(how, request, channels), labels=labels)
+
+
+def _normalisation(how: Preprocessing, request: ModelRequest, channels: int) -> Preprocessing:
+    if not (request.mean or request.std):
+        return how
+    mean, std = (
+        values * channels if len(values) == 1 else values
+        for values in (request.mean or how.mean, request.std or how.std)
+    )
+    if not len(mean) == len(std) == channels:
+        raise RequestError(
+            f"--mean has {len(mean)} value(s) and --std {len(std)}, for {channels} channel(s)",
+            "--mean 0.5,0.5,0.5 --std 0.5,0.5,0.5, or one value for all",
+        )
+    if any(value == 0 for value in std):
+        raise RequestError("--std has a zero in it", "1 leaves a channel as it is")
+    return replace(how, mean=mean, std=std)

@@ -1,0 +1,75 @@
+"""From a picture to a network's input, and the view that leads back."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from camviz.errors import RequestError
+from camviz.types import Picture, Preprocessing, View
+
+FITS = ("model", "whole", "squash")
+_STEP = 32  # a whole picture's sides are multiples of it, so that the strides of common networks divide them
+_LONGEST = 4  # at most so many times the short side
+
+
+def prepare(picture: Picture, how: Preprocessing, fit: str = "model") -> tuple[NDArray[np.float32], View]:
+    """The network's input (channels, height, width) and the `View` it shows.
+
+    model: as the network was trained, short side resized and the centre cropped. whole: the whole picture at
+    its own aspect ratio, the short side as long as the crop's. squash: the whole picture at the crop's size.
+    """
+    from PIL import Image
+
+    resampling = Image.Resampling[how.interpolation.upper()]
+    width, height = picture.width, picture.height
+    size, crop = _sizes(width, height, how, fit)
+    image = Image.fromarray(picture.pixels)
+    if len(how.mean) == 1:
+        image = image.convert("L")
+    if size != image.size:
+        image = image.resize(size, resampling)
+    left, top = _margin(size[0], crop[0]), _margin(size[1], crop[1])
+    if crop != size:  # where the crop is larger, it is filled with black, as torchvision does
+        image = image.crop((left, top, left + crop[0], top + crop[1]))
+    across, down = width / size[0], height / size[1]
+    box = (left * across, top * down, (left + crop[0]) * across, (top + crop[1]) * down)
+    pixels = np.asarray(image, np.float32).reshape(crop[1], crop[0], -1) / np.float32(255)
+    mean, std = np.asarray(how.mean, np.float32), np.asarray(how.std, np.float32)
+    normalised = (pixels - mean) / std
+    return np.ascontiguousarray(normalised.transpose(2, 0, 1)), View((width, height), box, crop)
+
+
+def _sizes(width: int, height: int, how: Preprocessing, fit: str) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(width, height) to resize to, and (width, height) to crop to."""
+    crop = (how.crop[1], how.crop[0])
+    if fit == "squash" or (fit == "model" and how.resize is None):
+        return crop, crop
+    if fit == "model":
+        assert how.resize is not None
+        return _short_side(width, height, how.resize), crop
+    if fit == "whole":
+        short = min(crop)
+        long = min(short * max(width, height) / min(width, height), short * _LONGEST)
+        sides = {True: _multiple(long), False: _multiple(short)}
+        size = (sides[width >= height], sides[width < height]) if width != height else (sides[False],) * 2
+        return size, size
+    raise RequestError(f"no fit '{fit}'", "use model, whole or squash")
+
+
+def _margin(size: int, crop: int) -> int:
+    """Where torchvision's CenterCrop starts; negative where it fills up."""
+    return round((size - crop) / 2) if size >= crop else -((crop - size) // 2)
+
+
+def _short_side(width: int, height: int, short: int) -> tuple[int, int]:
+    """torchvision's Resize(short): the long side is cut to an integer, not rounded."""
+    if width <= height:
+        return short, int(short * height / width)
+    return int(short * width / height), short
+
+
+def _multiple(side: float) -> int:
+    return max(_STEP, math.floor(side / _STEP + 0.5) * _STEP)

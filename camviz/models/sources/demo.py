@@ -1,0 +1,28 @@
+"""The bundled model, for trying everything without a network or a download."""
+
+from __future__ import annotations
+
+from camviz.errors import UnknownName
+from camviz.models.sources import SOURCES, Plan
+from camviz.types import Model, ModelRequest, Preprocessing
+
+
+@SOURCES.add("demo", offers="the bundled model")
+def demo(name: str, request: ModelRequest) -> Plan:
+    """A small MobileNetV2 that tells drawn shapes apart."""
+    from camviz.demo import model as bundled
+    from camviz.demo.scenes import KINDS
+
+    if request.weights not in ("default", "none"):
+        raise UnknownName(
+            f"no weights '{request.weights}' for demo", "--weights default or --weights none; --checkpoint FILE"
+        )
+
+    def build() -> Model:
+        trained = request.weights == "default" and not request.checkpoint
+        network = bundled.build() if trained else bundled.blank()
+        side = bundled.INPUT_SIZE
+        preprocessing = Preprocessing((side, side), side, bundled.MEAN, bundled.STD)
+        return Model("demo", network, preprocessing, KINDS)
+
+    return Plan("demo", build, KINDS, build)

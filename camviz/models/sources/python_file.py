@@ -1,0 +1,123 @@
+"""Networks from somebody's own Python file."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+from camviz.errors import NetworkError, RequestError, UnknownName, unknown
+from camviz.models.sources import SOURCES, Plan
+from camviz.types import Model, ModelRequest
+
+_PREFERRED = ("build", "build_model", "create_model", "get_model", "model")
+
+
+@SOURCES.add("py", offers="FILE.py:NAME, a class, a function or a network in it")
+def python_file(name: str, request: ModelRequest) -> Plan:
+    """A class or function of a Python file, called without arguments but those of --model-args."""
+    path_text, _, attribute = name.partition(".py:")
+    path = Path(path_text + ".py" if attribute else name)
+    if not path.is_file():
+        raise RequestError(f"no file '{path}'", "--model net.py:Net names a class or a function in a Python file")
+    if request.weights not in ("default", "none"):
+        raise UnknownName(
+            f"no weights '{request.weights}' for '{path}'", "--weights FILE or --checkpoint FILE, a file that exists"
+        )
+    names, complete = _top_level_names(path)
+    if attribute and complete and attribute not in names:
+        raise unknown("name", attribute, names, str(path))
+    if not attribute:
+        attribute = _only_candidate(path, names)
+    shown = f"{path.stem}:{attribute}"
+    return Plan(shown, lambda: Model(shown, _build(path, attribute, dict(request.arguments))))
+
+
+def _top_level_names(path: Path) -> tuple[dict[str, ast.stmt], bool]:
+    """The names that a file defines, without running it, and whether that is all of them."""
+    try:
+        tree = ast.parse(path.read_bytes(), str(path))
+    except SyntaxError as error:
+        raise RequestError(
+            f"'{path}' is not valid Python: {error.msg}, line {error.lineno}", f"python {path} shows where"
+        ) from error
+    names: dict[str, ast.stmt] = {}
+    complete = True
+    for statement in tree.body:
+        if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
+            names[statement.name] = statement
+        elif isinstance(statement, (ast.Import, ast.ImportFrom)):
+            aliases = [alias.asname or alias.name for alias in statement.names]
+            complete = complete and "*" not in aliases
+            names.update(dict.fromkeys(aliases, statement))
+        elif isinstance(statement, (ast.Assign, ast.AnnAssign)):
+            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            names.update({t.id: statement for t in targets if isinstance(t, ast.Name)})
+        elif not isinstance(statement, ast.Expr):
+            complete = False  # an `if` or a `try` may define more
+    return names, complete
+
+
+def _only_candidate(path: Path, names: dict[str, ast.stmt]) -> str:
+    for preferred in _PREFERRED:
+        if preferred in names:
+            return preferred
+    classes = [name for name, statement in names.items() if isinstance(statement, ast.ClassDef)]
+    if len(classes) == 1:
+        return classes[0]
+    what = f"has {len(classes)} classes" if classes else "has no class"
+    example = classes[-1] if classes else "build"
+    raise RequestError(f"'{path}' {what}: which one is the network?", f"--model {path}:{example}")
+
+
+def _build(path: Path, attribute: str, arguments: dict[str, str]) -> Any:
+    from torch import nn
+
+    module = _run(path)
+    if not hasattr(module, attribute):
+        raise unknown("name", attribute, [name for name in vars(module) if not name.startswith("_")], str(path))
+    maker = getattr(module, attribute)
+    if isinstance(maker, nn.Module):
+        return maker
+    try:
+        network = maker(**{key: _literal(text) for key, text in arguments.items()})
+    except Exception as error:
+        raise NetworkError(
+            f"'{attribute}' of '{path}' failed: {type(error).__name__}: {error}",
+            "--model-args key=value gives it arguments",
+        ) from error
+    if not isinstance(network, nn.Module):
+        raise NetworkError(
+            f"'{attribute}' of '{path}' gave a {type(network).__name__}, not a torch.nn.Module",
+            f"--model {path}:NAME names a class, or a function that returns a network",
+        )
+    return network
+
+
+def _run(path: Path) -> Any:
+    """Import the file, with its folder importable for the files beside it."""
+    folder = str(path.resolve().parent)
+    spec = importlib.util.spec_from_file_location(f"camviz_user_{path.stem}", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    sys.path.insert(0, folder)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise NetworkError(
+            f"importing '{path}' failed: {type(error).__name__}: {error}", f"python {path} shows where"
+        ) from error
+    finally:
+        sys.path.remove(folder)
+    return module
+
+
+def _literal(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text

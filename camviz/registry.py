@@ -1,0 +1,80 @@
+"""One kind of registry for methods, model sources, tasks and renderers."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from camviz.errors import unknown
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Entry(Generic[F]):
+    """One registered function, with the facts given at its registration."""
+
+    name: str
+    call: F
+    facts: dict[str, str]
+
+    @property
+    def summary(self) -> str:
+        """The first line of the function's docstring."""
+        return (inspect.getdoc(self.call) or "").partition("\n")[0]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The keyword settings of the function and their defaults."""
+        parameters = inspect.signature(self.call).parameters.values()
+        return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+
+class Registry(Generic[F]):
+    """Names to functions. `add` is a decorator; the folder `package` is imported at the first look."""
+
+    def __init__(self, noun: str, package: str, listing: str = "") -> None:
+        self.noun, self.package, self.listing = noun, package, listing
+        self._entries: dict[str, Entry[F]] = {}
+        self._scanned = False
+
+    def add(self, name: str, **facts: str) -> Callable[[F], F]:
+        """Register the decorated function as `name`; a name taken twice is an error."""
+
+        def register(function: F) -> F:
+            if name in self._entries:
+                raise ValueError(f"{self.noun} '{name}' is registered twice")
+            self._entries[name] = Entry(name, function, facts)
+            return function
+
+        return register
+
+    def find(self, name: str) -> Entry[F]:
+        """The entry called `name`; raises `UnknownName` with the nearest names."""
+        self._scan()
+        if name not in self._entries:
+            raise unknown(self.noun, name, self._entries, listing=self.listing)
+        return self._entries[name]
+
+    def __iter__(self) -> Iterator[Entry[F]]:
+        self._scan()
+        return iter(list(self._entries.values()))
+
+    def __contains__(self, name: str) -> bool:
+        self._scan()
+        return name in self._entries
+
+    def names(self) -> list[str]:
+        """All names in the order of registration."""
+        return [entry.name for entry in self]
+
+    def _scan(self) -> None:
+        if self._scanned:
+            return
+        self._scanned = True
+        for module in pkgutil.iter_modules(importlib.import_module(self.package).__path__):
+            importlib.import_module(f"{self.package}.{module.name}")

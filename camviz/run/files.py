@@ -1,0 +1,57 @@
+"""Names and places of results: complete under the final name, or not there at all."""
+
+from __future__ import annotations
+
+import os
+import re
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from camviz.errors import OutputError
+
+
+def check_folder(folder: Path) -> None:
+    """Raise `OutputError` for what cannot become the output folder; makes nothing."""
+    there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    if not there.is_dir():
+        raise OutputError(
+            f"output '{folder}' cannot be a folder: '{there}' is a file",
+            "--output takes a folder; it is made if missing",
+        )
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise OutputError(f"cannot write in output folder '{there}'", "--output takes a folder you may write in")
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make the output folder, or raise `OutputError` that says why it cannot be one."""
+    check_folder(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".camviz-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OutputError(
+            f"cannot write in output folder '{folder}': {error.strerror}", "--output takes a folder you may write in"
+        ) from error
+
+
+def result_path(folder: Path, name: str, facets: Sequence[str], suffix: str) -> Path:
+    """Where a result of the input `name` goes: sub-folders kept, facets appended, nothing ever shared."""
+    safe = [re.sub(r"[^\w.+-]+", "_", facet) for facet in facets if facet]
+    return folder / (".".join([name, *safe]) + suffix)
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write under a temporary name, then rename: nobody ever sees half a file."""
+    part = path.with_name(f".{zlib.crc32(os.fsencode(path.name)):08x}-{os.getpid()}.part")  # never longer than the name
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            part.write_bytes(data)
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot write '{path}': {error.strerror}", "check the space and the rights there") from error

@@ -1,0 +1,1 @@
+"""From a model's output to targets, one task per file: the only thing that differs between tasks."""

@@ -1,0 +1,268 @@
+"""The nouns of camviz. Values only: what they hold, and the one thing each knows how to do."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor, nn
+
+Pixels = NDArray[np.uint8]  # (H, W, 3) RGB
+Map = NDArray[np.float32]  # (h, w)
+Sign = Literal["positive", "negative", "both"]
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A decoded picture: RGB, eight bits, upright. `path` is None for pixels that came from Python."""
+
+    pixels: Pixels = field(repr=False)
+    path: Path | None = None
+
+    @property
+    def width(self) -> int:
+        return int(self.pixels.shape[1])
+
+    @property
+    def height(self) -> int:
+        return int(self.pixels.shape[0])
+
+    @property
+    def name(self) -> str:
+        return self.path.name if self.path else "picture"
+
+
+@dataclass(frozen=True)
+class View:
+    """Which rectangle of a picture the network's input shows, and at what size.
+
+    `box` is (left, top, right, bottom) in pixels of the upright picture, fractions allowed; it may reach
+    beyond the picture (letterbox). `size` is (width, height) of the network's input.
+    """
+
+    picture: tuple[int, int]
+    box: tuple[float, float, float, float]
+    size: tuple[int, int]
+
+    @property
+    def partial(self) -> bool:
+        """Whether some of the picture is outside the view, by more than rounding."""
+        left, top, right, bottom = self.box
+        width, height = self.picture
+        return left > 0.5 or top > 0.5 or right < width - 0.5 or bottom < height - 0.5
+
+    @property
+    def rectangle(self) -> tuple[int, int, int, int]:
+        """(left, top, right, bottom): the picture's pixels whose centres the view shows, ends excluded."""
+        left, top, right, bottom = self.box
+        columns, rows = _covered(self.picture[0], left, right), _covered(self.picture[1], top, bottom)
+        return columns.start, rows.start, columns.stop, rows.stop
+
+    def place(self, values: Map) -> Map:
+        """Bring a map (h, w) of the view back onto the picture: (H, W) float32, NaN where the view is not.
+
+        Bilinear between cell centres (align_corners=False), held constant beyond the outermost centres.
+        """
+        width, height = self.picture
+        left, top, right, bottom = self.box
+        cells = np.asarray(values, np.float32)
+        placed = np.full((height, width), np.nan, np.float32)
+        rows, columns = _covered(height, top, bottom), _covered(width, left, right)
+        with np.errstate(invalid="ignore"):  # a cell that is not finite spoils its neighbourhood only
+            wide = _stretch(cells.T, columns, left, right).T
+            placed[rows, columns] = _stretch(np.ascontiguousarray(wide), rows, top, bottom)
+        return placed
+
+
+def _covered(length: int, start: float, stop: float) -> slice:
+    """The pixels of `length` whose centres lie in [start, stop]."""
+    first = max(0, int(np.ceil(start - 0.5)))
+    return slice(first, max(first, min(length, int(np.floor(stop - 0.5)) + 1)))
+
+
+def _stretch(values: Map, pixels: slice, start: float, stop: float) -> Map:
+    """Rows (cells, n) that share [start, stop] evenly, read linearly at the pixels' centres: (pixels, n)."""
+    cells = len(values)
+    centres = (np.arange(pixels.start, pixels.stop) + 0.5 - start) * (cells / (stop - start)) - 0.5
+    centres = np.clip(centres, 0, cells - 1)
+    low = centres.astype(np.intp)
+    share = (centres - low).astype(np.float32)[:, None]
+    near, far = values[low], values[np.minimum(low + 1, cells - 1)]
+    far -= near
+    far *= share
+    far += near
+    return far
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a picture becomes a network's input: short side to `resize`, centre crop to `crop`, (x - mean) / std.
+
+    `resize` None means no resizing by the short side: the picture is squashed to `crop`. Sizes are (height, width).
+    """
+
+    crop: tuple[int, int] = (224, 224)
+    resize: int | None = 256
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    interpolation: Literal["nearest", "bilinear", "bicubic"] = "bilinear"
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A network with all that belongs to it. Nobody else asks "which mean?" or "which class names?"."""
+
+    name: str
+    module: nn.Module
+    preprocessing: Preprocessing = Preprocessing()
+    labels: tuple[str, ...] = ()
+    task: str = "classification"
+    notes: tuple[str, ...] = ()  # what loading had to say: keys stripped, keys missing
+
+    @property
+    def device(self) -> str:
+        """The device of the parameters, "cpu" for a network without any."""
+        for parameter in self.module.parameters():
+            return str(parameter.device)
+        return "cpu"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A place in a network, and how its output becomes maps (n, c, h, w).
+
+    plain: (n, c, h, w) already. channels_last: (n, h, w, c). tokens: (n, prefix + h·w, c) where the grid
+    (h, w) is the input's size divided by `patch`.
+    """
+
+    path: str
+    layout: Literal["plain", "channels_last", "tokens"] = "plain"
+    prefix: int = 0
+    patch: tuple[int, int] = (1, 1)
+    shape: tuple[int, ...] = ()  # of the output for one picture, as surveyed
+
+    def to_maps(self, output: Tensor, input_size: tuple[int, int]) -> Tensor:
+        """The output as (n, c, h, w); `input_size` is (height, width) of the network's input."""
+        if self.layout == "channels_last":
+            return output.permute(0, 3, 1, 2)
+        if self.layout == "tokens":
+            h, w = input_size[0] // self.patch[0], input_size[1] // self.patch[1]
+            tokens = output[:, self.prefix :]  # (n, h·w, c)
+            return tokens.transpose(1, 2).reshape(tokens.shape[0], tokens.shape[2], h, w)
+        return output
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """What a map explains: a label, and how one scalar is read from one picture's output."""
+
+    label: str
+    read: Callable[[Tensor], Tensor]
+    index: int | None = None
+    probability: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class SaliencyMap:
+    """A raw map, as the method made it: layer-sized or input-sized, signed, not normalised."""
+
+    values: Map = field(repr=False)
+    method: str
+    layer: str
+    target: str
+    index: int | None
+    score: float
+    probability: float | None
+    model: str
+    view: View
+    picture: Picture
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def overlay(self, **look: Any) -> Image:
+        """The map over the picture, as a PIL image; settings as in `Look`."""
+        return self.draw(layout="overlay", **look)
+
+    def draw(self, **look: Any) -> Image:
+        """The map drawn as the command would have written it; settings as in `Look`."""
+        from PIL import Image
+
+        from camviz.render import draw  # the one door that leads upwards, for the convenience of notebooks
+
+        artefact = draw(self.picture, self, replace(Look(), **look))
+        assert artefact.pixels is not None
+        return Image.fromarray(artefact.pixels)
+
+    def _repr_png_(self) -> bytes:
+        from camviz.render import draw, encode
+
+        return encode(draw(self.picture, self, Look(layout="panel")), Look())
+
+
+@dataclass(frozen=True)
+class Look:
+    """How maps are drawn. `scale` is "image" (the map's own maximum) or "fixed:V". None: as the layout has it."""
+
+    layout: str = "overlay"
+    colormap: str | None = None
+    alpha: float = 0.5
+    sign: Sign = "positive"
+    scale: str = "image"
+    format: str = "png"
+    colorbar: bool | None = None
+    caption: bool | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Artefact:
+    """Something to write: pixels or bytes, the suffix of its file, and facts about it."""
+
+    kind: str
+    suffix: str
+    pixels: Pixels | None = None
+    data: bytes | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ModelRequest:
+    """Which network, as it was typed; `camviz.models.load` turns it into a `Model`."""
+
+    spec: str = "demo"
+    weights: str = "default"
+    checkpoint: str | None = None
+    labels: str | None = None
+    arguments: tuple[tuple[str, str], ...] = ()
+    allow_pickle: bool = False
+    input_size: tuple[int, int] | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that decides what a run computes and draws. The same job makes the same files."""
+
+    model: ModelRequest = ModelRequest()
+    layers: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ("gradcam",)
+    targets: tuple[str, ...] = ("top1",)
+    score: Literal["logit", "prob"] = "logit"
+    fit: Literal["model", "whole", "squash"] = "model"
+    device: str = "auto"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    batch_size: int = 0  # 0: chosen for the device
+    save_raw: bool = False
+    look: Look = Look()
+
+    def key(self) -> str:
+        """A short digest of the settings: the resume key."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]

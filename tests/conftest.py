@@ -1,0 +1,161 @@
+"""Shared by all tests: a tiny network, tiny pictures, and two ways to run a command."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+NETWORK = '''
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    """Two convolutions, global average pooling, one linear layer."""
+
+    def __init__(self, classes: int = 4, channels: int = 3, seed: int = 0) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.features = nn.Sequential(
+            nn.Conv2d(channels, 8, 3, 2, 1), nn.ReLU(inplace=True), nn.Conv2d(8, 16, 3, 2, 1), nn.ReLU(inplace=True)
+        )
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(16, classes)
+
+    def forward(self, x):
+        return self.fc(self.pool(self.features(x)).flatten(1))
+
+
+def grey() -> nn.Module:
+    return Net(channels=1)
+'''
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    """Tests run side by side; the networks are too small for threads of their own."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def net_file(tmp_path: Path) -> Path:
+    """A Python file with the tiny network `Net` (4 classes) in it."""
+    path = tmp_path / "net.py"
+    path.write_text(NETWORK)
+    return path
+
+
+@pytest.fixture
+def net(net_file: Path):
+    """The tiny network itself: `net(classes=…, channels=…, seed=…)`."""
+    space: dict[str, object] = {}
+    exec(compile(NETWORK, str(net_file), "exec"), space)
+    return space["Net"]
+
+
+@pytest.fixture
+def pixels():
+    """`pixels(width, height, seed)`: noise, RGB."""
+
+    def make(width: int = 40, height: int = 32, seed: int = 0) -> np.ndarray:
+        return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+    return make
+
+
+@pytest.fixture
+def picture(pixels):
+    """`picture(path, width, height, seed)`: write a picture of noise, making folders; returns the path."""
+
+    def write(path: Path, width: int = 40, height: int = 32, seed: int = 0) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels(width, height, seed)).save(path)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def run():
+    """`run("models", "resnet")`: a command in this process, with stdout, stderr and exit_code."""
+    from typer.testing import CliRunner
+
+    from camviz.cli.app import app
+
+    def invoke(*arguments: object, stdin: str | None = None):
+        return CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
+
+    return invoke
+
+
+@pytest.fixture
+def heatmap(run, net_file: Path, tmp_path: Path):
+    """`heatmap("a.png", …)`: the command with the tiny network, writing to `tmp_path / "out"`."""
+
+    def invoke(*arguments: object, stdin: str | None = None):
+        fixed = ["--model", f"{net_file}:Net", "--input-size", 32, "--output", tmp_path / "out"]
+        return run("heatmap", *fixed, *arguments, stdin=stdin)
+
+    return invoke
+
+
+@pytest.fixture
+def fresh(tmp_path: Path):
+    """`fresh("models")`: a command in a process of its own."""
+
+    def invoke(*arguments: object, **settings) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "camviz", *map(str, arguments)]
+        given = {"capture_output": True, "text": True, "cwd": tmp_path, "timeout": 60, **settings}
+        return subprocess.run(command, check=False, **given)
+
+    return invoke
+
+
+@pytest.fixture
+def refused():
+    """`refused(result, "layr4", status=2)`: the error is two lines, quotes what was typed, and nothing is on stdout."""
+
+    def check(result, *quoted: object, status: int = 2) -> str:
+        assert result.exit_code == status, result.output
+        assert result.stdout == ""
+        lines = result.stderr.splitlines()
+        assert [line.partition(": ")[0] for line in lines] == ["error", "hint"], result.stderr
+        assert all(line.partition(": ")[2].strip() for line in lines)
+        assert "unexpected" not in lines[0], "a bug told as one"
+        for text in quoted:
+            assert str(text) in result.stderr
+        return result.stderr
+
+    return check
+
+
+@pytest.fixture
+def written(tmp_path: Path):
+    """`written()`: every file below the output folder, relative and sorted; none without the folder."""
+
+    def listing(folder: Path | None = None) -> list[str]:
+        folder = folder or tmp_path / "out"
+        return sorted(
+            os.path.join(os.path.relpath(place, folder), name).removeprefix("./").replace(os.sep, "/")
+            for place, _, names in os.walk(folder)
+            for name in names
+        )
+
+    return listing
+
+
+@pytest.fixture(scope="session")
+def assets() -> Path:
+    """A folder of real pictures that are not part of the project."""
+    folder = os.environ.get("CAMVIZ_ASSETS")
+    if not folder:
+        pytest.skip("CAMVIZ_ASSETS names no folder of pictures")
+    return Path(folder)

@@ -1,0 +1,172 @@
+"""Which layer is meant, and which one is taken when nobody said."""
+
+import pytest
+import torch
+from torch import nn
+from torchvision import models as tv
+
+from camviz.errors import NetworkError, UnknownName
+from camviz.models.layers import find_layers, list_layers
+from camviz.models.load import plan
+from camviz.models.survey import parameters_on_meta, survey
+from camviz.types import Model, ModelRequest, Preprocessing
+from tests.networks import SIZE, make
+
+
+def tiny(name: str) -> Model:
+    return Model(name, make(name), Preprocessing(crop=(SIZE, SIZE)))
+
+
+def skeleton(name: str) -> Model:
+    return plan(ModelRequest(name)).skeleton()
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "layout"),
+    [
+        ("plain", "features.4", "plain"),
+        ("inplace", "features.4", "plain"),
+        ("residual", "block", "plain"),
+        ("smooth", "act", "plain"),
+        ("channels-last", "norm", "channels_last"),
+        ("vit", "encoder.layers.encoder_layer_1.ln_1", "tokens"),
+    ],
+)
+def test_default_layer_of_small_networks(name, path, layout):
+    [layer] = find_layers(tiny(name), [])
+    assert (layer.path, layer.layout) == (path, layout)
+
+
+EXPECTED = {
+    "alexnet": "features.11", "convnext": "features.7", "densenet": "features.norm5", "efficientnet": "features.8",
+    "efficientnet_v2_s": "features.7", "googlenet": "inception5b", "inception_v3": "Mixed_7c", "maxvit": "blocks.3",
+    "mnasnet": "layers.16", "mobilenet_v2": "features.18", "mobilenet_v3_large": "features.16",
+    "mobilenet_v3_small": "features.12", "regnet": "trunk_output.block4", "resnet": "layer4", "resnext": "layer4",
+    "wide_resnet": "layer4", "shufflenet": "conv5", "squeezenet": "features.12", "swin": "norm",
+    "vgg11": "features.19", "vgg11_bn": "features.27", "vgg13": "features.23", "vgg13_bn": "features.33",
+    "vgg16": "features.29", "vgg16_bn": "features.42", "vgg19": "features.35", "vgg19_bn": "features.51",
+    "vit_b": "encoder.layers.encoder_layer_11.ln_1", "vit_l": "encoder.layers.encoder_layer_23.ln_1",
+    "vit_h": "encoder.layers.encoder_layer_31.ln_1",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", tv.list_models(module=tv))
+def test_default_layer_of_every_torchvision_classifier(name):
+    family = max((key for key in EXPECTED if name.startswith(key)), key=len)
+    [layer] = find_layers(skeleton(name), [])
+    assert layer.path == EXPECTED[family]
+    assert layer.layout == {"swin": "channels_last", "vit": "tokens"}.get(name.partition("_")[0], "plain")
+
+
+def test_tokens_become_a_grid_in_reading_order():
+    [layer] = find_layers(tiny("vit"), [])
+    assert (layer.prefix, layer.patch) == (1, (8, 8))
+    tokens = torch.arange(17.0).reshape(1, 17, 1)
+    maps = layer.to_maps(tokens, (SIZE, SIZE))
+    assert maps[0, 0].tolist() == [[1, 2, 3, 4], [5, 6, 7, 8], [9, 10, 11, 12], [13, 14, 15, 16]]
+
+
+def test_tokens_of_an_input_that_is_not_square():
+    [layer] = find_layers(tiny("vit"), [])
+    maps = layer.to_maps(torch.arange(1 + 2 * 3.0).reshape(1, 7, 1), (16, 24))
+    assert maps[0, 0].tolist() == [[1, 2, 3], [4, 5, 6]]
+
+
+def test_channels_last_is_turned():
+    [layer] = find_layers(tiny("channels-last"), [])
+    output = torch.arange(8.0).reshape(1, 2, 2, 2)
+    assert layer.to_maps(output, (SIZE, SIZE))[0, 1].tolist() == [[1, 3], [5, 7]]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "paths"),
+    [
+        ("layer4.-1", ["layer4.1"]),
+        ("layer4.1.conv2", ["layer4.1.conv2"]),
+        ("layer*", ["layer1", "layer2", "layer3", "layer4"]),
+        ("layer[12].0", ["layer1.0", "layer2.0"]),
+        ("*.-1.conv1", ["layer1.1.conv1", "layer2.1.conv1", "layer3.1.conv1", "layer4.1.conv1"]),
+    ],
+)
+def test_patterns(pattern, paths):
+    assert [layer.path for layer in find_layers(skeleton("resnet18"), [pattern])] == paths
+
+
+def test_several_patterns_keep_their_order_without_doubles():
+    found = find_layers(skeleton("resnet18"), ["layer4", "layer1", "layer*"])
+    assert [layer.path for layer in found] == ["layer4", "layer1", "layer2", "layer3"]
+
+
+def test_a_glob_passes_over_layers_without_a_grid():
+    assert [layer.path for layer in find_layers(tiny("residual"), ["*"])][-1] == "pool"
+
+
+def test_a_layer_that_does_not_exist():
+    with pytest.raises(UnknownName) as caught:
+        find_layers(skeleton("resnet18"), ["layr4"])
+    assert caught.value.message == "no layer 'layr4' in resnet18"
+    assert "did you mean 'layer4'" in caught.value.hint
+    for pattern in ("layer4.-3", "layer4.7", "features.*"):
+        with pytest.raises(UnknownName):
+            find_layers(skeleton("resnet18"), [pattern])
+
+
+def test_a_layer_without_a_grid_names_one_that_has_it():
+    with pytest.raises(NetworkError) as caught:
+        find_layers(skeleton("resnet18"), ["fc"])
+    assert "'fc' of resnet18 gives 1000: no grid" in caught.value.message
+    assert "'layer4' has one" in caught.value.hint
+
+
+def test_a_layer_that_does_not_run():
+    with pytest.raises(NetworkError, match="'AuxLogits' does not run in a forward of inception_v3"):
+        find_layers(skeleton("inception_v3"), ["AuxLogits"])
+
+
+def test_a_network_without_any_grid():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIZE * SIZE, 5), nn.ReLU(), nn.Linear(5, 4))
+    with pytest.raises(NetworkError, match="nothing to draw a map from"):
+        find_layers(Model("mlp", network, Preprocessing(crop=(SIZE, SIZE))), [])
+
+
+def test_the_survey_leaves_the_network_as_it_was():
+    network = make("plain").train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    seen = survey(network, (SIZE, SIZE))
+    assert seen.output_shape == (4,)
+    assert [one.path for one in seen.layers][:2] == ["features.0", "features.1"]
+    assert network.training
+    assert all(not m._forward_hooks for m in network.modules())
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+    assert all(p.device.type == "cpu" and p.requires_grad for p in network.parameters())
+
+
+def test_the_survey_falls_back_to_a_real_forward_where_the_meta_device_cannot_go():
+    class Choosy(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = make("plain")
+
+        def forward(self, x):
+            return self.inner(x) if x.sum().item() == 0 else None  # .item() does not exist on meta
+
+    assert survey(Choosy(), (SIZE, SIZE)).find("inner.features.3").shape == (8, 8, 8)
+
+
+def test_an_input_the_network_does_not_take():
+    with pytest.raises(NetworkError, match="vit does not accept a picture of 40×40"):
+        survey(make("vit"), (40, 40), "vit")
+
+
+def test_big_networks_are_built_without_memory():
+    with parameters_on_meta():
+        network = nn.Linear(10**6, 10**6)
+    assert network.weight.is_meta
+
+
+def test_list_layers_gives_stride_and_layout():
+    model = tiny("plain")
+    listed = {one.path: (one, layer) for one, layer in list_layers(model, survey(model.module, (SIZE, SIZE)))}
+    assert listed["features.0"][0].shape == (6, 16, 16)
+    assert listed["features.0"][0].parameters == 3 * 6 * 9 + 6
+    assert listed["fc"][1] is None

@@ -1,0 +1,41 @@
+"""The room loads fast, and everything registered works."""
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from camviz.render import RENDERERS, draw, encode
+from camviz.types import Look
+
+
+def test_importing_and_checking_loads_no_heavy_library() -> None:
+    code = (
+        "import sys, camviz.render as r; from camviz.types import Look; r.check(Look(colormap='jet'));"
+        "print([m for m in ('torch', 'torchvision', 'cv2', 'PIL') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_layouts() -> None:
+    assert {"overlay", "heatmap", "panel"} <= set(RENDERERS.names())
+    assert all(entry.summary for entry in RENDERERS)
+
+
+@pytest.mark.parametrize("layout", RENDERERS.names())
+def test_every_layout_draws_a_blank_map_and_encodes(make: Any, layout: str) -> None:
+    for values in ([[0.0]], [[-1.0]], [[float("nan")]]):
+        for sign in ("positive", "negative", "both"):
+            map = make(values, (30, 20), box=(5, 0, 25, 20))
+            artefact = draw(map.picture, map, Look(layout=layout, sign=sign))  # type: ignore[arg-type]
+            assert artefact.kind == layout
+            assert artefact.suffix == ".png"
+            assert encode(artefact, Look()).startswith(b"\x89PNG")
+
+
+def test_a_map_draws_itself(make: Any) -> None:
+    map = make([[1.0, 2.0]], (40, 30))
+    assert map.overlay(alpha=0.3).size == (40, 30)
+    assert map._repr_png_().startswith(b"\x89PNG")

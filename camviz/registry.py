@@ -7,11 +7,12 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from camviz.errors import unknown
 
 F = TypeVar("F", bound=Callable[..., Any])
+G = TypeVar("G", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,13 @@ class Registry(Generic[F]):
         self._entries: dict[str, Entry[F]] = {}
         self._scanned = False
 
-    def add(self, name: str, **facts: str) -> Callable[[F], F]:
+    def add(self, name: str, **facts: str) -> Callable[[G], G]:
         """Register the decorated function as `name`; a name taken twice is an error."""
 
-        def register(function: F) -> F:
+        def register(function: G) -> G:
             if name in self._entries:
                 raise ValueError(f"{self.noun} '{name}' is registered twice")
-            self._entries[name] = Entry(name, function, facts)
+            self._entries[name] = Entry(name, cast(F, function), facts)
             return function
 
         return register

@@ -160,15 +160,34 @@ class Layer:
             return tokens.transpose(1, 2).reshape(tokens.shape[0], tokens.shape[2], h, w)
         return output
 
+    def from_maps(self, maps: Tensor, like: Tensor) -> Tensor:
+        """The inverse of `to_maps`: maps (m, c, h, w) as an output; prefix tokens come from `like` (1 or m, …)."""
+        if self.layout == "channels_last":
+            return maps.permute(0, 2, 3, 1)
+        if self.layout == "tokens":
+            tokens = maps.flatten(2).transpose(1, 2)  # (m, h·w, c)
+            output = like.expand(tokens.shape[0], -1, -1).clone()
+            output[:, self.prefix :] = tokens
+            return output
+        return maps
+
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """What a map explains: a label, and how one scalar is read from one picture's output."""
+    """What a map explains: a label, and how one scalar is read from one picture's output.
+
+    `pick` takes the class axis (the last) to a scalar; `kind` says whether it picks from logits or probabilities.
+    """
 
     label: str
-    read: Callable[[Tensor], Tensor]
+    pick: Callable[[Tensor], Tensor]
+    kind: Literal["logit", "prob"] = "logit"
     index: int | None = None
     probability: float | None = None
+
+    def read(self, logits: Tensor, kind: str = "") -> Tensor:
+        """The score (…) from logits (…, classes); `kind` overrides the target's own."""
+        return self.pick(logits.softmax(-1) if (kind or self.kind) == "prob" else logits)
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,6 +205,7 @@ class SaliencyMap:
     view: View
     picture: Picture
     facts: dict[str, Any] = field(default_factory=dict)
+    facets: tuple[str, ...] = ()  # what tells it from the picture's other maps, for the name of its file
 
     def overlay(self, **look: Any) -> Image:
         """The map over the picture, as a PIL image; settings as in `Look`."""
@@ -260,6 +280,10 @@ class Job:
     device: str = "auto"
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     batch_size: int = 0  # 0: chosen for the device
+    settings: tuple[tuple[str, str], ...] = ()  # of methods, as typed: ("smoothgrad.samples", "50")
+    smooth: Literal["none", "aug", "eigen", "noise"] = "none"
+    fuse: Literal["none", "mean", "max", "layercam", "product"] = "none"
+    seed: int = 0
     save_raw: bool = False
     look: Look = Look()
 

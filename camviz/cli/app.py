@@ -29,15 +29,21 @@ class Boundary(TyperGroup):
             return status
         sys.exit(status)
 
+    def invoke(self, ctx: Any) -> Any:
+        """What Typer would answer with a status of its own, without a word."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # whoever read our output has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        except KeyboardInterrupt as error:
+            raise typer.Abort from error
+
     def _run(self, *args: Any, **extra: Any) -> int:
         console = Console()
         try:
             status = super().main(*args, **extra)
-            sys.stdout.flush()
             return status if isinstance(status, int) else 0
-        except BrokenPipeError:  # whoever read our output has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
         except CamvizError as error:
             console.error(error)
             return error.exit_status
@@ -45,7 +51,7 @@ class Boundary(TyperGroup):
             if type(error).__name__ != "NoArgsIsHelpError":  # then the help was shown, and says it all
                 console.error(_usage(error))
             return 2
-        except (typer.Abort, KeyboardInterrupt):
+        except typer.Abort:
             console.error(CamvizError("interrupted", "run it again to go on"))
             return 130
         except Exception as error:
@@ -124,4 +130,4 @@ def main() -> None:
     for stream in (sys.stdin, sys.stdout):  # file names are bytes: what is not UTF-8 comes and goes unharmed
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="surrogateescape")
-    app()
+    app(prog_name="camviz")

@@ -5,11 +5,44 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeVar
+from contextlib import contextmanager, redirect_stdout
+from typing import Any
 
 from camviz.errors import CamvizError
 
-T = TypeVar("T")
+
+class Bar:
+    """One bar on stderr: pictures done, and the forwards of a method that needs many. A `with` shows it."""
+
+    def __init__(self, shown: bool) -> None:
+        self._progress: Any = None
+        if shown:
+            from rich.console import Console as RichConsole
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+            self._progress = Progress(*columns, console=RichConsole(stderr=True), transient=True)
+            self._pictures = self._progress.add_task("pictures", total=None)
+            self._forwards = self._progress.add_task("forwards", total=None, visible=False)
+
+    def __enter__(self) -> Bar:
+        if self._progress:
+            self._progress.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._progress:
+            self._progress.stop()
+
+    def written(self, pictures: int) -> None:
+        """So many pictures are done."""
+        if self._progress:
+            self._progress.update(self._pictures, completed=pictures)
+
+    def scored(self, done: int, total: int) -> None:
+        """So many of the forwards of one map are done."""
+        if self._progress:
+            self._progress.update(self._forwards, completed=done, total=total, visible=done < total)
 
 
 class Console:
@@ -17,6 +50,13 @@ class Console:
 
     def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet
+        self._results = sys.stdout
+
+    @contextmanager
+    def only_results(self) -> Iterator[None]:
+        """Within the block, what others print (a download, somebody's network) is for people too: on stderr."""
+        with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere if self.quiet else sys.stderr):
+            yield
 
     def say(self, text: str) -> None:
         """A line for people, on stderr."""
@@ -31,22 +71,11 @@ class Console:
 
     def result(self, text: str) -> None:
         """A line for programs, on stdout."""
-        print(text, flush=True)
+        print(text, file=self._results, flush=True)
 
-    def progress(self, items: Iterable[T]) -> Iterator[T]:
-        """Pass items on, counting them on a bar that is there only when stderr is a terminal."""
-        if self.quiet or not sys.stderr.isatty():
-            yield from items
-            return
-        from rich.console import Console as RichConsole
-        from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-        columns = (SpinnerColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-        with Progress(*columns, console=RichConsole(stderr=True), transient=True) as bar:
-            task = bar.add_task("pictures", total=None)
-            for item in items:
-                yield item
-                bar.advance(task)
+    def bar(self) -> Bar:
+        """A progress bar, there only when stderr is a terminal."""
+        return Bar(not self.quiet and sys.stderr.isatty())
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()) -> None:
         """A listing on stdout: as wide as the terminal, or as it needs to be when piped. `right`: aligned right."""
@@ -61,11 +90,12 @@ class Console:
         listed = [[Text(cell) for cell in row] for row in rows]
         for row in listed:
             table.add_row(*row)
-        width = None if sys.stdout.isatty() else 10_000
-        console = RichConsole(file=sys.stdout, width=width, highlight=False, soft_wrap=sys.stdout.isatty())
+        terminal = self._results.isatty()
+        width = None if terminal else 10_000
+        console = RichConsole(file=self._results, width=width, highlight=False, soft_wrap=terminal)
         with console.capture() as captured:  # rich itself would end the program when a pipe is closed
             console.print(table)
-        print(captured.get(), end="", flush=True)
+        print(captured.get(), end="", file=self._results, flush=True)
 
 
 def _one_line(text: str) -> str:

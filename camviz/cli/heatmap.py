@@ -12,6 +12,7 @@ from camviz.cli.options import (
     Images,
     Layers,
     LookOptions,
+    MethodOptions,
     ModelOptions,
     OutputOptions,
     Targets,
@@ -20,13 +21,6 @@ from camviz.cli.options import (
 )
 from camviz.types import Job
 
-Methods = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--method", help="'camviz methods' lists all. Repeat for several. Default: gradcam.", show_default=False
-    ),
-]
-Score = Annotated[Literal["logit", "prob"], typer.Option("--score", help="Explain the score before or after softmax.")]
 Fit = Annotated[
     Literal["model", "whole", "squash"],
     typer.Option(
@@ -38,15 +32,14 @@ SaveRaw = Annotated[bool, typer.Option("--save-raw", help="Also write each raw m
 
 @with_groups
 def heatmap(
+    how: MethodOptions,
     model: ModelOptions,
     compute: ComputeOptions,
     look: LookOptions,
     out: OutputOptions,
     images: Images = None,
     layer: Layers = None,
-    method: Methods = None,
     target: Targets = None,
-    score: Score = "logit",
     fit: Fit = "model",
     save_raw: SaveRaw = False,
 ) -> None:
@@ -54,56 +47,68 @@ def heatmap(
     job = Job(
         model=model.request(images=bool(images)),
         layers=several(layer),
-        methods=several(method, ["gradcam"]),
+        methods=several(how.method, ["gradcam"]),
         targets=tuple(target or ["top1"]),
-        score=score,
+        score=how.score,
         fit=fit,
         device=compute.device,
         precision=compute.precision,
         batch_size=compute.batch_size,
+        settings=how.settings(),
+        smooth=how.smooth,
+        fuse=how.fuse,
+        seed=how.seed,
         save_raw=save_raw,
         look=look.look(),
     )
     console = Console(out.quiet)
-    raise typer.Exit(_run(job, images or [], out, console))
+    with console.only_results():
+        status = _run(job, images or [], out, console)
+    raise typer.Exit(status)
 
 
 def _run(job: Job, images: list[str], out: OutputOptions, console: Console) -> int:
     from camviz.demo import sample_folder
     from camviz.engine.devices import check_device
-    from camviz.methods import METHODS
+    from camviz.methods import choose
     from camviz.models.load import plan, to_device
     from camviz.run.files import check_folder, prepare_folder
     from camviz.run.inputs import list_inputs
     from camviz.run.report import Report
     from camviz.tasks.classification import parse_targets
 
-    for name in job.methods:
-        METHODS.find(name)
+    choose(job.methods, job.settings)
     check_device(job.device)
     planned = plan(job.model)
     if planned.labels:  # a wrong class is told before torch is even imported
         parse_targets(job.targets, planned.labels, planned.name)
     check_folder(out.output)
 
-    from camviz.run.pipeline import explainer_for, write_heatmaps  # imports torch
+    from camviz.engine.explain import Explainer  # from here on torch is imported
+    from camviz.run.pipeline import write_heatmaps
 
     model = to_device(planned.build(), job.device)
     for note in model.notes:
         console.say(f"note: {note}")
     if not images:
         console.say("no image given: the bundled samples")
-    explainer = explainer_for(job, model)
+    bar = console.bar()
+    explainer = Explainer(model, job, bar.scored)
     prepare_folder(out.output)  # the request is right: from here on there is something to write
     if not job.layers:
         console.say(f"layer: {explainer.layers[0].path} of {model.name} (--layer chooses another)")
     report = Report()
     inputs = list_inputs(images or [str(sample_folder())], skip=out.output)
     written = write_heatmaps(job, explainer, inputs, out.output, report, lambda _, error: console.error(error))
-    for one in console.progress(written):
-        if "note" in one.facts and one.facts["kind"] != "raw":
-            console.say(f"note: {one.path.name}: {one.facts['note']}")
-        console.result(one.to_json() if out.json else str(one.path))
+    with bar:
+        for one in written:
+            bar.written(report.done)
+            for shown in one.facts.get("maps", [one.facts]):
+                if "note" in shown and one.facts["kind"] != "raw":
+                    console.say(f"note: {one.path.name}, {shown['method']}: {shown['note']}")
+            console.result(one.to_json() if out.json else str(one.path))
+    for name, why in explainer.skipped.items():
+        console.say(f"skipped: {name}: {why}")
     console.say(f"{report.summary()} in {out.output}")
     return report.exit_status
 

@@ -40,13 +40,15 @@ def layers(
     from camviz.models.survey import survey
 
     assert planned.skeleton
-    network = planned.skeleton()
-    seen = survey(network.module, network.preprocessing.crop, network.name)
+    console = Console()
+    with console.only_results():
+        network = planned.skeleton()
+        seen = survey(network.module, network.preprocessing.crop, network.name)
     try:
         star = default_layer(network, seen).path
     except NetworkError as error:
         star = ""
-        Console().say(f"note: {error.message}")
+        console.say(f"note: {error.message}")
     rows = []
     for one, layer in list_layers(network, seen):
         if depth and one.path.count(".") >= depth:
@@ -58,7 +60,6 @@ def layers(
         rows.append((one, stride, layer))
     if pattern and not rows:
         raise unknown("layer", pattern, [one.path for one in seen.layers], network.name, "without --filter it")
-    console = Console()
     if as_json:
         for one, stride, layer in rows:
             facts = {

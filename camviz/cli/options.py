@@ -102,6 +102,59 @@ class ModelOptions:
 
 
 @dataclass
+class MethodOptions:
+    """How evidence becomes a map."""
+
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--method",
+            help="'camviz methods' lists all; also all, gradients, masking, pixels. Several: a,b or repeated. "
+            "Default: gradcam.",
+            show_default=False,
+            rich_help_panel="Method",
+        ),
+    ] = None
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="A setting: samples=50, or smoothgrad.samples=50 with several methods.",
+            rich_help_panel="Method",
+        ),
+    ] = None
+    score: Annotated[
+        Literal["logit", "prob"],
+        typer.Option("--score", help="Explain the score before or after softmax.", rich_help_panel="Method"),
+    ] = "logit"
+    smooth: Annotated[
+        Literal["none", "aug", "eigen", "noise"],
+        typer.Option(
+            "--smooth",
+            help="Average over mirrored and zoomed, or over noisy inputs, or take the first component.",
+            rich_help_panel="Method",
+        ),
+    ] = "none"
+    fuse: Annotated[
+        Literal["none", "mean", "max", "layercam", "product"],
+        typer.Option(
+            "--fuse", help="One map of several layers; raw values but for layercam.", rich_help_panel="Method"
+        ),
+    ] = "none"
+    seed: Annotated[int, typer.Option("--seed", help="Of everything random.", rich_help_panel="Method")] = 0
+
+    def settings(self) -> tuple[tuple[str, str], ...]:
+        """The settings as (name, text)."""
+        pairs = []
+        for text in self.setting or ():
+            key, equals, value = text.partition("=")
+            if not equals or not key.strip():
+                raise RequestError(f"--set '{text}' is not key=value", "--set samples=50")
+            pairs.append((key.strip(), value.strip()))
+        return tuple(pairs)
+
+
+@dataclass
 class ComputeOptions:
     """Where and how it is computed."""
 
@@ -115,7 +168,10 @@ class ComputeOptions:
     batch_size: Annotated[
         int,
         typer.Option(
-            "--batch-size", min=0, help="Pictures per forward; 0 chooses for the device.", rich_help_panel="Computing"
+            "--batch-size",
+            min=0,
+            help="Pictures, or masks, per forward; 0 chooses for the device.",
+            rich_help_panel="Computing",
         ),
     ] = 0
 
@@ -124,9 +180,14 @@ class ComputeOptions:
 class LookOptions:
     """How maps are drawn."""
 
-    layout: Annotated[str, typer.Option("--layout", help="overlay, panel or heatmap.", rich_help_panel="Drawing")] = (
-        "overlay"
-    )
+    layout: Annotated[
+        str,
+        typer.Option(
+            "--layout",
+            help="overlay, panel, heatmap; grid: all maps of a picture in one figure.",
+            rich_help_panel="Drawing",
+        ),
+    ] = "overlay"
     colormap: Annotated[
         str | None,
         typer.Option(

@@ -107,3 +107,14 @@ def capture(module: nn.Module, paths: Sequence[str], gradients: bool) -> Iterato
 
     with watch({path: module.get_submodule(path) for path in paths}, record), torch.set_grad_enabled(gradients):
         yield recorded
+
+
+@contextmanager
+def replaced(module: nn.Module, path: str, tensor: Tensor) -> Iterator[None]:
+    """Within the block the layer at `path` runs, and then gives `tensor` instead of its own."""
+
+    def swap(_path: str, _module: nn.Module, _inputs: Any, output: Any) -> Any:
+        return with_first_tensor(output, tensor)
+
+    with watch({path: module.get_submodule(path)}, swap):
+        yield

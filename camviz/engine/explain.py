@@ -3,103 +3,165 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from camviz.engine.probe import Pass, Probe, run_forward
-from camviz.methods import METHODS
-from camviz.models.layers import find_layers
-from camviz.tasks.classification import choose, parse_targets
-from camviz.types import Map, Model, Picture, SaliencyMap, Target, View
+from camviz.engine.chunks import Chunks
+from camviz.engine.forward import MASKS_AT_ONCE, Ask, run_forward
+from camviz.engine.probe import Probe, Reading
+from camviz.engine.replay import finished_before
+from camviz.engine.smooth import fuse, run_method
+from camviz.errors import NetworkError
+from camviz.methods import Chosen, choose
+from camviz.models.layers import find_layers, stages_before
+from camviz.models.survey import survey
+from camviz.tasks.classification import choose as choose_target
+from camviz.tasks.classification import parse_targets
+from camviz.types import Job, Map, Model, Picture, SaliencyMap, Target, View
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """One map of every picture of a batch: values (n, h, w), and what tells it from the others."""
+
+    method: str
+    layer: str
+    values: NDArray[np.float32]
+    facts: list[dict[str, Any]]
+    facets: tuple[str, ...]
 
 
 class Explainer:
-    """A question to a model, checked once and asked of many batches.
+    """A job's question to a model, checked once and asked of many batches. `tick(done, total)` hears of re-scoring.
 
-    `layers` are patterns (none: the default layer), `methods` names, `targets` as on the command line.
+    `skipped` says why methods of a group were passed over.
     """
 
-    def __init__(
-        self,
-        model: Model,
-        layers: Sequence[str] = (),
-        methods: Sequence[str] = ("gradcam",),
-        targets: Sequence[str] = ("top1",),
-        score: str = "logit",
-        precision: str = "fp32",
-    ) -> None:
-        self.model, self.score, self.precision = model, score, precision
-        self.methods = [METHODS.find(name) for name in methods]
-        self.wanted = parse_targets(targets, model.labels, model.name)
-        self.layers = find_layers(model, layers)
-        self.gradients = any("gradients" in entry.facts["needs"] for entry in self.methods)
+    def __init__(self, model: Model, job: Job, tick: Callable[[int, int], None] | None = None) -> None:
+        self.model, self.job = model, job
+        self.methods = choose(job.methods, job.settings)
+        self.wanted = parse_targets(job.targets, model.labels, model.name)
+        seen = survey(model.module, model.preprocessing.crop, model.name)
+        self.layers = find_layers(model, job.layers, seen)
+        self.skipped: dict[str, str] = {}
+        chunks = Chunks(job.batch_size or MASKS_AT_ONCE)
+        if tick:
+            chunks.tick = tick
+        replayed = any(chosen.needs("many forwards") and chosen.layered for chosen in self.methods)
+        staged = any(chosen.entry.facts.get("layer") == "stages" for chosen in self.methods)
+        self.ask = Ask(
+            model,
+            tuple(self.layers),
+            any(chosen.needs("gradients") for chosen in self.methods),
+            job.precision,
+            chunks,
+            job.seed,
+            {layer.path: finished_before(seen, layer.path) for layer in self.layers} if replayed else {},
+            {layer.path: stages_before(model, seen, layer) for layer in self.layers} if staged else {},
+        )
 
     def __call__(
         self, pictures: Sequence[Picture], inputs: Sequence[NDArray[np.float32]], views: Sequence[View]
     ) -> list[list[SaliencyMap]]:
         """The maps of each picture: targets × layers × methods, in this order. Inputs are of one shape."""
-        batch = torch.from_numpy(np.stack(inputs)).to(self.model.device)
-        passed = run_forward(self.model, batch, self.layers, self.gradients, self.precision)
+        passed = run_forward(self.ask, torch.from_numpy(np.stack(inputs)).to(self.model.device))
         maps: list[list[SaliencyMap]] = [[] for _ in pictures]
-        for number, wanted in enumerate(self.wanted):
-            targets = [choose(wanted, row, self.model.labels, self.score, self.model.name) for row in passed.logits]
-            last = number == len(self.wanted) - 1
-            for layer_method_values in self._values(passed, targets, keep=not last):
-                path, method, values, notes, scores = layer_method_values
+        for wanted in self.wanted:
+            targets = [
+                choose_target(wanted, row, self.model.labels, self.job.score, self.model.name) for row in passed.logits
+            ]
+            reading = Reading(passed, targets)
+            facet = (wanted.facet,) if len(self.wanted) > 1 else ()
+            for found in self._read(reading):
                 for i, target in enumerate(targets):
-                    maps[i].append(
-                        SaliencyMap(
-                            values[i],
-                            method,
-                            path,
-                            target.label,
-                            target.index,
-                            float(scores[i]),
-                            target.probability,
-                            self.model.name,
-                            views[i],
-                            pictures[i],
-                            {"note": notes[i]} if notes[i] else {},
-                        )
-                    )
+                    score = float(reading.scores[i].detach())
+                    maps[i].append(self._map(found, i, target, score, pictures[i], views[i], facet))
         return maps
 
-    def _values(
-        self, passed: Pass, targets: Sequence[Target], keep: bool
-    ) -> list[tuple[str, str, NDArray[np.float32], list[str], list[float]]]:
-        """(layer, method, values (n, h, w), notes, scores) for one target per picture."""
-        with torch.set_grad_enabled(self.gradients):
-            read = [target.read(row) for target, row in zip(targets, passed.logits, strict=True)]
-            scores = torch.stack(read)
-        grads = passed.backward(scores, keep) if self.gradients else {}
-        results = []
-        for layer in self.layers:
-            probe = Probe(passed, layer, targets, scores.detach(), grads)
-            for entry in self.methods:
-                with torch.no_grad():
-                    values = entry.call(probe).float().cpu().numpy()
-                gradients = probe.gradients if self.gradients else [None] * len(values)
-                notes = [self._why_blank(one, layer.path, g) for one, g in zip(values, gradients, strict=True)]
-                results.append((layer.path, entry.name, values, notes, scores.tolist()))
-        return results
+    def _map(
+        self, found: _Found, i: int, target: Target, score: float, picture: Picture, view: View, facet: tuple[str, ...]
+    ) -> SaliencyMap:
+        return SaliencyMap(
+            found.values[i],
+            found.method,
+            found.layer,
+            target.label,
+            target.index,
+            score,
+            target.probability,
+            self.model.name,
+            view,
+            picture,
+            found.facts[i],
+            (*facet, *found.facets),
+        )
 
-    def _why_blank(self, values: Map, path: str, gradient: Tensor | None) -> str:
-        """Why a map shows nothing under --sign positive, in one line; "" when it shows something."""
+    def _read(self, reading: Reading) -> Iterator[_Found]:
+        """All maps of one reading: layers × methods; a method without a layer once, a fused one once."""
+        probes = [Probe(reading, layer) for layer in self.layers]
+        active = [chosen for chosen in self.methods if chosen.name not in self.skipped]
+        for number, probe in enumerate(probes):
+            for chosen in active:
+                if chosen.name in self.skipped:
+                    continue
+                if not chosen.layered or (self.job.fuse != "none" and len(probes) > 1):
+                    used = probes if chosen.layered else probes[:1]
+                    if number == 0:
+                        yield from self._try(chosen, used)
+                else:
+                    yield from self._try(chosen, [probe])
+
+    def _try(self, chosen: Chosen, probes: Sequence[Probe]) -> Iterator[_Found]:
+        try:
+            yield from self._run(chosen, probes)
+        except NetworkError as error:
+            if not chosen.optional:
+                raise
+            self.skipped[chosen.name] = error.message
+
+    def _run(self, chosen: Chosen, probes: Sequence[Probe]) -> Iterator[_Found]:
+        runs, facts = [], []
+        for probe in probes:
+            probe.facts = [{} for _ in probe.targets]
+            runs.append(run_method(chosen, probe, self.job.smooth))
+            facts.append(probe.facts)
+        merged = [{key: value for part in parts for key, value in part.items()} for parts in zip(*facts, strict=True)]
+        layer = "+".join(probe.layer.path for probe in probes) if chosen.layered else "input"
+        facets = [layer] if chosen.layered and len(probes) == 1 and len(self.layers) > 1 else []
+        facets += [chosen.name] if len(self.methods) > 1 else []
+        for number, parts in enumerate(zip(*runs, strict=True)):
+            values = (fuse(parts, self.job.fuse) if len(parts) > 1 else parts[0]).cpu().numpy()
+            own = [
+                {**fact, **self._notes(one, probes[0], i)}
+                for i, (fact, one) in enumerate(zip(merged, values, strict=True))
+            ]
+            shares = [fact.pop("shares", None) for fact in own]
+            if chosen.parts > 1:
+                for fact, share in zip(own, shares, strict=True):
+                    fact.update({"part": number + 1, "share": share[number]} if share else {"part": number + 1})
+            part = [f"part{number + 1}"] if chosen.parts > 1 else []
+            yield _Found(chosen.name, layer, values, own, (*facets, *part))
+
+    def _notes(self, values: Map, probe: Probe, picture: int) -> dict[str, str]:
+        """{"note": why the map shows nothing under --sign positive}, or nothing to note."""
+        path = probe.layer.path
         if not np.isfinite(values).all():
-            return f"the map has NaN or infinite values; they arise at or before layer '{path}'"
+            return {"note": f"the map has NaN or infinite values; they arise at or before layer '{path}'"}
         if values.max(initial=0) > 0:
-            return ""
-        if gradient is not None and not bool(gradient.any()):
+            return {}
+        if "gradients" in probe.__dict__ and not bool(probe.gradients[picture].any()):
             live = find_layers(self.model, [])[0].path
             advice = f"--layer {live} has one" if live != path else "is the network untrained, or saturated?"
-            return f"blank: the score has no gradient at layer '{path}'; {advice}"
+            return {"note": f"blank: the score has no gradient at layer '{path}'; {advice}"}
         if values.min(initial=0) < 0:
-            return f"blank: all evidence at layer '{path}' speaks against this class; --sign both shows it"
-        return f"blank: all values are zero at layer '{path}'"
+            return {"note": f"blank: all evidence at layer '{path}' speaks against this class; --sign both shows it"}
+        return {"note": f"blank: all values are zero at layer '{path}'"}
 
 
 def explain(
@@ -108,16 +170,17 @@ def explain(
     *,
     method: str | Sequence[str] = "gradcam",
     target: str | int | Sequence[str | int] = "top1",
-    layer: str | Sequence[str] | None = None,
-    score: str = "logit",
+    layer: str | Sequence[str] = (),
+    settings: dict[str, Any] | None = None,
     fit: str = "model",
-    precision: str = "fp32",
-    batch_size: int = 0,
+    **job: Any,
 ) -> list[SaliencyMap]:
     """Saliency maps of one image or several, in the order pictures × targets × layers × methods.
 
     `model` is a `Model`, an `nn.Module`, or what `camviz.load` takes; an image is a path, a PIL image, an array
-    (H, W, 3) uint8, or a `Picture`. Raises `InputError` for a picture that cannot be read.
+    (H, W, 3) uint8, or a `Picture`; `settings` are of the method ({"samples": 50}, {"rise.samples": 500}). Other
+    keywords are those of `Job`: score, precision, batch_size, smooth, fuse, seed. Raises `InputError` for a picture
+    that cannot be read.
     """
     from camviz.engine.devices import default_batch_size
     from camviz.models.load import load
@@ -125,20 +188,20 @@ def explain(
     from camviz.pictures import as_pictures
 
     model = model if isinstance(model, Model) else load(model)
-    explainer = Explainer(
-        model, _several(layer), _several(method), [str(one) for one in _several(target)], score, precision
+    asked = Job(
+        methods=tuple(_several(method)),
+        targets=tuple(str(one) for one in _several(target)),
+        layers=tuple(_several(layer)),
+        settings=tuple((key, str(value)) for key, value in (settings or {}).items()),
     )
-    pictures = as_pictures(images)
-    prepared = [(picture, *prepare(picture, model.preprocessing, fit)) for picture in pictures]
-    size = batch_size or default_batch_size(model.device)
+    explainer = Explainer(model, replace(asked, **job))
+    prepared = [(picture, *prepare(picture, model.preprocessing, fit)) for picture in as_pictures(images)]
+    size = explainer.job.batch_size or default_batch_size(model.device)
     found: list[SaliencyMap] = []
     for group in by_shape(prepared, size, key=lambda one: one[1].shape):
-        pictures_, inputs, views = zip(*group, strict=True)
-        found += [one for maps in explainer(pictures_, inputs, views) for one in maps]
+        pictures, inputs, views = zip(*group, strict=True)
+        found += [one for maps in explainer(pictures, inputs, views) for one in maps]
     return found
-
-
-T = TypeVar("T")
 
 
 def by_shape(items: Iterable[T], size: int, key: Callable[[T], Any]) -> Iterator[list[T]]:
@@ -154,6 +217,4 @@ def by_shape(items: Iterable[T], size: int, key: Callable[[T], Any]) -> Iterator
 
 
 def _several(value: Any) -> list[Any]:
-    if value is None:
-        return []
     return list(value) if isinstance(value, (list, tuple)) else [value]

@@ -1,119 +1,138 @@
-"""What one pass through a network left behind, for methods to read."""
+"""What a method may read: one layer of one pass, for one target per picture."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from camviz.engine.capture import borrowed, capture, first_tensor, watch
+from camviz.engine.capture import borrowed, replaced, watch, with_first_tensor
 from camviz.engine.devices import autocast
-from camviz.errors import InputError, NetworkError
-from camviz.types import Layer, Model, Target
+from camviz.engine.forward import Pass, call, logits_of, rescore, run_forward
+from camviz.engine.replay import answering, spread
+from camviz.engine.rules import ReluRule, Rule
+from camviz.errors import NetworkError
+from camviz.types import Layer, Target
 
 
 @dataclass(eq=False)
-class Pass:
-    """One forward: the input (n, c, H, W), logits (n, classes) and the tensors captured at the layers."""
+class Reading:
+    """One target per picture, read from one pass; its gradients are computed once, for all layers."""
 
-    model: Model
-    inputs: Tensor
-    logits: Tensor
-    captured: Mapping[str, Tensor]
-    heads: Sequence[tuple[nn.Linear, Tensor]] = ()
+    passed: Pass
+    targets: Sequence[Target]
 
-    def backward(self, scores: Tensor, keep: bool) -> dict[str, Tensor]:
-        """Gradients of the summed scores for every captured tensor; `keep` when another call follows."""
-        paths = list(self.captured)
+    @cached_property
+    def scores(self) -> Tensor:
+        """S (n,), differentiable."""
+        with torch.set_grad_enabled(self.passed.ask.gradients):
+            return self.read(self.passed.logits)
+
+    def read(self, logits: Tensor) -> Tensor:
+        """Each picture's score (n,) from logits (n, classes)."""
+        return torch.stack([target.read(row) for target, row in zip(self.targets, logits, strict=True)])
+
+    @cached_property
+    def gradients(self) -> dict[str, Tensor]:
+        """dS/d(output) for every captured layer."""
+        return self.backward(self.scores)
+
+    def backward(self, scores: Tensor) -> dict[str, Tensor]:
+        """Gradients of the summed scores for every captured layer."""
+        paths = list(self.passed.captured)
         grads: Sequence[Tensor | None] = [None] * len(paths)
         if scores.requires_grad:
-            tensors = [self.captured[path] for path in paths]
-            grads = torch.autograd.grad(scores.sum(), tensors, retain_graph=keep, allow_unused=True)
+            tensors = [self.passed.captured[path] for path in paths]
+            grads = torch.autograd.grad(scores, tensors, torch.ones_like(scores), True, allow_unused=True)
+        name = self.passed.ask.model.name
         for path, grad in zip(paths, grads, strict=True):
             if grad is None:
                 raise NetworkError(
-                    f"the score does not depend on layer '{path}' of {self.model.name}, or not in a way that can be "
+                    f"the score does not depend on layer '{path}' of {name}, or not in a way that can be "
                     "differentiated (is there a no_grad or a detach in its forward?)",
-                    f"'camviz layers {self.model.name}' stars the default; methods without gradients work too",
+                    f"'camviz layers {name}' stars the default; methods without gradients work too",
                 )
         return {path: grad for path, grad in zip(paths, grads, strict=True) if grad is not None}
 
 
-def run_forward(
-    model: Model, inputs: Tensor, layers: Sequence[Layer], gradients: bool, precision: str = "fp32"
-) -> Pass:
-    """One forward over a batch (n, c, H, W), capturing the layers; the network comes back as it was."""
-    heads: list[tuple[nn.Linear, Tensor, Tensor]] = []
-
-    def record(_path: str, module: nn.Module, given: Any, output: Any) -> None:
-        assert isinstance(module, nn.Linear)
-        heads.append((module, given[0].detach(), output))
-
-    linears = {path: part for path, part in model.module.named_modules() if isinstance(part, nn.Linear)}
-    with (
-        borrowed(model.module),
-        watch(linears, record),
-        capture(model.module, [layer.path for layer in layers], gradients) as captured,
-        autocast(inputs.device, precision),
-    ):
-        output = _call(model, inputs)
-    last = [(module, given) for module, given, made in heads if made is output]
-    return Pass(model, inputs, _logits(model, output, len(inputs)), captured, last)
-
-
-def _call(model: Model, inputs: Tensor) -> Any:
-    try:
-        return model.module(inputs)
-    except torch.OutOfMemoryError:
-        raise
-    except Exception as error:
-        height, width = inputs.shape[2:]
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        message = f"{model.name} does not accept an input of {width}×{height}: {reason}"
-        native = model.preprocessing.crop
-        if (height, width) != native:
-            raise InputError(message, f"--fit squash shows the whole picture at {native[1]}×{native[0]}") from error
-        raise NetworkError(message, "--input-size WIDTHxHEIGHT sets another size") from error
-
-
-def _logits(model: Model, output: Any, count: int) -> Tensor:
-    tensor = first_tensor(output)
-    if tensor is None or tensor.ndim != 2 or tensor.shape[0] != count:
-        shape = "no tensor" if tensor is None else "×".join(map(str, tensor.shape))
-        raise NetworkError(
-            f"{model.name} gives {shape} for {count} picture(s), not one row of class scores for each",
-            "camviz explains image classifiers: (pictures, classes)",
-        )
-    return tensor.float()
-
-
 @dataclass(eq=False)
 class Probe:
-    """What a method reads: one layer of one pass, for one target per picture."""
+    """One layer of a reading. `facts` are noted by methods, one dict per picture."""
 
-    passed: Pass
+    reading: Reading
     layer: Layer
-    targets: Sequence[Target]
-    scores: Tensor
-    raw_gradients: Mapping[str, Tensor] = field(default_factory=dict)
+    facts: list[dict[str, Any]] = field(default_factory=list)
 
-    def _maps(self, tensor: Tensor) -> Tensor:
-        height, width = self.passed.inputs.shape[2:]
+    def __post_init__(self) -> None:
+        self.facts = self.facts or [{} for _ in self.targets]
+
+    @property
+    def targets(self) -> Sequence[Target]:
+        """One per picture."""
+        return self.reading.targets
+
+    @property
+    def inputs(self) -> Tensor:
+        """The network's input (n, channels, H, W), normalised."""
+        return self.reading.passed.inputs
+
+    @property
+    def logits(self) -> Tensor:
+        """(n, classes), differentiable down to the layer."""
+        return self.reading.passed.logits
+
+    @property
+    def scores(self) -> Tensor:
+        """S (n,)."""
+        return self.reading.scores.detach()
+
+    def maps(self, tensor: Tensor) -> Tensor:
+        """A tensor of the layer's output as (n, c, h, w), float32."""
+        height, width = self.inputs.shape[2:]
         return self.layer.to_maps(tensor.detach(), (height, width)).float()
 
     @cached_property
     def activations(self) -> Tensor:
         """A: the layer's output as (n, c, h, w), float32."""
-        return self._maps(self.passed.captured[self.layer.path])
+        return self.maps(self.reading.passed.captured[self.layer.path])
 
     @cached_property
     def gradients(self) -> Tensor:
         """G = dS/dA as (n, c, h, w), float32; each picture's own score."""
-        return self._maps(self.raw_gradients[self.layer.path])
+        return self.maps(self.reading.gradients[self.layer.path])
+
+    def gradients_of(self, scores: Tensor) -> Tensor:
+        """dS'/dA (n, c, h, w) for other scores (n,) made from `logits`."""
+        return self.maps(self.reading.backward(scores)[self.layer.path])
+
+    @cached_property
+    def hessian_product(self) -> Tensor:
+        """H·A (n, c, h, w), H the second derivative of S; zero where the network is piecewise linear behind A."""
+        try:
+            return self._hessian_product()
+        except RuntimeError as error:
+            if "is not implemented" not in str(error):
+                raise
+        with sdpa_kernel(SDPBackend.MATH):  # fused attention has no second derivative, its plain form has
+            return self.again(self.inputs)._hessian_product()
+
+    def _hessian_product(self) -> Tensor:
+        stored = self.reading.passed.captured[self.layer.path]
+        with torch.enable_grad():
+            (first,) = torch.autograd.grad(self.reading.scores.sum(), stored, create_graph=True)
+            if not first.requires_grad:
+                return torch.zeros_like(self.activations)
+            product = (first * stored.detach()).sum()
+            (second,) = torch.autograd.grad(product, stored, retain_graph=True, allow_unused=True)
+        return torch.zeros_like(self.activations) if second is None else self.maps(second)
 
     @cached_property
     def linear_head(self) -> tuple[Tensor, Tensor]:
@@ -121,21 +140,193 @@ class Probe:
 
         Raises `NetworkError` unless the layer is averaged and goes into one linear layer that gives the scores.
         """
-        if not self.passed.heads:
+        head = self.reading.passed.head
+        if head is None:
             raise self._no_head("its scores do not come from one linear layer")
-        head, given = self.passed.heads[-1]
+        linear, given = head
         for maps in (self.activations, self.activations.clamp(min=0)):  # DenseNet has a ReLU in between
             pooled = maps.mean((2, 3))
             if pooled.shape == given.shape and torch.allclose(pooled, given.float(), rtol=1e-2, atol=1e-3):
                 with torch.enable_grad():
-                    logits = self.passed.logits.detach().requires_grad_()
-                    scores = [target.read(row) for target, row in zip(self.targets, logits, strict=True)]
-                    (share,) = torch.autograd.grad(torch.stack(scores).sum(), logits)
-                return share @ head.weight.detach().float(), maps
+                    logits = self.logits.detach().requires_grad_()
+                    (share,) = torch.autograd.grad(self.reading.read(logits).sum(), logits)
+                return share @ linear.weight.detach().float(), maps
         raise self._no_head(f"layer '{self.layer.path}' is not averaged straight into its last linear layer")
 
     def _no_head(self, why: str) -> NetworkError:
         return NetworkError(
-            f"method 'cam' cannot work on {self.passed.model.name}: {why}",
+            f"method 'cam' cannot work on {self.reading.passed.ask.model.name}: {why}",
             "--method gradcam needs no such head, and equals cam where there is one",
         )
+
+    # other inputs
+
+    def grey(self, level: float) -> Tensor:
+        """What a grey level, 0 black to 1 white, is to the network: (1, channels, 1, 1), normalised."""
+        how = self.reading.passed.ask.model.preprocessing
+        mean, std = (torch.tensor(values, device=self.inputs.device) for values in (how.mean, how.std))
+        return ((level - mean) / std)[None, :, None, None]
+
+    def upsample(self, maps: Tensor) -> Tensor:
+        """Maps (m, c, h, w) at the input's size, bilinear, align_corners=False."""
+        return F.interpolate(maps, size=self.inputs.shape[2:], mode="bilinear", align_corners=False)
+
+    def masked(self, picture: int, masks: Tensor) -> Tensor:
+        """One picture under masks (m, 1, H, W): X ⊙ mask before normalisation, so that 0 is black."""
+        black = self.grey(0)
+        return black + masks * (self.inputs[picture : picture + 1] - black)
+
+    @cached_property
+    def stages(self) -> list[Probe]:
+        """This layer, and before it the last layer of every finer resolution."""
+        paths = self.reading.passed.ask.stages.get(self.layer.path, ())
+        return [*(Probe(self.reading, layer, self.facts) for layer in paths), self]
+
+    def again(self, inputs: Tensor) -> Probe:
+        """The same layer and targets over other inputs (n, channels, H, W): one more forward."""
+        return Probe(Reading(run_forward(self.reading.passed.ask, inputs), self.targets), self.layer, self.facts)
+
+    def generators(self, purpose: str) -> list[torch.Generator]:
+        """A source of random numbers per picture, that depends on the seed and the picture, not on the batch."""
+        seed = self.reading.passed.ask.seed
+        made = []
+        for picture in self.inputs:
+            digest = zlib.crc32(picture.cpu().numpy().tobytes(), zlib.crc32(f"{seed} {purpose}".encode()))
+            made.append(torch.Generator().manual_seed(digest))
+        return made
+
+    def noisy(self, samples: int, noise: float) -> Iterator[Tensor]:
+        """`samples` inputs with Gaussian noise; its deviation is a share `noise` of each picture's range."""
+        generators = self.generators("noise")
+        flat = self.inputs.flatten(1)
+        spread_ = (flat.amax(1) - flat.amin(1))[:, None, None, None]
+        for _ in range(samples):
+            drawn = [torch.randn(self.inputs.shape[1:], generator=generator) for generator in generators]
+            yield self.inputs + noise * spread_ * torch.stack(drawn).to(self.inputs)
+
+    def input_gradients(self, inputs: Tensor | None = None, rule: Rule | None = None) -> Tensor:
+        """dS/d(input) (n, channels, H, W), under another rule for ReLUs if given."""
+        model = self.reading.passed.ask.model
+        inputs = (self.inputs if inputs is None else inputs).detach().clone().requires_grad_()
+        with ReluRule(rule) if rule else nullcontext() as mode:
+            scores = self._scores_through(inputs)
+        if mode and not mode.met:
+            raise NetworkError(
+                f"{model.name} has no ReLU, so there is nothing for guided backpropagation or deconvnet to change",
+                "--method gradient, smoothgrad or integrated-gradients works on any network",
+            )
+        return torch.autograd.grad(scores.sum(), inputs)[0].float()
+
+    def bias_gradients(self) -> tuple[Tensor, list[Tensor]]:
+        """dS/d(input) (n, channels, H, W), and b ⊙ dS/d(output) (n, c, h, w) of every layer with a bias and a grid.
+
+        The bias of a batch normalisation is what it adds altogether: β - μγ/σ.
+        """
+        module = self.reading.passed.ask.model.module
+        biases = {path: bias for path, part in module.named_modules() if (bias := implicit_bias(part)) is not None}
+        given: list[tuple[str, Tensor]] = []
+
+        def record(path: str, _module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+            given.append((path, output))
+            return output.clone()  # an in-place operation behind it must not touch what is differentiated
+
+        inputs = self.inputs.detach().clone().requires_grad_()
+        with watch({path: module.get_submodule(path) for path in biases}, record):
+            scores = self._scores_through(inputs)
+        tensors = [inputs, *(output for _, output in given)]
+        grads = torch.autograd.grad(scores.sum(), tensors, allow_unused=True)
+        products = [
+            biases[path][None, :, None, None] * grad
+            for (path, output), grad in zip(given, grads[1:], strict=True)
+            if grad is not None and output.ndim == 4
+        ]
+        return tensors[0].new_zeros(()) if grads[0] is None else grads[0].float(), products
+
+    def _scores_through(self, inputs: Tensor) -> Tensor:
+        """S (n,), differentiable down to the inputs."""
+        ask = self.reading.passed.ask
+        with torch.enable_grad(), borrowed(ask.model.module), autocast(inputs.device, ask.precision):
+            output = call(ask.model, inputs)
+            scores = self.reading.read(logits_of(ask.model, output, len(inputs)))
+        if not scores.requires_grad:
+            raise NetworkError(
+                f"the score of {ask.model.name} does not depend on its input in a way that can be differentiated",
+                "--method rise or occlusion needs no gradient",
+            )
+        return scores
+
+    # many forwards
+
+    def score_inputs(self, picture: int, total: int, batch: Callable[[int, int], Tensor], kind: str = "") -> Tensor:
+        """Scores (total,) of one picture's target over the inputs that `batch(start, stop)` makes."""
+        return self.targets[picture].read(rescore(self.reading.passed.ask, total, batch), kind)
+
+    def score_activations(self, picture: int, total: int, alter: Callable[[int, int], Tensor]) -> Tensor:
+        """Scores (total,) of one picture's target with the layer's maps altered: (m, c, h, w) by `alter`.
+
+        Replays only what comes behind the layer where that reproduces the recorded logits, else the whole network;
+        `facts["rescored"]` says which.
+        """
+        tail = self.replays
+        self.facts[picture]["rescored"] = "tail" if tail else "whole network"
+        run = self._replay if tail else self._replace
+        ask = self.reading.passed.ask
+
+        def compute(start: int, stop: int) -> Tensor:
+            return run(picture, alter(start, stop))
+
+        with borrowed(ask.model.module), torch.inference_mode(), autocast(self.inputs.device, ask.precision):
+            return self.targets[picture].read(ask.chunks.run(total, compute))
+
+    @cached_property
+    def replays(self) -> bool:
+        """Whether replaying the tail with the layer's own activations gives the recorded logits."""
+        passed = self.reading.passed
+        if self.layer.path not in passed.ask.frozen:
+            return False
+        model = passed.ask.model
+        try:
+            with borrowed(model.module), torch.no_grad(), autocast(self.inputs.device, passed.ask.precision):
+                # clones: an in-place operation behind the layer writes into what it is given
+                rows = [self._replay(i, self.activations[i : i + 1].clone()) for i in range(len(self.targets))]
+        except Exception:  # whatever goes wrong, the whole network still works
+            return False
+        logits, again = passed.logits.detach(), torch.cat(rows)
+        scale = float(logits.abs().max())
+        return bool(torch.allclose(again, logits, rtol=1e-3, atol=1e-4 * max(scale, 1e-3)))
+
+    def _altered(self, picture: int, maps: Tensor) -> Any:
+        """The layer's whole output for one picture with other maps (m, c, h, w)."""
+        passed = self.reading.passed
+        output = spread(passed.outputs[self.layer.path], picture, len(self.targets), len(maps))
+        stored = passed.captured[self.layer.path].detach()
+        own = spread(stored, picture, len(self.targets), len(maps))
+        return with_first_tensor(output, self.layer.from_maps(maps, own).to(stored.dtype))
+
+    def _replay(self, picture: int, maps: Tensor) -> Tensor:
+        passed = self.reading.passed
+        model, count = passed.ask.model, len(maps)
+        answers = {
+            path: spread(passed.outputs[path], picture, len(self.targets), count)
+            for path in passed.ask.frozen[self.layer.path]
+        }
+        answers[self.layer.path] = self._altered(picture, maps)
+        with answering(model.module, answers):
+            return logits_of(model, call(model, self.inputs[picture : picture + 1].expand(count, -1, -1, -1)), count)
+
+    def _replace(self, picture: int, maps: Tensor) -> Tensor:
+        model, count = self.reading.passed.ask.model, len(maps)
+        own = spread(self.reading.passed.captured[self.layer.path].detach(), picture, len(self.targets), count)
+        altered = self.layer.from_maps(maps, own).to(own.dtype)
+        with replaced(model.module, self.layer.path, altered):
+            return logits_of(model, call(model, self.inputs[picture : picture + 1].expand(count, -1, -1, -1)), count)
+
+
+def implicit_bias(part: nn.Module) -> Tensor | None:
+    """What a layer adds, whatever its input: (c,); None for layers that add nothing or are none."""
+    if isinstance(part, nn.Conv2d):
+        return None if part.bias is None else part.bias.detach()
+    if isinstance(part, nn.BatchNorm2d) and part.running_mean is not None and part.running_var is not None:
+        scale = torch.rsqrt(part.running_var + part.eps) * (1 if part.weight is None else part.weight.detach())
+        return (0 if part.bias is None else part.bias.detach()) - part.running_mean * scale
+    return None

@@ -1,14 +1,104 @@
-"""Methods: each is one decorated function from a probe to raw maps (n, h, w). Formulas as in the papers named."""
+"""Methods: each is one decorated function from a probe to raw maps. Formulas as in the papers named.
+
+A method returns maps (n, h, w); or what each channel contributes (n, c, h, w), which adds up to the map; or a list
+of maps (n, h, w) where it finds several parts (`parts` names the setting that counts them). Facts:
+
+needs    what the pass must hold: "gradients", "activations", "GAP head", "many forwards", "input gradients"
+cost     beside one forward, for people
+layer    "none" for a method that is not tied to a layer; "stages" for one that reads all resolutions
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from camviz.registry import Registry
+from camviz.errors import RequestError, unknown
+from camviz.registry import Entry, Registry
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Method = Callable[..., "Tensor"]
+Method = Callable[..., "Tensor | list[Tensor]"]
 METHODS: Registry[Method] = Registry("method", __name__, listing="'camviz methods'")
+
+GROUPS: dict[str, Callable[[Entry[Any]], bool]] = {
+    "all": lambda entry: True,
+    "gradients": lambda entry: entry.facts["needs"] == "gradients" and entry.facts["cost"] == "1 backward",
+    "masking": lambda entry: entry.facts["family"] == "masking",
+    "pixels": lambda entry: entry.facts["family"] == "pixels",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """A method with its settings. One that came with a group is passed over where it cannot work."""
+
+    entry: Entry[Method]
+    settings: dict[str, Any] = field(default_factory=dict)
+    optional: bool = False
+
+    @property
+    def name(self) -> str:
+        """The method's name."""
+        return self.entry.name
+
+    @property
+    def layered(self) -> bool:
+        """Whether the method looks at a layer."""
+        return self.entry.facts.get("layer") != "none"
+
+    @property
+    def parts(self) -> int:
+        """How many maps it finds in one picture, 1 unless it looks for several."""
+        setting = self.entry.facts.get("parts")
+        return int((self.entry.settings | self.settings)[setting]) if setting else 1
+
+    def needs(self, what: str) -> bool:
+        """Whether the pass must hold `what`."""
+        return what in self.entry.facts["needs"].split(", ")
+
+
+def choose(names: Sequence[str], settings: Sequence[tuple[str, str]] = ()) -> list[Chosen]:
+    """The methods that names and groups mean, with typed settings: ("smoothgrad.samples", "50") or ("samples", "50").
+
+    Raises `UnknownName` and `RequestError` with what to type instead.
+    """
+    entries: dict[str, bool] = {}
+    for name in names:
+        if name in GROUPS:
+            for entry in METHODS:
+                if GROUPS[name](entry):
+                    entries.setdefault(entry.name, True)
+        elif name not in METHODS:
+            raise unknown("method", name, [*METHODS.names(), *GROUPS], listing="'camviz methods'")
+        else:
+            entries[name] = False
+    values: dict[str, dict[str, Any]] = {name: {} for name in entries}
+    for key, text in settings:
+        method, _, setting = key.rpartition(".")
+        if not method and len(entries) > 1:
+            raise RequestError(
+                f"--set {key}={text}: which of the {len(entries)} methods?", f"--set {next(iter(entries))}.{key}={text}"
+            )
+        method = method or next(iter(entries))
+        if method not in entries:
+            raise unknown("method", method, entries, "what this command computes")
+        values[method][setting] = _typed(METHODS.find(method), setting, text)
+    return [Chosen(METHODS.find(name), values[name], optional) for name, optional in entries.items()]
+
+
+def _typed(entry: Entry[Method], setting: str, text: str) -> Any:
+    """A setting's text as the type of its default."""
+    known = entry.settings
+    if setting not in known:
+        listing = f"'camviz methods {entry.name}'" if known else ""
+        raise unknown("setting", setting, known, f"method '{entry.name}'", listing)
+    try:
+        return type(known[setting])(text)
+    except ValueError as error:
+        kind = "a whole number" if isinstance(known[setting], int) else "a number"
+        raise RequestError(
+            f"--set {setting}={text}: {kind} is needed", f"--set {entry.name}.{setting}={known[setting]} is the default"
+        ) from error

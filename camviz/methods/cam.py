@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
+from camviz.errors import NetworkError
 from camviz.methods import METHODS
 
 if TYPE_CHECKING:
@@ -11,30 +13,140 @@ if TYPE_CHECKING:
 
     from camviz.engine.probe import Probe
 
+_gradient = partial(METHODS.add, family="cam", needs="gradients", cost="1 backward")
 
-@METHODS.add("cam", family="cam", paper="arXiv:1512.04150", needs="GAP head", cost="1 forward")
+
+@METHODS.add("cam", family="cam", paper="arXiv:1512.04150", needs="GAP head", cost="nothing")
 def cam(probe: Probe) -> Tensor:
     """Channels weighted by the classifier's own weights: Σ_k W[c,k] A_k, for GAP followed by one linear layer."""
     weights, activations = probe.linear_head
-    return (weights[:, :, None, None] * activations).sum(1)
+    return weights[:, :, None, None] * activations
 
 
-@METHODS.add("gradcam", family="cam", paper="arXiv:1610.02391", needs="gradients", cost="1 forward + 1 backward")
+@_gradient("gradcam", paper="arXiv:1610.02391")
 def gradcam(probe: Probe) -> Tensor:
     """Channels weighted by their mean gradient: Σ_k mean_ij(G_k) A_k."""
-    activations, gradients = probe.activations, probe.gradients
-    return (gradients.mean((2, 3), keepdim=True) * activations).sum(1)
+    return probe.gradients.mean((2, 3), keepdim=True) * probe.activations
 
 
-@METHODS.add("hirescam", family="cam", paper="arXiv:2011.08891", needs="gradients", cost="1 forward + 1 backward")
-def hirescam(probe: Probe) -> Tensor:
-    """Gradient times activation, place by place: Σ_k G_k ⊙ A_k."""
-    return (probe.gradients * probe.activations).sum(1)
+@_gradient("gradcam++", paper="arXiv:1710.11063")
+def gradcam_plus_plus(probe: Probe) -> Tensor:
+    """Positive gradients weighted by the share of each place: w = Σ_ij α·relu(G), α = G² / (2G² + ΣA·G³) (eq. 19)."""
+    gradients = probe.gradients
+    return _plus_plus(gradients, gradients**2, gradients**3, probe.activations)
+
+
+def _plus_plus(first: Tensor, second: Tensor, third: Tensor, activations: Tensor) -> Tensor:
+    below = 2 * second + activations.sum((2, 3), keepdim=True) * third
+    alpha = second / below.where(below != 0, below + 1) * (below != 0)
+    return (alpha * first.clamp(min=0)).sum((2, 3), keepdim=True) * activations
 
 
 @METHODS.add(
-    "layercam", family="cam", paper="doi:10.1109/TIP.2021.3089943", needs="gradients", cost="1 forward + 1 backward"
+    "smoothgradcam++",
+    family="cam",
+    paper="arXiv:1908.01224",
+    needs="gradients",
+    cost="`samples` forwards and backwards",
 )
+def smoothgradcam_plus_plus(probe: Probe, *, samples: int = 8, noise: float = 0.1) -> Tensor:
+    """Grad-CAM++ with G, G² and G³ averaged over `samples` noisy inputs; `noise` is a share of the input's range."""
+    powers = [0.0 * probe.activations for _ in range(3)]
+    for inputs in probe.noisy(samples, noise):
+        gradients = probe.again(inputs).gradients
+        powers = [total + gradients ** (n + 1) / samples for n, total in enumerate(powers)]
+    first, second, third = powers
+    return _plus_plus(first, second, third, probe.activations)
+
+
+@_gradient("xgradcam", paper="arXiv:2008.02312")
+def xgradcam(probe: Probe) -> Tensor:
+    """Channels weighted by their gradient averaged with the activation: w_k = Σ(G_k·A_k) / ΣA_k."""
+    activations, gradients = probe.activations, probe.gradients
+    mass = activations.sum((2, 3), keepdim=True)
+    weights = (gradients * activations).sum((2, 3), keepdim=True) / (mass + 1e-7)
+    return weights * activations
+
+
+@_gradient("hirescam", paper="arXiv:2011.08891")
+def hirescam(probe: Probe) -> Tensor:
+    """Gradient times activation, place by place: Σ_k G_k ⊙ A_k."""
+    return probe.gradients * probe.activations
+
+
+@_gradient("gradcam-elementwise", paper="none: HiResCAM's positive part")
+def gradcam_elementwise(probe: Probe) -> Tensor:
+    """Only what speaks for the class, place by place: Σ_k relu(G_k ⊙ A_k)."""
+    return (probe.gradients * probe.activations).clamp(min=0)
+
+
+@_gradient("layercam", paper="doi:10.1109/TIP.2021.3089943")
 def layercam(probe: Probe) -> Tensor:
     """Activations weighted by positive gradients, place by place: Σ_k relu(G_k) ⊙ A_k."""
-    return (probe.gradients.clamp(min=0) * probe.activations).sum(1)
+    return probe.gradients.clamp(min=0) * probe.activations
+
+
+@METHODS.add("shapleycam", family="cam", paper="arXiv:2501.06261", needs="gradients", cost="2 backwards")
+def shapleycam(probe: Probe) -> Tensor:
+    """Grad-CAM with the second-order term of a Shapley value: w = mean_ij(G - ½ H·A), H the Hessian of S."""
+    weights = (probe.gradients - probe.hessian_product / 2).mean((2, 3), keepdim=True)
+    return weights * probe.activations
+
+
+@_gradient("finercam", paper="arXiv:2501.11309")
+def finercam(probe: Probe, *, gamma: float = 0.6, references: str = "3") -> Tensor:
+    """Grad-CAM of S_c - γ·mean_t S_t: what sets the class apart from its `references`.
+
+    A number takes the classes with the closest scores; indices with + between them (5+7) name them.
+    """
+    import torch
+
+    scores = []
+    for row, target in zip(probe.logits, probe.targets, strict=True):
+        others = _references(probe, row, target.index, references)
+        scores.append(target.read(row) - gamma * sum(row[other] for other in others) / len(others))
+    gradients = probe.gradients_of(torch.stack(scores))
+    return gradients.mean((2, 3), keepdim=True) * probe.activations
+
+
+def _references(probe: Probe, row: Tensor, own: int | None, text: str) -> list[int]:
+    classes = row.shape[0]
+    if own is None or classes < 2:
+        raise NetworkError("method 'finercam' needs a target class among several", "--method gradcam")
+    named = [int(part) for part in str(text).split("+") if part.strip().isdigit()]
+    if "+" in str(text) and named and max(named) < classes:
+        return [other for other in named if other != own] or [own]
+    if len(named) != 1 or "+" in str(text) or named[0] < 1:
+        raise NetworkError(
+            f"finercam.references '{text}' is neither a number of classes nor indices", "--set references=3, or 5+7"
+        )
+    order = (row.detach() - row.detach()[own]).abs().argsort().tolist()
+    return [other for other in order if other != own][: named[0]]
+
+
+@METHODS.add(
+    "refinecam", family="cam", paper="arXiv:2605.14641", needs="gradients", cost="1 backward through all stages",
+    layer="stages",
+)  # fmt: skip
+def refinecam(probe: Probe) -> Tensor:
+    """The product of the Grad-CAM maps of all resolutions up to this layer, each scaled to [0, 1]."""
+    from torch.nn import functional as F
+
+    maps = [gradcam(stage).sum(1).clamp(min=0) for stage in probe.stages]
+    finest = max((one.shape[1:] for one in maps), key=lambda shape: shape[0] * shape[1])
+    product = maps[0].new_ones(len(maps[0]), *finest)
+    for one in maps:
+        wide = F.interpolate(one[:, None], size=finest, mode="bilinear", align_corners=False)[:, 0]
+        top = wide.amax((1, 2), keepdim=True)
+        product = product * wide / top.where(top > 0, top + 1)
+    return product
+
+
+@METHODS.add("random", family="cam", paper="none: the floor of every comparison", needs="activations", cost="nothing")
+def random(probe: Probe) -> Tensor:
+    """Uniform noise of the layer's size, from the seed and the picture: what every metric is read against."""
+    import torch
+
+    size = probe.activations.shape[2:]
+    drawn = [torch.rand(size, generator=generator) for generator in probe.generators("random")]
+    return torch.stack(drawn).to(probe.inputs.device)

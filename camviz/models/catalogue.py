@@ -15,7 +15,7 @@ _MODEL = re.compile(
     re.MULTILINE,
 )
 _WEIGHTS = re.compile(r"^class (\w+)\(WeightsEnum\):\n(.*?)(?=^\S)", re.MULTILINE | re.DOTALL)
-_MEMBER = re.compile(r"^    (\w+) = Weights\(\s*url=[\"']([^\"']+)", re.MULTILINE)
+_MEMBER = re.compile(r"^    (\w+) = Weights\(\s*(?:#.*\n\s*)*url=[\"']([^\"']+)", re.MULTILINE)
 _DEFAULT = re.compile(r"^    DEFAULT = (\w+)", re.MULTILINE)
 
 

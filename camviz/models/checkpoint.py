@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,9 +108,9 @@ def _read_torch(path: Path, allow_pickle: bool) -> Any:
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=not allow_pickle)
     except pickle.UnpicklingError as error:
-        wanted = _blocked(str(error))
-        if allow_pickle or not (wanted or _is_pickle(path)):
+        if allow_pickle or not _is_whole(path):
             raise _damaged(path, error) from error
+        wanted = _blocked(str(error))
         raise CheckpointError(
             f"checkpoint '{path}' holds more than tensors{wanted}, and reading that runs code from the file",
             "--allow-pickle reads it, only if you trust whoever made it; safer: save model.state_dict()",
@@ -130,15 +131,27 @@ def _read_torch(path: Path, allow_pickle: bool) -> Any:
 
 def _blocked(text: str) -> str:
     """The class that the safe reader refused, out of its long message."""
-    _, found, rest = text.partition("GLOBAL ")
-    return f" ({rest.split()[0]})" if found and rest.split() else ""
+    found = re.search(r"GLOBAL (\w[\w.]*\w)", text)
+    return f" ({found[1]})" if found else ""
 
 
-def _is_pickle(path: Path) -> bool:
-    """Whether the file is an archive of torch, or starts as a pickle does: then it is more than damage."""
+def _is_whole(path: Path) -> bool:
+    """Whether the file is an archive of torch or holds whole pickles, so that damage is not what stops its reader."""
+    import pickletools
+
+    size = path.stat().st_size
     with path.open("rb") as file:
-        start = file.read(4)
-    return start == b"PK\x03\x04" or (start[:1] == b"\x80" and start[1:2] <= b"\x05")
+        if file.read(4) == b"PK\x03\x04":
+            return True
+        file.seek(0)
+        try:
+            for _ in range(4):  # torch's old format: magic number, version, machine, content
+                if file.tell() < size:
+                    for _ in pickletools.genops(file):
+                        pass
+        except (ValueError, IndexError):
+            return False
+    return True
 
 
 def _damaged(path: Path, error: Exception) -> CheckpointError:

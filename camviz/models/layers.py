@@ -15,13 +15,13 @@ _POOLING = ("MaxPool", "AvgPool", "LPPool", "FractionalMaxPool")
 _REARRANGING = ("Permute", "Identity", "Dropout", "Flatten", "StochasticDepth")
 
 
-def find_layers(model: Model, patterns: Sequence[str]) -> list[Layer]:
+def find_layers(model: Model, patterns: Sequence[str], seen: Survey | None = None) -> list[Layer]:
     """The layers that the patterns mean, in the order of the patterns; the default one without any.
 
     A pattern is a dotted path; a part of it may be a negative index (`layer4.-1`) or a glob (`features.*`).
     Raises `UnknownName` for a path that is not there, `NetworkError` for one whose output has no grid.
     """
-    seen = survey(model.module, model.preprocessing.crop, model.name)
+    seen = seen or survey(model.module, model.preprocessing.crop, model.name)
     if not patterns:
         return [default_layer(model, seen)]
     found: dict[str, Layer] = {}
@@ -65,6 +65,27 @@ def default_layer(model: Model, seen: Survey) -> Layer:
     if layers[chosen.path].layout == "tokens":
         return layers[_before_last_attention(seen, layers) or chosen.path]
     return layers[_stage(model, seen, chosen)]
+
+
+def stages_before(model: Model, seen: Survey, layer: Layer) -> list[Layer]:
+    """For every resolution finer than the layer's: the last layer of it that the layer is computed from, outermost."""
+    listed = {one.path: other for one, other in list_layers(model, seen)}
+    own = grid(layer, seen.input_size)
+    last: dict[tuple[int, int], Seen] = {}
+    for one in seen.layers:
+        if one.path == layer.path:
+            break
+        other = listed[one.path]
+        size = grid(other, seen.input_size) if other else (0, 0)
+        if other and size[0] * size[1] > own[0] * own[1] and not layer.path.startswith(f"{one.path}."):
+            last[size] = one
+    found = []
+    for one in last.values():
+        same = [other for other in seen.layers if other.output == one.output and listed[other.path]]
+        stage = listed[min(same, key=lambda other: other.path.count(".")).path]
+        if stage:
+            found.append(stage)
+    return found
 
 
 def _stage(model: Model, seen: Survey, chosen: Seen) -> str:

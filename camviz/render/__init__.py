@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from camviz.errors import RequestError
 from camviz.registry import Registry
 from camviz.types import Artefact, Look, Picture, SaliencyMap
 
-Renderer = Callable[[Picture, SaliencyMap, Look], Artefact]
+Renderer = Callable[..., Artefact]  # (picture, map, look); (picture, maps, look) where it takes "all maps"
 RENDERERS: Registry[Renderer] = Registry("layout", __name__)
 
 from camviz.render.colour import colormap_names, fixed_scale, one_of  # noqa: E402
 from camviz.render.encoding import encode, suffix  # noqa: E402
 
-__all__ = ["RENDERERS", "check", "colormap_names", "draw", "encode"]
+__all__ = ["RENDERERS", "check", "colormap_names", "draw", "encode", "takes_all"]
 
 
 def check(look: Look) -> None:
@@ -29,10 +29,18 @@ def check(look: Look) -> None:
         raise RequestError(f"no alpha {look.alpha}", "type 0, the picture alone, to 1, the colours alone")
 
 
-def draw(picture: Picture, map: SaliencyMap, look: Look) -> Artefact:
-    """The map of a picture, drawn in the layout of the look."""
+def draw(picture: Picture, maps: SaliencyMap | Sequence[SaliencyMap], look: Look) -> Artefact:
+    """The map of a picture, or the maps for a layout that takes all of them, drawn as the look says."""
     check(look)
-    if map.view.picture != (picture.width, picture.height):
-        size = (picture.width, picture.height)
-        raise ValueError(f"the map is of a picture of {map.view.picture} pixels, not of {size}")
-    return RENDERERS.find(look.layout).call(picture, map, look)
+    several = [maps] if isinstance(maps, SaliencyMap) else list(maps)
+    size = (picture.width, picture.height)
+    for one in several:
+        if one.view.picture != size:
+            raise ValueError(f"the map is of a picture of {one.view.picture} pixels, not of {size}")
+    entry = RENDERERS.find(look.layout)
+    return entry.call(picture, several if takes_all(look.layout) else several[0], look)
+
+
+def takes_all(layout: str) -> bool:
+    """Whether a layout draws all maps of a picture in one figure."""
+    return RENDERERS.find(layout).facts.get("takes") == "all maps"

@@ -22,7 +22,7 @@ def panel(picture: Picture, map: SaliencyMap, look: Look) -> Artefact:
     """Picture and overlay side by side (wide ones on top of each other), captioned, with a colour bar."""
     pixels = resized(picture.pixels)
     height, width = pixels.shape[:2]
-    tiles = [pixels, blend(pixels, _scaled(map, width, height), look)]
+    tiles = [pixels, blend(pixels, scaled(map, width, height), look)]
     cells = [[tile] for tile in tiles] if width > _WIDE * height else [tiles]
     lines = () if look.caption is False else caption(map, look.sign)
     figure = sheet(cells, bar=None if look.colorbar is False else bar_of(map, look), caption=lines)
@@ -42,7 +42,7 @@ def resized(pixels: Pixels) -> Pixels:
     return pixels.repeat(times, axis=0).repeat(times, axis=1) if times > 1 else pixels
 
 
-def _scaled(map: SaliencyMap, width: int, height: int) -> SaliencyMap:
+def scaled(map: SaliencyMap, width: int, height: int) -> SaliencyMap:
     """The same map for the picture at another size: its view moves along, its values stay."""
     view = map.view
     x, y = width / view.picture[0], height / view.picture[1]

@@ -21,11 +21,12 @@ def sheet(
     title: str = "",
     bar: Bar | None = None,
     caption: Sequence[Line] = (),
+    size: int = 0,
 ) -> Pixels:
     """Equal cells in rows and columns with labels; an empty cell stays paper. No labels: no room for them.
 
     A picture smaller than the largest stands in the middle of its cell, pixel for pixel. The labels must
-    be as many as the rows and the columns.
+    be as many as the rows and the columns. `size` is that of the text in pixels; 0 chooses it by the width.
     """
     filled = [cell for line in cells for cell in line if cell is not None]
     across = max((len(line) for line in cells), default=0) or 1
@@ -33,7 +34,7 @@ def sheet(
         raise ValueError(f"{len(cells)} × {across} cells, {len(rows)} × {len(columns)} labels")
     height = max([_SMALLEST if rows else 1, *(cell.shape[0] for cell in filled)])
     width = max([_SMALLEST if columns else 1, *(cell.shape[1] for cell in filled)])
-    size = text_size(across * width)
+    size = size or text_size(across * width)
     gap = max(2, size // 2)
     labels = _row_labels(rows, size, height, across * width)
     lines = []

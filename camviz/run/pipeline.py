@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from camviz.engine.explain import Explainer, by_shape
 from camviz.errors import InputError
 from camviz.models.preprocess import prepare
 from camviz.pictures import read_picture
-from camviz.render import draw, encode
+from camviz.render import draw, encode, takes_all
 from camviz.run.files import result_path, write_file
 from camviz.run.inputs import Input
 from camviz.run.report import Report
@@ -45,11 +44,6 @@ class _Ready:
     view: View
 
 
-def explainer_for(job: Job, model: Model) -> Explainer:
-    """The job's question to the model, checked."""
-    return Explainer(model, job.layers, job.methods, job.targets, job.score, job.precision)
-
-
 def write_heatmaps(
     job: Job,
     explainer: Explainer,
@@ -60,7 +54,6 @@ def write_heatmaps(
 ) -> Iterator[Written]:
     """Yield each file of maps as soon as it is complete. A picture that fails is told to `failed` and counted."""
     model = explainer.model
-    facets = _facets(job, explainer)
     size = job.batch_size or default_batch_size(model.device)
 
     def fail(source: Input, error: InputError) -> None:
@@ -70,10 +63,9 @@ def write_heatmaps(
     for group in by_shape(_ready(job, model, inputs, fail), size, key=lambda one: one.values.shape):
         for source, maps in _explained(explainer, group, fail):
             report.done += 1
-            for saliency, facet in zip(maps, facets, strict=True):
-                for written in _write(job, saliency, folder, source, facet):
-                    report.written += 1
-                    yield written
+            for written in _write(job, maps, folder, source):
+                report.written += 1
+                yield written
 
 
 def _ready(
@@ -101,29 +93,22 @@ def _explained(
     yield from zip([ready.source for ready in group], maps, strict=True)
 
 
-def _facets(job: Job, explainer: Explainer) -> list[list[str]]:
-    """What tells one picture's results apart, in the order of its maps: only what the command asks several of."""
-    axes = (
-        [wanted.facet for wanted in explainer.wanted],
-        [layer.path for layer in explainer.layers],
-        [entry.name for entry in explainer.methods],
-    )
-    several = [len(axis) > 1 for axis in axes]
-    return [[facet for facet, keep in zip(facets, several, strict=True) if keep] for facets in itertools.product(*axes)]
-
-
-def _write(job: Job, saliency: SaliencyMap, folder: Path, source: Input, facets: list[str]) -> Iterator[Written]:
-    facts = map_facts(saliency, source)
-    artefact = draw(saliency.picture, saliency, job.look)
-    path = result_path(folder, source.name, facets, artefact.suffix)
-    write_file(path, encode(artefact, job.look))
-    yield Written(path, {"kind": artefact.kind, **facts})
-    if job.save_raw:
+def _write(job: Job, maps: list[SaliencyMap], folder: Path, source: Input) -> Iterator[Written]:
+    """One file per map, or one sheet of all maps; and the raw maps where asked for."""
+    together = takes_all(job.look.layout)
+    for group in [maps] if together and maps else [[one] for one in maps]:
+        artefact = draw(group[0].picture, group, job.look)
+        path = result_path(folder, source.name, () if together else group[0].facets, artefact.suffix)
+        write_file(path, encode(artefact, job.look))
+        shown = [map_facts(one, source) for one in group]
+        facts = {"input": str(source.path), "maps": shown} if together else shown[0]
+        yield Written(path, {"kind": artefact.kind, **facts})
+    for saliency in maps if job.save_raw else ():
         buffer = io.BytesIO()
         np.save(buffer, saliency.values.astype(np.float32))
-        raw = result_path(folder, source.name, facets, ".npy")
+        raw = result_path(folder, source.name, saliency.facets, ".npy")
         write_file(raw, buffer.getvalue())
-        yield Written(raw, {"kind": "raw", **facts})
+        yield Written(raw, {"kind": "raw", **map_facts(saliency, source)})
 
 
 def map_facts(saliency: SaliencyMap, source: Input) -> dict[str, Any]:

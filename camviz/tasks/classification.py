@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from camviz.errors import UnknownName, unknown
 from camviz.types import Target
@@ -120,7 +120,8 @@ def choose(
     label = label_of(index, labels)
     if wanted.minus is not None:
         label = f"{label} vs {label_of(wanted.minus, labels)}"
-    return Target(label, _reader(index, wanted.minus, score), index, float(probabilities[index]))
+    kind: Literal["logit", "prob"] = "prob" if score == "prob" else "logit"
+    return Target(label, _picker(index, wanted.minus), kind, index, float(probabilities[index]))
 
 
 def label_of(index: int, labels: Sequence[str]) -> str:
@@ -128,9 +129,8 @@ def label_of(index: int, labels: Sequence[str]) -> str:
     return labels[index] if index < len(labels) else f"class {index}"
 
 
-def _reader(index: int, minus: int | None, score: str) -> Callable[[Tensor], Tensor]:
-    def read(row: Tensor) -> Tensor:
-        values = row.softmax(0) if score == "prob" else row
-        return values[index] if minus is None else values[index] - values[minus]
+def _picker(index: int, minus: int | None) -> Callable[[Tensor], Tensor]:
+    def pick(values: Tensor) -> Tensor:
+        return values[..., index] if minus is None else values[..., index] - values[..., minus]
 
-    return read
+    return pick

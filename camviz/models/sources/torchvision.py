@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from camviz.errors import UnknownName, WeightsError, unknown
@@ -48,8 +49,9 @@ def _choose_weights(listing: Listing, request: ModelRequest) -> str:
         return listing.default
     if request.weights not in listing.weights:
         choices = ", ".join(["default", "none", *listing.weights])
-        error = unknown("weights", request.weights, listing.weights, listing.name)
-        raise UnknownName(error.message, f"{listing.name} has {choices}; or a FILE that exists")
+        raise UnknownName(
+            f"no weights '{request.weights}' for {listing.name}", f"{listing.name} has {choices}; or a FILE that exists"
+        )
     return request.weights
 
 
@@ -67,7 +69,7 @@ def _download(name: str, described: Any) -> Any:
     from torchvision import models
 
     try:
-        return models.get_model(name, weights=described)
+        return models.get_model(name, weights=described, progress=sys.stderr.isatty())
     except (OSError, RuntimeError) as error:  # URLError and HTTPError are OSErrors; a broken file a RuntimeError
         file = weights_file(described.url)
         reason = str(getattr(error, "reason", error)).partition("\n")[0]

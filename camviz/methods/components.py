@@ -1,0 +1,134 @@
+"""CAMs without weights: what the activations themselves are made of."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from camviz.methods import METHODS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from camviz.engine.probe import Probe
+
+_plain = partial(METHODS.add, family="cam", needs="activations")
+
+
+@_plain("eigencam", paper="arXiv:2008.00299", cost="an eigenproblem of the grid's size")
+def eigencam(probe: Probe) -> Tensor:
+    """A (positions × channels) projected on its first right singular vector, not centred; same for every class."""
+    return principal(probe.activations)
+
+
+@METHODS.add("eigengradcam", family="cam", paper="arXiv:2008.00299", needs="gradients", cost="1 backward")
+def eigengradcam(probe: Probe) -> Tensor:
+    """EigenCAM of G ⊙ A: specific to the class."""
+    return principal(probe.gradients * probe.activations)
+
+
+@METHODS.add("segeigencam", family="cam", paper="doi:10.3390/app15137562", needs="gradients", cost="1 backward")
+def segeigencam(probe: Probe) -> Tensor:
+    """EigenCAM of |G| ⊙ A: made for segmentation, where gradients of both signs matter."""
+    return principal(probe.gradients.abs() * probe.activations)
+
+
+def principal(maps: Tensor) -> Tensor:
+    """The projection of (n, c, h, w) on its first principal direction over channels, not centred: (n, h, w).
+
+    The singular vector's sign is free: it is chosen so that the map agrees with the channels' mean.
+    """
+    import torch
+
+    n, _, h, w = maps.shape
+    rows = maps.flatten(2).transpose(1, 2).double()  # (n, positions, channels)
+    finite = torch.isfinite(rows).flatten(1).all(1)
+    rows = rows * finite[:, None, None] if bool(finite.all()) else torch.nan_to_num(rows)
+    if rows.shape[1] <= rows.shape[2]:
+        values, vectors = torch.linalg.eigh(rows @ rows.mT)  # the first left singular vector, times its value
+        projected = vectors[:, :, -1] * values[:, -1:].clamp(min=0).sqrt()
+    else:
+        _, vectors = torch.linalg.eigh(rows.mT @ rows)
+        projected = (rows @ vectors[:, :, -1:])[:, :, 0]
+    agreement = (projected * rows.mean(2)).sum(1, keepdim=True)
+    projected = projected * torch.where(agreement < 0, -1.0, 1.0)
+    projected[~finite] = float("nan")
+    found: Tensor = projected.reshape(n, h, w).float()
+    return found
+
+
+@_plain("kpcacam", paper="arXiv:2410.00267", cost="an eigenproblem of the grid's size")
+def kpcacam(probe: Probe, *, gamma: float = 0.0) -> Tensor:
+    """First kernel principal component of the positions, kernel exp(-γ·|x - y|²); γ 0 stands for 1/channels."""
+    import torch
+
+    n, c, h, w = probe.activations.shape
+    rows = torch.nan_to_num(probe.activations).flatten(2).transpose(1, 2).double()
+    kernel = torch.exp(-(gamma or 1 / c) * torch.cdist(rows, rows) ** 2)
+    kernel = kernel - kernel.mean(1, keepdim=True) - kernel.mean(2, keepdim=True) + kernel.mean((1, 2), keepdim=True)
+    values, vectors = torch.linalg.eigh(kernel)
+    projected = vectors[:, :, -1] * values[:, -1:].clamp(min=0).sqrt()
+    mean = rows.mean(2)
+    agreement = (projected * (mean - mean.mean(1, keepdim=True))).sum(1, keepdim=True)
+    found: Tensor = (projected * torch.where(agreement < 0, -1.0, 1.0)).reshape(n, h, w).float()
+    return found
+
+
+@_plain("fem", paper="hal-02963298", cost="nothing")
+def fem(probe: Probe, *, deviations: float = 2.0) -> Tensor:
+    """Where channels are unusually strong: Σ_k mean(A_k) · 1[A_k > μ_k + 2σ_k]; same for every class."""
+    activations = probe.activations
+    mean = activations.mean((2, 3), keepdim=True)
+    spread = activations.std((2, 3), keepdim=True, correction=0)
+    return mean * (activations > mean + deviations * spread)
+
+
+@_plain("dff", paper="arXiv:1806.10206", cost="a small factorisation", parts="concepts")
+def dff(probe: Probe, *, concepts: int = 4, steps: int = 100) -> list[Tensor]:
+    """Non-negative factorisation of the activations into concepts, the strongest first; their shares are noted."""
+    import torch
+
+    n, _, h, w = probe.activations.shape
+    rows = torch.nan_to_num(probe.activations).clamp(min=0).flatten(2).transpose(1, 2)  # (n, positions, channels)
+    places, features = _factorise(rows, concepts, steps)
+    mass = places.sum(1) * features.sum(2)  # (n, concepts): how much of the activations each concept makes up
+    order = mass.argsort(1, descending=True)
+    shares = mass / mass.sum(1, keepdim=True).clamp(min=1e-12)
+    weighted = places * features.norm(dim=2)[:, None]
+    for picture in range(n):
+        probe.facts[picture]["shares"] = [round(float(shares[picture, k]), 4) for k in order[picture]]
+    return [weighted[torch.arange(n), :, order[:, k]].reshape(n, h, w) for k in range(concepts)]
+
+
+def _factorise(rows: Tensor, concepts: int, steps: int) -> tuple[Tensor, Tensor]:
+    """W (n, positions, k), H (n, k, channels) ≥ 0 with W·H ≈ rows: coordinate descent from the singular vectors.
+
+    Multiplicative updates from random numbers stop at saddles where a concept is lost; this start has none to lose,
+    and the same picture always has the same concepts.
+    """
+    import torch
+
+    left, values, right = torch.linalg.svd(rows, full_matrices=False)
+    w, h = rows.new_zeros(*rows.shape[:2], concepts), rows.new_zeros(len(rows), concepts, rows.shape[2])
+    for k in range(min(concepts, values.shape[1])):
+        u, v = left[:, :, k], right[:, k]
+        sides = [(u.clamp(min=0), v.clamp(min=0)), ((-u).clamp(min=0), (-v).clamp(min=0))]
+        masses = [a.norm(dim=1, keepdim=True) * b.norm(dim=1, keepdim=True) for a, b in sides]
+        first = masses[0] >= masses[1]  # the larger non-negative part of the pair (Boutsidis and Gallopoulos 2008)
+        scale = values[:, k, None].sqrt()
+        w[:, :, k] = scale * torch.where(first, sides[0][0], sides[1][0])
+        h[:, k] = scale * torch.where(first, sides[0][1], sides[1][1])
+    for _ in range(steps):
+        w = _descend(rows.mT, h.mT, w.mT).mT
+        h = _descend(rows, w, h)
+    return w, h
+
+
+def _descend(rows: Tensor, w: Tensor, h: Tensor) -> Tensor:
+    """One round of exact minimisation of |rows - W·H|² over each row of H in turn, kept non-negative."""
+    cross, gram = w.mT @ rows, w.mT @ w
+    h = h.clone()
+    for k in range(h.shape[1]):
+        gap = cross[:, k] - (gram[:, k, None] @ h)[:, 0]
+        h[:, k] = (h[:, k] + gap / gram[:, k, k, None].clamp(min=1e-12)).clamp(min=0)
+    return h

@@ -1,0 +1,90 @@
+"""All maps of a picture as one labelled figure: methods (and layers) side by side, targets below each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from camviz.render import RENDERERS, canvas
+from camviz.render.bar import number
+from camviz.render.encoding import suffix
+from camviz.render.frame import percent
+from camviz.render.overlay import blend
+from camviz.render.panel import scaled
+from camviz.render.sheet import sheet
+from camviz.types import Artefact, Look, Picture, Pixels, SaliencyMap
+
+_TILE = 360  # pixels, the long side of a tile
+_ACROSS = 6  # tiles in a row before a single row is wrapped
+_TEXT = 18
+
+
+@RENDERERS.add("grid", takes="all maps")
+def grid(picture: Picture, maps: Sequence[SaliencyMap], look: Look) -> Artefact:
+    """One row per target; columns are methods, with their layers when there are several. Each tile has its own scale.
+
+    The raw maximum stands above each tile of a single row, so that tiles are not taken for comparable.
+    """
+    pixels = _tile(picture.pixels)
+    height, width = pixels.shape[:2]
+    targets = list(dict.fromkeys((one.target, one.index) for one in maps))
+    columns = list(dict.fromkeys(_column(one) for one in maps))
+    layers = {one.layer for one in maps if one.layer != "input"}
+    tiles: dict[tuple[object, ...], Pixels] = {}
+    tops: dict[tuple[object, ...], str] = {}
+    for one in maps:
+        place = ((one.target, one.index), _column(one))
+        tiles[place] = blend(pixels, scaled(one, width, height), look)
+        tops[place] = number(float(one.values.max())) if one.values.size else ""
+    names = [_name(column, len(layers) > 1) for column in columns]
+    rows = [_target(maps, target) for target in targets]
+    if len(targets) == 1:
+        heads = [f"{name} · max {tops[targets[0], column]}" for name, column in zip(names, columns, strict=True)]
+        line = [tiles[targets[0], column] for column in columns]
+        figure = _wrapped([pixels, *line], [picture.name, *heads], rows[0], maps[0])
+    else:
+        cells = [[pixels, *(tiles.get((target, column)) for column in columns)] for target in targets]
+        figure = sheet(cells, rows, [picture.name, *names], title=maps[0].model, size=_TEXT)
+    return Artefact("grid", suffix(look.format), figure)
+
+
+def _wrapped(tiles: list[Pixels], heads: list[str], target: str, first: SaliencyMap) -> Pixels:
+    """One row of tiles, broken into several of equal length."""
+    rows = -(-len(tiles) // _ACROSS)
+    across = -(-len(tiles) // rows)
+    title = " · ".join(part for part in (target, first.model) if part)
+    sheets = []
+    for start in range(0, len(tiles), across):
+        line: list[Pixels | None] = [*tiles[start : start + across]]
+        names = heads[start : start + across]
+        padding = across - len(line)
+        cells = [[*line, *[None] * padding]]
+        sheets.append(sheet(cells, (), [*names, *[""] * padding], title if start == 0 else "", size=_TEXT))
+    return canvas.below(sheets)
+
+
+def _tile(pixels: Pixels) -> Pixels:
+    """The picture with a long side of `_TILE` pixels: averaged when larger, interpolated when smaller."""
+    import cv2
+
+    height, width = pixels.shape[:2]
+    share = _TILE / max(height, width)
+    size = (max(1, round(width * share)), max(1, round(height * share)))
+    return np.asarray(
+        cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if share < 1 else cv2.INTER_CUBIC), np.uint8
+    )
+
+
+def _column(one: SaliencyMap) -> tuple[str, str, int]:
+    return one.layer, one.method, int(one.facts.get("part", 0))
+
+
+def _name(column: tuple[str, str, int], layers: bool) -> str:
+    layer, method, part = column
+    return f"{method}{f' {part}' if part else ''}{f' · {layer}' if layers else ''}"
+
+
+def _target(maps: Sequence[SaliencyMap], target: tuple[str, int | None]) -> str:
+    probability = next(one.probability for one in maps if (one.target, one.index) == target)
+    return target[0] if probability is None else f"{target[0]} · {percent(probability)}"

@@ -1,0 +1,164 @@
+"""`camviz models`, `methods` and `layers`, and what all commands share."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from camviz.cli.app import COMMANDS, app
+from camviz.methods import METHODS
+from camviz.models.catalogue import classifiers
+
+CONTRACT = {
+    "--model", "--weights", "--checkpoint", "--labels", "--layer", "--method", "--target", "--score",
+    "--device", "--precision", "--batch-size", "--output", "--quiet", "--json",
+}  # fmt: skip
+
+
+def options() -> dict[str, dict[str, object]]:
+    """Every command's options by name, with their parameters."""
+    import typer
+
+    commands = typer.main.get_command(app).commands
+    return {name: {o: p for p in one.params for o in p.opts if o.startswith("-")} for name, one in commands.items()}
+
+
+def test_every_command_is_there():
+    names = {module.__name__.rpartition(".")[2] for module in COMMANDS}
+    assert names == set(options())
+
+
+def test_heatmap_has_the_options_of_the_contract():
+    assert set(options()["heatmap"]) >= CONTRACT
+
+
+def test_the_same_option_means_the_same_in_every_command():
+    seen: dict[str, tuple[str, object, object]] = {}
+    for command, named in options().items():
+        for option, parameter in named.items():
+            if option in CONTRACT - {"--json"} | {"--input-size", "--mean", "--std", "--allow-pickle"}:
+                facts = (parameter.help, parameter.default, parameter.is_flag)
+                assert seen.setdefault(option, facts) == facts, (command, option)
+
+
+def test_every_option_has_help():
+    for command, named in options().items():
+        for option, parameter in named.items():
+            assert parameter.help, (command, option)
+
+
+# models
+
+
+def test_models_lists_every_one(run):
+    result = run("models")
+    assert result.exit_code == 0
+    assert [line.split()[0] for line in result.stdout.splitlines()[1:]] == ["demo", *classifiers()]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("resnet1", ["resnet18", "resnet101", "resnet152", "wide_resnet101_2"]),
+        ("RESNET18", ["resnet18"]),
+        ("demo", ["demo"]),
+    ],
+)
+def test_models_that_match(run, pattern, expected):
+    found = [json.loads(line)["name"] for line in run("models", pattern, "--json").stdout.splitlines()]
+    assert sorted(found) == sorted(expected)
+    assert [json.loads(line)["name"] for line in run("models", "vit_?_16", "--json").stdout.splitlines()] == [
+        "vit_b_16",
+        "vit_l_16",
+    ]
+
+
+def test_models_says_what_is_cached(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    assert json.loads(run("models", "resnet18", "--json").stdout)["cached"] == []
+    place = tmp_path / "hub" / "checkpoints" / "resnet18-f37072fd.pth"
+    place.parent.mkdir(parents=True)
+    place.touch()
+    found = json.loads(run("models", "resnet18", "--json").stdout)
+    assert found == {
+        "name": "resnet18",
+        "task": "classification",
+        "weights": ["IMAGENET1K_V1"],
+        "cached": ["IMAGENET1K_V1"],
+    }
+
+
+# methods
+
+
+def test_methods_lists_every_one(run):
+    lines = run("methods").stdout.splitlines()[1:]
+    assert [line.split()[0] for line in lines] == METHODS.names()
+    found = [json.loads(line) for line in run("methods", "--json").stdout.splitlines()]
+    assert [one["name"] for one in found] == METHODS.names()
+    assert all(one["summary"] and one["paper"] for one in found)
+
+
+def test_one_method_in_full(run):
+    out = run("methods", "gradcam").stdout
+    assert "arXiv:1610.02391" in out
+    assert METHODS.find("gradcam").summary in out
+
+
+# layers
+
+
+@pytest.fixture
+def layers(run, net_file):
+    def listing(*arguments: str):
+        return run("layers", f"{net_file}:Net", "--input-size", "32", *arguments)
+
+    return listing
+
+
+def test_layers_lists_paths_shapes_and_stars_the_default(layers, heatmap, picture, tmp_path):
+    found = {one["path"]: one for one in map(json.loads, layers("--json").stdout.splitlines())}
+    assert set(found) == {*(f"features.{i}" for i in range(4)), "features", "pool", "fc"}
+    assert found["features.0"] == {
+        "path": "features.0",
+        "kind": "Conv2d",
+        "shape": [8, 16, 16],
+        "stride": 2.0,
+        "parameters": 224,
+        "layout": "plain",
+        "default": False,
+    }
+    assert found["fc"]["stride"] is None
+    [star] = [path for path, one in found.items() if one["default"]]
+    used = json.loads(heatmap(picture(tmp_path / "a.png"), "--json").stdout)["layer"]
+    assert used == star
+    [starred] = [line for line in layers().stdout.splitlines() if line.startswith("*")]
+    assert starred.split()[1] == star
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--depth", "1"], ["features", "pool", "fc"]),
+        (["--filter", "*Conv2d"], ["features.0", "features.2"]),
+        (["--filter", "features.[01]"], ["features.0", "features.1"]),
+        (["--filter", "fea*", "--depth", "1"], ["features"]),
+    ],
+)
+def test_layers_that_match(layers, arguments, expected):
+    found = [json.loads(line)["path"] for line in layers(*arguments, "--json").stdout.splitlines()]
+    assert sorted(found) == sorted(expected)
+
+
+def test_layers_needs_no_download(run, monkeypatch):
+    monkeypatch.setattr("torch.hub.download_url_to_file", None)
+    result = run("layers", "resnet50", "--depth", "1")
+    assert result.exit_code == 0
+    assert "* layer4" in " ".join(result.stdout.split())
+
+
+def test_a_listing_in_a_pipe_is_not_cut(run):
+    [line] = [line for line in run("models").stdout.splitlines() if line.startswith("vit_b_16 ")]
+    assert "IMAGENET1K_SWAG_LINEAR_V1" in line
+    assert "…" not in line

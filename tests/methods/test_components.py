@@ -1,0 +1,79 @@
+"""Methods that look at what the activations are made of, against literal transcriptions."""
+
+import numpy as np
+import torch
+
+from camviz.methods import METHODS
+from camviz.methods.components import principal
+from tests.methods.test_cam import A, G, probe, run
+
+
+def svd_projection(maps: np.ndarray) -> np.ndarray:
+    """positions × channels on the first right singular vector, its sign by agreement with the channels' mean."""
+    rows = maps.reshape(len(maps), -1).T.astype(np.float64)
+    _, _, right = np.linalg.svd(rows, full_matrices=False)
+    projected = rows @ right[0]
+    if (projected * rows.mean(1)).sum() < 0:
+        projected = -projected
+    return projected.reshape(maps.shape[1:])
+
+
+def test_principal_is_the_projection_on_the_first_singular_vector():
+    rng = np.random.default_rng(0)
+    for shape in ((2, 2, 2), (3, 4, 5), (40, 3, 3)):  # more positions than channels, and fewer
+        maps = rng.normal(size=shape).astype(np.float32)
+        np.testing.assert_allclose(
+            principal(torch.from_numpy(maps)[None])[0], svd_projection(maps), rtol=1e-4, atol=1e-5
+        )
+
+
+def test_principal_of_a_matrix_of_rank_one_by_hand():
+    # both channels are multiples of one pattern p: 3p and 4p. The right vector is (3, 4)/5, the projection 5p
+    p = torch.tensor([[1.0, 2], [3, 4]])
+    np.testing.assert_allclose(principal(torch.stack([3 * p, 4 * p])[None])[0], 5 * p, rtol=1e-6)
+    np.testing.assert_allclose(principal(-torch.stack([3 * p, 4 * p])[None])[0], -5 * p, rtol=1e-6)
+
+
+def test_principal_keeps_a_picture_that_is_not_finite_to_itself():
+    maps = torch.rand(2, 3, 2, 2)
+    maps[0, 0, 0, 0] = float("nan")
+    found = principal(maps)
+    assert torch.isnan(found[0]).all()
+    np.testing.assert_allclose(found[1], principal(maps[1:])[0], rtol=1e-5)
+
+
+def test_eigencam_and_its_relatives():
+    np.testing.assert_allclose(run("eigencam"), svd_projection(A[0].numpy()), rtol=1e-5)
+    np.testing.assert_allclose(run("eigengradcam"), svd_projection((A * G)[0].numpy()), rtol=1e-5)
+    np.testing.assert_allclose(run("segeigencam"), svd_projection((A * G.abs())[0].numpy()), rtol=1e-5)
+
+
+def test_fem():
+    # channel 0: μ = 2.5, σ = √1.25 ≈ 1.118; above μ + σ = 3.618 is only 4: mean 2.5 there.
+    # channel 1: μ = 1, σ = √3 ≈ 1.732; above 2.732 is only the 4: mean 1 there.
+    assert run("fem", deviations=1.0).tolist() == [[1, 0], [0, 2.5]]
+    assert run("fem", deviations=2.0).tolist() == [[0, 0], [0, 0]]
+
+
+def test_kpcacam_against_a_transcription():
+    rows = A[0].numpy().reshape(2, -1).T.astype(np.float64)
+    kernel = np.array([[np.exp(-0.5 * ((x - y) ** 2).sum()) for y in rows] for x in rows])  # γ = 1 / channels
+    ones = np.full_like(kernel, 1 / len(kernel))
+    centred = kernel - ones @ kernel - kernel @ ones + ones @ kernel @ ones
+    values, vectors = np.linalg.eigh(centred)
+    projected = vectors[:, -1] * np.sqrt(values[-1])
+    mean = rows.mean(1)
+    projected *= np.sign((projected * (mean - mean.mean())).sum())
+    np.testing.assert_allclose(run("kpcacam"), projected.reshape(2, 2), rtol=1e-5)
+
+
+def test_dff_finds_the_two_patterns_a_picture_is_made_of():
+    left = torch.tensor([[1.0, 0], [1, 0]])
+    top_right = torch.tensor([[0.0, 1], [0, 0]])
+    given = probe()
+    given.activations = torch.stack([3 * left, 3 * left, 2 * top_right])[None]
+    first, second = METHODS.find("dff").call(given, concepts=2)
+    for found, pattern in ((first[0], left), (second[0], top_right)):
+        np.testing.assert_allclose(found / found.max(), pattern, atol=0.02)
+    # of a total of 12 + 2 the first makes up 12
+    np.testing.assert_allclose(given.facts[0]["shares"], [12 / 14, 2 / 14], atol=0.01)

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import pytest
+
+from camviz.errors import RequestError
+from camviz.models.labels import read_labels
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("cat\ndog\n", ("cat", "dog")),
+        ("cat\r\ndog", ("cat", "dog")),
+        ("\ufeffcat\ndog\n", ("cat", "dog")),
+        ("cat, tabby \n dog\n\n", ("cat, tabby", "dog")),
+        ("猫\n狗\n", ("猫", "狗")),
+        ('["cat", "dog"]', ("cat", "dog")),
+        ('{"0": "cat", "1": "dog"}', ("cat", "dog")),
+        ('{"1": "dog", "0": "cat"}', ("cat", "dog")),
+        ('{"2": "dog", "0": "cat"}', ("cat", "class 1", "dog")),
+        ('{"cat": 0, "dog": 1}', ("cat", "dog")),
+        ('{"dog": 1, "cat": 0}', ("cat", "dog")),
+        ('{"0": ["n02123045", "tabby"], "1": ["n02123159", "tiger_cat"]}', ("tabby", "tiger_cat")),
+    ],
+)
+def test_forms(tmp_path, content, expected):
+    (tmp_path / "labels").write_text(content, "utf-8")
+    assert read_labels(tmp_path / "labels") == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "is empty"),
+        (b"\n\n", "is empty"),
+        (b"[]", "is empty"),
+        (b"{}", "is empty"),
+        (b'["cat", "dog"', "is not valid JSON"),
+        (b"[1, 2]", "is JSON of another form"),
+        (b'{"cat": "dog"}', "is JSON of another form"),
+        (b'{"cat": -1}', "is JSON of another form"),
+        ("café".encode("latin-1"), "is not UTF-8"),
+        (b"\x89PNG\r\n\x1a\n\xff\xfe", "is not UTF-8"),
+    ],
+)
+def test_faults(tmp_path, content, says):
+    path = tmp_path / "labels.txt"
+    path.write_bytes(content)
+    with pytest.raises(RequestError) as caught:
+        read_labels(path)
+    assert says in caught.value.message
+    assert str(path) in caught.value.message
+    assert caught.value.hint
+
+
+def test_no_file_and_a_folder(tmp_path):
+    for path in (tmp_path / "gone.txt", tmp_path):
+        with pytest.raises(RequestError, match="no labels file"):
+            read_labels(path)

@@ -1,0 +1,160 @@
+"""The network's input is torchvision's own, and the view says where it came from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision import models
+from torchvision.transforms import v2
+
+from camviz.errors import RequestError
+from camviz.models.preprocess import FITS, prepare
+from camviz.models.sources.torchvision import _preprocessing
+from camviz.types import Picture, Preprocessing
+
+# one architecture for every way in which torchvision's presets differ: resize, crop, interpolation
+PRESETS = {
+    _preprocessing(weights): weights
+    for name in models.list_models(module=models)
+    for weights in models.get_model_weights(name)
+}
+SIZES = [(500, 375), (331, 497), (64, 48), (57, 900), (1, 1)]
+
+
+def test_there_are_many_presets():
+    assert len(PRESETS) > 12
+    assert {how.interpolation for how in PRESETS} == {"bilinear", "bicubic"}
+
+
+@pytest.mark.parametrize("how", PRESETS, ids=lambda how: f"{how.resize}-{how.crop[0]}-{how.interpolation}")
+def test_equals_torchvision(how, pixels):
+    transform = PRESETS[how].transforms()
+    for number, (width, height) in enumerate(SIZES):
+        picture = Picture(pixels(width, height, number))
+        expected = transform(Image.fromarray(picture.pixels))
+        found, view = prepare(picture, how)
+        assert found.dtype == np.float32
+        assert view.picture == (width, height)
+        assert view.size == (how.crop[1], how.crop[0])
+        torch.testing.assert_close(torch.from_numpy(found), expected, rtol=0, atol=1e-6, msg=f"{width}×{height}")
+
+
+@pytest.mark.parametrize("crop", [(96, 64), (64, 96), (33, 32), (32, 37)])
+@pytest.mark.parametrize("size", [(40, 40), (61, 40), (40, 61), (33, 120)])
+def test_a_crop_beyond_the_picture_is_filled_as_torchvision_does(pixels, crop, size):
+    how = Preprocessing(crop, min(crop), (0.0,) * 3, (1.0,) * 3)
+    picture = Picture(pixels(*size))
+    transform = v2.Compose(
+        [v2.Resize(how.resize), v2.CenterCrop(crop), v2.PILToTensor(), v2.ToDtype(torch.float, True)]
+    )
+    expected = transform(Image.fromarray(picture.pixels))
+    assert np.allclose(prepare(picture, how)[0], expected.numpy(), atol=1e-6)
+
+
+# where it came from
+
+
+def ramps(width: int, height: int) -> Picture:
+    """Red tells the column, green the row: each pixel's value is its centre, of 255."""
+    columns = (np.arange(width) + 0.5) / width * 255
+    rows = (np.arange(height) + 0.5) / height * 255
+    grid = np.stack([*np.meshgrid(columns, rows), np.zeros((height, width))], -1)
+    return Picture(grid.round().astype(np.uint8))
+
+
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("size", [(640, 427), (333, 500), (300, 300), (90, 71)])
+@pytest.mark.parametrize("how", [Preprocessing(), Preprocessing((128, 128), 140), Preprocessing((96, 160), 100)])
+def test_the_box_is_where_the_pixels_came_from(fit, size, how):
+    picture = ramps(*size)
+    values, view = prepare(picture, how, fit)
+    shown = values * np.reshape(how.std, (3, 1, 1)) + np.reshape(how.mean, (3, 1, 1))
+    left, top, right, bottom = view.box
+    across, down = (right - left) / view.size[0], (bottom - top) / view.size[1]
+    margin = 4  # the edges of a resized picture are not linear, and fill is black
+    columns, rows = np.arange(view.size[0]), np.arange(view.size[1])
+    expected = (left + (columns + 0.5) * across) / size[0], (top + (rows + 0.5) * down) / size[1]
+    middle = view.size[1] // 2, view.size[0] // 2
+    found = shown[0, middle[0]], shown[1, :, middle[1]]
+    for place, value, length in zip(expected, found, size, strict=True):
+        inside = (place > margin * 4 / length) & (place < 1 - margin * 4 / length)
+        assert inside.sum() > 20
+        assert np.abs(place - value)[inside].max() < 1 / 255 + 0.5 / length
+
+
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("spot", [(210, 200), (420, 90), (300, 330)])
+def test_a_marked_square_comes_back_to_its_place(fit, spot):
+    pixels = np.zeros((427, 640, 3), np.uint8)
+    x, y = spot
+    pixels[y - 12 : y + 12, x - 12 : x + 12] = 255
+    how = Preprocessing(mean=(0.0,) * 3, std=(1.0,) * 3)
+    values, view = prepare(Picture(pixels), how, fit)
+    placed = np.nan_to_num(view.place(values[0]))
+    rows, columns = np.mgrid[:427, :640] + 0.5
+    assert placed.sum() > 400
+    assert (placed * columns).sum() / placed.sum() == pytest.approx(x, abs=0.5)
+    assert (placed * rows).sum() / placed.sum() == pytest.approx(y, abs=0.5)
+
+
+def test_what_the_view_does_not_show_is_nothing():
+    _, view = prepare(ramps(640, 320), Preprocessing((224, 224), 224))
+    placed = view.place(np.ones((7, 7), np.float32))
+    shown = np.isfinite(placed)
+    assert view.partial
+    assert shown[:, 160:480].all()
+    assert not shown[:, :160].any()
+    assert not shown[:, 480:].any()
+
+
+# fits
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((640, 400), (352, 224)), ((400, 640), (224, 352)), ((300, 300), (224, 224)), ((2000, 100), (896, 224))],
+)
+def test_whole_keeps_the_aspect_and_shows_everything(size, expected):
+    values, view = prepare(ramps(*size), Preprocessing(), "whole")
+    assert view.size == expected
+    assert values.shape == (3, expected[1], expected[0])
+    assert view.box == (0, 0, *size)
+    assert not view.partial
+
+
+@pytest.mark.parametrize("size", [(640, 427), (57, 900), (1, 1)])
+def test_squash_shows_everything_at_the_crops_size(size):
+    values, view = prepare(ramps(*size), Preprocessing((96, 160)), "squash")
+    assert view.size == (160, 96)
+    assert values.shape == (3, 96, 160)
+    assert view.box == (0, 0, *size)
+
+
+def test_without_resize_the_model_itself_squashes():
+    how = Preprocessing((64, 64), None)
+    assert np.array_equal(prepare(ramps(90, 50), how)[0], prepare(ramps(90, 50), how, "squash")[0])
+
+
+def test_an_unknown_fit():
+    with pytest.raises(RequestError, match="no fit 'crop'"):
+        prepare(ramps(9, 9), Preprocessing(), "crop")
+
+
+def test_grey_networks_get_one_channel():
+    pixels = np.zeros((32, 32, 3), np.uint8)
+    pixels[:, :, 0] = 255
+    values, _ = prepare(Picture(pixels), Preprocessing((32, 32), 32, (0.5,), (0.5,)))
+    assert values.shape == (1, 32, 32)
+    assert values == pytest.approx((76 / 255 - 0.5) / 0.5)  # ITU-R 601: 0.299 of 255
+
+
+def test_mean_and_std_are_applied_per_channel():
+    how = Preprocessing((8, 8), 8, (0.1, 0.2, 0.3), (0.5, 0.25, 2.0))
+    values, _ = prepare(Picture(np.full((8, 8, 3), 255, np.uint8)), how)
+    assert values[:, 0, 0] == pytest.approx([0.9 / 0.5, 0.8 / 0.25, 0.7 / 2])
+
+
+def test_the_input_is_contiguous():
+    assert prepare(ramps(50, 40), Preprocessing())[0].flags.c_contiguous

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from camviz.errors import OutputError
+from camviz.run.files import check_folder, prepare_folder, result_path, write_file
+
+
+def test_a_folder_is_made_with_its_parents(tmp_path):
+    prepare_folder(tmp_path / "a" / "b")
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+
+
+def test_a_check_makes_nothing(tmp_path):
+    check_folder(tmp_path / "a" / "b")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("check", [check_folder, prepare_folder])
+@pytest.mark.parametrize("below", ["", "deeper/still"])
+def test_a_file_is_no_folder(tmp_path, check, below):
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(OutputError) as caught:
+        check(tmp_path / "out" / below)
+    assert str(tmp_path / "out") in caught.value.message
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_a_dangling_link_is_no_folder(tmp_path):
+    (tmp_path / "out").symlink_to(tmp_path / "gone")
+    with pytest.raises(OutputError):
+        check_folder(tmp_path / "out")
+
+
+def test_a_folder_without_the_right_to_write(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(OutputError, match="cannot write"):
+        check_folder(tmp_path / "out")
+
+
+def test_a_folder_that_refuses_when_tried(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(OutputError, match="Read-only file system"):
+        prepare_folder(tmp_path / "out")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_real_folder_without_the_right_to_write(tmp_path):
+    (tmp_path / "out").mkdir(mode=0o500)
+    with pytest.raises(OutputError, match="cannot write"):
+        check_folder(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("name", "facets", "expected"),
+    [
+        ("a.jpg", [], "a.jpg.png"),
+        ("x/a.jpg", ["top1", "layer4.1"], "x/a.jpg.top1.layer4.1.png"),
+        ("a.jpg", ["", "a/b c"], "a.jpg.a_b_c.png"),
+        ("猫 一.jpg", ["gradcam++"], "猫 一.jpg.gradcam++.png"),
+    ],
+)
+def test_names_of_results(name, facets, expected):
+    assert result_path(Path("out"), name, facets, ".png") == Path("out") / expected
+
+
+def test_a_file_appears_complete_and_alone(tmp_path):
+    write_file(tmp_path / "deep" / "a.png", b"one")
+    write_file(tmp_path / "deep" / "a.png", b"two")
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["a.png"]
+    assert (tmp_path / "deep" / "a.png").read_bytes() == b"two"
+
+
+def test_a_name_may_be_as_long_as_the_disk_allows(tmp_path):
+    write_file(tmp_path / ("a" * 251 + ".png"), b"one")
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("broken", ["write_bytes", "replace"])
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, broken):
+    (tmp_path / "a.png").write_bytes(b"old")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path if broken == "write_bytes" else os, broken, full)
+    with pytest.raises(OutputError, match="No space left"):
+        write_file(tmp_path / "a.png", b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+    assert (tmp_path / "a.png").read_bytes() == b"old"
+
+
+def test_an_interruption_leaves_nothing(tmp_path, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_file(tmp_path / "a.png", b"new")
+    assert list(tmp_path.iterdir()) == []

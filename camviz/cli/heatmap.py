@@ -82,7 +82,7 @@ def _run(job: Job, images: list[str], out: OutputOptions, console: Console) -> i
     planned = plan(job.model)
     if planned.labels:  # a wrong class is told before torch is even imported
         parse_targets(job.targets, planned.labels, planned.name)
-    check_folder(out.output)
+    check_folder(out.output, images)
 
     from camviz.engine.explain import Explainer  # from here on torch is imported
     from camviz.run.pipeline import write_heatmaps

@@ -15,15 +15,23 @@ from camviz.engine.forward import MASKS_AT_ONCE, Ask, run_forward
 from camviz.engine.probe import Probe, Reading
 from camviz.engine.replay import finished_before
 from camviz.engine.smooth import fuse, run_method
-from camviz.errors import NetworkError
+from camviz.errors import NetworkError, RequestError
 from camviz.methods import Chosen, choose
 from camviz.models.layers import find_layers, stages_before
 from camviz.models.survey import survey
+from camviz.tasks.classification import check_range, parse_targets
 from camviz.tasks.classification import choose as choose_target
-from camviz.tasks.classification import parse_targets
 from camviz.types import Job, Map, Model, Picture, SaliencyMap, Target, View
 
 T = TypeVar("T")
+
+
+def _check_classes(model: Model, classes: int) -> None:
+    if model.labels and len(model.labels) != classes:
+        raise RequestError(
+            f"{len(model.labels)} class names for {model.name}, which has {classes} classes",
+            "--labels FILE with one name per class, in the order of training",
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +57,9 @@ class Explainer:
         self.wanted = parse_targets(job.targets, model.labels, model.name)
         seen = survey(model.module, model.preprocessing.crop, model.name)
         self.layers = find_layers(model, job.layers, seen)
+        if len(seen.output_shape) == 1:
+            _check_classes(model, seen.output_shape[0])
+            check_range(self.wanted, seen.output_shape[0], model.name)
         self.skipped: dict[str, str] = {}
         chunks = Chunks(job.batch_size or MASKS_AT_ONCE)
         if tick:

@@ -7,12 +7,13 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from camviz.errors import RequestError
+from camviz.errors import InputError, RequestError
 from camviz.types import Picture, Preprocessing, View
 
 FITS = ("model", "whole", "squash")
 _STEP = 32  # a whole picture's sides are multiples of it, so that the strides of common networks divide them
 _LONGEST = 4  # at most so many times the short side
+_LARGEST = 50_000_000  # pixels that a picture is resized to
 
 
 def prepare(picture: Picture, how: Preprocessing, fit: str = "model") -> tuple[NDArray[np.float32], View]:
@@ -26,6 +27,9 @@ def prepare(picture: Picture, how: Preprocessing, fit: str = "model") -> tuple[N
     resampling = Image.Resampling[how.interpolation.upper()]
     width, height = picture.width, picture.height
     size, crop = _sizes(width, height, how, fit)
+    if size[0] * size[1] > _LARGEST:
+        shape = f"{size[0]}×{size[1]}"
+        raise InputError(f"a picture of {width}×{height} is too thin: it would be resized to {shape}", "--fit squash")
     image = Image.fromarray(picture.pixels)
     if len(how.mean) == 1:
         image = image.convert("L")

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from camviz.errors import OutputError
+from camviz.errors import InputError, OutputError
 
 
-def check_folder(folder: Path) -> None:
-    """Raise `OutputError` for what cannot become the output folder; makes nothing."""
+def check_folder(folder: Path, inputs: Sequence[str] = ()) -> None:
+    """Raise `OutputError` for what cannot become the output folder, such as one of the inputs; makes nothing."""
+    for argument in inputs:
+        if folder.is_dir() and os.path.isdir(argument) and os.path.samefile(folder, argument):
+            raise OutputError(
+                f"output '{folder}' is also an input: its results would be inputs next time",
+                f"--output {folder / 'camviz_out'}",
+            )
     there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
     if not there.is_dir():
         raise OutputError(
@@ -54,4 +61,6 @@ def write_file(path: Path, data: bytes) -> None:
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise InputError(f"the result of '{path.name}' has too long a name", "rename the picture") from error
         raise OutputError(f"cannot write '{path}': {error.strerror}", "check the space and the rights there") from error

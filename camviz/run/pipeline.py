@@ -62,10 +62,13 @@ def write_heatmaps(
 
     for group in by_shape(_ready(job, model, inputs, fail), size, key=lambda one: one.values.shape):
         for source, maps in _explained(explainer, group, fail):
-            report.done += 1
-            for written in _write(job, maps, folder, source):
-                report.written += 1
-                yield written
+            try:
+                for written in _write(job, maps, folder, source):
+                    report.written += 1
+                    yield written
+                report.done += 1
+            except InputError as error:
+                fail(source, error)
 
 
 def _ready(

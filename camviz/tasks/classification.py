@@ -106,14 +106,19 @@ def find_class(text: str, labels: Sequence[str], name: str) -> int:
     raise unknown("class", text, labels, name)
 
 
+def check_range(wanted: Sequence[Wanted], classes: int, name: str) -> None:
+    """Refuse targets beyond the classes that a network has."""
+    for one in wanted:
+        for index in (one.index, one.minus, one.rank):
+            if index is not None and index >= classes:
+                raise UnknownName(f"no class {index} in {name}", f"it has {classes} classes, 0 to {classes - 1}")
+
+
 def choose(
     wanted: Wanted, row: Tensor, labels: Sequence[str], score: str = "logit", name: str = "the network"
 ) -> Target:
     """The target for one picture: `row` holds its logits (classes,)."""
-    classes = row.shape[0]
-    for index in (wanted.index, wanted.minus, wanted.rank):
-        if index is not None and index >= classes:
-            raise UnknownName(f"no class {index} in {name}", f"it has {classes} classes, 0 to {classes - 1}")
+    check_range([wanted], row.shape[0], name)
     probabilities = row.detach().softmax(0)
     index = wanted.index if wanted.rank is None else int(row.detach().topk(wanted.rank + 1).indices[wanted.rank])
     assert index is not None

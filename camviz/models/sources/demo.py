@@ -9,7 +9,7 @@ from camviz.types import Model, ModelRequest, Preprocessing
 
 @SOURCES.add("demo", offers="the bundled model")
 def demo(name: str, request: ModelRequest) -> Plan:
-    """A small MobileNetV2 that tells drawn shapes apart."""
+    """A small EfficientNet that tells drawn shapes apart."""
     from camviz.demo import model as bundled
     from camviz.demo.scenes import KINDS
 

@@ -77,7 +77,7 @@ def _run(job: Job, images: list[str], out: OutputOptions, console: Console) -> i
     from camviz.run.report import Report
     from camviz.tasks.classification import parse_targets
 
-    choose(job.methods, job.settings)
+    choose(job.methods, job.settings, job.smooth)
     check_device(job.device)
     planned = plan(job.model)
     if planned.labels:  # a wrong class is told before torch is even imported

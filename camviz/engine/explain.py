@@ -53,7 +53,7 @@ class Explainer:
 
     def __init__(self, model: Model, job: Job, tick: Callable[[int, int], None] | None = None) -> None:
         self.model, self.job = model, job
-        self.methods = choose(job.methods, job.settings)
+        self.methods = choose(job.methods, job.settings, job.smooth)
         self.wanted = parse_targets(job.targets, model.labels, model.name)
         seen = survey(model.module, model.preprocessing.crop, model.name)
         self.layers = find_layers(model, job.layers, seen)

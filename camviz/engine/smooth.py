@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from camviz.engine.probe import Probe
-from camviz.errors import NetworkError
 from camviz.methods import Chosen
 from camviz.methods.components import principal
 
@@ -41,11 +40,6 @@ def _once(chosen: Chosen, probe: Probe, eigen: bool = False) -> list[Tensor]:
         return [part.float() for part in found]
     if found.ndim == 4:
         return [(principal(found) if eigen else found.sum(1)).float()]
-    if eigen:
-        raise NetworkError(
-            f"--smooth eigen needs a method that weighs channels; '{chosen.name}' does not",
-            "--method gradcam --smooth eigen, or --method eigencam",
-        )
     return [found.float()]
 
 

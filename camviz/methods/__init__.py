@@ -5,6 +5,7 @@ of maps (n, h, w) where it finds several parts (`parts` names the setting that c
 
 needs    what the pass must hold: "gradients", "activations", "GAP head", "many forwards", "input gradients"
 cost     beside one forward, for people
+gives    "channels" for a method that says what each channel contributes
 layer    "none" for a method that is not tied to a layer; "stages" for one that reads all resolutions
 """
 
@@ -60,8 +61,10 @@ class Chosen:
         return what in self.entry.facts["needs"].split(", ")
 
 
-def choose(names: Sequence[str], settings: Sequence[tuple[str, str]] = ()) -> list[Chosen]:
+def choose(names: Sequence[str], settings: Sequence[tuple[str, str]] = (), smooth: str = "none") -> list[Chosen]:
     """The methods that names and groups mean, with typed settings: ("smoothgrad.samples", "50") or ("samples", "50").
+
+    With `smooth` "eigen" only those that say what each channel contributes; a group is thinned out to them.
 
     Raises `UnknownName` and `RequestError` with what to type instead.
     """
@@ -75,6 +78,14 @@ def choose(names: Sequence[str], settings: Sequence[tuple[str, str]] = ()) -> li
             raise unknown("method", name, [*METHODS.names(), *GROUPS], listing="'camviz methods'")
         else:
             entries[name] = False
+    if smooth == "eigen":
+        entries = {name: optional for name, optional in entries.items() if not optional or _gives_channels(name)}
+        for name in entries:
+            if not _gives_channels(name):
+                raise RequestError(
+                    f"--smooth eigen needs a method that weighs channels; '{name}' does not",
+                    "--method gradcam --smooth eigen, or --method eigencam",
+                )
     values: dict[str, dict[str, Any]] = {name: {} for name in entries}
     for key, text in settings:
         method, _, setting = key.rpartition(".")
@@ -87,6 +98,10 @@ def choose(names: Sequence[str], settings: Sequence[tuple[str, str]] = ()) -> li
             raise unknown("method", method, entries, "what this command computes")
         values[method][setting] = _typed(METHODS.find(method), setting, text)
     return [Chosen(METHODS.find(name), values[name], optional) for name, optional in entries.items()]
+
+
+def _gives_channels(name: str) -> bool:
+    return METHODS.find(name).facts.get("gives") == "channels"
 
 
 def _typed(entry: Entry[Method], setting: str, text: str) -> Any:

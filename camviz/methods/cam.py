@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
     from camviz.engine.probe import Probe
 
-_gradient = partial(METHODS.add, family="cam", needs="gradients", cost="1 backward")
+_gradient = partial(METHODS.add, family="cam", needs="gradients", gives="channels", cost="1 backward")
 
 
-@METHODS.add("cam", family="cam", paper="arXiv:1512.04150", needs="GAP head", cost="nothing")
+@METHODS.add("cam", family="cam", paper="arXiv:1512.04150", needs="GAP head", gives="channels", cost="nothing")
 def cam(probe: Probe) -> Tensor:
     """Channels weighted by the classifier's own weights: Σ_k W[c,k] A_k, for GAP followed by one linear layer."""
     weights, activations = probe.linear_head
@@ -42,13 +42,7 @@ def _plus_plus(first: Tensor, second: Tensor, third: Tensor, activations: Tensor
     return (alpha * first.clamp(min=0)).sum((2, 3), keepdim=True) * activations
 
 
-@METHODS.add(
-    "smoothgradcam++",
-    family="cam",
-    paper="arXiv:1908.01224",
-    needs="gradients",
-    cost="`samples` forwards and backwards",
-)
+@_gradient("smoothgradcam++", paper="arXiv:1908.01224", cost="`samples` forwards and backwards")
 def smoothgradcam_plus_plus(probe: Probe, *, samples: int = 8, noise: float = 0.1) -> Tensor:
     """Grad-CAM++ with G, G² and G³ averaged over `samples` noisy inputs; `noise` is a share of the input's range."""
     powers = [0.0 * probe.activations for _ in range(3)]
@@ -86,7 +80,7 @@ def layercam(probe: Probe) -> Tensor:
     return probe.gradients.clamp(min=0) * probe.activations
 
 
-@METHODS.add("shapleycam", family="cam", paper="arXiv:2501.06261", needs="gradients", cost="2 backwards")
+@_gradient("shapleycam", paper="arXiv:2501.06261", cost="2 backwards")
 def shapleycam(probe: Probe) -> Tensor:
     """Grad-CAM with the second-order term of a Shapley value: w = mean_ij(G - ½ H·A), H the Hessian of S."""
     weights = (probe.gradients - probe.hessian_product / 2).mean((2, 3), keepdim=True)

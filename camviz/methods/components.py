@@ -74,7 +74,7 @@ def kpcacam(probe: Probe, *, gamma: float = 0.0) -> Tensor:
     return found
 
 
-@_plain("fem", paper="hal-02963298", cost="nothing")
+@_plain("fem", paper="hal-02963298", gives="channels", cost="nothing")
 def fem(probe: Probe, *, deviations: float = 2.0) -> Tensor:
     """Where channels are unusually strong: Σ_k mean(A_k) · 1[A_k > μ_k + 2σ_k]; same for every class."""
     activations = probe.activations

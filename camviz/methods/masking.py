@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 _forwards = partial(METHODS.add, family="masking", needs="many forwards")
 
 
-@_forwards("scorecam", paper="arXiv:1910.01279", cost="1 forward per channel")
+@_forwards("scorecam", gives="channels", paper="arXiv:1910.01279", cost="1 forward per channel")
 def scorecam(probe: Probe, *, score: str = "prob") -> Tensor:
     """Channels weighted by softmax_k(f(X ⊙ N(U(A_k))) - f(black)), f the probability; `score=logit` uses logits."""
     return _mask_cam(probe, score, 1, lambda masks, _seeds, _variants: masks)
 
 
-@_forwards("sscam", paper="arXiv:2006.14255", cost="`samples` forwards per channel")
+@_forwards("sscam", gives="channels", paper="arXiv:2006.14255", cost="`samples` forwards per channel")
 def sscam(probe: Probe, *, score: str = "prob", samples: int = 10, noise: float = 2.0) -> Tensor:
     """Score-CAM with the score averaged over `samples` masks (0 to 1) with Gaussian noise of deviation `noise`."""
     import torch
@@ -37,7 +37,7 @@ def sscam(probe: Probe, *, score: str = "prob", samples: int = 10, noise: float 
     return _mask_cam(probe, score, samples, noisy)
 
 
-@_forwards("iscam", paper="arXiv:2010.03023", cost="`samples` forwards per channel")
+@_forwards("iscam", gives="channels", paper="arXiv:2010.03023", cost="`samples` forwards per channel")
 def iscam(probe: Probe, *, score: str = "prob", samples: int = 10) -> Tensor:
     """Score-CAM with the score averaged over the mask's strength, i/samples for i = 1 … samples: never above 1."""
     return _mask_cam(probe, score, samples, lambda masks, _seeds, variants: masks * (variants + 1) / samples)
@@ -68,7 +68,12 @@ def _mask_cam(probe: Probe, score: str, variants: int, change: Callable[[Tensor,
     return torch.stack([one.softmax(0) for one in weights])[:, :, None, None] * probe.activations
 
 
-@_forwards("ablationcam", paper="doi:10.1109/WACV45572.2020.9093360", cost="1 forward per channel, of the tail only")
+@_forwards(
+    "ablationcam",
+    gives="channels",
+    paper="doi:10.1109/WACV45572.2020.9093360",
+    cost="1 forward per channel, of the tail only",
+)
 def ablationcam(probe: Probe) -> Tensor:
     """Channels weighted by how much the score falls without them: w_k = S - S(A_k = 0)."""
     import torch

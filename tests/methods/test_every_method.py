@@ -95,6 +95,24 @@ def test_every_method_says_what_it_is(entry):
     assert all(isinstance(default, (int, float, str)) for default in entry.settings.values())
 
 
+@pytest.mark.parametrize("method", METHODS.names())
+def test_a_method_gives_what_it_says(method):
+    from camviz.engine.explain import Explainer
+    from camviz.engine.forward import run_forward
+    from camviz.engine.probe import Probe, Reading
+    from camviz.tasks.classification import choose as choose_target
+    from camviz.types import Job
+
+    explainer = Explainer(model("plain"), Job(methods=(method,)))
+    passed = run_forward(explainer.ask, torch.rand(2, 3, 32, 32))
+    targets = [choose_target(explainer.wanted[0], row, ()) for row in passed.logits]
+    found = METHODS.find(method).call(Probe(Reading(passed, targets), explainer.layers[0]), **QUICK.get(method, {}))
+    facts = METHODS.find(method).facts
+    assert isinstance(found, list) == ("parts" in facts)
+    if not isinstance(found, list):
+        assert (found.ndim == 4) == (facts.get("gives") == "channels")
+
+
 def test_one_forward_and_one_backward_serve_all_gradient_methods():
     asked = model("plain")
     names = [c.name for c in choose(["gradients"])]

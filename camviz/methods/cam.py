@@ -87,7 +87,7 @@ def shapleycam(probe: Probe) -> Tensor:
     return weights * probe.activations
 
 
-@_gradient("finercam", paper="arXiv:2501.11309")
+@_gradient("finercam", paper="arXiv:2501.11309", cost="1 backward of its own")
 def finercam(probe: Probe, *, gamma: float = 0.6, references: str = "3") -> Tensor:
     """Grad-CAM of S_c - γ·mean_t S_t: what sets the class apart from its `references`.
 

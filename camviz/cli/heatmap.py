@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -19,7 +19,11 @@ from camviz.cli.options import (
     several,
     with_groups,
 )
+from camviz.cli.work import Work
 from camviz.types import Job
+
+if TYPE_CHECKING:
+    from camviz.run.written import Written
 
 Fit = Annotated[
     Literal["model", "whole", "squash"],
@@ -63,54 +67,38 @@ def heatmap(
     )
     console = Console(out.quiet)
     with console.only_results():
-        status = _run(job, images or [], out, console)
+        status = _run(job, Work(job.model, job.device, images, out, console))
     raise typer.Exit(status)
 
 
-def _run(job: Job, images: list[str], out: OutputOptions, console: Console) -> int:
-    from camviz.demo import sample_folder
-    from camviz.engine.devices import check_device
+def _run(job: Job, work: Work) -> int:
     from camviz.methods import choose
-    from camviz.models.load import plan, to_device
-    from camviz.run.files import check_folder, prepare_folder
-    from camviz.run.inputs import list_inputs
-    from camviz.run.report import Report
     from camviz.tasks.classification import parse_targets
 
     choose(job.methods, job.settings, job.smooth)
-    check_device(job.device)
-    planned = plan(job.model)
-    if planned.labels:  # a wrong class is told before torch is even imported
-        parse_targets(job.targets, planned.labels, planned.name)
-    check_folder(out.output, images)
+    if work.plan.labels:  # a wrong class is told before torch is even imported
+        parse_targets(job.targets, work.plan.labels, work.plan.name)
 
     from camviz.engine.explain import Explainer  # from here on torch is imported
     from camviz.run.pipeline import write_heatmaps
 
-    model = to_device(planned.build(), job.device)
-    for note in model.notes:
-        console.say(f"note: {note}")
-    if not images:
-        console.say("no image given: the bundled samples")
-    bar = console.bar()
-    explainer = Explainer(model, job, bar.scored)
-    prepare_folder(out.output)  # the request is right: from here on there is something to write
+    model = work.load()
+    explainer = Explainer(model, job, work.bar.scored)
     if not job.layers:
-        console.say(f"layer: {explainer.layers[0].path} of {model.name} (--layer chooses another)")
-    report = Report()
-    inputs = list_inputs(images or [str(sample_folder())], skip=out.output)
-    written = write_heatmaps(job, explainer, inputs, out.output, report, lambda _, error: console.error(error))
-    with bar:
-        for one in written:
-            bar.written(report.done)
-            for shown in one.facts.get("maps", [one.facts]):
-                if "note" in shown and one.facts["kind"] != "raw":
-                    console.say(f"note: {one.path.name}, {shown['method']}: {shown['note']}")
-            console.result(one.to_json() if out.json else str(one.path))
+        work.console.say(f"layer: {explainer.layers[0].path} of {model.name} (--layer chooses another)")
+    written = write_heatmaps(job, explainer, work.inputs(), work.folder, work.report, work.failed)
+    status = work.tell(written, _notes)
     for name, why in explainer.skipped.items():
-        console.say(f"skipped: {name}: {why}")
-    console.say(f"{report.summary()} in {out.output}")
-    return report.exit_status
+        work.console.say(f"skipped: {name}: {why}")
+    return status
+
+
+def _notes(one: Written) -> list[str]:
+    """Why maps of a file show nothing."""
+    if one.facts["kind"] == "raw":
+        return []
+    shown = one.facts.get("maps", [one.facts])
+    return [f"{one.path.name}, {facts['method']}: {facts['note']}" for facts in shown if "note" in facts]
 
 
 def add_to(app: typer.Typer) -> None:

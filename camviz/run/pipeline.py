@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,81 +16,58 @@ from camviz.engine.explain import Explainer, by_shape
 from camviz.errors import InputError
 from camviz.models.preprocess import prepare
 from camviz.pictures import read_picture
-from camviz.render import draw, encode, takes_all
-from camviz.run.files import result_path, write_file
+from camviz.render import draw, takes_all
 from camviz.run.inputs import Input
 from camviz.run.report import Report
-from camviz.types import Job, Model, Picture, SaliencyMap, View
+from camviz.run.written import Written, write_artefact
+from camviz.types import Artefact, Job, Model, Picture, SaliencyMap, View
 
-
-@dataclass(frozen=True)
-class Written:
-    """One file on the disk and what it shows, as `--json` tells it."""
-
-    path: Path
-    facts: dict[str, Any]
-
-    def to_json(self) -> str:
-        """One line of JSON."""
-        return json.dumps({"path": str(self.path), **self.facts}, ensure_ascii=False)
+Failed = Callable[[str, InputError], None]
 
 
 @dataclass(frozen=True, eq=False)
-class _Ready:
+class Ready:
+    """A picture that was read: `values` (channels, H, W) is the network's input, `view` leads back."""
+
     source: Input
     picture: Picture
     values: NDArray[np.float32]
     view: View
 
 
-def write_heatmaps(
-    job: Job,
-    explainer: Explainer,
-    inputs: Iterable[Input],
-    folder: Path,
-    report: Report,
-    failed: Callable[[str, InputError], None],
-) -> Iterator[Written]:
-    """Yield each file of maps as soon as it is complete. A picture that fails is told to `failed` and counted."""
-    model = explainer.model
-    size = job.batch_size or default_batch_size(model.device)
-
-    def fail(source: Input, error: InputError) -> None:
-        report.failures.append((source.name, error))
-        failed(source.name, error)
-
-    for group in by_shape(_ready(job, model, inputs, fail), size, key=lambda one: one.values.shape):
-        for source, maps in _explained(explainer, group, fail):
-            try:
-                for written in _write(job, maps, folder, source):
-                    report.written += 1
-                    yield written
-                report.done += 1
-            except InputError as error:
-                fail(source, error)
-
-
-def _ready(
-    job: Job, model: Model, inputs: Iterable[Input], fail: Callable[[Input, InputError], None]
-) -> Iterator[_Ready]:
+def read_inputs(model: Model, inputs: Iterable[Input], fit: str, failed: Failed) -> Iterator[Ready]:
+    """Decode and prepare the inputs as they are asked for; one that fails is told to `failed` and passed over."""
     for source in inputs:
         try:
             if source.error:
                 raise source.error
             picture = read_picture(source.path)
-            yield _Ready(source, picture, *prepare(picture, model.preprocessing, job.fit))
+            yield Ready(source, picture, *prepare(picture, model.preprocessing, fit))
         except InputError as error:
-            fail(source, error)
+            failed(source.name, error)
 
 
-def _explained(
-    explainer: Explainer, group: list[_Ready], fail: Callable[[Input, InputError], None]
-) -> Iterator[tuple[Input, list[SaliencyMap]]]:
+def write_heatmaps(
+    job: Job, explainer: Explainer, inputs: Iterable[Input], folder: Path, report: Report, failed: Failed
+) -> Iterator[Written]:
+    """Yield each file of maps as soon as it is complete. A picture that fails is told to `failed`."""
+    size = job.batch_size or default_batch_size(explainer.model.device)
+    ready = read_inputs(explainer.model, inputs, job.fit, failed)
+    for group in by_shape(ready, size, key=lambda one: one.values.shape):
+        for source, maps in _explained(explainer, group, failed):
+            try:
+                yield from _write(job, maps, folder, source)
+                report.done += 1
+            except InputError as error:
+                failed(source.name, error)
+
+
+def _explained(explainer: Explainer, group: list[Ready], failed: Failed) -> Iterator[tuple[Input, list[SaliencyMap]]]:
     try:
         maps = explainer([r.picture for r in group], [r.values for r in group], [r.view for r in group])
     except InputError as error:  # an input size the network does not take: the same for the whole group
         for ready in group:
-            fail(ready.source, error)
+            failed(ready.source.name, error)
         return
     yield from zip([ready.source for ready in group], maps, strict=True)
 
@@ -101,17 +77,19 @@ def _write(job: Job, maps: list[SaliencyMap], folder: Path, source: Input) -> It
     together = takes_all(job.look.layout)
     for group in [maps] if together and maps else [[one] for one in maps]:
         artefact = draw(group[0].picture, group, job.look)
-        path = result_path(folder, source.name, () if together else group[0].facets, artefact.suffix)
-        write_file(path, encode(artefact, job.look))
         shown = [map_facts(one, source) for one in group]
         facts = {"input": str(source.path), "maps": shown} if together else shown[0]
-        yield Written(path, {"kind": artefact.kind, **facts})
+        yield write_artefact(artefact, folder, source.name, () if together else group[0].facets, facts, job.look)
     for saliency in maps if job.save_raw else ():
-        buffer = io.BytesIO()
-        np.save(buffer, saliency.values.astype(np.float32))
-        raw = result_path(folder, source.name, saliency.facets, ".npy")
-        write_file(raw, buffer.getvalue())
-        yield Written(raw, {"kind": "raw", **map_facts(saliency, source)})
+        raw = Artefact("raw", ".npy", data=npy(saliency.values))
+        yield write_artefact(raw, folder, source.name, saliency.facets, map_facts(saliency, source))
+
+
+def npy(values: NDArray[np.float32]) -> bytes:
+    """An array as the bytes of a .npy file, float32."""
+    buffer = io.BytesIO()
+    np.save(buffer, values.astype(np.float32))
+    return buffer.getvalue()
 
 
 def map_facts(saliency: SaliencyMap, source: Input) -> dict[str, Any]:

@@ -1,0 +1,34 @@
+"""One finished file, and writing it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from camviz.render import encode
+from camviz.run.files import result_path, write_file
+from camviz.types import Artefact, Look
+
+
+@dataclass(frozen=True)
+class Written:
+    """One file on the disk and what it shows, as `--json` tells it."""
+
+    path: Path
+    facts: dict[str, Any]
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps({"path": str(self.path), **self.facts}, ensure_ascii=False)
+
+
+def write_artefact(
+    artefact: Artefact, folder: Path, name: str, facets: Sequence[str], facts: dict[str, Any], look: Look | None = None
+) -> Written:
+    """Encode an artefact and write it under its final name, complete."""
+    path = result_path(folder, name, facets, artefact.suffix)
+    write_file(path, encode(artefact, look or Look()))
+    return Written(path, {"kind": artefact.kind, **facts})

@@ -15,14 +15,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from camviz import features
     from camviz.engine.explain import explain
     from camviz.errors import CamvizError
     from camviz.models.load import load
     from camviz.types import Model, Picture, SaliencyMap
 
 __version__ = "0.1.0"
-__all__ = ["CamvizError", "Model", "Picture", "SaliencyMap", "explain", "load"]
+__all__ = ["CamvizError", "Model", "Picture", "SaliencyMap", "explain", "features", "load"]
 
+_MODULES = ("features",)  # packages that can be called
 _HOMES = {
     "CamvizError": "camviz.errors",
     "Model": "camviz.types",
@@ -34,6 +36,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"camviz.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'camviz' has no attribute '{name}'")
     return getattr(importlib.import_module(_HOMES[name]), name)

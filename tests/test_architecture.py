@@ -17,7 +17,7 @@ FLOORS = [
     ["camviz.pictures", "camviz.demo", "camviz.render"],
     ["camviz.engine.capture", "camviz.engine.devices"],
     ["camviz.models"],
-    ["camviz.tasks", "camviz.methods", "camviz.engine"],
+    ["camviz.tasks", "camviz.methods", "camviz.engine", "camviz.features"],
     ["camviz.run"],
     ["camviz.cli"],
     ["camviz.__main__"],

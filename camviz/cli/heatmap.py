@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
 import typer
 
 from camviz.cli.console import Console
 from camviz.cli.options import (
     ComputeOptions,
+    Fit,
     Images,
     Layers,
     LookOptions,
     MethodOptions,
     ModelOptions,
     OutputOptions,
+    SaveRaw,
     Targets,
     several,
     with_groups,
@@ -24,14 +26,6 @@ from camviz.types import Job
 
 if TYPE_CHECKING:
     from camviz.run.written import Written
-
-Fit = Annotated[
-    Literal["model", "whole", "squash"],
-    typer.Option(
-        "--fit", help="What the network sees: its own crop, the whole picture at its aspect ratio, or squashed."
-    ),
-]
-SaveRaw = Annotated[bool, typer.Option("--save-raw", help="Also write each raw map: .npy, float32, layer-sized.")]
 
 
 @with_groups

@@ -44,6 +44,15 @@ Targets = Annotated[
 ]
 
 
+Fit = Annotated[
+    Literal["model", "whole", "squash"],
+    typer.Option(
+        "--fit", help="What the network sees: its own crop, the whole picture at its aspect ratio, or squashed."
+    ),
+]
+SaveRaw = Annotated[bool, typer.Option("--save-raw", help="Also write the raw values: .npy, float32.")]
+
+
 @dataclass
 class ModelOptions:
     """Which network."""

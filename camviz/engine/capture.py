@@ -13,21 +13,21 @@ from torch import Tensor, nn
 @contextmanager
 def borrowed(module: nn.Module) -> Iterator[nn.Module]:
     """The network in evaluation mode with frozen parameters; modes and requires_grad come back at the end."""
-    modes = [(part, part.training) for part in module.modules()]
-    grads = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
+    parts = list(module.modules())  # walked once, and without `parameters()`: a small network notices
+    training = [part for part in parts if part.training]
+    owned = [parameter for part in parts for parameter in part._parameters.values()]
+    trained = [parameter for parameter in owned if parameter is not None and parameter.requires_grad]
     try:
-        for part, _ in modes:
+        for part in training:
             part.training = False
-        for parameter, wanted in grads:
-            if wanted:
-                parameter.requires_grad_(False)
+        for parameter in trained:
+            parameter.requires_grad_(False)
         yield module
     finally:
-        for part, training in modes:
-            part.training = training
-        for parameter, wanted in grads:
-            if parameter.requires_grad != wanted:
-                parameter.requires_grad_(wanted)
+        for part in training:
+            part.training = True
+        for parameter in trained:
+            parameter.requires_grad_(True)
 
 
 @contextmanager

@@ -75,6 +75,7 @@ class Explainer:
             job.seed,
             {layer.path: finished_before(seen, layer.path) for layer in self.layers} if replayed else {},
             {layer.path: stages_before(model, seen, layer) for layer in self.layers} if staged else {},
+            any(chosen.needs("GAP head") for chosen in self.methods),
         )
 
     def __call__(

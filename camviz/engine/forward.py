@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -25,7 +26,7 @@ class Ask:
     """What forwards are for: which layers to capture, at what precision, in what pieces, from which seed.
 
     By a layer's path: `frozen` are the modules whose outputs are recorded for replaying the tail, `stages` the
-    last layers of the finer resolutions before it.
+    last layers of the finer resolutions before it. `head`: linear layers keep their inputs, to find the last one.
     """
 
     model: Model
@@ -36,6 +37,7 @@ class Ask:
     seed: int = 0
     frozen: Mapping[str, Sequence[str]] = field(default_factory=dict)
     stages: Mapping[str, Sequence[Layer]] = field(default_factory=dict)
+    head: bool = False
 
     @property
     def captured(self) -> list[str]:
@@ -47,14 +49,20 @@ class Ask:
 
 @dataclass(eq=False)
 class Pass:
-    """One forward: inputs (n, c, H, W), logits (n, classes), the tensors at the layers, recorded outputs."""
+    """One forward: inputs (n, c, H, W), what came out, the tensors at the layers, recorded outputs."""
 
     ask: Ask
     inputs: Tensor
-    logits: Tensor
+    output: Any
     captured: Mapping[str, Tensor]
     outputs: Mapping[str, Any]  # whole outputs of the layers and of the frozen modules, where wanted
-    head: tuple[nn.Linear, Tensor] | None  # the last linear layer, if the logits are its output, and its input
+    head: tuple[nn.Linear, Tensor] | None  # the last linear layer, if asked for and its output is all, and its input
+
+    @cached_property
+    def logits(self) -> Tensor:
+        """The rows of class scores (n, classes); raises `NetworkError` for a network that gives none."""
+        with torch.enable_grad():  # float() is part of the graph, whatever the caller has switched off
+            return logits_of(self.ask.model, self.output, len(self.inputs))
 
 
 def run_forward(ask: Ask, inputs: Tensor) -> Pass:
@@ -70,7 +78,8 @@ def run_forward(ask: Ask, inputs: Tensor) -> Pass:
     def record_output(path: str, _module: nn.Module, _given: Any, output: Any) -> None:
         outputs[path] = copied(output)
 
-    linears = {path: part for path, part in module.named_modules() if isinstance(part, nn.Linear)}
+    parts = module.named_modules() if ask.head else ()
+    linears = {path: part for path, part in parts if isinstance(part, nn.Linear)}
     wanted = {path for layer, before in ask.frozen.items() for path in (layer, *before)}
     with ExitStack() as stack:
         stack.enter_context(borrowed(module))
@@ -80,7 +89,7 @@ def run_forward(ask: Ask, inputs: Tensor) -> Pass:
         stack.enter_context(autocast(inputs.device, ask.precision))
         output = call(ask.model, inputs)
     head = next(((linear, given) for linear, given, made in reversed(heads) if made is output), None)
-    return Pass(ask, inputs, logits_of(ask.model, output, len(inputs)), captured, outputs, head)
+    return Pass(ask, inputs, output, captured, outputs, head)
 
 
 def rescore(ask: Ask, total: int, batch: Callable[[int, int], Tensor]) -> Tensor:

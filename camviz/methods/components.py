@@ -42,13 +42,13 @@ def principal(maps: Tensor) -> Tensor:
 
     n, _, h, w = maps.shape
     rows = maps.flatten(2).transpose(1, 2).double()  # (n, positions, channels)
-    finite = torch.isfinite(rows).flatten(1).all(1)
-    rows = rows * finite[:, None, None] if bool(finite.all()) else torch.nan_to_num(rows)
-    if rows.shape[1] <= rows.shape[2]:
-        values, vectors = torch.linalg.eigh(rows @ rows.mT)  # the first left singular vector, times its value
+    fewer_places = rows.shape[1] <= rows.shape[2]
+    gram = rows @ rows.mT if fewer_places else rows.mT @ rows
+    finite = torch.isfinite(gram).flatten(1).all(1)
+    values, vectors = torch.linalg.eigh(gram.masked_fill(~finite[:, None, None], 0))
+    if fewer_places:  # the first left singular vector, times its value
         projected = vectors[:, :, -1] * values[:, -1:].clamp(min=0).sqrt()
     else:
-        _, vectors = torch.linalg.eigh(rows.mT @ rows)
         projected = (rows @ vectors[:, :, -1:])[:, :, 0]
     agreement = (projected * rows.mean(2)).sum(1, keepdim=True)
     projected = projected * torch.where(agreement < 0, -1.0, 1.0)

@@ -67,6 +67,25 @@ def default_layer(model: Model, seen: Survey) -> Layer:
     return layers[_stage(model, seen, chosen)]
 
 
+def stages(model: Model) -> list[Layer]:
+    """The way through a network: the last layer of every resolution up to the default layer, first to last.
+
+    A network that keeps one resolution, as transformers do, gives up to six of its blocks, evenly spaced.
+    """
+    seen = survey(model.module, model.preprocessing.crop, model.name)
+    last = default_layer(model, seen)
+    found = [*stages_before(model, seen, last), last]
+    if len(found) > 2:
+        return found
+    blocks: dict[str, list[Layer]] = {}
+    for one, layer in list_layers(model, seen):
+        if layer and _spatial(layer, seen):
+            blocks.setdefault(one.path.rpartition(".")[0], []).append(layer)
+    longest = max(blocks.values(), key=len)
+    step = max(1, (len(longest) - 1) / 5)
+    return longest if len(longest) <= 6 else [longest[round(i * step)] for i in range(6)]
+
+
 def stages_before(model: Model, seen: Survey, layer: Layer) -> list[Layer]:
     """For every resolution finer than the layer's: the last layer of it that the layer is computed from, outermost."""
     listed = {one.path: other for one, other in list_layers(model, seen)}
@@ -77,15 +96,38 @@ def stages_before(model: Model, seen: Survey, layer: Layer) -> list[Layer]:
             break
         other = listed[one.path]
         size = grid(other, seen.input_size) if other else (0, 0)
-        if other and size[0] * size[1] > own[0] * own[1] and not layer.path.startswith(f"{one.path}."):
+        if other and size[0] * size[1] > own[0] * own[1] and _keeps_size(one.path, layer.path, size, listed, seen):
             last[size] = one
-    found = []
-    for one in last.values():
+    found: list[Layer] = []
+    finest = float("inf")
+    for size, one in last.items():
+        if size[0] * size[1] > finest:
+            continue  # windows and the like, that only look like a finer grid
+        finest = size[0] * size[1]
         same = [other for other in seen.layers if other.output == one.output and listed[other.path]]
         stage = listed[min(same, key=lambda other: other.path.count(".")).path]
         if stage:
             found.append(stage)
     return found
+
+
+def _keeps_size(path: str, target: str, size: tuple[int, int], listed: dict[str, Layer | None], seen: Survey) -> bool:
+    """Whether `path` is no inner part of a block that ends at another resolution.
+
+    What holds `target`, or layers of three resolutions and more, is a trunk, not a block.
+    """
+    if target.startswith(f"{path}."):
+        return False
+    parts = path.split(".")
+    for end in range(1, len(parts) + 1):
+        outer = ".".join(parts[:end])
+        layer = listed.get(outer)
+        if not layer or target.startswith(f"{outer}.") or grid(layer, seen.input_size) == size:
+            continue
+        inside = {grid(one, seen.input_size) for other, one in listed.items() if one and other.startswith(f"{outer}.")}
+        if len(inside - {(1, 1)}) < 3:
+            return False
+    return True
 
 
 def _stage(model: Model, seen: Survey, chosen: Seen) -> str:
@@ -170,13 +212,18 @@ def grid(layer: Layer, input_size: tuple[int, int]) -> tuple[int, int]:
     return input_size[0] // layer.patch[0], input_size[1] // layer.patch[1]
 
 
+def channels_of(layer: Layer) -> int:
+    """How many channels the layer's maps have."""
+    return layer.shape[0] if layer.layout == "plain" else layer.shape[-1]
+
+
 def _layer(one: Seen, patch: tuple[int, int] | None, seen: Survey) -> Layer | None:
     """How the output of `one` becomes maps, read from its shape; None when it has no grid."""
     if len(one.shape) == 3:
         first, second, third = one.shape
-        if not _shaped(second, third, seen) and _shaped(first, second, seen):
-            return Layer(one.path, "channels_last", shape=one.shape)
-        return Layer(one.path, "plain", shape=one.shape)
+        if _shaped(second, third, seen):
+            return Layer(one.path, "plain", shape=one.shape)
+        return Layer(one.path, "channels_last", shape=one.shape) if _shaped(first, second, seen) else None
     if len(one.shape) == 2 and patch:
         cells = (seen.input_size[0] // patch[0]) * (seen.input_size[1] // patch[1])
         prefix = one.shape[0] - cells

@@ -159,6 +159,13 @@ def test_bf16_gives_float32_maps_close_to_fp32():
     np.testing.assert_allclose(a, b, atol=0.05 * np.abs(a).max())
 
 
+def test_a_caller_without_gradients_changes_nothing():
+    [plain] = camviz.explain(model("plain"), pictures(1), precision="bf16", target="0")
+    with torch.no_grad():
+        [quiet] = camviz.explain(model("plain"), pictures(1), precision="bf16", target="0")
+    np.testing.assert_array_equal(plain.values, quiet.values)
+
+
 def test_a_dead_layer_is_named_with_a_live_one():
     [dead] = camviz.explain(model("vit"), pictures(1), layer="encoder.ln")
     assert not dead.values.any()

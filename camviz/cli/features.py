@@ -1,0 +1,118 @@
+"""`camviz features`: what a layer's channels show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from camviz.cli.console import Console
+from camviz.cli.options import (
+    ComputeOptions,
+    Fit,
+    Images,
+    Layers,
+    ModelOptions,
+    OutputOptions,
+    SaveRaw,
+    Targets,
+    several,
+    with_groups,
+)
+from camviz.cli.work import Work
+from camviz.errors import RequestError
+
+if TYPE_CHECKING:
+    from camviz.features.job import FeatureJob
+
+Rank = Annotated[
+    Literal["energy", "variance", "peak", "contribution", "index"],
+    typer.Option("--rank", help="Which channels come first; contribution is to the score of --target."),
+]
+Top = Annotated[int, typer.Option("--top", min=0, help="How many channels, or groups; 0: a page's worth.")]
+Channels = Annotated[list[str] | None, typer.Option("--channels", help="Just these: 3,17,40-60.", show_default=False)]
+Reduce = Annotated[
+    Literal["mean", "sum", "max", "l2", "pca", "cluster"] | None,
+    typer.Option("--reduce", help="One picture of all channels; cluster: one tile per group.", show_default=False),
+]
+Overlay = Annotated[bool, typer.Option("--overlay", help="Put the reduced map on the picture.")]
+Scale = Annotated[
+    Literal["channel", "layer", "run"],
+    typer.Option("--scale", help="What shares one colour scale; layer: a loud channel looks loud."),
+]
+Layout = Annotated[
+    Literal["grid", "strip"], typer.Option("--layout", help="strip: the picture through the network, layer by layer.")
+]
+Format = Annotated[str, typer.Option("--format", help="png, jpg, webp; gif and mp4 for a strip.")]
+Colormap = Annotated[str | None, typer.Option("--colormap", help="A name such as viridis.", show_default=False)]
+
+
+@with_groups
+def features(
+    model: ModelOptions,
+    compute: ComputeOptions,
+    out: OutputOptions,
+    images: Images = None,
+    layer: Layers = None,
+    rank: Rank = "energy",
+    top: Top = 0,
+    channels: Channels = None,
+    reduce: Reduce = None,
+    overlay: Overlay = False,
+    scale: Scale = "layer",
+    layout: Layout = "grid",
+    target: Targets = None,
+    fit: Fit = "model",
+    colormap: Colormap = None,
+    format: Format = "png",
+    save_raw: SaveRaw = False,
+) -> None:
+    """Feature maps as a figure: ranked channels, one reduced map, groups, or the way through the network."""
+    from camviz.features.figures import Style
+    from camviz.features.job import FeatureJob
+    from camviz.render import colormap_names
+    from camviz.render.colour import one_of
+
+    if colormap:
+        one_of("colour map", colormap, colormap_names())
+    style = Style(rank, top, several(channels), scale, colormap)
+    job = FeatureJob(style, reduce, layout, overlay, fit, format, compute.batch_size, save_raw)
+    job.check()
+    console = Console(out.quiet)
+    with console.only_results():
+        work = Work(model.request(images=bool(images)), compute.device, images, out, console)
+        status = _run(job, work, several(layer), _target(target, rank), compute.precision)
+    raise typer.Exit(status)
+
+
+def _target(targets: list[str] | None, rank: str) -> str:
+    """The one target that channels contribute to, "" when nobody asks."""
+    if targets and len(targets) > 1:
+        raise RequestError(f"{len(targets)} targets, but channels are ranked for one", f"--target '{targets[0]}'")
+    if targets and rank != "contribution":
+        raise RequestError(f"--target '{targets[0]}' says nothing to --rank {rank}", "--rank contribution")
+    return targets[0] if targets else "top1" if rank == "contribution" else ""
+
+
+def _run(job: FeatureJob, work: Work, patterns: tuple[str, ...], target: str, precision: str) -> int:
+    from camviz.tasks.classification import parse_targets
+
+    if target and work.plan.labels:
+        parse_targets([target], work.plan.labels, work.plan.name)
+
+    from camviz.features.extract import Extractor  # from here on torch is imported
+    from camviz.models.layers import find_layers, stages
+    from camviz.run.features import write_features
+
+    model = work.load()
+    layers = stages(model) if job.layout == "strip" and not patterns else find_layers(model, patterns)
+    job.check_layers(layers)
+    extractor = Extractor(model, layers, target, precision)
+    if not patterns:
+        work.console.say(f"layers: {', '.join(one.path for one in layers)} of {model.name} (--layer chooses others)")
+    written = write_features(job, extractor, work.inputs(), work.folder, work.report, work.failed)
+    return work.tell(written, lambda one: [f"{one.path.name}: {one.facts['note']}"] if "note" in one.facts else [])
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(epilog="Try: camviz features --layer features.3")(features)

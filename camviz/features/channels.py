@@ -1,0 +1,35 @@
+"""Channels as people type them: 3,17,40-60."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from camviz.errors import RequestError, UnknownName
+
+_EXAMPLE = "type numbers and ranges, as in 3,17,40-60"
+
+
+def read_channels(texts: Sequence[str]) -> list[tuple[str, range]]:
+    """Every number or range that was typed, as it was typed and as numbers; asks for no network."""
+    found = []
+    for part in (part.strip() for text in texts for part in text.split(",")):
+        numbers = re.fullmatch(r"(\d+)(?:\s*-\s*(\d+))?", part, re.ASCII)
+        if not numbers:
+            raise RequestError(f"'{part}' is not a channel", _EXAMPLE)
+        first, last = int(numbers[1]), int(numbers[2] or numbers[1])
+        if last < first:
+            raise RequestError(f"the channels '{part}' run backwards", f"type {last}-{first}")
+        found.append((part, range(first, last + 1)))
+    return found
+
+
+def parse_channels(texts: Sequence[str], count: int, layer: str) -> list[int]:
+    """The channels of a layer with `count` of them, in the order typed, each once."""
+    found: dict[int, None] = {}
+    for typed, numbers in read_channels(texts):
+        if numbers[-1] >= count:
+            have = f"0 to {count - 1}" if count > 1 else "only 0"
+            raise UnknownName(f"no channel '{typed}' in layer '{layer}'", f"it has {have}; {_EXAMPLE}")
+        found.update(dict.fromkeys(numbers))
+    return list(found)

@@ -1,0 +1,49 @@
+"""From prepared pictures to feature maps: one forward for all layers asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from camviz.engine.forward import Ask, run_forward
+from camviz.engine.probe import Probe, Reading
+from camviz.features.maps import FeatureMaps
+from camviz.models.survey import survey
+from camviz.tasks.classification import check_range, choose, parse_targets
+from camviz.types import Layer, Model, Picture, View
+
+
+class Extractor:
+    """Reads the layers of a model; with a `target` also what each channel contributes to its score."""
+
+    def __init__(self, model: Model, layers: Sequence[Layer], target: str = "", precision: str = "fp32") -> None:
+        self.model = model
+        self.wanted = parse_targets([target], model.labels, model.name)[0] if target else None
+        if self.wanted:
+            classes = survey(model.module, model.preprocessing.crop, model.name).output_shape
+            check_range([self.wanted], classes[0] if len(classes) == 1 else 0, model.name)
+        self.ask = Ask(model, tuple(layers), gradients=bool(target), precision=precision)
+
+    def __call__(
+        self, pictures: Sequence[Picture], inputs: Sequence[NDArray[np.float32]], views: Sequence[View]
+    ) -> list[list[FeatureMaps]]:
+        """For each picture the maps of each layer. Inputs are of one shape."""
+        passed = run_forward(self.ask, torch.from_numpy(np.stack(inputs)).to(self.model.device))
+        targets = []
+        if self.wanted:
+            targets = [choose(self.wanted, row, self.model.labels, "logit", self.model.name) for row in passed.logits]
+        reading = Reading(passed, targets)
+        found: list[list[FeatureMaps]] = [[] for _ in pictures]
+        for layer in self.ask.layers:
+            probe = Probe(reading, layer, facts=[{} for _ in pictures])
+            values = probe.activations.cpu().numpy()
+            contributions = None
+            if targets:
+                contributions = (probe.gradients.mean((2, 3)) * probe.activations.mean((2, 3))).cpu().numpy()
+            for i, (picture, view) in enumerate(zip(pictures, views, strict=True)):
+                share = contributions[i] if contributions is not None else None
+                found[i].append(FeatureMaps(values[i], layer.path, self.model.name, picture, view, share))
+        return found

@@ -1,0 +1,66 @@
+"""Principal components of a layer over many pictures, in one pass and bounded memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Basis:
+    """The first three principal directions (3, c) of a layer, its mean (c,), and the deviation (3,) along each."""
+
+    mean: NDArray[np.float64]
+    directions: NDArray[np.float64]
+    deviations: NDArray[np.float64]
+
+    def project(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(c, h, w) to (h, w, 3): the components of each place, zero at the mean."""
+        c, h, w = values.shape
+        rows = values.reshape(c, -1).T.astype(np.float64) - self.mean
+        return (rows @ self.directions.T).reshape(h, w, 3).astype(np.float32)
+
+
+class Moments:
+    """Sums over places and pictures: count, Σ a, Σ a aᵀ, and the largest magnitude, of one layer."""
+
+    def __init__(self, channels: int, products: bool = True) -> None:
+        self.count = 0
+        self.largest = 0.0
+        self.smallest = 0.0
+        self.total = np.zeros(channels)
+        self.products = np.zeros((channels, channels)) if products else None
+
+    @classmethod
+    def of(cls, values: NDArray[np.float32]) -> Moments:
+        """Of one picture's activations (c, h, w)."""
+        moments = cls(len(values))
+        moments.add(values)
+        return moments
+
+    def add(self, values: NDArray[np.float32]) -> None:
+        """Take one picture's activations (c, h, w) in; places that are not finite are passed over."""
+        rows = values.reshape(len(values), -1).T.astype(np.float64)
+        rows = rows[np.isfinite(rows).all(1)]
+        self.count += len(rows)
+        self.largest = max(self.largest, float(rows.max(initial=0)))
+        self.smallest = min(self.smallest, float(rows.min(initial=0)))
+        self.total += rows.sum(0)
+        if self.products is not None:
+            self.products += rows.T @ rows
+
+    def basis(self) -> Basis:
+        """The first three principal directions; a direction's sign makes its largest weight positive."""
+        assert self.products is not None
+        count = max(self.count, 1)
+        mean = self.total / count
+        covariance = self.products / count - np.outer(mean, mean)
+        variances, vectors = np.linalg.eigh(covariance)
+        directions = vectors[:, ::-1][:, :3].T
+        directions = np.pad(directions, ((0, 3 - len(directions)), (0, 0)))
+        peaks = np.take_along_axis(directions, np.abs(directions).argmax(1)[:, None], 1)
+        directions = directions * np.where(peaks < 0, -1.0, 1.0)
+        deviations = np.sqrt(np.clip(np.pad(variances[::-1][:3], (0, max(0, 3 - len(variances)))), 0, None))
+        return Basis(mean, directions, deviations)

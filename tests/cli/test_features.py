@@ -1,0 +1,155 @@
+"""`camviz features` as a person types it."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture
+def features(run, net_file, tmp_path):
+    def invoke(*arguments: object):
+        fixed = ["--model", f"{net_file}:Net", "--input-size", 32, "--output", tmp_path / "out"]
+        return run("features", *fixed, *arguments)
+
+    return invoke
+
+
+def lines(result):
+    assert result.exit_code == 0, result.stderr
+    return result.stdout.splitlines()
+
+
+def test_without_images_the_samples_and_the_demo_model(run, tmp_path):
+    result = run("features", "--layer", "features.3", "-o", tmp_path / "out")
+    assert len(lines(result)) == 10
+    assert "the bundled samples" in result.stderr
+
+
+def test_one_file_per_layer_named_by_it(features, picture, tmp_path):
+    names = [line.rpartition("/")[2] for line in lines(features(picture(tmp_path / "a.png"), "--layer", "features.*"))]
+    assert names == [f"a.png.features.{i}.png" for i in range(4)]
+    [alone] = lines(features(picture(tmp_path / "a.png"), "--layer", "features.0"))
+    assert alone.endswith("/a.png.png")
+
+
+def test_json_says_what_is_drawn(features, picture, tmp_path):
+    [line] = lines(features(picture(tmp_path / "a.png"), "-l", "features.1", "--top", 3, "--json"))
+    facts = json.loads(line)
+    assert facts["kind"] == "features"
+    assert facts["layer"] == "features.1"
+    assert facts["shape"] == [8, 16, 16]
+    assert len(facts["channels"]) == 3
+    assert 0 < facts["sparsity"] < 1
+
+
+@pytest.mark.parametrize("how", ["mean", "sum", "max", "l2", "pca", "cluster"])
+def test_every_reduction(features, picture, tmp_path, how):
+    [line] = lines(features(picture(tmp_path / "a.png"), "--reduce", how, "--json"))
+    facts = json.loads(line)
+    assert facts["kind"] == f"features-{how}"
+    assert Image.open(facts["path"]).size[0] > 100
+
+
+def test_save_raw_keeps_the_activations(features, picture, tmp_path):
+    out = lines(features(picture(tmp_path / "a.png"), "-l", "features.3", "--save-raw"))
+    values = np.load(next(line for line in out if line.endswith(".npy")))
+    assert values.shape == (16, 8, 8)
+    assert values.dtype == np.float32
+
+
+def test_contribution_depends_on_the_target(features, picture, tmp_path):
+    orders = []
+    for target in ("0", "1"):
+        [line] = lines(
+            features(picture(tmp_path / "a.png"), "-l", "features.3", "--rank", "contribution", "-t", target, "--json")
+        )
+        orders.append(json.loads(line)["channels"])
+    assert orders[0] != orders[1]
+    assert sorted(orders[0]) == sorted(orders[1])
+
+
+def test_a_strip_and_its_films(features, picture, tmp_path):
+    file = picture(tmp_path / "a.png")
+    [strip] = lines(features(file, "--layout", "strip"))
+    assert Image.open(strip).size[0] > 500
+    [gif] = lines(features(file, "--layout", "strip", "--format", "gif", "-l", "features.*"))
+    assert Image.open(gif).n_frames == 5
+    [mp4] = lines(features(file, "--layout", "strip", "--format", "mp4"))
+    import cv2
+
+    film = cv2.VideoCapture(mp4)
+    assert film.get(cv2.CAP_PROP_FRAME_COUNT) >= 16
+
+
+def test_one_scale_for_the_run_compares_pictures(features, tmp_path):
+    for name, level in (("dark.png", 20), ("light.png", 250)):
+        Image.fromarray(np.full((32, 32, 3), level, np.uint8)).save(tmp_path / name)
+    files = [tmp_path / "dark.png", tmp_path / "light.png"]
+
+    def pages(*options):
+        return [np.asarray(Image.open(line)) for line in lines(features(*files, "-l", "features.0", *options))]
+
+    alone, run_wide = pages(), pages("--scale", "run")
+    assert not np.array_equal(alone[0], run_wide[0]) or not np.array_equal(alone[1], run_wide[1])
+
+
+def test_one_bad_picture_does_not_stop_the_others(features, picture, tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"no")
+    result = features(tmp_path / "bad.png", picture(tmp_path / "a.png"), "--reduce", "pca")
+    assert result.exit_code == 1
+    assert len(result.stdout.splitlines()) == 1
+    assert result.stderr.count("error: ") == 1  # told once, though the pictures are read twice
+
+
+@pytest.mark.parametrize(
+    ("options", "quoted"),
+    [
+        (["--layer", "fc"], "layer 'fc' of net:Net gives 4: no grid"),
+        (["--layer", "features.3", "--channels", "16"], "no channel '16' in layer 'features.3'"),
+        (["--layer", "features.3", "--top", "17"], "more than the 16 channels"),
+        (["--channels", "x"], "'x'"),
+        (["--format", "gif"], "--format gif animates"),
+        (["--format", "bmp"], "no format 'bmp'"),
+        (["--overlay"], "--overlay puts one reduced map"),
+        (["--layout", "strip", "--reduce", "cluster"], "one map per layer"),
+        (["--rank", "loud"], "loud"),
+        (["--colormap", "infrno"], "no colour map 'infrno'"),
+        (["--rank", "contribution", "-t", "7"], "no class 7"),
+        (["--rank", "contribution", "-t", "0", "-t", "1"], "2 targets"),
+        (["-t", "0"], "says nothing to --rank energy"),
+    ],
+)
+def test_wrong_requests_are_two_lines_and_write_nothing(features, picture, refused, written, tmp_path, options, quoted):
+    refused(features(picture(tmp_path / "a.png"), *options), quoted)
+    assert written() == []
+
+
+def test_nan_in_the_activations_is_named(run, picture, tmp_path):
+    (tmp_path / "sick.py").write_text(
+        "import torch\nfrom torch import nn\ndef build():\n    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())\n"
+        "    net[0].bias.data[1] = float('nan')\n    return net\n"
+    )
+    result = run(
+        "features", picture(tmp_path / "a.png"), "-m", f"{tmp_path}/sick.py:build", "--input-size", 16, "-l", "1", "-o",
+        tmp_path / "out",
+    )  # fmt: skip
+    assert len(lines(result)) == 1
+    assert "NaN or infinite values at layer '1'" in result.stderr
+
+
+def test_a_typo_imports_no_torch(fresh):
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; sys.argv = ['camviz', 'features', 'a.png', '--model', 'resnt18']\n"
+        "from camviz.cli.app import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert end.code == 2\n"
+        "sys.exit(any(name in sys.modules for name in ('torch', 'torchvision')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert io.BytesIO(done.stderr).getvalue().startswith(b"error: no model 'resnt18'")

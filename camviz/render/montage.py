@@ -49,7 +49,8 @@ def montage(tiles: Pixels, labels: Sequence[str], across: int) -> Pixels:
     n, height, width, _ = tiles.shape
     size = max(10, min(15, width // 8))
     room = text.line_height(size) if any(labels) else 0
-    wide = max([width, *(text.width(label, size) + 2 for label in labels)])
+    longest = sorted(labels, key=len)[-8:]  # measuring thousands would take longer than drawing them
+    wide = max([width, *(text.width(label, size) + 6 for label in longest)])
     rows = -(-n // across)
     cell_height, cell_width = height + room + _GAP, wide + _GAP
     page = canvas.blank(max(1, rows * cell_height - _GAP), max(1, min(n, across) * cell_width - _GAP))

@@ -35,7 +35,11 @@ _SYSTEM_FONTS = (
 
 
 def clean(text: str) -> str:
-    """The text on one line, without what no font can draw (control characters, broken file names)."""
+    """The text on one line, without what no font can draw (control characters, broken file names).
+
+    Pillow's font has no ×; an x keeps shapes in one font on every machine.
+    """
+    text = text.replace("×", "x")
     text = unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode())
     return "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") else c for c in text)
 

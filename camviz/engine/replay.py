@@ -13,7 +13,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from camviz.engine.capture import first_tensor
 from camviz.models.survey import Survey
 
 
@@ -57,26 +56,27 @@ def _constant(output: Any) -> Callable[..., Any]:
 
 def spread(output: Any, picture: int, pictures: int, count: int) -> Any:
     """The part of a recorded output that belongs to one picture of the batch, `count` times, without copying."""
-    if isinstance(output, Tensor):
-        if output.ndim and output.shape[0] == pictures:
-            return output[picture : picture + 1].expand(count, *output.shape[1:])
-        return output
-    if isinstance(output, Mapping):
-        values = {key: spread(value, picture, pictures, count) for key, value in output.items()}
-        return type(output)(values)  # type: ignore[call-arg]
-    if isinstance(output, (tuple, list)):
-        parts = [spread(part, picture, pictures, count) for part in output]
-        return type(output)(*parts) if hasattr(output, "_fields") else type(output)(parts)
-    return output
+
+    def part(tensor: Tensor) -> Tensor:
+        if tensor.ndim and tensor.shape[0] == pictures:
+            return tensor[picture : picture + 1].expand(count, *tensor.shape[1:])
+        return tensor
+
+    return mapped(output, part)
 
 
 def copied(output: Any) -> Any:
     """A record that a later in-place operation cannot change."""
+    return mapped(output, lambda tensor: tensor.detach().clone())
+
+
+def mapped(output: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """An output with every tensor in it changed; containers are rebuilt."""
     if isinstance(output, Tensor):
-        return output.detach().clone()
+        return change(output)
     if isinstance(output, Mapping):
-        return type(output)({key: copied(value) for key, value in output.items()})  # type: ignore[call-arg]
+        return type(output)({key: mapped(value, change) for key, value in output.items()})  # type: ignore[call-arg]
     if isinstance(output, (tuple, list)):
-        parts = [copied(part) for part in output]
+        parts = [mapped(part, change) for part in output]
         return type(output)(*parts) if hasattr(output, "_fields") else type(output)(parts)
-    return output if first_tensor(output) is None else None
+    return output

@@ -107,7 +107,7 @@ def _run(job: FeatureJob, work: Work, patterns: tuple[str, ...], target: str, pr
     model = work.load()
     layers = stages(model) if job.layout == "strip" and not patterns else find_layers(model, patterns)
     job.check_layers(layers)
-    extractor = Extractor(model, layers, target, precision)
+    extractor = Extractor(model, layers, target, precision, fields=job.layout == "strip")
     if not patterns:
         work.console.say(f"layers: {', '.join(one.path for one in layers)} of {model.name} (--layer chooses others)")
     written = write_features(job, extractor, work.inputs(), work.folder, work.report, work.failed)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 from fnmatch import fnmatchcase
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from camviz.cli.console import Console
 from camviz.cli.options import Json, ModelOptions, with_groups
 from camviz.errors import NetworkError, unknown
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from camviz.features.field import Field
 
 Named = Annotated[str | None, typer.Argument(metavar="[MODEL]", help="The same as --model.", show_default=False)]
 Pattern = Annotated[
@@ -20,6 +25,10 @@ Pattern = Annotated[
 Depth = Annotated[
     int | None, typer.Option("--depth", min=1, help="Only paths of so many parts at most.", show_default=False)
 ]
+Receptive = Annotated[
+    bool,
+    typer.Option("--receptive-field", help="Also what a unit can see of the input: side in pixels, share of its area."),
+]
 
 
 @with_groups
@@ -28,6 +37,7 @@ def layers(
     named: Named = None,
     pattern: Pattern = None,
     depth: Depth = None,
+    receptive_field: Receptive = False,
     as_json: Json = False,
 ) -> None:
     """Layers of a model: dotted path, kind, output shape, stride, parameters. The default is starred."""
@@ -44,6 +54,7 @@ def layers(
     with console.only_results():
         network = planned.skeleton()
         seen = survey(network.module, network.preprocessing.crop, network.name)
+        fields = _fields(network.module, seen.input_size) if receptive_field else {}
     try:
         star = default_layer(network, seen).path
     except NetworkError as error:
@@ -62,7 +73,7 @@ def layers(
         raise unknown("layer", pattern, [one.path for one in seen.layers], network.name, "without --filter it")
     if as_json:
         for one, stride, layer in rows:
-            facts = {
+            facts: dict[str, Any] = {
                 "path": one.path,
                 "kind": one.kind,
                 "shape": list(one.shape),
@@ -71,10 +82,12 @@ def layers(
                 "layout": layer.layout if layer else None,
                 "default": one.path == star,
             }
+            if receptive_field:
+                facts["receptive_field"] = _facts(fields.get(one.path), seen.input_size)
             console.result(json.dumps(facts))
         return
     console.table(
-        ["", "path", "kind", "output", "stride", "parameters"],
+        ["", "path", "kind", "output", "stride", *(_COLUMNS if receptive_field else ()), "parameters"],
         [
             (
                 "*" if one.path == star else "",
@@ -82,12 +95,43 @@ def layers(
                 one.kind,
                 "×".join(map(str, one.shape)),
                 stride,
+                *(_cells(fields.get(one.path), seen.input_size) if receptive_field else ()),
                 f"{one.parameters:,}",
             )
             for one, stride, _ in rows
         ],
-        right=("stride", "parameters"),
+        right=("stride", *_COLUMNS, "parameters"),
     )
+    if any(field and field.gated for field in fields.values()):
+        console.say("note: +gate: besides, something of the whole input scales all units alike")
+
+
+_COLUMNS = ("field", "share")
+
+
+def _fields(module: nn.Module, input_size: tuple[int, int]) -> dict[str, Field | None]:
+    from camviz.features.receptive import receptive_fields
+
+    return receptive_fields(module, input_size)
+
+
+def _cells(field: Field | None, input_size: tuple[int, int]) -> tuple[str, str]:
+    """What the table says of a field: its side and its share of the input."""
+    if field is None:
+        return "?", "?"
+    if field.whole:
+        return "whole", "100%"
+    down, across = field.size
+    side = f"{across:g}" if down == across else f"{across:g}×{down:g}"
+    return side + (" +gate" if field.gated else ""), f"{100 * field.share(input_size):.3g}%"
+
+
+def _facts(field: Field | None, input_size: tuple[int, int]) -> dict[str, Any] | None:
+    """A field as JSON; pairs are (down, across)."""
+    if field is None:
+        return None
+    placed = {} if field.whole else {"size": field.size, "stride": field.jump, "first": field.first}
+    return {**placed, "share": round(field.share(input_size), 6), "whole": field.whole, "gated": field.gated}
 
 
 def add_to(app: typer.Typer) -> None:

@@ -11,16 +11,28 @@ from numpy.typing import NDArray
 from camviz.engine.forward import Ask, run_forward
 from camviz.engine.probe import Probe, Reading
 from camviz.features.maps import FeatureMaps
+from camviz.features.receptive import receptive_fields
 from camviz.models.survey import survey
 from camviz.tasks.classification import check_range, choose, parse_targets
 from camviz.types import Layer, Model, Picture, View
 
 
 class Extractor:
-    """Reads the layers of a model; with a `target` also what each channel contributes to its score."""
+    """Reads the layers of a model; with a `target` also what each channel contributes to its score.
 
-    def __init__(self, model: Model, layers: Sequence[Layer], target: str = "", precision: str = "fp32") -> None:
+    With `fields` the maps know the receptive field of their units.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        layers: Sequence[Layer],
+        target: str = "",
+        precision: str = "fp32",
+        fields: bool = False,
+    ) -> None:
         self.model = model
+        self.fields = receptive_fields(model.module, model.preprocessing.crop, model.name) if fields else {}
         self.wanted = parse_targets([target], model.labels, model.name)[0] if target else None
         if self.wanted:
             classes = survey(model.module, model.preprocessing.crop, model.name).output_shape
@@ -45,5 +57,6 @@ class Extractor:
                 contributions = (probe.gradients.mean((2, 3)) * probe.activations.mean((2, 3))).cpu().numpy()
             for i, (picture, view) in enumerate(zip(pictures, views, strict=True)):
                 share = contributions[i] if contributions is not None else None
-                found[i].append(FeatureMaps(values[i], layer.path, self.model.name, picture, view, share))
+                sees = self.fields.get(layer.path)
+                found[i].append(FeatureMaps(values[i], layer.path, self.model.name, picture, view, share, sees=sees))
         return found

@@ -173,6 +173,7 @@ def strip(layers: Sequence[FeatureMaps], how: Reduction = "l2", **settings: Any)
     across = -(-len(tiles) // rows)
     lines = [beside(tiles[start : start + across], 14) for start in range(0, len(tiles), across)]
     facts = [f"{how} of the channels, each layer has its own scale", f"{len(layers)} layers"]
+    facts.append("outlined: what the middle unit sees" if any(one.sees for one in layers) else "")
     body = framed(below(lines, 14), [Line((first.model,), title=True), Line(tuple(facts))], None, _TEXT, flush=True)
     told = [{"layer": one.layer, "shape": list(one.values.shape), "sparsity": round(one.sparsity, 4)} for one in layers]
     return Artefact("features-strip", style.suffix, margin(body, _TEXT), facts={"layers": told})
@@ -196,8 +197,26 @@ def frames(layers: Sequence[FeatureMaps], how: Reduction, style: Style, side: in
         words = [one.layer, f"{shape} · stride {number(one.stride)}", f"{one.sparsity:.0%} zeros"]
         if not np.isfinite(one.values).all():
             words[2] = "NaN or infinite values"
-        found.append((_captioned(enlarged(painted[None], height, width)[0], words), one.layer))
+        tile = enlarged(painted[None], height, width)[0].copy()
+        if one.sees:
+            words[2] += f" · sees {_outlined(tile, one, scale)}"
+        found.append((_captioned(tile, words), one.layer))
     return found
+
+
+def _outlined(tile: Pixels, maps: FeatureMaps, scale: float) -> str:
+    """Outline what the middle unit sees of the input on a layer's tile, in place; its side in words."""
+    import cv2
+
+    assert maps.sees
+    if maps.sees.whole:
+        return "all"
+    middle = [(length - 1) // 2 for length in maps.values.shape[1:]]
+    corners = [round(side * scale) for side in maps.sees.box(middle[0], middle[1])]
+    for colour_, thick in (((40, 40, 40), 3), ((255, 255, 255), 1)):
+        cv2.rectangle(tile, corners[:2], corners[2:], colour_, thick)
+    down, across = (round(side) for side in maps.sees.size)
+    return f"{down} px" if down == across else f"{across}×{down} px"
 
 
 def _captioned(tile: Pixels, words: Sequence[str]) -> Pixels:

@@ -15,6 +15,7 @@ from camviz.types import Map, Picture, View
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from camviz.features.field import Field
     from camviz.features.moments import Basis
 
 Ranking = Literal["energy", "variance", "peak", "contribution", "index"]
@@ -36,7 +37,8 @@ class Group:
 class FeatureMaps:
     """The activations (c, h, w) float32 of one layer for one picture, untouched.
 
-    `contributions` (c,): mean gradient times mean activation for the target asked for, if one was.
+    `contributions` (c,): mean gradient times mean activation for the target asked for, if one was. `sees`: the
+    receptive field of its units, where it is known.
     """
 
     values: NDArray[np.float32] = field(repr=False)
@@ -46,6 +48,7 @@ class FeatureMaps:
     view: View
     contributions: NDArray[np.float32] | None = field(default=None, repr=False)
     basis: Basis | None = field(default=None, repr=False)
+    sees: Field | None = field(default=None, repr=False)
 
     @property
     def energy(self) -> NDArray[np.float64]:

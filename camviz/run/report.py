@@ -21,8 +21,9 @@ class Report:
         return 1 if self.failures else 0
 
     def summary(self) -> str:
-        """ "3 pictures, 6 files" and what failed."""
-        text = f"{_count(self.done, 'picture')}, {_count(self.written, 'file')}"
+        """ "3 pictures, 6 files" and what failed; just the files where no picture was needed."""
+        counts = [_count(self.done, "picture")] if self.done or self.failures else []
+        text = ", ".join([*counts, _count(self.written, "file")])
         return f"{text}, {len(self.failures)} failed" if self.failures else text
 
 

@@ -58,6 +58,15 @@ def test_an_in_place_operation_behind_the_layer_does_not_change_the_record():
         torch.testing.assert_close(recorded["features.3"].detach(), expected)
 
 
+def test_a_layer_that_passes_its_input_on_does_not_change_the_input():
+    network = nn.Sequential(nn.Identity(), nn.Conv2d(3, 2, 1))
+    x = torch.randn(1, 3, 4, 4)
+    with capture(network, ["0"], gradients=True) as recorded:
+        network(x)
+    assert recorded["0"].requires_grad
+    assert not x.requires_grad
+
+
 def test_gradients_reach_every_captured_layer_and_nothing_else():
     network = make("residual")
     with borrowed(network), capture(network, ["stem", "block"], gradients=True) as recorded:

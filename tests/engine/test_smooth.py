@@ -25,8 +25,10 @@ class Brightness(torch.nn.Module):
 
 
 def smooth_picture():
-    y, x = np.mgrid[0:32, 0:32] / 31
-    return np.repeat((255 * (0.6 * x + 0.4 * y))[:, :, None], 3, 2).round().astype(np.uint8)
+    """A soft spot off the middle: zoomed the wrong way, it would be elsewhere."""
+    y, x = np.mgrid[0:32, 0:32]
+    spot = np.exp(-((x - 24) ** 2 + (y - 9) ** 2) / 12)
+    return np.repeat((255 * spot)[:, :, None], 3, 2).round().astype(np.uint8)
 
 
 def test_aug_of_a_map_that_moves_with_the_picture_is_the_map_itself():
@@ -36,7 +38,7 @@ def test_aug_of_a_map_that_moves_with_the_picture_is_the_map_itself():
         for s in ("none", "aug")
     )
     inner = (slice(3, -3), slice(3, -3))  # at the edge a zoomed picture repeats its border
-    np.testing.assert_allclose(smoothed[inner], plain[inner], rtol=0.02, atol=1e-6)
+    np.testing.assert_allclose(smoothed[inner], plain[inner], atol=0.06 * plain.max())
 
 
 def test_aug_undoes_the_mirroring():

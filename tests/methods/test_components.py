@@ -53,6 +53,8 @@ def test_fem():
     # channel 1: μ = 1, σ = √3 ≈ 1.732; above 2.732 is only the 4: mean 1 there.
     assert run("fem", deviations=1.0).tolist() == [[1, 0], [0, 2.5]]
     assert run("fem", deviations=2.0).tolist() == [[0, 0], [0, 0]]
+    # σ is that of the positions at hand: 2.5 + 1.25 · 1.118 < 4, while the estimate 1.291 would miss it
+    assert run("fem", deviations=1.25).tolist() == [[1, 0], [0, 2.5]]
 
 
 def test_kpcacam_against_a_transcription():

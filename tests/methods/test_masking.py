@@ -135,6 +135,32 @@ def test_ablationcam_by_hand_when_the_score_is_negative():
     np.testing.assert_allclose(found.values, -8 * 4 + 1 * 1)  # w_0 = -7 - 1 = -8, w_1 = -7 + 8 = 1
 
 
+def test_a_module_that_runs_twice_is_not_replayed():
+    class Shared(type(make("plain"))):
+        def forward(self, x):
+            x = self.features[2](self.features[1](self.features[0](x)))
+            late = self.features[4](self.features[3](self.features[2](0.5 - x)))
+            return self.fc(late.mean((2, 3))) + x.mean((1, 2, 3))[:, None]  # what the ReLU gave first is used last
+
+    torch.manual_seed(0)
+    shared, image = Shared().eval(), pictures(1)[0]
+    asked = type(model("plain"))("shared", shared, model("plain").preprocessing)
+    [found] = camviz.explain(asked, image, layer="features.3", method="ablationcam", target="1")
+    assert found.facts["rescored"] == "tail"
+    x = torch.from_numpy(prepare(Picture(image), asked.preprocessing)[0])
+    full = shared(x[None])[0, 1]
+    maps, weights = activations(shared, x, "features.3"), []
+    for channel in range(8):
+
+        def silence(_module, _inputs, output, channel=channel):
+            return output * (torch.arange(8) != channel)[None, :, None, None]
+
+        handle = shared.features[3].register_forward_hook(silence)
+        weights.append((full - shared(x[None])[0, 1]).item())
+        handle.remove()
+    np.testing.assert_allclose(found.values, (torch.tensor(weights)[:, None, None] * maps).sum(0), rtol=1e-3, atol=1e-5)
+
+
 def test_where_replay_does_not_reproduce_the_output_the_whole_network_runs():
     class Noticing(type(make("plain"))):
         def forward(self, x):

@@ -58,6 +58,19 @@ def test_relu6_is_met_as_well():
     [found] = camviz.explain(camviz.load(network, input_size=(8, 8)), pictures(1), layer="0", method="guided-backprop")
     assert np.isfinite(found.values).all()
 
+    class Functional(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = network
+
+        def forward(self, x):
+            return self.layers[2:](nn.functional.relu6(self.layers[0](x)))
+
+    [other] = camviz.explain(
+        camviz.load(Functional(), input_size=(8, 8)), pictures(1), layer="layers.0", method="guided-backprop"
+    )
+    np.testing.assert_allclose(other.values, found.values, rtol=1e-5)
+
 
 def test_the_rules_leave_the_network_alone():
     network = make("inplace")

@@ -9,7 +9,7 @@ from camviz.run.report import Report
 @pytest.mark.parametrize(
     ("done", "written", "failed", "status", "summary"),
     [
-        (0, 0, 0, 0, "0 pictures, 0 files"),
+        (0, 0, 0, 0, "0 files"),
         (1, 1, 0, 0, "1 picture, 1 file"),
         (3, 6, 0, 0, "3 pictures, 6 files"),
         (2, 2, 1, 1, "2 pictures, 2 files, 1 failed"),

@@ -1,0 +1,40 @@
+"""Small random moves of the view: what is optimised under them cannot be a pattern of single pixels."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Moves:
+    """How far a view may go: `jitter` in parts of the side, `zoom` as a factor either way, `turn` in degrees."""
+
+    jitter: float = 0.06
+    zoom: float = 1.15
+    turn: float = 10.0
+
+    def draw(self, generator: torch.Generator) -> Tensor:
+        """One affine map (2, 3) from the view's coordinates to the picture's, both −1…1."""
+        across, down, size, angle = (2 * torch.rand(4, generator=generator) - 1).tolist()
+        return affine(2 * self.jitter * across, 2 * self.jitter * down, self.zoom**size, self.turn * angle)
+
+
+def affine(across: float = 0.0, down: float = 0.0, zoom: float = 1.0, turn: float = 0.0) -> Tensor:
+    """The map (2, 3) that shifts by parts of half the side, shows `zoom` as much and turns by degrees."""
+    cosine, sine = zoom * math.cos(math.radians(turn)), zoom * math.sin(math.radians(turn))
+    return torch.tensor([[cosine, -sine, across], [sine, cosine, down]])
+
+
+def view(pictures: Tensor, moved: Tensor) -> Tensor:
+    """Pictures (n, c, H, W) seen through an affine map (2, 3); beyond their edges they are mirrored."""
+    height, width = pictures.shape[2:]
+    to_square = torch.tensor([[1.0, height / width], [width / height, 1.0]])  # a turn keeps its angle in any format
+    moved = torch.cat([moved[:, :2] * to_square, moved[:, 2:]], 1)
+    theta = moved.to(pictures).expand(len(pictures), 2, 3)
+    grid = F.affine_grid(theta, list(pictures.shape), align_corners=False)
+    return F.grid_sample(pictures, grid, padding_mode="reflection", align_corners=False)

@@ -1,0 +1,159 @@
+"""Many pictures through a model to the patches that excite its channels most."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from camviz.engine.devices import default_batch_size
+from camviz.engine.explain import by_shape
+from camviz.errors import InputError, RequestError
+from camviz.features.channels import parse_channels
+from camviz.features.extract import Extractor
+from camviz.features.maps import check_finite
+from camviz.features.patches import Best, Look, Patch
+from camviz.features.receptive import effective_field, receptive_fields
+from camviz.models.layers import channels_of
+from camviz.pictures import read_picture
+from camviz.render.bar import number
+from camviz.render.encoding import suffix
+from camviz.render.patches import Row, patch_sheet, tile
+from camviz.run.figures import write_figure
+from camviz.run.inputs import Input
+from camviz.run.pipeline import Failed, Ready, read_inputs
+from camviz.run.report import Report
+from camviz.run.written import Written
+from camviz.types import Artefact, Layer, Pixels
+
+ROWS = 12  # channels drawn when nobody said which
+_MOST = 200  # rows that one figure holds
+
+
+@dataclass(frozen=True)
+class PatchJob:
+    """Which channels, and how many patches of each."""
+
+    channels: tuple[str, ...] = ()
+    rank: Literal["energy", "peak"] = "energy"
+    top: int = 8
+    fit: str = "model"
+    format: str = "png"
+    batch_size: int = 0
+
+    def chosen(self, layer: Layer) -> list[int]:
+        """The channels asked for, checked; none when the ranking is to choose."""
+        if not self.channels:
+            return []
+        chosen = parse_channels(self.channels, channels_of(layer), layer.path)
+        if len(chosen) > _MOST:
+            raise RequestError(f"{len(chosen)} channels are more than one figure holds", f"at most {_MOST} at a time")
+        return chosen
+
+
+def write_patches(
+    job: PatchJob,
+    extractor: Extractor,
+    inputs: Iterable[Input],
+    folder: Path,
+    report: Report,
+    failed: Failed,
+    tick: Callable[[int], None] = lambda _: None,
+) -> Iterator[Written]:
+    """One figure per layer, when all pictures have gone through the network once; `tick` hears how many have."""
+    layers = extractor.ask.layers
+    best: dict[str, Best[Input]] = {one.path: Best(channels_of(one), job.top) for one in layers}
+    looks: dict[str, Look] = {}
+    size = job.batch_size or default_batch_size(extractor.model.device)
+    ready = read_inputs(extractor.model, inputs, job.fit, failed)
+    for group in by_shape(ready, size, key=lambda one: one.values.shape):
+        try:
+            looks = looks or {one.path: _look(extractor, one, group) for one in layers}
+            _add(extractor, group, best, report, failed)
+        except InputError as error:  # an input size the network does not take
+            for one in group:
+                failed(one.source.name, error)
+        tick(report.done)
+    for layer in layers if report.done else ():
+        artefact = _draw(job, extractor, layer, best[layer.path], looks[layer.path], failed)
+        yield write_figure(artefact, folder, extractor.model.name, layer.path, job.format)
+
+
+def _look(extractor: Extractor, layer: Layer, group: list[Ready]) -> Look:
+    """How large the patches of a layer are; the effective field is measured on the first pictures."""
+    model, (height, width) = extractor.model, group[0].values.shape[1:]
+    fields = receptive_fields(model.module, model.preprocessing.crop, model.name)
+    known = Look.of(fields[layer.path], (height, width))
+    if known:
+        return known
+    try:
+        return Look(side=effective_field(model, layer, [one.values[None] for one in group]).side)
+    except RequestError:  # no gradient anywhere
+        return Look()
+
+
+def _add(
+    extractor: Extractor, group: list[Ready], best: dict[str, Best[Input]], report: Report, failed: Failed
+) -> None:
+    found = extractor([one.picture for one in group], [one.values for one in group], [one.view for one in group])
+    for ready, layers in zip(group, found, strict=True):
+        bad = check_finite(layers)
+        if bad:
+            failed(ready.source.name, InputError(f"'{ready.source.path}': {bad}", "leave it out, or --precision fp32"))
+            continue
+        for maps in layers:
+            best[maps.layer].add(ready.source, maps.view, maps.values)
+        report.done += 1
+
+
+def _draw(job: PatchJob, extractor: Extractor, layer: Layer, best: Best[Input], look: Look, failed: Failed) -> Artefact:
+    asked = job.chosen(layer)
+    chosen = asked or best.order(job.rank)[:ROWS]
+    patches = {channel: best.patches(channel, look) for channel in chosen}
+    tiles = _cut([patch for found in patches.values() for patch in found], failed)
+    rows = []
+    for channel, found in patches.items():
+        label = f"channel {channel}" + ("" if found else ": zero everywhere")
+        rows.append(Row(label, [(tiles.get((p.source.path, p.box)), number(p.activation)) for p in found]))
+    model = extractor.model
+    pictures = f"{best.pictures} picture{'s' * (best.pictures != 1)}"
+    facts = [
+        f"of {pictures} one patch each, the strongest first, its activation below",
+        "channels asked for" if asked else f"{len(chosen)} of {best.channels} channels by {job.rank}",
+        look.words(model.preprocessing.crop),
+        "" if chosen else "the layer is zero in every picture: nothing to draw",
+    ]
+    figure = patch_sheet(rows, min(job.top, best.pictures), f"{layer.path} · {model.name}", facts)
+    told = {
+        "pictures": best.pictures,
+        "field": look.facts(),
+        "rank": None if asked else job.rank,
+        "channels": [_told(channel, best, found) for channel, found in patches.items()],
+    }
+    return Artefact("patches", suffix(job.format), figure, facts=told)
+
+
+def _told(channel: int, best: Best[Input], patches: Sequence[Patch[Input]]) -> dict[str, Any]:
+    shown = [{"input": str(p.source.path), "box": list(p.box), "activation": p.activation} for p in patches]
+    return {"channel": channel, "energy": float(best.energy[channel] / best.pictures), "patches": shown}
+
+
+def _cut(patches: Sequence[Patch[Input]], failed: Failed) -> dict[tuple[Path, tuple[int, int, int, int]], Pixels]:
+    """The patches as tiles, each picture decoded once more; by path and box."""
+    boxes: dict[Path, dict[tuple[int, int, int, int], float]] = {}
+    names: dict[Path, str] = {}
+    for patch in patches:
+        boxes.setdefault(patch.source.path, {})[patch.box] = patch.side
+        names[patch.source.path] = patch.source.name
+    found = {}
+    for path, wanted in boxes.items():
+        try:
+            pixels = read_picture(path).pixels
+        except InputError as error:  # it was there a moment ago
+            failed(names[path], error)
+            continue
+        for box, side in wanted.items():
+            left, top, right, bottom = box
+            found[path, box] = tile(pixels[top:bottom, left:right], side)
+    return found

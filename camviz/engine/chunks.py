@@ -15,10 +15,11 @@ def _nobody(_done: int, _total: int) -> None:
 
 @dataclass
 class Chunks:
-    """How many inputs go through the network at once; halved when memory runs out, and remembered."""
+    """How many inputs go through the network at once, halved when memory runs out, and in which layout."""
 
     size: int
     tick: Callable[[int, int], None] = _nobody
+    layout: torch.memory_format = torch.channels_last
 
     def run(self, total: int, compute: Callable[[int, int], Tensor]) -> Tensor:
         """`compute(start, stop)` for pieces of range(total), joined along the first axis."""

@@ -1,0 +1,42 @@
+"""The goals, in processor time of one thread: a busy machine hardly changes it. Run with -m benchmark."""
+
+import pytest
+
+from tests.benchmarks import quality, speed
+from tests.benchmarks.contenders import Case
+
+for peer in ("pytorch_grad_cam", "torchcam", "captum"):
+    pytest.importorskip(peer)
+pytestmark = pytest.mark.benchmark
+
+
+@pytest.mark.parametrize("batch", speed.BATCHES)
+@pytest.mark.parametrize("model", speed.MODELS)
+def test_a_map_costs_hardly_more_than_a_forward(model, batch):
+    found = speed.cams(Case(model, batch), 7, cpu=True)
+    slack = 1.05  # of what is measured
+    for method in ("gradcam", "gradients"):
+        assert found[method] <= slack * speed.goal(model, method)
+    assert found["gradcam"] <= slack * min(found["torchcam"], found["captum"])
+    assert found["pytorch-grad-cam"] >= 2 * found["gradcam"]
+
+
+@pytest.mark.parametrize(("model", "times"), [("resnet18", 100), ("resnet50", 50)])
+def test_ablationcam_replays_the_tail(model, times):
+    assert speed.ablation(Case(model), 1, cpu=True)["faster"] >= times
+
+
+def test_scorecam():
+    found = speed.scorecam(Case("resnet18", path="layer1"), 3, cpu=True)
+    assert found["faster, fp32"] >= 1.1
+    assert found["faster, bf16"] >= 1.1
+    assert found["fp32, MB"] <= min(found["pytorch-grad-cam, MB"], found["torchcam, MB"])
+
+
+def test_methods_find_what_was_asked_for():
+    asked = quality.questions(60)
+    floor = quality.measure("random", asked)
+    for method in ("gradcam", "cam", "hirescam", "layercam", "ablationcam"):
+        found = quality.measure(method, asked)
+        assert found["pointing"] >= 0.75
+        assert found["IoU"] >= 1.5 * floor["IoU"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from camviz.features.field import Field
+    from camviz.models.survey import Seen
+    from camviz.types import Layer
 
 Named = Annotated[str | None, typer.Argument(metavar="[MODEL]", help="The same as --model.", show_default=False)]
 Pattern = Annotated[
@@ -67,43 +69,32 @@ def layers(
         if pattern and not (fnmatchcase(one.path, pattern) or fnmatchcase(one.kind, pattern)):
             continue
         height = grid(layer, seen.input_size)[0] if layer else 0
-        stride = f"{seen.input_size[0] / height:.3g}" if layer and height else "-"
-        rows.append((one, stride, layer))
+        stride = seen.input_size[0] / height if height else None
+        rows.append(_Row(one, layer, stride, one.path == star, fields.get(one.path)))
     if pattern and not rows:
         raise unknown("layer", pattern, [one.path for one in seen.layers], network.name, "without --filter it")
     if as_json:
-        for one, stride, layer in rows:
-            facts: dict[str, Any] = {
-                "path": one.path,
-                "kind": one.kind,
-                "shape": list(one.shape),
-                "stride": None if stride == "-" else float(stride),
-                "parameters": one.parameters,
-                "layout": layer.layout if layer else None,
-                "default": one.path == star,
-            }
-            if receptive_field:
-                facts["receptive_field"] = _facts(fields.get(one.path), seen.input_size)
-            console.result(json.dumps(facts))
+        for row in rows:
+            console.result(json.dumps(_facts(row, seen.input_size, receptive_field)))
         return
+    columns = _COLUMNS if receptive_field else ()
     console.table(
-        ["", "path", "kind", "output", "stride", *(_COLUMNS if receptive_field else ()), "parameters"],
-        [
-            (
-                "*" if one.path == star else "",
-                one.path,
-                one.kind,
-                "×".join(map(str, one.shape)),
-                stride,
-                *(_cells(fields.get(one.path), seen.input_size) if receptive_field else ()),
-                f"{one.parameters:,}",
-            )
-            for one, stride, _ in rows
-        ],
-        right=("stride", *_COLUMNS, "parameters"),
+        ["", "path", "kind", "output", "stride", *columns, "parameters"],
+        [_cells(row, seen.input_size, receptive_field) for row in rows],
+        right=("stride", *columns, "parameters"),
     )
     if any(field and field.gated for field in fields.values()):
         console.say("note: +gate: besides, something of the whole input scales all units alike")
+
+
+class _Row(NamedTuple):
+    """One layer as it is listed."""
+
+    seen: Seen
+    layer: Layer | None
+    stride: float | None
+    default: bool
+    field: Field | None
 
 
 _COLUMNS = ("field", "share")
@@ -115,7 +106,16 @@ def _fields(module: nn.Module, input_size: tuple[int, int]) -> dict[str, Field |
     return receptive_fields(module, input_size)
 
 
-def _cells(field: Field | None, input_size: tuple[int, int]) -> tuple[str, str]:
+def _cells(row: _Row, input_size: tuple[int, int], fields: bool) -> tuple[str, ...]:
+    """A layer's line in the table."""
+    stride = f"{row.stride:.3g}" if row.stride else "-"
+    shape = "×".join(map(str, row.seen.shape))
+    seen = _field_cells(row.field, input_size) if fields else ()
+    star = "*" if row.default else ""
+    return star, row.seen.path, row.seen.kind, shape, stride, *seen, f"{row.seen.parameters:,}"
+
+
+def _field_cells(field: Field | None, input_size: tuple[int, int]) -> tuple[str, str]:
     """What the table says of a field: its side and its share of the input."""
     if field is None:
         return "?", "?"
@@ -126,7 +126,21 @@ def _cells(field: Field | None, input_size: tuple[int, int]) -> tuple[str, str]:
     return side + (" +gate" if field.gated else ""), f"{100 * field.share(input_size):.3g}%"
 
 
-def _facts(field: Field | None, input_size: tuple[int, int]) -> dict[str, Any] | None:
+def _facts(row: _Row, input_size: tuple[int, int], fields: bool) -> dict[str, Any]:
+    """A layer as JSON."""
+    facts = {
+        "path": row.seen.path,
+        "kind": row.seen.kind,
+        "shape": list(row.seen.shape),
+        "stride": row.stride and float(f"{row.stride:.3g}"),
+        "parameters": row.seen.parameters,
+        "layout": row.layer.layout if row.layer else None,
+        "default": row.default,
+    }
+    return {**facts, "receptive_field": _field_facts(row.field, input_size)} if fields else facts
+
+
+def _field_facts(field: Field | None, input_size: tuple[int, int]) -> dict[str, Any] | None:
     """A field as JSON; pairs are (down, across)."""
     if field is None:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import sys
 from functools import partial
 from itertools import product
 
@@ -62,10 +63,16 @@ def cams_table(models: tuple[str, ...], batches: tuple[int, ...], rounds: int, c
     rows, header = [], ["network", "batch"]
     for model, batch in product(models, batches):
         found = cams(Case(model, batch), rounds, cpu)
+        _tell(f"{model} {batch}", found)
         header[2:] = list(found)
         rows.append([model, batch, *(_marked(model, name, value) for name, value in found.items())])
     header[2] = "bare forward, ms"
     return table([*header[:3], *(f"{name}, ×" for name in header[3:])], rows)
+
+
+def _tell(what: str, found: dict[str, float]) -> None:
+    """Progress, for whoever waits."""
+    print(what, {name: round(value, 3) for name, value in found.items()}, file=sys.stderr, flush=True)
 
 
 def _marked(model: str, name: str, value: float) -> str:
@@ -83,6 +90,7 @@ def slow_tables(rounds: int, cpu: bool) -> str:
         rows, header = [], []
         for case in cases:
             found = measure(case, rounds, cpu)
+            _tell(f"{title} {case.name}", found)
             header = list(found)
             rows.append([f"{case.name}, {case.path}", *found.values()])
         parts.append(table([title, *header], rows))

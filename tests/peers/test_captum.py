@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from tests.peers.conftest import CLASS, LAYER
-from tests.peers.test_pytorch_grad_cam import close
+from tests.peers.conftest import CLASS, LAYER, close
 
 attr = pytest.importorskip("captum.attr")
 pytestmark = [

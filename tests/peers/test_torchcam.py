@@ -5,8 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.peers.conftest import CLASS, LAYER
-from tests.peers.test_pytorch_grad_cam import activations_and_gradients, close
+from tests.peers.conftest import CLASS, LAYER, activations_and_gradients, close
 
 methods = pytest.importorskip("torchcam.methods")
 

@@ -14,6 +14,7 @@ from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from io import StringIO
 from multiprocessing import get_context
+from pathlib import Path
 
 import torch
 
@@ -63,8 +64,11 @@ def _growth(contender: Contender, first: Contender) -> float:
 
 
 def _peak() -> float:
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+    try:  # Linux keeps a parent's ru_maxrss across exec, but not this
+        lines = Path("/proc/self/status").read_text("utf-8").splitlines()
+        return next(int(line.split()[1]) / 2**10 for line in lines if line.startswith("VmHWM"))
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def machine() -> str:

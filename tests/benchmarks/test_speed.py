@@ -15,8 +15,9 @@ pytestmark = pytest.mark.benchmark
 def test_a_map_costs_hardly_more_than_a_forward(model, batch):
     found = speed.cams(Case(model, batch), 7, cpu=True)
     slack = 1.05  # of what is measured
+    fixed = 1.5 / found["bare forward"]  # milliseconds whatever the network: more than a tenth of the smallest forward
     for method in ("gradcam", "gradients"):
-        assert found[method] <= slack * speed.goal(model, method)
+        assert found[method] <= slack * speed.goal(model, method) + fixed
     assert found["gradcam"] <= slack * min(found["torchcam"], found["captum"])
     assert found["pytorch-grad-cam"] >= 2 * found["gradcam"]
 

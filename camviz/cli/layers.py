@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -77,14 +78,7 @@ def layers(
         for row in rows:
             console.result(json.dumps(_facts(row, seen.input_size, receptive_field)))
         return
-    columns = _COLUMNS if receptive_field else ()
-    console.table(
-        ["", "path", "kind", "output", "stride", *columns, "parameters"],
-        [_cells(row, seen.input_size, receptive_field) for row in rows],
-        right=("stride", *columns, "parameters"),
-    )
-    if any(field and field.gated for field in fields.values()):
-        console.say("note: +gate: besides, something of the whole input scales all units alike")
+    _print(console, rows, seen.input_size, receptive_field)
 
 
 class _Row(NamedTuple):
@@ -104,6 +98,17 @@ def _fields(module: nn.Module, input_size: tuple[int, int]) -> dict[str, Field |
     from camviz.features.receptive import receptive_fields
 
     return receptive_fields(module, input_size)
+
+
+def _print(console: Console, rows: Sequence[_Row], input_size: tuple[int, int], fields: bool) -> None:
+    columns = _COLUMNS if fields else ()
+    console.table(
+        ["", "path", "kind", "output", "stride", *columns, "parameters"],
+        [_cells(row, input_size, fields) for row in rows],
+        right=("stride", *columns, "parameters"),
+    )
+    if any(row.field and row.field.gated for row in rows):
+        console.say("note: +gate: besides, something of the whole input scales all units alike")
 
 
 def _cells(row: _Row, input_size: tuple[int, int], fields: bool) -> tuple[str, ...]:

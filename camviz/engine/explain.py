@@ -14,7 +14,7 @@ from camviz.engine.chunks import Chunks
 from camviz.engine.forward import MASKS_AT_ONCE, Ask, run_forward
 from camviz.engine.probe import Probe, Reading
 from camviz.engine.replay import finished_before
-from camviz.engine.smooth import fuse, run_method
+from camviz.engine.smooth import FUSES, SMOOTHS, fuse, run_method
 from camviz.errors import NetworkError, RequestError
 from camviz.methods import Chosen, choose
 from camviz.models.layers import find_layers, stages_before
@@ -24,6 +24,15 @@ from camviz.tasks.classification import choose as choose_target
 from camviz.types import Job, Map, Model, Picture, SaliencyMap, Target, View
 
 T = TypeVar("T")
+
+
+def _check_words(job: Job) -> None:
+    """From Python any text can come; one that means nothing must not be taken for something."""
+    known = {"score": ("logit", "prob"), "smooth": SMOOTHS, "fuse": FUSES}
+    for noun, words in known.items():
+        typed = getattr(job, noun)
+        if typed not in words:
+            raise RequestError(f"no {noun} '{typed}'", f"one of: {', '.join(words)}")
 
 
 def _check_classes(model: Model, classes: int) -> None:
@@ -53,6 +62,7 @@ class Explainer:
 
     def __init__(self, model: Model, job: Job, tick: Callable[[int, int], None] | None = None) -> None:
         self.model, self.job = model, job
+        _check_words(job)
         self.methods = choose(job.methods, job.settings, job.smooth)
         self.wanted = parse_targets(job.targets, model.labels, model.name)
         seen = survey(model.module, model.preprocessing.crop, model.name)

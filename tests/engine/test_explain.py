@@ -246,3 +246,10 @@ def test_a_module_of_ones_own_keeps_its_place_and_needs_no_wrapper():
     [found] = camviz.explain(network, pictures(1, size=(300, 280)))
     assert found.model == "Plain"
     assert found.view.picture == (280, 300)
+
+
+@pytest.mark.parametrize("wrong", [{"score": "probability"}, {"smooth": "blur"}, {"fuse": "sum"}])
+def test_a_word_that_means_nothing_is_refused_from_python_too(wrong):
+    [(noun, word)] = wrong.items()
+    with pytest.raises(camviz.CamvizError, match=f"no {noun} '{word}'"):
+        camviz.explain(model("plain"), pictures(1), layer=["features.0", "features.4"], **wrong)

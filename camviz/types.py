@@ -60,6 +60,11 @@ class View:
         width, height = self.picture
         return left > 0.5 or top > 0.5 or right < width - 0.5 or bottom < height - 0.5
 
+    def point(self, x: float, y: float) -> tuple[float, float]:
+        """The pixel of the picture at (x, y), shares of the view."""
+        left, top, right, bottom = self.box
+        return left + x * (right - left), top + y * (bottom - top)
+
     @property
     def rectangle(self) -> tuple[int, int, int, int]:
         """(left, top, right, bottom): the picture's pixels whose centres the view shows, ends excluded."""
@@ -108,6 +113,8 @@ class Preprocessing:
     """How a picture becomes a network's input: short side to `resize`, centre crop to `crop`, (x - mean) / std.
 
     `resize` None means no resizing by the short side: the picture is squashed to `crop`. Sizes are (height, width).
+    With `longest` the whole picture is shown: the long side at most so long, no crop, and `fill` added at the right and
+    the bottom until the sides are a `multiple`, as detectors do.
     """
 
     crop: tuple[int, int] = (224, 224)
@@ -115,6 +122,9 @@ class Preprocessing:
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     interpolation: Literal["nearest", "bilinear", "bicubic"] = "bilinear"
+    longest: int | None = None
+    multiple: int = 1
+    fill: tuple[float, float, float] = (0.485, 0.456, 0.406)  # of what is added: the mean colour, zero to the network
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +135,8 @@ class Model:
     module: nn.Module
     preprocessing: Preprocessing = Preprocessing()
     labels: tuple[str, ...] = ()
-    task: str = "classification"
+    task: str = ""  # "": as the output looks
+    output_key: str = ""  # the part of the output that counts, where it has names
     notes: tuple[str, ...] = ()  # what loading had to say: keys stripped, keys missing
 
     @property
@@ -173,21 +184,47 @@ class Layer:
 
 
 @dataclass(frozen=True, eq=False)
-class Target:
-    """What a map explains: a label, and how one scalar is read from one picture's output.
+class Mark:
+    """Something drawn over a map: a rectangle, a region's outline, a point, with a few words.
 
-    `pick` takes the class axis (the last) to a scalar; `kind` says whether it picks from logits or probabilities.
+    Places are shares of the network's input, (0, 0) its left top corner: `box` (left, top, right, bottom), `point`
+    (x, y); `region` (h, w) covers the input.
+    """
+
+    text: str = ""
+    box: tuple[float, float, float, float] | None = None
+    point: tuple[float, float] | None = None
+    region: NDArray[np.bool_] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """What a map explains: a label, and how one scalar is read from one picture's row of the output.
+
+    `pick` takes a row, or where rows are tensors any number of them (…, *row), to a scalar each; `kind` says whether
+    it picks from the row as it is or from probabilities. `likely` makes those: softmax over classes unless given.
     """
 
     label: str
-    pick: Callable[[Tensor], Tensor]
+    pick: Callable[[Any], Tensor]
     kind: Literal["logit", "prob"] = "logit"
     index: int | None = None
     probability: float | None = None
+    likely: Callable[[Any], Any] = lambda row: row.softmax(-1)
+    marks: tuple[Mark, ...] = ()
+    facts: dict[str, Any] = field(default_factory=dict)
 
-    def read(self, logits: Tensor, kind: str = "") -> Tensor:
-        """The score (…) from logits (…, classes); `kind` overrides the target's own."""
-        return self.pick(logits.softmax(-1) if (kind or self.kind) == "prob" else logits)
+    def read(self, row: Any, kind: str = "") -> Tensor:
+        """The score of a row, or the scores (…) of a tensor of them; `kind` overrides the target's own."""
+        return self.pick(self.likely(row) if (kind or self.kind) == "prob" else row)
+
+    def read_all(self, rows: Any, kind: str = "") -> Tensor:
+        """The scores (n,) of the rows of n pictures: a tensor or a list."""
+        if hasattr(rows, "ndim"):
+            return self.read(rows, kind)
+        import torch
+
+        return torch.stack([self.read(row, kind) for row in rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,6 +243,7 @@ class SaliencyMap:
     picture: Picture
     facts: dict[str, Any] = field(default_factory=dict)
     facets: tuple[str, ...] = ()  # what tells it from the picture's other maps, for the name of its file
+    marks: tuple[Mark, ...] = ()
 
     def overlay(self, **look: Any) -> Image:
         """The map over the picture, as a PIL image; settings as in `Look`."""
@@ -265,6 +303,8 @@ class ModelRequest:
     input_size: tuple[int, int] | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    task: str = ""
+    output_key: str = ""
 
 
 @dataclass(frozen=True)
@@ -274,8 +314,9 @@ class Job:
     model: ModelRequest = ModelRequest()
     layers: tuple[str, ...] = ()
     methods: tuple[str, ...] = ("gradcam",)
-    targets: tuple[str, ...] = ("top1",)
+    targets: tuple[str, ...] = ()  # none: the default of the network's task
     score: Literal["logit", "prob"] = "logit"
+    min_score: float = 0.3  # of a detection
     fit: Literal["model", "whole", "squash"] = "model"
     device: str = "auto"
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"

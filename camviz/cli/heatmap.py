@@ -46,7 +46,7 @@ def heatmap(
         model=model.request(images=bool(images)),
         layers=several(layer),
         methods=several(how.method, ["gradcam"]),
-        targets=tuple(target or ["top1"]),
+        targets=tuple(target or ()),
         score=how.score,
         fit=fit,
         device=compute.device,
@@ -67,11 +67,11 @@ def heatmap(
 
 def _run(job: Job, work: Work) -> int:
     from camviz.methods import choose
-    from camviz.tasks.classification import parse_targets
+    from camviz.tasks import TASKS
 
     choose(job.methods, job.settings, job.smooth)
-    if work.plan.labels:  # a wrong class is told before torch is even imported
-        parse_targets(job.targets, work.plan.labels, work.plan.name)
+    if work.plan.labels and work.plan.task:  # a wrong class is told before torch is even imported
+        TASKS.find(work.plan.task).call(work.plan.name, work.plan.labels).parse(job.targets)
 
     from camviz.engine.explain import Explainer  # from here on torch is imported
     from camviz.run.pipeline import write_heatmaps

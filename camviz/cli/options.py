@@ -94,6 +94,16 @@ class ModelOptions:
     ] = None
     mean: Annotated[str | None, typer.Option("--mean", help="As trained: 0.5,0.5,0.5.", rich_help_panel="Model")] = None
     std: Annotated[str | None, typer.Option("--std", help="As trained: 0.5,0.5,0.5.", rich_help_panel="Model")] = None
+    task: Annotated[
+        str | None,
+        typer.Option("--task", help="What the network is for; default: as its output looks.", rich_help_panel="Model"),
+    ] = None
+    output_key: Annotated[
+        str | None,
+        typer.Option(
+            "--output-key", help="The part of a network's output that counts: logits, 0, aux.", rich_help_panel="Model"
+        ),
+    ] = None
 
     def request(self, images: bool) -> ModelRequest:
         """The request for a model; the default depends on whether there are images."""
@@ -107,7 +117,14 @@ class ModelOptions:
             _size(self.input_size),
             _numbers("--mean", self.mean),
             _numbers("--std", self.std),
+            self._task(),
+            self.output_key or "",
         )
+
+    def _task(self) -> str:
+        from camviz.tasks import TASKS
+
+        return TASKS.find(self.task).name if self.task else ""
 
 
 @dataclass

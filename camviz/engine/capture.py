@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from camviz.errors import NetworkError
 
 
 @contextmanager
@@ -55,11 +58,13 @@ def watch(modules: Mapping[str, nn.Module], record: Callable[[str, nn.Module, An
 
 
 def first_tensor(output: Any) -> Tensor | None:
-    """The tensor a layer's output is about: itself, or the first one in a tuple, list or mapping."""
+    """The tensor a layer's output is about: itself, or the first one in a tuple, list, mapping or dataclass."""
     if isinstance(output, Tensor):
         return output
     if isinstance(output, Mapping):
         output = list(output.values())
+    elif is_dataclass(output) and not isinstance(output, type):
+        output = [getattr(output, one.name) for one in fields(output)]
     if isinstance(output, Sequence) and not isinstance(output, str):
         for part in output:
             found = first_tensor(part)
@@ -76,6 +81,9 @@ def with_first_tensor(output: Any, replacement: Tensor) -> Any:
         keys = list(output)
         values = with_first_tensor(list(output.values()), replacement)
         return type(output)(zip(keys, values, strict=True))  # type: ignore[call-arg]
+    if is_dataclass(output) and not isinstance(output, type):
+        name = next(one.name for one in fields(output) if first_tensor(getattr(output, one.name)) is not None)
+        return replace(output, **{name: with_first_tensor(getattr(output, name), replacement)})
     parts = list(output)
     for position, part in enumerate(parts):
         if first_tensor(part) is not None:
@@ -84,6 +92,33 @@ def with_first_tensor(output: Any, replacement: Tensor) -> Any:
     if hasattr(output, "_fields"):  # a named tuple takes its fields one by one
         return type(output)(*parts)
     return type(output)(parts)
+
+
+def part_of(output: Any, key: str, name: str) -> Any:
+    """The part of an output that `key` names, as in "aux" or "decoder.0.logits"; all of it without a key."""
+    for step in key.split(".") if key else ():
+        try:
+            if isinstance(output, Mapping):
+                output = output[step]
+            else:
+                output = output[int(step)] if step.lstrip("-").isdigit() else getattr(output, step)
+        except (KeyError, IndexError, AttributeError, TypeError) as error:
+            known = ", ".join(map(str, _keys(output)))
+            raise NetworkError(
+                f"the output of {name} has no '{step}' ({type(output).__name__})",
+                f"--output-key takes {known}" if known else "leave --output-key out: this output has no parts",
+            ) from error
+    return output
+
+
+def _keys(output: Any) -> list[Any]:
+    if isinstance(output, Mapping):
+        return list(output)
+    if is_dataclass(output) and not isinstance(output, type):
+        return [one.name for one in fields(output)]
+    if isinstance(output, (list, tuple)):
+        return list(getattr(output, "_fields", range(len(output))))
+    return []
 
 
 @contextmanager

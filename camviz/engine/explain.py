@@ -10,17 +10,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from camviz.engine.capture import part_of
 from camviz.engine.chunks import Chunks
-from camviz.engine.forward import MASKS_AT_ONCE, Ask, run_forward
+from camviz.engine.forward import MASKS_AT_ONCE, Ask, Pass, run_forward
 from camviz.engine.probe import Probe, Reading
 from camviz.engine.replay import finished_before
 from camviz.engine.smooth import FUSES, SMOOTHS, fuse, run_method
-from camviz.errors import NetworkError, RequestError
+from camviz.errors import InputError, NetworkError, RequestError
 from camviz.methods import Chosen, choose
 from camviz.models.layers import find_layers, stages_before
 from camviz.models.survey import survey
-from camviz.tasks.classification import check_range, parse_targets
-from camviz.tasks.classification import choose as choose_target
+from camviz.tasks import Wanted, task_of
 from camviz.types import Job, Map, Model, Picture, SaliencyMap, Target, View
 
 T = TypeVar("T")
@@ -33,14 +33,6 @@ def _check_words(job: Job) -> None:
         typed = getattr(job, noun)
         if typed not in words:
             raise RequestError(f"no {noun} '{typed}'", f"one of: {', '.join(words)}")
-
-
-def _check_classes(model: Model, classes: int) -> None:
-    if model.labels and len(model.labels) != classes:
-        raise RequestError(
-            f"{len(model.labels)} class names for {model.name}, which has {classes} classes",
-            "--labels FILE with one name per class, in the order of training",
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,12 +56,12 @@ class Explainer:
         self.model, self.job = model, job
         _check_words(job)
         self.methods = choose(job.methods, job.settings, job.smooth)
-        self.wanted = parse_targets(job.targets, model.labels, model.name)
         seen = survey(model.module, model.preprocessing.crop, model.name)
+        output = part_of(seen.output, model.output_key, model.name)
+        self.task = task_of(model, output, score=job.score, min_score=job.min_score)
+        self.wanted = self.task.parse(job.targets or [self.task.default])
+        self.task.check(self.wanted, output)
         self.layers = find_layers(model, job.layers, seen)
-        if len(seen.output_shape) == 1:
-            _check_classes(model, seen.output_shape[0])
-            check_range(self.wanted, seen.output_shape[0], model.name)
         self.skipped: dict[str, str] = {}
         chunks = Chunks(job.batch_size or MASKS_AT_ONCE)
         if tick:
@@ -80,6 +72,7 @@ class Explainer:
             model,
             tuple(self.layers),
             any(chosen.needs("gradients") for chosen in self.methods),
+            self.task,
             job.precision,
             chunks,
             job.seed,
@@ -90,38 +83,66 @@ class Explainer:
 
     def __call__(
         self, pictures: Sequence[Picture], inputs: Sequence[NDArray[np.float32]], views: Sequence[View]
-    ) -> list[list[SaliencyMap]]:
-        """The maps of each picture: targets × layers × methods, in this order. Inputs are of one shape."""
+    ) -> list[list[SaliencyMap] | InputError]:
+        """The maps of each picture: targets × layers × methods, in this order. Inputs are of one shape.
+
+        A picture in which there is nothing to explain gets the error that says so.
+        """
         passed = run_forward(self.ask, torch.from_numpy(np.stack(inputs)).to(self.model.device))
         maps: list[list[SaliencyMap]] = [[] for _ in pictures]
+        errors: dict[int, InputError] = {}
         for wanted in self.wanted:
-            targets = [
-                choose_target(wanted, row, self.model.labels, self.job.score, self.model.name) for row in passed.logits
-            ]
-            reading = Reading(passed, targets)
-            facet = (wanted.facet,) if len(self.wanted) > 1 else ()
-            for found in self._read(reading):
-                for i, target in enumerate(targets):
-                    score = float(reading.scores[i].detach())
-                    maps[i].append(self._map(found, i, target, score, pictures[i], views[i], facet))
-        return maps
+            for targets, here, number in self._rounds(wanted, passed, errors):
+                reading = Reading(passed, targets)
+                facet = [wanted.facet] if len(self.wanted) > 1 else []
+                facet += [str(number)] if number is not None else []
+                for found in self._read(reading):
+                    for i in here:
+                        place = (pictures[i], views[i])
+                        maps[i].append(self._map(found, i, targets[i], reading, place, tuple(facet)))
+        return [errors[i] if i in errors and not made else made for i, made in enumerate(maps)]
+
+    def _rounds(
+        self, wanted: Wanted, passed: Pass, errors: dict[int, InputError]
+    ) -> Iterator[tuple[list[Target], list[int], int | None]]:
+        """(one target per picture, the pictures it is meant for, its number): pictures may have several, or none."""
+        chosen: list[list[Target]] = []
+        for i, row in enumerate(passed.rows):
+            try:
+                chosen.append(self.task.choose(wanted, row))
+            except InputError as error:
+                errors[i] = error
+                chosen.append([])
+        for number in range(max(map(len, chosen))):
+            here = [i for i, targets in enumerate(chosen) if number < len(targets)]
+            spare = chosen[here[0]][number]  # where a picture has none left, its row is read for another's target
+            targets = [targets[number] if number < len(targets) else spare for targets in chosen]
+            yield targets, here, number if wanted.several else None
 
     def _map(
-        self, found: _Found, i: int, target: Target, score: float, picture: Picture, view: View, facet: tuple[str, ...]
+        self,
+        found: _Found,
+        i: int,
+        target: Target,
+        reading: Reading,
+        place: tuple[Picture, View],
+        facet: tuple[str, ...],
     ) -> SaliencyMap:
+        picture, view = place
         return SaliencyMap(
             found.values[i],
             found.method,
             found.layer,
             target.label,
             target.index,
-            score,
+            float(reading.scores[i].detach()),
             target.probability,
             self.model.name,
             view,
             picture,
-            found.facts[i],
+            {**target.facts, **found.facts[i]},
             (*facet, *found.facets),
+            target.marks,
         )
 
     def _read(self, reading: Reading) -> Iterator[_Found]:
@@ -191,7 +212,7 @@ def explain(
     images: Any,
     *,
     method: str | Sequence[str] = "gradcam",
-    target: str | int | Sequence[str | int] = "top1",
+    target: str | int | Sequence[str | int] = (),
     layer: str | Sequence[str] = (),
     settings: dict[str, Any] | None = None,
     fit: str = "model",
@@ -222,7 +243,10 @@ def explain(
     found: list[SaliencyMap] = []
     for group in by_shape(prepared, size, key=lambda one: one[1].shape):
         pictures, inputs, views = zip(*group, strict=True)
-        found += [one for maps in explainer(pictures, inputs, views) for one in maps]
+        for maps in explainer(pictures, inputs, views):
+            if isinstance(maps, InputError):
+                raise maps
+            found += maps
     return found
 
 

@@ -11,19 +11,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from camviz.engine.capture import borrowed, capture, first_tensor, watch
+from camviz.engine.capture import borrowed, capture, part_of, watch
 from camviz.engine.chunks import Chunks, out_of_memory
 from camviz.engine.devices import autocast
 from camviz.engine.replay import copied
 from camviz.errors import InputError, NetworkError
-from camviz.types import Layer, Model
+from camviz.tasks import Task
+from camviz.tasks.classification import Classification
+from camviz.types import Layer, Model, Target
 
 MASKS_AT_ONCE = 8  # on a CPU more is not faster, and memory grows with it
 
 
 @dataclass(frozen=True, eq=False)
 class Ask:
-    """What forwards are for: which layers to capture, at what precision, in what pieces, from which seed.
+    """What forwards are for: which layers to capture, for which task, at what precision, in what pieces, what seed.
 
     By a layer's path: `frozen` are the modules whose outputs are recorded for replaying the tail, `stages` the
     last layers of the finer resolutions before it. `head`: linear layers keep their inputs, to find the last one.
@@ -32,6 +34,7 @@ class Ask:
     model: Model
     layers: tuple[Layer, ...]
     gradients: bool = True
+    task: Task | None = None
     precision: str = "fp32"
     chunks: Chunks = field(default_factory=lambda: Chunks(MASKS_AT_ONCE))
     seed: int = 0
@@ -59,10 +62,10 @@ class Pass:
     head: tuple[nn.Linear, Tensor] | None  # the last linear layer, if asked for and its output is all, and its input
 
     @cached_property
-    def logits(self) -> Tensor:
-        """The rows of class scores (n, classes); raises `NetworkError` for a network that gives none."""
+    def rows(self) -> Any:
+        """The output as one row per picture, as the task has it; raises `NetworkError` for another kind of output."""
         with torch.enable_grad():  # float() is part of the graph, whatever the caller has switched off
-            return logits_of(self.ask.model, self.output, len(self.inputs))
+            return rows_of(self.ask, self.output, len(self.inputs))
 
 
 def run_forward(ask: Ask, inputs: Tensor) -> Pass:
@@ -92,16 +95,15 @@ def run_forward(ask: Ask, inputs: Tensor) -> Pass:
     return Pass(ask, inputs, output, captured, outputs, head)
 
 
-def rescore(ask: Ask, total: int, batch: Callable[[int, int], Tensor]) -> Tensor:
-    """Logits (total, classes) of the inputs that `batch(start, stop)` makes piece by piece."""
-    module = ask.model.module
+def rescore(ask: Ask, target: Target, total: int, batch: Callable[[int, int], Tensor], kind: str = "") -> Tensor:
+    """The target's scores (total,) for the inputs that `batch(start, stop)` makes piece by piece."""
 
     def compute(start: int, stop: int) -> Tensor:
         inputs = batch(start, stop)
-        return logits_of(ask.model, _quickly(ask, inputs), len(inputs))
+        return target.read_all(rows_of(ask, _quickly(ask, inputs), len(inputs)), kind)
 
     device = torch.device(ask.model.device)
-    with borrowed(module), torch.inference_mode(), autocast(device, ask.precision):
+    with borrowed(ask.model.module), torch.inference_mode(), autocast(device, ask.precision):
         return ask.chunks.run(total, compute)
 
 
@@ -119,7 +121,9 @@ def _quickly(ask: Ask, inputs: Tensor) -> Any:
 def call(model: Model, inputs: Tensor) -> Any:
     """The network's output; whatever it raises becomes words."""
     try:
-        return model.module(inputs)
+        return part_of(model.module(inputs), model.output_key, model.name)
+    except NetworkError:
+        raise
     except Exception as error:
         if out_of_memory(error):
             raise
@@ -132,13 +136,11 @@ def call(model: Model, inputs: Tensor) -> Any:
         raise NetworkError(message, "--input-size WIDTHxHEIGHT sets another size") from error
 
 
+def rows_of(ask: Ask, output: Any, count: int) -> Any:
+    """One row per picture of a network's output."""
+    return (ask.task or Classification(ask.model.name)).rows(output, count)
+
+
 def logits_of(model: Model, output: Any, count: int) -> Tensor:
-    """The rows of class scores in a network's output, float32."""
-    tensor = first_tensor(output)
-    if tensor is None or tensor.ndim != 2 or tensor.shape[0] != count:
-        shape = "no tensor" if tensor is None else "×".join(map(str, tensor.shape))
-        raise NetworkError(
-            f"{model.name} gives {shape} for {count} picture(s), not one row of class scores for each",
-            "camviz explains image classifiers: (pictures, classes)",
-        )
-    return tensor.float()
+    """The rows of class scores (count, classes) in a network's output, float32."""
+    return Classification(model.name).rows(output, count)

@@ -16,7 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from camviz.engine.capture import borrowed, replaced, watch, with_first_tensor
 from camviz.engine.devices import autocast
-from camviz.engine.forward import Pass, call, logits_of, rescore, run_forward
+from camviz.engine.forward import Pass, call, rescore, rows_of, run_forward
 from camviz.engine.replay import answering, spread
 from camviz.engine.rules import ReluRule, Rule
 from camviz.errors import NetworkError
@@ -34,11 +34,11 @@ class Reading:
     def scores(self) -> Tensor:
         """S (n,), differentiable."""
         with torch.set_grad_enabled(self.passed.ask.gradients):
-            return self.read(self.passed.logits)
+            return self.read(self.passed.rows)
 
-    def read(self, logits: Tensor) -> Tensor:
-        """Each picture's score (n,) from logits (n, classes)."""
-        return torch.stack([target.read(row) for target, row in zip(self.targets, logits, strict=True)])
+    def read(self, rows: Any) -> Tensor:
+        """Each picture's score (n,) from its own row."""
+        return torch.stack([target.read(row) for target, row in zip(self.targets, rows, strict=True)])
 
     @cached_property
     def gradients(self) -> dict[str, Tensor]:
@@ -86,8 +86,14 @@ class Probe:
 
     @property
     def logits(self) -> Tensor:
-        """(n, classes), differentiable down to the layer."""
-        return self.reading.passed.logits
+        """(n, classes), differentiable down to the layer. Raises `NetworkError` when there are no classes."""
+        rows = self.reading.passed.rows
+        if isinstance(rows, Tensor) and rows.ndim == 2:
+            return rows
+        raise NetworkError(
+            f"{self.reading.passed.ask.model.name} does not give one row of class scores per picture",
+            "--method gradcam explains any score",
+        )
 
     @property
     def scores(self) -> Tensor:
@@ -247,7 +253,7 @@ class Probe:
         ask = self.reading.passed.ask
         with torch.enable_grad(), borrowed(ask.model.module), autocast(inputs.device, ask.precision):
             output = call(ask.model, inputs)
-            scores = self.reading.read(logits_of(ask.model, output, len(inputs)))
+            scores = self.reading.read(rows_of(ask, output, len(inputs)))
         if not scores.requires_grad:
             raise NetworkError(
                 f"the score of {ask.model.name} does not depend on its input in a way that can be differentiated",
@@ -259,7 +265,7 @@ class Probe:
 
     def score_inputs(self, picture: int, total: int, batch: Callable[[int, int], Tensor], kind: str = "") -> Tensor:
         """Scores (total,) of one picture's target over the inputs that `batch(start, stop)` makes."""
-        return self.targets[picture].read(rescore(self.reading.passed.ask, total, batch), kind)
+        return rescore(self.reading.passed.ask, self.targets[picture], total, batch, kind)
 
     def score_activations(self, picture: int, total: int, alter: Callable[[int, int], Tensor]) -> Tensor:
         """Scores (total,) of one picture's target with the layer's maps altered: (m, c, h, w) by `alter`.
@@ -273,14 +279,14 @@ class Probe:
         ask = self.reading.passed.ask
 
         def compute(start: int, stop: int) -> Tensor:
-            return run(picture, alter(start, stop))
+            return self.targets[picture].read_all(run(picture, alter(start, stop)))
 
         with borrowed(ask.model.module), torch.inference_mode(), autocast(self.inputs.device, ask.precision):
-            return self.targets[picture].read(ask.chunks.run(total, compute))
+            return ask.chunks.run(total, compute)
 
     @cached_property
     def replays(self) -> bool:
-        """Whether replaying the tail with the layer's own activations gives the recorded logits."""
+        """Whether replaying the tail with the layer's own activations gives the recorded output."""
         passed = self.reading.passed
         if self.layer.path not in passed.ask.frozen:
             return False
@@ -291,9 +297,12 @@ class Probe:
                 rows = [self._replay(i, self.activations[i : i + 1].clone()) for i in range(len(self.targets))]
         except Exception:  # whatever goes wrong, the whole network still works
             return False
-        logits, again = passed.logits.detach(), torch.cat(rows)
-        scale = float(logits.abs().max())
-        return bool(torch.allclose(again, logits, rtol=1e-3, atol=1e-4 * max(scale, 1e-3)))
+        if isinstance(passed.rows, Tensor):
+            before, again = passed.rows.detach(), torch.cat(rows)
+        else:
+            before, again = self.scores, self.reading.read([row for part in rows for row in part])
+        scale = float(before.abs().max())
+        return bool(torch.allclose(again, before, rtol=1e-3, atol=1e-4 * max(scale, 1e-3)))
 
     def _altered(self, picture: int, maps: Tensor) -> Any:
         """The layer's whole output for one picture with other maps (m, c, h, w)."""
@@ -303,7 +312,7 @@ class Probe:
         own = spread(stored, picture, len(self.targets), len(maps))
         return with_first_tensor(output, self.layer.from_maps(maps, own).to(stored.dtype))
 
-    def _replay(self, picture: int, maps: Tensor) -> Tensor:
+    def _replay(self, picture: int, maps: Tensor) -> Any:
         passed = self.reading.passed
         model, count = passed.ask.model, len(maps)
         answers = {
@@ -312,14 +321,15 @@ class Probe:
         }
         answers[self.layer.path] = self._altered(picture, maps)
         with answering(model.module, answers):
-            return logits_of(model, call(model, self.inputs[picture : picture + 1].expand(count, -1, -1, -1)), count)
+            return rows_of(passed.ask, call(model, self.inputs[picture : picture + 1].expand(count, -1, -1, -1)), count)
 
-    def _replace(self, picture: int, maps: Tensor) -> Tensor:
-        model, count = self.reading.passed.ask.model, len(maps)
+    def _replace(self, picture: int, maps: Tensor) -> Any:
+        ask, count = self.reading.passed.ask, len(maps)
         own = spread(self.reading.passed.captured[self.layer.path].detach(), picture, len(self.targets), count)
         altered = self.layer.from_maps(maps, own).to(own.dtype)
-        with replaced(model.module, self.layer.path, altered):
-            return logits_of(model, call(model, self.inputs[picture : picture + 1].expand(count, -1, -1, -1)), count)
+        inputs = self.inputs[picture : picture + 1].expand(count, -1, -1, -1)
+        with replaced(ask.model.module, self.layer.path, altered):
+            return rows_of(ask, call(ask.model, inputs), count)
 
 
 def implicit_bias(part: nn.Module) -> Tensor | None:

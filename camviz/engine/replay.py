@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -76,6 +77,8 @@ def mapped(output: Any, change: Callable[[Tensor], Tensor]) -> Any:
         return change(output)
     if isinstance(output, Mapping):
         return type(output)({key: mapped(value, change) for key, value in output.items()})  # type: ignore[call-arg]
+    if is_dataclass(output) and not isinstance(output, type):
+        return replace(output, **{one.name: mapped(getattr(output, one.name), change) for one in fields(output)})
     if isinstance(output, (tuple, list)):
         parts = [mapped(part, change) for part in output]
         return type(output)(*parts) if hasattr(output, "_fields") else type(output)(parts)

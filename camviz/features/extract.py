@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from camviz.engine.capture import part_of
 from camviz.engine.forward import Ask, run_forward
 from camviz.engine.probe import Probe, Reading
 from camviz.features.maps import FeatureMaps
 from camviz.features.receptive import receptive_fields
 from camviz.models.survey import survey
-from camviz.tasks.classification import check_range, choose, parse_targets
+from camviz.tasks import task_of
 from camviz.types import Layer, Model, Picture, View
 
 
@@ -33,11 +34,14 @@ class Extractor:
     ) -> None:
         self.model = model
         self.fields = receptive_fields(model.module, model.preprocessing.crop, model.name) if fields else {}
-        self.wanted = parse_targets([target], model.labels, model.name)[0] if target else None
-        if self.wanted:
-            classes = survey(model.module, model.preprocessing.crop, model.name).output_shape
-            check_range([self.wanted], classes[0] if len(classes) == 1 else 0, model.name)
-        self.ask = Ask(model, tuple(layers), gradients=bool(target), precision=precision)
+        self.task, self.wanted = None, None
+        if target:
+            seen = survey(model.module, model.preprocessing.crop, model.name)
+            output = part_of(seen.output, model.output_key, model.name)
+            self.task = task_of(model, output)
+            self.wanted = self.task.parse([target])[0]
+            self.task.check([self.wanted], output)
+        self.ask = Ask(model, tuple(layers), bool(target), self.task, precision)
 
     def __call__(
         self, pictures: Sequence[Picture], inputs: Sequence[NDArray[np.float32]], views: Sequence[View]
@@ -45,8 +49,8 @@ class Extractor:
         """For each picture the maps of each layer. Inputs are of one shape."""
         passed = run_forward(self.ask, torch.from_numpy(np.stack(inputs)).to(self.model.device))
         targets = []
-        if self.wanted:
-            targets = [choose(self.wanted, row, self.model.labels, "logit", self.model.name) for row in passed.logits]
+        if self.task and self.wanted:
+            targets = [self.task.choose(self.wanted, row)[0] for row in passed.rows]
         reading = Reading(passed, targets)
         found: list[list[FeatureMaps]] = [[] for _ in pictures]
         for layer in self.ask.layers:

@@ -11,6 +11,7 @@ from camviz.errors import RequestError, UnknownName, unknown
 from camviz.models.checkpoint import SUFFIXES, check_file, fit, read_state
 from camviz.models.labels import read_labels
 from camviz.models.sources import SOURCES, Plan
+from camviz.tasks import TASKS
 from camviz.types import Model, ModelRequest, Preprocessing
 
 if TYPE_CHECKING:
@@ -28,12 +29,15 @@ def load(
     input_size: tuple[int, int] | None = None,
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
+    task: str = "",
+    output_key: str = "",
     device: str | None = None,
 ) -> Model:
     """The network called `spec`: "demo", a torchvision name, "net.py:Net", or an `nn.Module` you built.
 
-    `input_size` is (width, height). Without `device` an `nn.Module` stays where it is and anything else goes
-    to the CPU. Raises `CamvizError`s that say what to give instead.
+    `input_size` is (width, height); `task` and `output_key` say what the network gives where that is not plain.
+    Without `device` an `nn.Module` stays where it is and anything else goes to the CPU. Raises `CamvizError`s that
+    say what to give instead.
     """
     request = ModelRequest(
         spec if isinstance(spec, str) else str(spec) if isinstance(spec, Path) else "",
@@ -45,6 +49,8 @@ def load(
         input_size,
         tuple(mean) if mean else None,
         tuple(std) if std else None,
+        TASKS.find(task).name if task else "",
+        output_key,
     )
     if isinstance(spec, (str, Path)):
         model = plan(request).build()
@@ -77,6 +83,7 @@ def plan(request: ModelRequest) -> Plan:
 
     return replace(
         source,
+        task=request.task or source.task,
         labels=labels or (() if request.checkpoint else source.labels),
         build=build,
         skeleton=lambda: _finish((source.skeleton or source.build)(), request),
@@ -139,7 +146,13 @@ def _finish(model: Model, request: ModelRequest) -> Model:
     if channels == 1 and len(how.mean) == 3:
         how = replace(how, mean=(0.0,), std=(1.0,))
     labels = read_labels(Path(request.labels)) if request.labels else model.labels
-    return replace(model, preprocessing=_normalisation(how, request, channels), labels=labels)
+    return replace(
+        model,
+        preprocessing=_normalisation(how, request, channels),
+        labels=labels,
+        task=request.task or model.task,
+        output_key=request.output_key or model.output_key,
+    )
 
 
 def _normalisation(how: Preprocessing, request: ModelRequest, channels: int) -> Preprocessing:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from camviz.errors import InputError, RequestError
 from camviz.types import Picture, Preprocessing, View
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 FITS = ("model", "whole", "squash")
 _STEP = 32  # a whole picture's sides are multiples of it, so that the strides of common networks divide them
@@ -26,6 +30,8 @@ def prepare(picture: Picture, how: Preprocessing, fit: str = "model") -> tuple[N
 
     resampling = Image.Resampling[how.interpolation.upper()]
     width, height = picture.width, picture.height
+    if how.longest and fit == "model":
+        return _letterboxed(picture, how, resampling)
     size, crop = _sizes(width, height, how, fit)
     if size[0] * size[1] > _LARGEST:
         shape = f"{size[0]}×{size[1]}"
@@ -40,10 +46,33 @@ def prepare(picture: Picture, how: Preprocessing, fit: str = "model") -> tuple[N
         image = image.crop((left, top, left + crop[0], top + crop[1]))
     across, down = width / size[0], height / size[1]
     box = (left * across, top * down, (left + crop[0]) * across, (top + crop[1]) * down)
-    pixels = np.asarray(image, np.float32).reshape(crop[1], crop[0], -1) / np.float32(255)
+    return _normalised(image, how), View((width, height), box, crop)
+
+
+def _normalised(image: Image.Image, how: Preprocessing) -> NDArray[np.float32]:
+    """(channels, height, width)."""
+    pixels = np.asarray(image, np.float32).reshape(image.height, image.width, -1) / np.float32(255)
     mean, std = np.asarray(how.mean, np.float32), np.asarray(how.std, np.float32)
-    normalised = (pixels - mean) / std
-    return np.ascontiguousarray(normalised.transpose(2, 0, 1)), View((width, height), box, crop)
+    return np.ascontiguousarray(((pixels - mean) / std).transpose(2, 0, 1))
+
+
+def _letterboxed(
+    picture: Picture, how: Preprocessing, resampling: Image.Resampling
+) -> tuple[NDArray[np.float32], View]:
+    """The whole picture, short side `resize` unless the long one would pass `longest`, filled up with `fill`."""
+    from PIL import Image
+
+    assert how.resize
+    assert how.longest
+    width, height = picture.width, picture.height
+    scale = min(how.resize / min(width, height), how.longest / max(width, height))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    across, down = (-(-side // how.multiple) * how.multiple for side in size)
+    image = Image.fromarray(picture.pixels).resize(size, resampling)
+    filled = Image.new("RGB", (across, down), tuple(round(255 * level) for level in how.fill))
+    filled.paste(image, (0, 0))
+    box = (0.0, 0.0, across * width / size[0], down * height / size[1])
+    return _normalised(filled, how), View((width, height), box, (across, down))
 
 
 def _sizes(width: int, height: int, how: Preprocessing, fit: str) -> tuple[tuple[int, int], tuple[int, int]]:

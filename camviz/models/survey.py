@@ -34,6 +34,7 @@ class Survey:
     layers: tuple[Seen, ...]
     input_size: tuple[int, int]
     output_shape: tuple[int, ...]
+    output: Any = None  # what came out for one picture; on the meta device where possible
 
     def find(self, path: str) -> Seen | None:
         """The layer at `path`, as it ran last; None when it did not run."""
@@ -125,4 +126,4 @@ def _survey(module: nn.Module, shape: tuple[int, ...], meta: bool) -> Survey:
             device = next((p.device for p in module.parameters()), torch.device("cpu"))
             output = module(torch.zeros(shape, device=device))
     result = first_tensor(output)
-    return Survey(tuple(seen), (shape[2], shape[3]), tuple(result.shape[1:]) if result is not None else ())
+    return Survey(tuple(seen), (shape[2], shape[3]), tuple(result.shape[1:]) if result is not None else (), output)

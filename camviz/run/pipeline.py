@@ -69,7 +69,11 @@ def _explained(explainer: Explainer, group: list[Ready], failed: Failed) -> Iter
         for ready in group:
             failed(ready.source.name, error)
         return
-    yield from zip([ready.source for ready in group], maps, strict=True)
+    for ready, found in zip(group, maps, strict=True):
+        if isinstance(found, InputError):
+            failed(ready.source.name, found)
+        else:
+            yield ready.source, found
 
 
 def _write(job: Job, maps: list[SaliencyMap], folder: Path, source: Input) -> Iterator[Written]:

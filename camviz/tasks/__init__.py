@@ -1,1 +1,88 @@
-"""From a model's output to targets, one task per file: the only thing that differs between tasks."""
+"""What a network's output means: which scalars can be read from it, and by what names. One task per file.
+
+Methods see scalars only. To add a task, write a class that derives from `Task` in a new file here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from camviz.errors import NetworkError
+from camviz.registry import Registry
+from camviz.types import Model, Target
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One target as asked for, before any output is known. `facet` stands for it in file names.
+
+    `several`: it may mean any number of targets in one picture.
+    """
+
+    facet: str
+    several: bool = field(default=False, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One kind of network: the questions that can be put to it, and how its outputs answer them.
+
+    `name` and `labels` are the network's; `default` is the target when nobody names one.
+    """
+
+    name: str
+    labels: tuple[str, ...] = ()
+    score: Literal["logit", "prob"] = "logit"
+    min_score: float = 0.3
+
+    default: ClassVar[str] = "top1"
+
+    @staticmethod
+    def recognises(output: Any) -> bool:
+        """Whether this is the output, for one picture, of a network of this kind."""
+        raise NotImplementedError
+
+    def parse(self, texts: Sequence[str]) -> Sequence[Wanted]:
+        """What the texts of --target mean, without torch; raises `UnknownName`."""
+        raise NotImplementedError
+
+    def check(self, wanted: Sequence[Wanted], output: Any) -> None:
+        """Refuse what this network cannot answer; `output` is what it gives for one picture, shapes only."""
+
+    def rows(self, output: Any, count: int) -> Tensor | Sequence[Any]:
+        """A network's output as one row per picture: a tensor (count, …), or a list. Raises `NetworkError`."""
+        raise NotImplementedError
+
+    def choose(self, wanted: Wanted, row: Any) -> list[Target]:
+        """The targets in one picture's row; raises `InputError` when there is nothing to explain in it."""
+        raise NotImplementedError
+
+
+TASKS: Registry[type[Task]] = Registry("task", __name__)
+
+
+def task_of(model: Model, output: Any, **settings: Any) -> Task:
+    """The task of a network: as it says itself, or as its output (for one picture) looks."""
+    name = model.task or next((entry.name for entry in TASKS if entry.call.recognises(output)), "")
+    if not name:
+        raise NetworkError(
+            f"what {model.name} gives is of no known kind: {described(output)}",
+            f"--output-key chooses a part of it; --task says what it is: {', '.join(TASKS.names())}",
+        )
+    return TASKS.find(name).call(model.name, model.labels, **settings)
+
+
+def described(output: Any) -> str:
+    """An output in words: shapes of tensors, keys of mappings."""
+    if hasattr(output, "shape"):
+        return "×".join(map(str, output.shape)) or "a single number"
+    if hasattr(output, "items"):
+        return "{" + ", ".join(f"{key}: {described(value)}" for key, value in output.items()) + "}"
+    if isinstance(output, (list, tuple)):
+        return f"{type(output).__name__} of {', '.join(described(part) for part in output[:4]) or 'nothing'}"
+    return type(output).__name__

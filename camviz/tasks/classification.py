@@ -6,24 +6,24 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from camviz.errors import UnknownName, unknown
+from camviz import tasks
+from camviz.errors import NetworkError, RequestError, UnknownName, unknown
+from camviz.tasks import TASKS, Task
 from camviz.types import Target
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
+W = TypeVar("W", bound=tasks.Wanted)
+
+
 @dataclass(frozen=True)
-class Wanted:
-    """One target as asked for, before any output is known.
+class Wanted(tasks.Wanted):
+    """Either the class of a `rank` (0: the likeliest), or a class `index`, less the class `minus` when there is one."""
 
-    Either the class of a `rank` (0: the likeliest), or a class `index`, less the class `minus` when there is one.
-    `facet` stands for it in file names.
-    """
-
-    facet: str
     rank: int | None = None
     index: int | None = None
     minus: int | None = None
@@ -39,7 +39,7 @@ def parse_targets(texts: Sequence[str], labels: Sequence[str], name: str) -> lis
         for one in _parse(text.strip(), labels, name):
             if one not in found:
                 found.append(one)
-    return _distinct(found)
+    return distinct(found)
 
 
 def _parse(text: str, labels: Sequence[str], name: str) -> list[Wanted]:
@@ -51,13 +51,13 @@ def _parse(text: str, labels: Sequence[str], name: str) -> list[Wanted]:
     if parts := re.fullmatch(r"(.+?)\s+vs\.?\s+(.+)", text):
         if _exact(text, labels) is None:
             index, minus = (find_class(part.strip(), labels, name) for part in parts.groups())
-            return [Wanted(_slug(text), index=index, minus=minus)]
+            return [Wanted(slug(text), index=index, minus=minus)]
     elif "," in text and _exact(text, labels) is None:
         return [one for part in text.split(",") if part.strip() for one in _parse(part.strip(), labels, name)]
-    return [Wanted(_slug(text), index=find_class(text, labels, name))]
+    return [Wanted(slug(text), index=find_class(text, labels, name))]
 
 
-def _distinct(wanted: list[Wanted]) -> list[Wanted]:
+def distinct(wanted: Sequence[W]) -> list[W]:
     """Two texts may shorten to one facet; a number tells them apart."""
     taken: set[str] = set()
     found = []
@@ -69,7 +69,8 @@ def _distinct(wanted: list[Wanted]) -> list[Wanted]:
     return found
 
 
-def _slug(text: str) -> str:
+def slug(text: str) -> str:
+    """What stands for a text in a file name."""
     return re.sub(r"[^\w.+-]+", "_", text).strip("_") or "class"
 
 
@@ -127,6 +128,52 @@ def choose(
         label = f"{label} vs {label_of(wanted.minus, labels)}"
     kind: Literal["logit", "prob"] = "prob" if score == "prob" else "logit"
     return Target(label, _picker(index, wanted.minus), kind, index, float(probabilities[index]))
+
+
+@TASKS.add("classification")
+@dataclass(frozen=True)
+class Classification(Task):
+    """One row of logits per picture, one class each."""
+
+    @staticmethod
+    def recognises(output: Any) -> bool:
+        from camviz.engine.capture import first_tensor
+
+        tensor = first_tensor(output)
+        return tensor is not None and tensor.ndim == 2 and tensor.shape[1] > 1
+
+    def parse(self, texts: Sequence[str]) -> list[Wanted]:
+        return parse_targets(texts, self.labels, self.name)
+
+    def check(self, wanted: Sequence[tasks.Wanted], output: Any) -> None:
+        from camviz.engine.capture import first_tensor
+
+        tensor = first_tensor(output)
+        if tensor is None or tensor.ndim != 2:
+            return
+        classes = tensor.shape[1]
+        if self.labels and len(self.labels) != classes:
+            raise RequestError(
+                f"{len(self.labels)} class names for {self.name}, which has {classes} classes",
+                "--labels FILE with one name per class, in the order of training",
+            )
+        check_range([one for one in wanted if isinstance(one, Wanted)], classes, self.name)
+
+    def rows(self, output: Any, count: int) -> Tensor:
+        from camviz.engine.capture import first_tensor
+
+        tensor = first_tensor(output)
+        if tensor is None or tensor.ndim != 2 or tensor.shape[0] != count:
+            raise NetworkError(
+                f"{self.name} gives {tasks.described(output)} for {count} picture(s), "
+                "not one row of class scores for each",
+                f"--task says what it is: {', '.join(TASKS.names())}",
+            )
+        return tensor.float()
+
+    def choose(self, wanted: tasks.Wanted, row: Tensor) -> list[Target]:
+        assert isinstance(wanted, Wanted)
+        return [choose(wanted, row, self.labels, self.score, self.name)]
 
 
 def label_of(index: int, labels: Sequence[str]) -> str:

@@ -223,8 +223,16 @@ def test_an_output_that_is_no_row_of_scores():
     from torch import nn
 
     network = nn.Sequential(nn.Conv2d(3, 4, 3))
+    conv = Model("conv", network, Preprocessing(crop=(SIZE, SIZE)), task="classification")
     with pytest.raises(NetworkError, match="not one row of class scores"):
-        camviz.explain(Model("conv", network, Preprocessing(crop=(SIZE, SIZE))), pictures(1), layer="0")
+        camviz.explain(conv, pictures(1), layer="0")
+
+
+def test_an_output_of_no_known_kind():
+    from torch import nn
+
+    with pytest.raises(NetworkError, match="no known kind: 1×4×2×222×222"):
+        camviz.explain(Model("odd", nn.Sequential(nn.Conv2d(3, 8, 3), nn.Unflatten(1, (4, 2)))), pictures(1))
 
 
 def test_whole_pictures_of_different_shapes_do_not_disturb_each_other():

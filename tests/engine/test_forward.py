@@ -7,9 +7,11 @@ from torch import nn
 from camviz.engine.explain import Explainer
 from camviz.engine.forward import rescore
 from camviz.errors import CamvizError
-from camviz.types import Job
+from camviz.types import Job, Target
 from tests.engine.test_explain import model
 from tests.networks import make
+
+SECOND = Target("second", lambda rows: rows[..., 1], index=1)
 
 
 class Viewing(nn.Module):
@@ -30,9 +32,11 @@ def test_scores_are_those_of_a_plain_forward(network):
     asked = model("plain")
     ask = Explainer(type(asked)("net", network, asked.preprocessing), Job()).ask
     with torch.inference_mode():
-        expected = network(inputs)
+        expected = network(inputs)[:, 1]
     for _ in range(2):
-        torch.testing.assert_close(rescore(ask, 11, lambda start, stop: inputs[start:stop]), expected)
+        torch.testing.assert_close(rescore(ask, SECOND, 11, lambda start, stop: inputs[start:stop]), expected)
+    chances = rescore(ask, SECOND, 11, lambda start, stop: inputs[start:stop], "prob")
+    torch.testing.assert_close(chances, network(inputs).softmax(1)[:, 1].detach())
     viewing = isinstance(network, Viewing)
     assert ask.chunks.layout == (torch.contiguous_format if viewing else torch.channels_last)
 
@@ -40,4 +44,4 @@ def test_scores_are_those_of_a_plain_forward(network):
 def test_what_fails_in_any_layout_is_told_in_words():
     ask = Explainer(model("plain"), Job()).ask
     with pytest.raises(CamvizError, match="does not accept an input of 32×32"):
-        rescore(ask, 1, lambda *_: torch.randn(1, 5, 32, 32))
+        rescore(ask, SECOND, 1, lambda *_: torch.randn(1, 5, 32, 32))

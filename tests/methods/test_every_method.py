@@ -105,7 +105,7 @@ def test_a_method_gives_what_it_says(method):
 
     explainer = Explainer(model("plain"), Job(methods=(method,)))
     passed = run_forward(explainer.ask, torch.rand(2, 3, 32, 32))
-    targets = [choose_target(explainer.wanted[0], row, ()) for row in passed.logits]
+    targets = [choose_target(explainer.wanted[0], row, ()) for row in passed.rows]
     found = METHODS.find(method).call(Probe(Reading(passed, targets), explainer.layers[0]), **QUICK.get(method, {}))
     facts = METHODS.find(method).facts
     assert isinstance(found, list) == ("parts" in facts)

@@ -227,7 +227,7 @@ def test_fullgrad_adds_up_to_the_score():
     explainer = Explainer(asked, Job())
     x = torch.randn(2, 3, 32, 32)
     passed = run_forward(explainer.ask, x)
-    targets = [choose(parse_targets(["1"], (), "plain")[0], row, ()) for row in passed.logits]
+    targets = [choose(parse_targets(["1"], (), "plain")[0], row, ()) for row in passed.rows]
     probe = Probe(Reading(passed, targets), explainer.layers[0])
     at_input, at_biases = probe.bias_gradients()
     assert len(at_biases) == 3

@@ -53,6 +53,19 @@ def test_a_crop_beyond_the_picture_is_filled_as_torchvision_does(pixels, crop, s
     assert np.allclose(prepare(picture, how)[0], expected.numpy(), atol=1e-6)
 
 
+def test_a_letterbox_shows_the_whole_picture_and_fills_up():
+    how = Preprocessing((80, 80), 80, (0.5,) * 3, (0.5,) * 3, longest=120, multiple=32, fill=(0.5, 0.5, 0.5))
+    white = Picture(np.full((100, 200, 3), 255, np.uint8))
+    found, view = prepare(white, how)  # the long side stops at 120, the short one is 60; 128 × 64 with what is added
+    assert found.shape == (3, 64, 128)
+    assert (found[:, :60, :120] == 1).all()
+    np.testing.assert_allclose(found[:, 60:], 0, atol=0.01)
+    np.testing.assert_allclose(found[:, :, 120:], 0, atol=0.01)
+    assert view.box == pytest.approx((0, 0, 200 * 128 / 120, 100 * 64 / 60))
+    assert view.point(120 / 128, 60 / 64) == pytest.approx((200, 100))  # the picture's own corner
+    assert prepare(Picture(white.pixels[:, :100]), how)[1].size == (96, 96)  # square: 80 × 80 and 16 added
+
+
 # where it came from
 
 

@@ -15,7 +15,7 @@ from camviz.types import Model, ModelRequest
 
 @dataclass(frozen=True)
 class Plan:
-    """A network that can be built. `labels` are its class names as far as they are known beforehand.
+    """A network that can be built. `labels` and `task` are known beforehand as far as they are given.
 
     `skeleton` builds it with parameters on the meta device, for listing layers; None where that is not possible.
     """
@@ -24,6 +24,7 @@ class Plan:
     build: Callable[[], Model]
     labels: tuple[str, ...] = ()
     skeleton: Callable[[], Model] | None = None
+    task: str = ""
 
 
 Source = Callable[[str, ModelRequest], Plan]

@@ -23,6 +23,6 @@ def demo(name: str, request: ModelRequest) -> Plan:
         network = bundled.build() if trained else bundled.blank()
         side = bundled.INPUT_SIZE
         preprocessing = Preprocessing((side, side), side, bundled.MEAN, bundled.STD)
-        return Model("demo", network, preprocessing, KINDS)
+        return Model("demo", network, preprocessing, KINDS, "classification")
 
-    return Plan("demo", build, KINDS, build)
+    return Plan("demo", build, KINDS, build, "classification")

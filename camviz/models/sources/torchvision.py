@@ -36,9 +36,9 @@ def torchvision(name: str, request: ModelRequest) -> Plan:
                 network = _download(name, described)
         else:
             network = models.get_model(name, weights=None, **arguments)
-        return Model(name, network, _preprocessing(described), tuple(described.meta["categories"]))
+        return Model(name, network, _preprocessing(described), tuple(described.meta["categories"]), "classification")
 
-    return Plan(name, build, imagenet_labels(), lambda: build(meta=True))
+    return Plan(name, build, imagenet_labels(), lambda: build(meta=True), "classification")
 
 
 def _choose_weights(listing: Listing, request: ModelRequest) -> str:

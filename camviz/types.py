@@ -137,6 +137,7 @@ class Model:
     labels: tuple[str, ...] = ()
     task: str = ""  # "": as the output looks
     output_key: str = ""  # the part of the output that counts, where it has names
+    words: Callable[[str], Tensor] | None = None  # of a network of pictures and words: a text's embedding (d,)
     notes: tuple[str, ...] = ()  # what loading had to say: keys stripped, keys missing
 
     @property

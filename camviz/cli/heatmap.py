@@ -67,11 +67,12 @@ def heatmap(
 
 def _run(job: Job, work: Work) -> int:
     from camviz.methods import choose
-    from camviz.tasks import TASKS
+    from camviz.tasks import TASKS, task_named
 
     choose(job.methods, job.settings, job.smooth)
-    if work.plan.labels and work.plan.task:  # a wrong class is told before torch is even imported
-        TASKS.find(work.plan.task).call(work.plan.name, work.plan.labels).parse(job.targets)
+    task = task_named(work.plan.task, job.targets)
+    if work.plan.labels and task:  # a wrong class is told before torch is even imported
+        TASKS.find(task).call(work.plan.name, work.plan.labels).parse(job.targets)
 
     from camviz.engine.explain import Explainer  # from here on torch is imported
     from camviz.run.pipeline import write_heatmaps

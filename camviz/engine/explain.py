@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,8 +20,10 @@ from camviz.engine.smooth import FUSES, SMOOTHS, fuse, run_method
 from camviz.errors import InputError, NetworkError, RequestError
 from camviz.methods import Chosen, choose
 from camviz.models.layers import find_layers, stages_before
+from camviz.models.preprocess import prepare
 from camviz.models.survey import survey
-from camviz.tasks import Wanted, task_of
+from camviz.pictures import as_pictures, read_picture
+from camviz.tasks import References, Wanted, task_of
 from camviz.types import Job, Map, Model, Picture, SaliencyMap, Target, View
 
 T = TypeVar("T")
@@ -58,7 +61,7 @@ class Explainer:
         self.methods = choose(job.methods, job.settings, job.smooth)
         seen = survey(model.module, model.preprocessing.crop, model.name)
         output = part_of(seen.output, model.output_key, model.name)
-        self.task = task_of(model, output, score=job.score, min_score=job.min_score)
+        self.task = task_of(model, output, job.targets, score=job.score, min_score=job.min_score)
         self.wanted = self.task.parse(job.targets or [self.task.default])
         self.task.check(self.wanted, output)
         self.layers = find_layers(model, job.layers, seen)
@@ -80,6 +83,13 @@ class Explainer:
             {layer.path: stages_before(model, seen, layer) for layer in self.layers} if staged else {},
             any(chosen.needs("GAP head") for chosen in self.methods),
         )
+        self.wanted = self.task.complete(self.wanted, References(self._row_of, model.words))
+
+    def _row_of(self, path: str) -> Any:
+        """The network's row for another picture, seen as the job's pictures are."""
+        values, _ = prepare(read_picture(Path(path)), self.model.preprocessing, self.job.fit)
+        inputs = torch.from_numpy(values[None]).to(self.model.device)
+        return run_forward(Ask(self.model, (), False, self.task, self.job.precision), inputs).rows[0]
 
     def __call__(
         self, pictures: Sequence[Picture], inputs: Sequence[NDArray[np.float32]], views: Sequence[View]
@@ -227,8 +237,6 @@ def explain(
     """
     from camviz.engine.devices import default_batch_size
     from camviz.models.load import load
-    from camviz.models.preprocess import prepare
-    from camviz.pictures import as_pictures
 
     model = model if isinstance(model, Model) else load(model)
     asked = Job(

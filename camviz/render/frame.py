@@ -29,8 +29,8 @@ class Line(NamedTuple):
 
 
 def caption(map: SaliencyMap, sign: Sign = "positive") -> tuple[Line, ...]:
-    """What was explained, how sure the network was, and how the map was made."""
-    sure = "" if map.probability is None else percent(map.probability)
+    """What was explained, how sure the network was or what it gave, and how the map was made."""
+    sure = number(map.score) if map.probability is None else percent(map.probability)
     facts = Line((map.method, map.layer, map.model, extremes(map.values, sign)))
     return Line((map.target, sure), title=True), facts
 

@@ -5,7 +5,7 @@ Methods see scalars only. To add a task, write a class that derives from `Task` 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -29,6 +29,15 @@ class Wanted:
 
 
 @dataclass(frozen=True)
+class References:
+    """What targets may be compared with: `picture(path)` is the network's row for another picture, `words(text)` the
+    embedding of a text; None where the network knows no words."""
+
+    picture: Callable[[str], Any]
+    words: Callable[[str], Any] | None = None
+
+
+@dataclass(frozen=True)
 class Task:
     """One kind of network: the questions that can be put to it, and how its outputs answer them.
 
@@ -41,10 +50,11 @@ class Task:
     min_score: float = 0.3
 
     default: ClassVar[str] = "top1"
+    prefixes: ClassVar[tuple[str, ...]] = ()  # of texts that only this task understands
 
     @staticmethod
-    def recognises(output: Any) -> bool:
-        """Whether this is the output, for one picture, of a network of this kind."""
+    def recognises(output: Any, labels: Sequence[str]) -> bool:
+        """Whether this is the output, for one picture, of a network of this kind with these class names."""
         raise NotImplementedError
 
     def parse(self, texts: Sequence[str]) -> Sequence[Wanted]:
@@ -53,6 +63,10 @@ class Task:
 
     def check(self, wanted: Sequence[Wanted], output: Any) -> None:
         """Refuse what this network cannot answer; `output` is what it gives for one picture, shapes only."""
+
+    def complete(self, wanted: Sequence[Wanted], references: References) -> Sequence[Wanted]:
+        """The targets with what they need from elsewhere: the rows of other pictures, or of words."""
+        return wanted
 
     def rows(self, output: Any, count: int) -> Tensor | Sequence[Any]:
         """A network's output as one row per picture: a tensor (count, …), or a list. Raises `NetworkError`."""
@@ -66,9 +80,19 @@ class Task:
 TASKS: Registry[type[Task]] = Registry("task", __name__)
 
 
-def task_of(model: Model, output: Any, **settings: Any) -> Task:
-    """The task of a network: as it says itself, or as its output (for one picture) looks."""
-    name = model.task or next((entry.name for entry in TASKS if entry.call.recognises(output)), "")
+def task_named(name: str, texts: Sequence[str]) -> str:
+    """The task that is meant: a text such as "similar:cat.jpg" is an embedding's, whatever the network usually does."""
+    if name in ("", "classification"):
+        for entry in TASKS:
+            if entry.call.prefixes and any(text.startswith(entry.call.prefixes) for text in texts):
+                return entry.name
+    return name
+
+
+def task_of(model: Model, output: Any, texts: Sequence[str] = (), **settings: Any) -> Task:
+    """The task of a network: as the texts of --target or itself say, or as its output (for one picture) looks."""
+    name = task_named(model.task, texts)
+    name = name or next((entry.name for entry in TASKS if entry.call.recognises(output, model.labels)), "")
     if not name:
         raise NetworkError(
             f"what {model.name} gives is of no known kind: {described(output)}",

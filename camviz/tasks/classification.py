@@ -136,7 +136,7 @@ class Classification(Task):
     """One row of logits per picture, one class each."""
 
     @staticmethod
-    def recognises(output: Any) -> bool:
+    def recognises(output: Any, labels: Sequence[str]) -> bool:
         from camviz.engine.capture import first_tensor
 
         tensor = first_tensor(output)

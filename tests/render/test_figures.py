@@ -64,7 +64,7 @@ def test_caption_says_what_was_explained(make: Any) -> None:
     assert caption(make([[2, 1.0]]), "negative")[1].parts[-1] == "max 2 (nothing negative)"
     assert caption(make([[0, 0.0]]), "both")[1].parts[-1] == "max 0 (zero everywhere)"
     assert caption(make([[np.nan]]))[1].parts[-1] == "no finite value"
-    assert caption(make([[1.0]], probability=None))[0].written(14, 400) == ["zebra"]
+    assert caption(make([[1.0]], probability=None))[0].written(14, 400) == ["zebra · 12.5"]  # its score
 
 
 def test_bar_marks() -> None:

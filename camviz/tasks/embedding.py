@@ -1,0 +1,104 @@
+"""Embeddings: what makes a picture like another one, or like words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from camviz import tasks
+from camviz.errors import NetworkError, RequestError, UnknownName
+from camviz.tasks import TASKS, References, Task
+from camviz.tasks.classification import distinct, slug
+from camviz.types import Target
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Wanted(tasks.Wanted):
+    """Likeness to a picture (its path), or to words. `row` (d,) is what that is to the network, once known."""
+
+    text: str = ""
+    words: bool = False
+    row: Any = field(default=None, compare=False)
+
+
+@TASKS.add("embedding")
+@dataclass(frozen=True)
+class Embedding(Task):
+    """One vector per picture; similar:REF.jpg is its cosine with another picture's, text:WORDS with that of words."""
+
+    default: ClassVar[str] = ""
+    prefixes: ClassVar[tuple[str, ...]] = ("similar:", "text:")
+
+    @staticmethod
+    def recognises(output: Any, labels: Sequence[str]) -> bool:
+        return False  # it looks like a classifier's: --task embedding, or a target, says it
+
+    def parse(self, texts: Sequence[str]) -> list[Wanted]:
+        found = []
+        for text in texts:
+            kind, colon, rest = text.partition(":")
+            if not text:
+                raise RequestError(f"{self.name} gives embeddings: like what?", "--target similar:REF.jpg")
+            if not colon or f"{kind}:" not in self.prefixes or not rest.strip():
+                raise UnknownName(
+                    f"no target '{text}': {self.name} gives embeddings", "--target similar:REF.jpg, or 'text:a red car'"
+                )
+            words = kind == "text"
+            if not words and not Path(rest).is_file():
+                raise RequestError(f"no picture '{rest}' to be similar to", "--target similar:FILE")
+            name = slug(rest)[:40] if words else slug(Path(rest).stem)
+            found.append(Wanted(f"{kind}_{name}", text=rest, words=words))
+        return distinct(list(dict.fromkeys(found)))
+
+    def complete(self, wanted: Sequence[tasks.Wanted], references: References) -> list[Wanted]:
+        found = []
+        for one in wanted:
+            assert isinstance(one, Wanted)
+            if one.words and not references.words:
+                raise NetworkError(
+                    f"{self.name} knows no words: 'text:{one.text}' means nothing to it",
+                    "a model of images and text does, as --model hf:FOLDER of a CLIP; similar:REF.jpg works here",
+                )
+            row = references.words(one.text) if one.words and references.words else references.picture(one.text)
+            found.append(replace(one, row=row))
+        return found
+
+    def rows(self, output: Any, count: int) -> Tensor:
+        """(count, d): the output itself, or its mean over places when it has any."""
+        from camviz.engine.capture import first_tensor
+
+        tensor = first_tensor(output)
+        if tensor is None or tensor.ndim < 2 or tensor.shape[0] != count:
+            raise NetworkError(
+                f"{self.name} gives {tasks.described(output)} for {count} picture(s), not one vector for each",
+                "--output-key chooses a part of the output",
+            )
+        tensor = tensor.float()
+        return tensor.flatten(2).mean(2) if tensor.ndim == 4 else tensor.flatten(1)
+
+    def choose(self, wanted: tasks.Wanted, row: Tensor) -> list[Target]:
+        assert isinstance(wanted, Wanted)
+        if wanted.row.shape != row.shape:
+            raise NetworkError(
+                f"'{wanted.text}' is {len(wanted.row)} numbers to {self.name}, a picture {len(row)}",
+                "--output-key chooses the part of the output that has the picture's embedding",
+            )
+        pick = _cosine(wanted.row.detach().float())
+        name = f"“{wanted.text}”" if wanted.words else Path(wanted.text).name
+        return [Target(f"like {name}", pick, likely=lambda same: same)]
+
+
+def _cosine(reference: Tensor) -> Callable[[Any], Tensor]:
+    """cos(row, reference) over the last axis."""
+
+    def pick(row: Tensor) -> Tensor:
+        from torch.nn import functional as F
+
+        return F.cosine_similarity(row, reference.to(row.device), dim=-1)
+
+    return pick

@@ -52,7 +52,7 @@ def read_picture(path: Path) -> Picture:
                 if image.width * image.height > MAX_PIXELS:
                     raise Image.DecompressionBombError
                 upright = ImageOps.exif_transpose(image)
-                return Picture(_rgb(upright), path)
+                return Picture(_rgb(upright), path, _bands(upright))
     except InputError:
         raise
     except FileNotFoundError as error:
@@ -84,10 +84,18 @@ def _rgb(image: Any) -> np.ndarray[Any, np.dtype[np.uint8]]:
             top = float(values.max())
         grey = np.clip(values / top * 255 + 0.5, 0, 255).astype(np.uint8)
         return np.repeat(grey[:, :, None], 3, axis=2)
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+    if _has_alpha(image):
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return np.array(image.convert("RGB"))
+
+
+def _has_alpha(image: Any) -> bool:
+    return image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
+
+
+def _bands(image: Any) -> np.ndarray[Any, np.dtype[np.uint8]] | None:
+    return np.array(image.convert("RGBA")) if _has_alpha(image) else None
 
 
 def _looks_like(path: Path) -> str:
@@ -106,23 +114,27 @@ def _looks_like(path: Path) -> str:
 
 
 def as_pictures(images: Any) -> list[Picture]:
-    """What Python callers give, one or several: paths, PIL images, arrays (H, W, 3) uint8 RGB, `Picture`s."""
+    """What Python callers give, one or several: paths, PIL images, arrays (H, W, 3 or 4) uint8 RGB(A),
+    `Picture`s."""
     if isinstance(images, (list, tuple)):
         return [_as_picture(image) for image in images]
     return [_as_picture(images)]
 
 
 def _as_picture(image: Any) -> Picture:
+    from PIL import Image, ImageOps
+
     if isinstance(image, Picture):
         return image
     if isinstance(image, (str, Path)):
         return read_picture(Path(image))
     if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (3, 4):
             raise InputError(f"an array of {image.dtype} {image.shape} is not a picture", "give (H, W, 3) uint8, RGB")
+        if image.shape[2] == 4:
+            return _as_picture(Image.fromarray(image))
         return Picture(np.ascontiguousarray(image))
     if hasattr(image, "convert") and hasattr(image, "mode"):
-        from PIL import ImageOps
-
-        return Picture(_rgb(ImageOps.exif_transpose(image)))
+        upright = ImageOps.exif_transpose(image)
+        return Picture(_rgb(upright), bands=_bands(upright))
     raise InputError(f"a {type(image).__name__} is not a picture", "give a path, a PIL image or an array")

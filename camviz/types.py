@@ -23,10 +23,15 @@ Sign = Literal["positive", "negative", "both"]
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A decoded picture: RGB, eight bits, upright. `path` is None for pixels that came from Python."""
+    """A decoded picture: RGB, eight bits, upright. `path` is None for pixels that came from Python.
+
+    `bands` (H, W, 4) are the colours as stored and the alpha channel of a file that has one: for networks of two or
+    four channels. `pixels` are what a person sees, on white.
+    """
 
     pixels: Pixels = field(repr=False)
     path: Path | None = None
+    bands: Pixels | None = field(default=None, repr=False)
 
     @property
     def width(self) -> int:

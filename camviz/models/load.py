@@ -143,8 +143,10 @@ def _finish(model: Model, request: ModelRequest) -> Model:
         width, height = request.input_size
         how = replace(how, crop=(height, width), resize=min(width, height))
     channels = input_channels(model.module)
-    if channels == 1 and len(how.mean) == 3:
-        how = replace(how, mean=(0.0,), std=(1.0,))
+    if channels in (1, 2) and len(how.mean) == 3:
+        how = replace(how, mean=(0.0,) * channels, std=(1.0,) * channels)
+    if channels == 4 and len(how.mean) == 3:  # an alpha channel is a share already
+        how = replace(how, mean=(*how.mean, 0.0), std=(*how.std, 1.0))
     labels = read_labels(Path(request.labels)) if request.labels else model.labels
     return replace(
         model,

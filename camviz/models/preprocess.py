@@ -36,9 +36,7 @@ def prepare(picture: Picture, how: Preprocessing, fit: str = "model") -> tuple[N
     if size[0] * size[1] > _LARGEST:
         shape = f"{size[0]}×{size[1]}"
         raise InputError(f"a picture of {width}×{height} is too thin: it would be resized to {shape}", "--fit squash")
-    image = Image.fromarray(picture.pixels)
-    if len(how.mean) == 1:
-        image = image.convert("L")
+    image = _image(picture, len(how.mean))
     if size != image.size:
         image = image.resize(size, resampling)
     left, top = _margin(size[0], crop[0]), _margin(size[1], crop[1])
@@ -47,6 +45,18 @@ def prepare(picture: Picture, how: Preprocessing, fit: str = "model") -> tuple[N
     across, down = width / size[0], height / size[1]
     box = (left * across, top * down, (left + crop[0]) * across, (top + crop[1]) * down)
     return _normalised(image, how), View((width, height), box, crop)
+
+
+def _image(picture: Picture, channels: int) -> Image.Image:
+    """The picture with as many channels: grey, grey and alpha, colours, colours and alpha (opaque if it has none)."""
+    from PIL import Image
+
+    modes = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+    if channels not in modes:
+        raise RequestError(f"the network takes {channels} channels, a picture has one to four", "camviz reads pictures")
+    if channels in (2, 4) and picture.bands is not None:
+        return Image.fromarray(picture.bands).convert(modes[channels])
+    return Image.fromarray(picture.pixels).convert(modes[channels])
 
 
 def _normalised(image: Image.Image, how: Preprocessing) -> NDArray[np.float32]:
@@ -68,7 +78,7 @@ def _letterboxed(
     scale = min(how.resize / min(width, height), how.longest / max(width, height))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     across, down = (-(-side // how.multiple) * how.multiple for side in size)
-    image = Image.fromarray(picture.pixels).resize(size, resampling)
+    image = _image(picture, 3).resize(size, resampling)
     filled = Image.new("RGB", (across, down), tuple(round(255 * level) for level in how.fill))
     filled.paste(image, (0, 0))
     box = (0.0, 0.0, across * width / size[0], down * height / size[1])

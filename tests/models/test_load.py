@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -257,3 +258,15 @@ def test_a_device_this_machine_does_not_have(net):
     with pytest.raises(DeviceError, match="no device 'cuda:3' on this machine") as caught:
         camviz.load(net(), device="cuda:3")
     assert "--device cpu" in caught.value.hint
+
+
+@pytest.mark.parametrize(("channels", "mean"), [(1, (0.0,)), (2, (0.0, 0.0)), (4, (0.485, 0.456, 0.406, 0.0))])
+def test_networks_of_other_channels_explain_pictures(channels, mean):
+    layers = nn.Conv2d(channels, 4, 3, 4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)
+    network = nn.Sequential(*layers)
+    model = camviz.load(network, input_size=(32, 32))
+    assert model.preprocessing.mean == mean
+    [found] = camviz.explain(model, np.full((40, 40, 4), 100, np.uint8), method="smoothgrad")
+    assert found.values.shape == (32, 32)
+    [found] = camviz.explain(model, np.full((40, 40, 3), 100, np.uint8), method="occlusion")
+    assert np.isfinite(found.values).all()

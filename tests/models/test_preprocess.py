@@ -12,6 +12,7 @@ from torchvision.transforms import v2
 from camviz.errors import RequestError
 from camviz.models.preprocess import FITS, prepare
 from camviz.models.sources.torchvision import _preprocessing
+from camviz.pictures import as_pictures
 from camviz.types import Picture, Preprocessing
 
 # one architecture for every way in which torchvision's presets differ: resize, crop, interpolation
@@ -51,6 +52,29 @@ def test_a_crop_beyond_the_picture_is_filled_as_torchvision_does(pixels, crop, s
     )
     expected = transform(Image.fromarray(picture.pixels))
     assert np.allclose(prepare(picture, how)[0], expected.numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("channels", "expected"),
+    [(1, [219]), (2, [76, 51]), (3, [255, 204, 204]), (4, [255, 0, 0, 51])],
+)
+def test_a_network_sees_as_many_channels_as_it_has(channels, expected):
+    # a network of colours or grey sees what a person sees: 0.299 · 255 + 0.587 · 204 + 0.114 · 204 = 219
+    rgba = np.tile(np.array([255, 0, 0, 51], np.uint8), (8, 8, 1))  # red, a fifth opaque: pink on white
+    [picture] = as_pictures(rgba)
+    how = Preprocessing((8, 8), 8, (0.0,) * channels, (1.0,) * channels)
+    found, _ = prepare(picture, how)
+    np.testing.assert_allclose(found[:, 4, 4] * 255, expected, atol=1)
+
+
+def test_a_picture_without_alpha_is_opaque_to_a_network_of_four_channels():
+    found, _ = prepare(Picture(np.zeros((8, 8, 3), np.uint8)), Preprocessing((8, 8), 8, (0.0,) * 4, (1.0,) * 4))
+    assert found[:, 0, 0].tolist() == [0, 0, 0, 1]
+
+
+def test_a_network_of_many_bands_is_refused():
+    with pytest.raises(RequestError, match="13 channels"):
+        prepare(Picture(np.zeros((8, 8, 3), np.uint8)), Preprocessing((8, 8), 8, (0.0,) * 13, (1.0,) * 13))
 
 
 def test_a_letterbox_shows_the_whole_picture_and_fills_up():

@@ -129,6 +129,7 @@ class Preprocessing:
     interpolation: Literal["nearest", "bilinear", "bicubic"] = "bilinear"
     longest: int | None = None
     multiple: int = 1
+    order: Literal["rgb", "bgr"] = "rgb"
     fill: tuple[float, float, float] = (0.485, 0.456, 0.406)  # of what is added: the mean colour, zero to the network
 
 
@@ -309,6 +310,7 @@ class ModelRequest:
     input_size: tuple[int, int] | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    order: Literal["rgb", "bgr"] = "rgb"
     task: str = ""
     output_key: str = ""
 

@@ -94,6 +94,10 @@ class ModelOptions:
     ] = None
     mean: Annotated[str | None, typer.Option("--mean", help="As trained: 0.5,0.5,0.5.", rich_help_panel="Model")] = None
     std: Annotated[str | None, typer.Option("--std", help="As trained: 0.5,0.5,0.5.", rich_help_panel="Model")] = None
+    channel_order: Annotated[
+        Literal["rgb", "bgr"],
+        typer.Option("--channel-order", help="bgr: trained on what OpenCV reads.", rich_help_panel="Model"),
+    ] = "rgb"
     task: Annotated[
         str | None,
         typer.Option("--task", help="What the network is for; default: as its output looks.", rich_help_panel="Model"),
@@ -117,6 +121,7 @@ class ModelOptions:
             _size(self.input_size),
             _numbers("--mean", self.mean),
             _numbers("--std", self.std),
+            self.channel_order,
             self._task(),
             self.output_key or "",
         )

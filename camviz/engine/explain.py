@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from camviz.engine.blank import why_blank
 from camviz.engine.capture import part_of
 from camviz.engine.chunks import Chunks
 from camviz.engine.forward import MASKS_AT_ONCE, Ask, Pass, run_forward
@@ -24,7 +25,7 @@ from camviz.models.preprocess import prepare
 from camviz.models.survey import survey
 from camviz.pictures import as_pictures, read_picture
 from camviz.tasks import References, Wanted, task_of
-from camviz.types import Job, Map, Model, Picture, SaliencyMap, Target, View
+from camviz.types import Job, Model, Picture, SaliencyMap, Target, View
 
 T = TypeVar("T")
 
@@ -191,7 +192,7 @@ class Explainer:
         for number, parts in enumerate(zip(*runs, strict=True)):
             values = (fuse(parts, self.job.fuse) if len(parts) > 1 else parts[0]).cpu().numpy()
             own = [
-                {**fact, **self._notes(one, probes[0], i)}
+                {**fact, **({"note": str(reason)} if (reason := why_blank(one, probes[0], i)) else {})}
                 for i, (fact, one) in enumerate(zip(merged, values, strict=True))
             ]
             shares = [fact.pop("shares", None) for fact in own]
@@ -200,21 +201,6 @@ class Explainer:
                     fact.update({"part": number + 1, "share": share[number]} if share else {"part": number + 1})
             part = [f"part{number + 1}"] if chosen.parts > 1 else []
             yield _Found(chosen.name, layer, values, own, (*facets, *part))
-
-    def _notes(self, values: Map, probe: Probe, picture: int) -> dict[str, str]:
-        """{"note": why the map shows nothing under --sign positive}, or nothing to note."""
-        path = probe.layer.path
-        if not np.isfinite(values).all():
-            return {"note": f"the map has NaN or infinite values; they arise at or before layer '{path}'"}
-        if values.max(initial=0) > 0:
-            return {}
-        if "gradients" in probe.__dict__ and not bool(probe.gradients[picture].any()):
-            live = find_layers(self.model, [])[0].path
-            advice = f"--layer {live} has one" if live != path else "is the network untrained, or saturated?"
-            return {"note": f"blank: the score has no gradient at layer '{path}'; {advice}"}
-        if values.min(initial=0) < 0:
-            return {"note": f"blank: all evidence at layer '{path}' speaks against this class; --sign both shows it"}
-        return {"note": f"blank: all values are zero at layer '{path}'"}
 
 
 def explain(

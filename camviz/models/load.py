@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from camviz.errors import RequestError, UnknownName, unknown
 from camviz.models.checkpoint import SUFFIXES, check_file, fit, read_state
@@ -29,6 +29,7 @@ def load(
     input_size: tuple[int, int] | None = None,
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
+    channel_order: Literal["rgb", "bgr"] = "rgb",
     task: str = "",
     output_key: str = "",
     device: str | None = None,
@@ -49,6 +50,7 @@ def load(
         input_size,
         tuple(mean) if mean else None,
         tuple(std) if std else None,
+        channel_order,
         TASKS.find(task).name if task else "",
         output_key,
     )
@@ -147,6 +149,9 @@ def _finish(model: Model, request: ModelRequest) -> Model:
         how = replace(how, mean=(0.0,) * channels, std=(1.0,) * channels)
     if channels == 4 and len(how.mean) == 3:  # an alpha channel is a share already
         how = replace(how, mean=(*how.mean, 0.0), std=(*how.std, 1.0))
+    if request.order == "bgr" and channels in (1, 2):
+        raise RequestError(f"--channel-order bgr: {model.name} sees no colours", "leave it out")
+    how = replace(how, order=request.order)
     labels = read_labels(Path(request.labels)) if request.labels else model.labels
     return replace(
         model,

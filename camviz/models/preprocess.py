@@ -62,6 +62,8 @@ def _image(picture: Picture, channels: int) -> Image.Image:
 def _normalised(image: Image.Image, how: Preprocessing) -> NDArray[np.float32]:
     """(channels, height, width)."""
     pixels = np.asarray(image, np.float32).reshape(image.height, image.width, -1) / np.float32(255)
+    if how.order == "bgr":
+        pixels = pixels[..., [2, 1, 0, *range(3, pixels.shape[2])]]
     mean, std = np.asarray(how.mean, np.float32), np.asarray(how.std, np.float32)
     return np.ascontiguousarray(((pixels - mean) / std).transpose(2, 0, 1))
 

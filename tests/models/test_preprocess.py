@@ -77,6 +77,12 @@ def test_a_network_of_many_bands_is_refused():
         prepare(Picture(np.zeros((8, 8, 3), np.uint8)), Preprocessing((8, 8), 8, (0.0,) * 13, (1.0,) * 13))
 
 
+def test_the_order_of_the_colours_is_that_of_training():
+    red = Picture(np.tile(np.array([255, 0, 0], np.uint8), (8, 8, 1)))
+    how = Preprocessing((8, 8), 8, (0.0, 0.0, 0.5), (1.0,) * 3, order="bgr")
+    assert prepare(red, how)[0][:, 0, 0].tolist() == [0, 0, 0.5]  # blue, green, red, and red's own mean
+
+
 def test_a_letterbox_shows_the_whole_picture_and_fills_up():
     how = Preprocessing((80, 80), 80, (0.5,) * 3, (0.5,) * 3, longest=120, multiple=32, fill=(0.5, 0.5, 0.5))
     white = Picture(np.full((100, 200, 3), 255, np.uint8))

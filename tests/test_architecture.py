@@ -19,6 +19,7 @@ FLOORS = [
     ["camviz.tasks"],
     ["camviz.models"],
     ["camviz.methods", "camviz.engine", "camviz.features"],
+    ["camviz.doctor"],
     ["camviz.run"],
     ["camviz.cli"],
     ["camviz.__main__"],

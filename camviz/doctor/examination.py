@@ -1,0 +1,184 @@
+"""What is looked at once and read by many checks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from camviz.engine.capture import borrowed, first_tensor, watch
+from camviz.engine.devices import autocast
+from camviz.engine.explain import Explainer
+from camviz.engine.forward import Ask, Pass, call, run_forward
+from camviz.engine.probe import Probe, Reading
+from camviz.errors import CamvizError, NetworkError
+from camviz.models.layers import list_layers
+from camviz.models.preprocess import prepare
+from camviz.models.survey import Survey, survey
+from camviz.types import Job, Layer, Model, Picture, Preprocessing, SaliencyMap, Target
+
+MOST = 32  # pictures looked at: more say little more
+
+
+@dataclass(frozen=True)
+class State:
+    """One layer during the forward: whether its output, its input and its weights are all finite numbers."""
+
+    path: str
+    kind: str
+    finite: bool
+    finite_input: bool
+    finite_weights: bool
+
+
+class Examination:
+    """A network, a job and pictures; everything else is computed when a check first asks for it.
+
+    Pictures are shown as the network's preprocessing has it; those of another shape than the first are left out.
+    """
+
+    def __init__(self, model: Model, job: Job, pictures: Sequence[Picture]) -> None:
+        self.model, self.job = model, job
+        prepared = [(picture, *prepare(picture, model.preprocessing, job.fit)) for picture in pictures[:MOST]]
+        same = [one for one in prepared if one[1].shape == prepared[0][1].shape]
+        self.pictures = [picture for picture, _, _ in same]
+        self.inputs = torch.from_numpy(np.stack([values for _, values, _ in same])).to(model.device)
+        self.views = [view for _, _, view in same]
+        self.training = model.module.training
+
+    @cached_property
+    def seen(self) -> Survey:
+        """The network's layers."""
+        return survey(self.model.module, self.model.preprocessing.crop, self.model.name)
+
+    @cached_property
+    def explainer(self) -> Explainer:
+        """The job, ready; raises what the job's user would see."""
+        return Explainer(self.model, self.job)
+
+    @property
+    def layer(self) -> Layer:
+        """The layer that is explained."""
+        return self.explainer.layers[0]
+
+    @property
+    def layer_path(self) -> str:
+        """Its path, "" when there is none."""
+        try:
+            return self.layer.path
+        except CamvizError:
+            return ""
+
+    def output(self, inputs: Tensor) -> Any:
+        """The network's output, without gradients."""
+        with borrowed(self.model.module), torch.no_grad(), autocast(inputs.device, self.job.precision):
+            return call(self.model, inputs)
+
+    @cached_property
+    def logits(self) -> Tensor | None:
+        """(n, classes) of a classifier, None for other networks."""
+        return self._classes(self.output(self.inputs))
+
+    def seen_as(self, how: Preprocessing) -> Tensor | None:
+        """The logits of the same pictures under another preprocessing."""
+        values = [prepare(picture, how, self.job.fit)[0] for picture in self.pictures]
+        return self._classes(self.output(torch.from_numpy(np.stack(values)).to(self.model.device)))
+
+    def _classes(self, output: Any) -> Tensor | None:
+        tensor = first_tensor(output)
+        named = self.explainer.task.__class__.__name__
+        return tensor.float() if named == "Classification" and tensor is not None and tensor.ndim == 2 else None
+
+    @cached_property
+    def states(self) -> list[State]:
+        """Every module that ran, in the order in which they finished."""
+        found: list[State] = []
+
+        def record(path: str, module: nn.Module, given: Any, output: Any) -> None:
+            weights = all(bool(torch.isfinite(p).all()) for p in module.parameters(recurse=False))
+            found.append(State(path, type(module).__name__, _finite(output), _finite(given), weights))
+
+        parts = {path: part for path, part in self.model.module.named_modules() if path}
+        with watch(parts, record):
+            self.output(self.inputs)
+        return found
+
+    @cached_property
+    def watched(self) -> Pass:
+        """One forward that can be differentiated to every layer with a grid."""
+        layers = [layer for _, layer in list_layers(self.model, self.seen) if layer]
+        ask = Ask(self.model, tuple(layers), True, self.explainer.task, self.job.precision)
+        return run_forward(ask, self.inputs)
+
+    @cached_property
+    def targets(self) -> list[Target]:
+        """The first target of every picture."""
+        wanted = self.explainer.wanted[0]
+        return [self.explainer.task.choose(wanted, row)[0] for row in self.watched.rows]
+
+    @cached_property
+    def gradients(self) -> dict[str, Tensor]:
+        """dS/dA as (n, c, h, w) for every layer that the score depends on."""
+        reading = Reading(self.watched, self.targets)
+        scores = reading.scores
+        layers = self.watched.ask.layers
+        tensors = [self.watched.captured[layer.path] for layer in layers]
+        if not scores.requires_grad:
+            return {}
+        grads = torch.autograd.grad(scores.sum(), tensors, allow_unused=True)
+        probes = {layer.path: Probe(reading, layer) for layer in layers}
+        return {
+            layer.path: probes[layer.path].maps(grad)
+            for layer, grad in zip(layers, grads, strict=True)
+            if grad is not None
+        }
+
+    def raw_gradient(self) -> Tensor:
+        """dS/d(output) of the chosen layer as the network gives it, prefix tokens and all."""
+        return Reading(self.explainer_pass, self.targets).gradients[self.layer.path]
+
+    @cached_property
+    def explainer_pass(self) -> Pass:
+        """The explainer's own forward."""
+        return run_forward(self.explainer.ask, self.inputs)
+
+    @cached_property
+    def maps(self) -> list[SaliencyMap]:
+        """The job's maps."""
+        explained = self.explainer(self.pictures, list(self.inputs.cpu().numpy()), self.views)
+        return [one for maps in explained if isinstance(maps, list) for one in maps]
+
+    def live_layer(self) -> str:
+        """The last layer with a gradient, "" when there is none."""
+        live = [path for path, gradient in self.gradients.items() if bool(gradient.any())]
+        return live[-1] if live else ""
+
+    def command(self, *options: str) -> str:
+        """A `camviz heatmap` with the job's model and these options."""
+        request = self.job.model
+        spec = [f"-m {self.model.name}"] if self.model.name != "demo" else []
+        spec += [f"-c {request.checkpoint}"] if request.checkpoint else []
+        return " ".join(["camviz heatmap IMAGES", *spec, *options])
+
+    def facts(self) -> dict[str, Any]:
+        """What it will take: bytes of weights and of all layers' outputs for one picture."""
+        weights = sum(p.numel() * p.element_size() for p in self.model.module.parameters())
+        try:
+            maps = sum(int(np.prod(one.shape)) * 4 for one in self.seen.layers)
+        except NetworkError:
+            return {"weights": _megabytes(weights)}
+        return {"weights": _megabytes(weights), "outputs of all layers, one picture": _megabytes(maps)}
+
+
+def _finite(value: Any) -> bool:
+    tensor = first_tensor(value)
+    return tensor is None or not tensor.is_floating_point() or bool(torch.isfinite(tensor).all())
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:.0f} MB"

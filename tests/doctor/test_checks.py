@@ -1,0 +1,361 @@
+"""A sick network for every finding, and healthy ones without any."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import camviz
+from camviz.demo import sample_folder
+from camviz.doctor import CHECKS, Diagnosis, diagnose
+from camviz.models.catalogue import imagenet_labels
+from camviz.types import Model, Picture, Preprocessing
+from tests.engine.test_capture import hook_count, state_of
+
+SAMPLES = sorted(sample_folder().glob("*.jpg"))[:4]
+
+
+@pytest.fixture(scope="module")
+def demo() -> Model:
+    return camviz.load("demo")
+
+
+class Small(nn.Module):
+    """A classifier whose weights look trained: small noise around a pattern, uneven biases."""
+
+    def __init__(self, classes: int = 5) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, stride=4, padding=1)
+        self.fc = nn.Linear(8, classes)
+        rng = torch.Generator().manual_seed(1)
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.copy_(torch.randn(parameter.shape, generator=rng))
+
+    def forward(self, x):
+        return self.fc(torch.relu(self.conv(x)).mean((2, 3)))
+
+
+def small(network: nn.Module, **more) -> Model:
+    return camviz.load(network.eval(), input_size=(64, 64), mean=(0.5,) * 3, std=(0.5,) * 3, **more)
+
+
+def names(found: Diagnosis) -> list[str]:
+    return [one.name for one in found.findings if one.grade != "note"]
+
+
+def examine(network: nn.Module, **asked) -> Diagnosis:
+    return diagnose(small(network), SAMPLES, **asked)
+
+
+# healthy
+
+
+def test_the_bundled_model_is_healthy(demo):
+    found = diagnose(demo)
+    assert found.healthy, str(found)
+    assert "healthy" in str(found)
+    assert {one.name for one in found.findings} <= {"frozen"}
+
+
+def test_a_small_network_is_healthy_and_left_as_it_was():
+    network = Small().eval()
+    before = state_of(network)
+    found = examine(network)
+    assert names(found) == [], str(found)
+    assert hook_count(network) == 0
+    assert state_of(network) == before
+
+
+# weights and numbers
+
+
+def test_untrained_by_its_batch_normalisations():
+    found = diagnose(camviz.load("demo", weights="none"), SAMPLES)
+    assert "untrained" in names(found)
+    [one] = [one for one in found.findings if one.name == "untrained"]
+    assert "20 of 20 batch normalisations" in one.evidence
+    assert "--weights default" in one.command
+
+
+def test_untrained_by_its_other_normalisations():
+    network = nn.Sequential(nn.Conv2d(3, 8, 8, 8), nn.GroupNorm(2, 8), nn.ReLU(), nn.Flatten(), nn.Linear(512, 5))
+    assert "untrained" in names(examine(network))
+    with torch.no_grad():
+        network[1].weight[3] = 1.25
+        for parameter in network[4].parameters():
+            parameter.normal_()
+    assert "untrained" not in names(examine(network))
+
+
+def test_untrained_by_the_spread_of_its_weights():
+    network = nn.Sequential(nn.Conv2d(3, 8, 8, 8), nn.ReLU(), nn.Flatten(), nn.Linear(512, 5))
+    found = examine(network)
+    assert "untrained" in names(found)
+    assert "2 of 2 layers" in str(found)
+
+
+def test_a_head_that_was_never_trained():
+    network = Small(classes=40)
+    network.fc = nn.Linear(8, 40)
+    found = examine(network)
+    assert "untrained" in names(found)
+    assert "'fc' (8 to 40)" in str(found)
+
+
+def test_a_checkpoint_that_hardly_fits():
+    model = small(Small())
+    half = Model(
+        model.name, model.module, model.preprocessing, notes=("checkpoint: 2 of 4 tensors fit; 2 missing (fc)",)
+    )
+    [one] = [one for one in diagnose(half, SAMPLES).findings if one.name == "misfit"]
+    assert (one.grade, one.seen) == ("serious", "2 of 4 tensors did not come from the checkpoint")
+
+
+class Overflowing(Small):
+    def forward(self, x):
+        return self.fc((torch.relu(self.conv(x)) * 1e38 * 1e38).mean((2, 3)))
+
+
+def test_nan_and_the_layer_where_it_begins():
+    found = examine(Overflowing())
+    assert "nan" in names(found)
+    assert "'fc' (Linear)" in str(found)
+    network = Small()
+    with torch.no_grad():
+        network.conv.weight[0, 0, 0, 0] = float("nan")
+    found = examine(network)
+    assert "'conv' (Conv2d)" in str(found)
+    assert "its own weights are not finite" in str(found)
+
+
+class Dropping(Small):
+    def forward(self, x):
+        return self.fc(F.dropout(torch.relu(self.conv(x)).mean((2, 3)), 0.5, training=True))
+
+
+def test_an_answer_that_changes_each_time():
+    found = examine(Dropping())
+    assert "random" in names(found)
+    assert "training=self.training" in str(found)
+
+
+def test_a_network_in_training_mode():
+    network = nn.Sequential(Small(), nn.Dropout())
+    model = small(network)
+    assert "training" not in names(diagnose(model, SAMPLES))
+    network.train()
+    found = diagnose(model, SAMPLES)
+    assert "training" in names(found)
+    assert "model.eval()" in str(found)
+    assert network.training
+
+
+def test_a_normalisation_by_the_batch():
+    network = nn.Sequential(nn.BatchNorm2d(3, track_running_stats=False), Small())
+    assert "training" in names(examine(network))
+
+
+class Deaf(Small):
+    def forward(self, x):
+        return super().forward(x * 0)
+
+
+def test_the_same_answer_for_every_picture():
+    assert "constant" in names(examine(Deaf()))
+
+
+def test_frozen_and_in_place_is_only_a_note():
+    network = nn.Sequential(Small(), nn.ReLU(inplace=True)).requires_grad_(False)
+    found = examine(network)
+    assert [one.grade for one in found.findings if one.name == "frozen"] == ["note"]
+    assert "4 of 4 parameters are frozen, 1 layers work in place" in str(found)
+
+
+# inputs and names
+
+
+def test_an_input_that_is_not_normalised():
+    model = camviz.load(Small(), input_size=(64, 64), mean=(0.0,) * 3, std=(1 / 255,) * 3)
+    found = diagnose(model, SAMPLES)
+    assert "normalisation" in names(found)
+    assert "values reach 2" in str(found)
+
+
+class Colours(nn.Module):
+    """Sure of class 0 when it sees reddish pictures whose darkness is that of ImageNet's normalisation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 1, bias=False)
+        with torch.no_grad():
+            self.conv.weight.copy_(torch.eye(3)[:, :, None, None])
+
+    def forward(self, x):
+        red, green, blue = self.conv(x).mean((2, 3)).unbind(1)
+        sure = 4 * (red - blue).clamp(min=0) * torch.exp(-4 * green**2)
+        return torch.stack([sure, torch.zeros_like(sure)], 1)
+
+
+REDDISH = [np.tile(np.array([200, 116, 30 + 5 * i], np.uint8), (64, 64, 1)) for i in range(6)]
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        ({}, None),
+        ({"order": "bgr"}, "--channel-order rgb"),
+        ({"mean": (0.0,) * 3, "std": (1.0,) * 3}, "--mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"),
+    ],
+)
+def test_pictures_shown_otherwise_than_in_training(shown, expected):
+    how = Preprocessing((64, 64), 64, **shown)
+    found = diagnose(Model("colours", Colours(), how), REDDISH, method="gradient")
+    assert ("normalisation" in names(found)) == bool(expected), str(found)
+    assert (expected or "") in str(found)
+
+
+def test_names_in_another_order():
+    known = imagenet_labels()
+    model = Model("net", Small(1000), Preprocessing((64, 64), 64), known[1:] + known[:1], "classification")
+    found = diagnose(model, SAMPLES)
+    assert "labels" in names(found)
+    assert "1000 of them out of place" in str(found)
+    assert "labels" not in names(diagnose(Model("net", Small(1000), Preprocessing((64, 64), 64), known), SAMPLES))
+
+
+class Sure(nn.Module):
+    """Reads the class off the brightness, a tenth of white for each, and is sure of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 8, 8)
+        self.register_buffer("levels", torch.arange(10) / 10)
+
+    def forward(self, x):
+        return -2000 * (x.mean((1, 2, 3))[:, None] - self.levels) ** 2 + 0 * self.conv(x).mean()
+
+
+def test_names_against_what_the_pictures_are_called(tmp_path: Path):
+    called = [f"thing {letter}" for letter in "abcdefghij"]
+    shown = [
+        Picture(np.full((64, 64, 3), round(25.5 * i), np.uint8), tmp_path / f"{name.replace(' ', '_')}_001.jpg")
+        for i, name in enumerate(called)
+    ]
+    how = Preprocessing((64, 64), 64, (0.0,) * 3, (1.0,) * 3)
+    right = Model("net", Sure(), how, tuple(called))
+    assert "labels" not in names(diagnose(right, shown, method="gradient"))
+    wrong = Model("net", Sure(), how, tuple(called[5:] + called[:5]))  # each is outside the likeliest five, or nearly
+    found = diagnose(wrong, shown, method="gradient")
+    assert "labels" in names(found), str(found)
+    assert "10 pictures have a class name in their path" in str(found)
+
+
+def test_a_class_that_the_network_does_not_see(demo):
+    found = diagnose(demo, SAMPLES[:1], target=demo.labels[_last(demo)])
+    assert "target" in names(found)
+    assert "does not see" in str(found)
+
+
+def _last(demo: Model) -> int:
+    """The least likely class of the first sample."""
+    from camviz.models.preprocess import prepare
+    from camviz.pictures import read_picture
+
+    values, _ = prepare(read_picture(SAMPLES[0]), demo.preprocessing)
+    with torch.no_grad():
+        return int(demo.module(torch.from_numpy(values[None])).argmin())
+
+
+# layers and maps
+
+
+class Blocked(Small):
+    def forward(self, x):
+        return self.fc(self.conv(x).relu().detach().mean((2, 3)))
+
+
+def test_a_score_that_does_not_depend_on_the_layer():
+    found = examine(Blocked(), layer="conv")
+    assert "gradient" in names(found), str(found)
+
+
+class Behind(nn.Module):
+    """A transformer that reads its class token alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 8, 16, 16)
+        self.token = nn.Parameter(torch.randn(1, 1, 8))
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.last = nn.Tanh()
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x):
+        tokens = self.patches(x).flatten(2).transpose(1, 2)
+        tokens = torch.cat([self.token.expand(len(x), -1, -1), tokens], 1)
+        tokens = tokens + self.attention(tokens, tokens, tokens, need_weights=False)[0]
+        return self.head(self.last(tokens)[:, 0])
+
+
+def test_dead_patch_tokens():
+    found = examine(Behind(), layer="last")
+    [one] = [one for one in found.findings if one.name == "gradient"]
+    assert "patch tokens of layer 'last' are dead" in one.seen
+    assert "1 prefix token" in one.evidence
+
+
+def test_maps_without_a_positive_value():
+    network = Small()
+    with torch.no_grad():
+        network.fc.weight.fill_(-1)
+    found = examine(network, layer="conv", target="0", method="gradcam")
+    if "negative" not in names(found):  # the convolution's own values may be negative; behind the ReLU none is
+        network = nn.Sequential(network.conv, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), network.fc)
+        found = examine(network, layer="1", target="0")
+    assert "negative" in names(found)
+    assert "--sign both" in str(found)
+
+
+def test_a_saturated_softmax():
+    network = Small()
+    with torch.no_grad():
+        network.fc.bias[2] = 1e4
+    assert "saturated" in names(examine(network, score="prob"))
+    assert "saturated" not in names(examine(network))
+
+
+def test_guided_backpropagation_without_a_relu():
+    network = nn.Sequential(nn.Conv2d(3, 8, 8, 8), nn.SiLU(), nn.Flatten(), nn.Linear(512, 5))
+    assert "guided" in names(examine(network, method="guided-backprop"))
+    assert "guided" not in names(examine(Small(), method="guided-backprop"))
+
+
+def test_a_layer_too_coarse_and_a_layer_too_early(demo):
+    coarse = nn.Sequential(nn.Conv2d(3, 8, 32, 32), nn.ReLU(), nn.Flatten(), nn.Linear(32, 5))
+    assert "resolution" in names(examine(coarse))
+    found = diagnose(demo, SAMPLES, layer="features.0")
+    assert "resolution" in names(found)
+    assert "is early" in str(found)
+
+
+# the whole
+
+
+def test_every_check_has_a_sick_network_above():
+    text = Path(__file__).read_text("utf-8")
+    for entry in CHECKS:
+        assert f'"{entry.name}"' in text or f'"{entry.name}" in' in text or entry.name == "memory", entry.name
+
+
+def test_findings_come_in_order_of_weight_and_print_well():
+    found = diagnose(camviz.load("demo", weights="none"), SAMPLES, layer="features.0")
+    grades = [one.grade for one in found.findings]
+    assert grades == sorted(grades, key=("serious", "warning", "note").index)
+    assert "<code>" in found._repr_html_()
+    assert found.to_dict()["healthy"] is False

@@ -67,7 +67,8 @@ def default_layer(model: Model, seen: Survey) -> Layer:
         )
     layers = {one.path: layer for one, layer in gridded}
     before = layers.get(_before_last_attention(seen, layers) or "")
-    if before and before.prefix and grid(before, seen.input_size) == grid(layers[chosen.path], seen.input_size):
+    last = layers[chosen.path]
+    if before and (last.prefix or (before.prefix and grid(before, seen.input_size) == grid(last, seen.input_size))):
         return before
     return layers[_stage(model, seen, chosen)]
 

@@ -73,14 +73,14 @@ def look(ask: Ask, picture: Tensor) -> Structure:
     pools = [path for path, shape in behind if shape[0] == 1 and shape[-1] in (tokens, tokens - layer.prefix)]
     for path, shape in ran:
         if path not in (*full, *pools):
-            raise _unfit(ask, f"that of '{path}' is {'×'.join(map(str, shape))}", tokens)
+            raise _odd(ask, path, shape)
     for path, count in Counter(path for path, _ in ran).items():
         if count > 1:
-            raise _unfit(ask, f"'{path}' has {count}", tokens)
+            raise _unfit(ask, f"'{path}' has {count} of them")
     gradients = _gradients(ask, picture, [full[-1], *pools])
     pools = [path for path in pools if bool(gradients[path].any())]
     if len(pools) > 1:
-        raise _unfit(ask, f"'{pools[0]}' and '{pools[1]}' pool one after the other", tokens)
+        raise _unfit(ask, f"'{pools[0]}' and '{pools[1]}' pool one after the other")
     fitting = {path for path, one in layers.items() if one.prefix == layer.prefix}
     blocks = tuple(_block(path, (*full, *pools), fitting) for path in full)
     heads = max(shape[-3] for _, shape in ran)
@@ -93,9 +93,20 @@ def _folded(shape: tuple[int, ...], tokens: int) -> bool:
     return len(shape) == 3 and shape[1:] == (tokens, tokens)
 
 
-def _unfit(ask: Ask, why: str, tokens: int) -> NetworkError:
-    what = f"all {tokens} tokens to each other in every layer" if tokens else "all patches to each other"
-    return NetworkError(f"the attention of {ask.model.name} is not that of {what}: {why}", _HINT)
+def _unfit(ask: Ask, why: str) -> NetworkError:
+    return NetworkError(
+        f"the attention of {ask.model.name} is not between all its tokens, block after block: {why}", _HINT
+    )
+
+
+def _odd(ask: Ask, path: str, shape: tuple[int, ...]) -> NetworkError:
+    """What is unlike in one attention of a picture, in words."""
+    queries, keys = shape[-2:]
+    if queries == keys and (len(shape) > 4 or (len(shape) == 4 and shape[0] > 1)):
+        return _unfit(ask, f"'{path}' looks within windows of {keys}")
+    if queries != keys:
+        return _unfit(ask, f"'{path}' has {queries} queries for {keys} keys")
+    return _unfit(ask, f"'{path}' is between {keys}")
 
 
 def _shapes(ask: Ask, picture: Tensor) -> list[tuple[str, tuple[int, ...]]]:
@@ -122,7 +133,7 @@ def _grid(
             if layer.shape[0] == tokens:
                 return layer, layer.cells(tokens, size), tokens
     path, shape = ran[0]
-    raise _unfit(ask, f"that of '{path}' is {'×'.join(map(str, shape))}", 0)
+    raise _odd(ask, path, shape)
 
 
 def _gradients(ask: Ask, picture: Tensor, paths: Sequence[str]) -> dict[str, Tensor]:

@@ -172,7 +172,7 @@ def _is_attention(one: Seen) -> bool:
 
 
 def _match(model: Model, seen: Survey, pattern: str) -> list[Layer]:
-    paths = _expand(model, pattern)
+    paths = expand(model, pattern)
     listed = {one.path: layer for one, layer in list_layers(model, seen)}
     gridded = [layer for path in paths if (layer := listed.get(path)) is not None]
     if gridded:
@@ -197,8 +197,8 @@ def _nearest_gridded(path: str, listed: dict[str, Layer | None], seen: Survey) -
     return last
 
 
-def _expand(model: Model, pattern: str) -> list[str]:
-    """All module paths that a pattern means, in the network's order."""
+def expand(model: Model, pattern: str) -> list[str]:
+    """All module paths that a pattern means, in the network's order; raises `UnknownName`."""
     found = [""]
     for part in pattern.split("."):
         found = [path for parent in found for path in _children(model.module, parent, part)]

@@ -17,8 +17,8 @@ from tests.engine.test_capture import hook_count, state_of
 from tests.networks import Transformer
 
 
-def asked(module: nn.Module, size: tuple[int, int] = (32, 32)) -> Ask:
-    return Ask(Model("net", module.eval(), Preprocessing(crop=size)), ())
+def asked(module: nn.Module, size: tuple[int, int] = (32, 32), name: str = "net") -> Ask:
+    return Ask(Model(name, module.eval(), Preprocessing(crop=size)), ())
 
 
 def recorded(module: nn.Module, *inputs: torch.Tensor, **more: torch.Tensor):
@@ -178,15 +178,38 @@ def test_an_untrained_head_counts_as_reading_the_class_token():
 
 @pytest.mark.parametrize(
     ("name", "why"),
-    [("swin_t", "64×3×49×49"), ("maxvit_t", "49×49"), ("resnet18", "no attention")],
+    [
+        ("swin_t", r"'features.1.0.attn' looks within windows of 49"),
+        ("maxvit_t", "looks within windows of 49"),
+        ("resnet18", "resnet18 has no attention"),
+    ],
 )
 def test_attention_that_is_not_between_all_tokens_is_refused(name, why):
     from torchvision import models
 
     network = models.get_model(name)
     with pytest.raises(NetworkError, match=why) as caught:
-        look(asked(network, (224, 224)), torch.rand(1, 3, 224, 224))
+        look(asked(network, (224, 224), name), torch.rand(1, 3, 224, 224))
     assert "--method gradcam" in caught.value.hint
+
+
+class Reduced(Transformer):
+    """Keys of the first two tokens alone, as where attention is to a coarser grid."""
+
+    def __init__(self):
+        super().__init__(prefix=0, read=())
+        self.first = Scaled()
+
+    def forward(self, x):
+        x = self.patch_embed(x).flatten(2).transpose(1, 2) + self.position
+        for block in self.blocks:
+            x = block(x + self.first(x, x[:, :2], x[:, :2]))
+        return self.head(x.mean(1))
+
+
+def test_fewer_keys_than_queries_are_refused():
+    with pytest.raises(NetworkError, match="'first' has 16 queries for 2 keys"):
+        look(asked(Reduced()), torch.rand(1, 3, 32, 32))
 
 
 def test_pieces_that_fit_into_memory_give_the_same(monkeypatch):

@@ -52,12 +52,12 @@ class Layouts:
         first, second, third = one.shape
         if second == third and (second,) in self._featured:
             return None  # attention: every token to every token
-        last = self._like_input(first, second)
-        if last and (first, second) in self._featured:
+        plain, last = self._like_input(second, third), self._like_input(first, second)
+        if plain and last:  # as many channels as rows: who made it?
+            last = (first, second) in self._featured and not one.kind.lower().endswith("2d")
+        if last:
             return Layer(one.path, "channels_last", shape=one.shape)
-        if self._like_input(second, third):
-            return Layer(one.path, "plain", shape=one.shape)
-        return Layer(one.path, "channels_last", shape=one.shape) if last else None
+        return Layer(one.path, "plain", shape=one.shape) if plain else None
 
     def _like_input(self, height: int, width: int) -> bool:
         """Whether (height, width) has the proportions of the input, give or take one cell."""

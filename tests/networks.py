@@ -92,7 +92,7 @@ class Transformer(nn.Module):
         self.patch_embed = nn.Conv2d(3, 12, 8, stride=8)
         self.prefix = nn.Parameter(torch.randn(1, prefix, 12))
         self.position = nn.Parameter(torch.randn(1, grid[0] * grid[1], 12))
-        self.blocks = nn.ModuleList(Block(fused) for _ in range(depth))
+        self.blocks = nn.Sequential(*(Block(fused) for _ in range(depth)))
         self.norm = nn.LayerNorm(12)
         self.pool = nn.MultiheadAttention(12, 2, batch_first=True) if pool else None
         self.query = nn.Parameter(torch.randn(1, 1, 12))
@@ -101,9 +101,7 @@ class Transformer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.patch_embed(x).flatten(2).transpose(1, 2) + self.position
         x = torch.cat([self.prefix.expand(len(x), -1, -1), x], 1)
-        for block in self.blocks:
-            x = block(x)
-        x = self.norm(x)
+        x = self.norm(self.blocks(x))
         if self.pool:
             return self.head(self.pool(self.query.expand(len(x), -1, -1), x, x, need_weights=False)[0][:, 0])
         parts = [x[:, token] for token in self.read]

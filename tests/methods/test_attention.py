@@ -109,7 +109,8 @@ def test_pooling_by_attention_by_hand():
     start = ([A, pool], [ones, torch.ones_like(pool)], [0.5, 0.5])
     # rollout: [.25, .75] · [[.8, .2], [.1, .9]]
     assert call("rollout", *start, prefix=0, pool=True) == pytest.approx([0.275, 0.725])
-    # chefer, eq. 8 to 10: R - I = A, its rows sum to 1 already, so [.25, .75] · (A + I)
+    # chefer, eq. 8 to 10: R - I = 3A, its rows brought to 1 are A, so [.25, .75] · (A + I)
+    start = ([A, pool], [3 * ones, torch.ones_like(pool)], [0.5, 0.5])
     assert call("chefer", *start, prefix=0, pool=True) == pytest.approx([0.25 + 0.3, 0.75 + 0.7])
 
 

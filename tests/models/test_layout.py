@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+import camviz
 from camviz.engine.capture import first_tensor
 from camviz.engine.forward import Ask, run_forward
 from camviz.errors import NetworkError
@@ -137,6 +139,16 @@ def test_the_default_layer_is_alive_where_a_class_token_is_read(network):
     [layer] = find_layers(model, [])
     assert (layer.path, layer.prefix) == ("blocks.1.norm1", 1)
     assert alive(model, layer) == 1
+
+
+@pytest.mark.parametrize(("prefix", "read"), [(1, (0,)), (2, (0, 1)), (5, (0,))])
+def test_a_dead_layer_that_was_asked_for_is_told_with_the_live_one(prefix, read):
+    model = model_of(Transformer(prefix=prefix, read=read))
+    pixels = np.random.default_rng(0).integers(0, 255, (32, 32, 3), np.uint8)
+    [found] = camviz.explain(model, pixels, layer="blocks.1")
+    assert not found.values.any()
+    assert "no gradient at layer 'blocks.1'" in found.facts["note"]
+    assert "--layer blocks.1.norm1 has one" in found.facts["note"]
 
 
 def test_the_last_norm_is_the_default_where_patches_are_read():

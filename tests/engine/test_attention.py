@@ -17,6 +17,11 @@ from tests.engine.test_capture import hook_count, state_of
 from tests.networks import Transformer
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
 def asked(module: nn.Module, size: tuple[int, int] = (32, 32), name: str = "net") -> Ask:
     return Ask(Model(name, module.eval(), Preprocessing(crop=size)), ())
 

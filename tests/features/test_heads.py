@@ -21,6 +21,11 @@ from tests.engine.test_capture import hook_count
 from tests.networks import Transformer, make
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
 def structure(reads, prefix, grid):
     layer = Layer("blocks", "tokens", prefix, (8, 8))
     return Structure(("blocks.0.attn",), ("blocks.0",), "", 1, torch.tensor(reads), layer, grid)
@@ -70,7 +75,7 @@ def test_heads_of_a_network(how, size, whose):
     assert maps.values.shape == (2, size[0] // 8, size[1] // 8)
     assert maps.whose == whose
     np.testing.assert_allclose(maps.values.sum((1, 2)) + maps.rest, 1, rtol=1e-5)
-    assert (maps.rest > 0.001).all() == (how["prefix"] > 0)
+    assert (maps.rest.max() > 1e-4) == (how["prefix"] > 0)
     assert (maps.entropy < math.log2(maps.tokens)).all()
     assert (maps.distance > 0).all()
     assert (maps.distance < math.hypot(*size)).all()

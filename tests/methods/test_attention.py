@@ -21,6 +21,11 @@ from tests.networks import Transformer
 FAMILY = ["rollout", "grad-rollout", "chefer", "legrad"]
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
 # by hand
 
 

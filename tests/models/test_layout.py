@@ -19,6 +19,11 @@ from camviz.types import Layer, Model, Preprocessing
 from tests.networks import Block, Transformer
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
 def model_of(module: nn.Module, size: tuple[int, int] = (32, 32)) -> Model:
     return Model("net", module.eval(), Preprocessing(crop=size))
 

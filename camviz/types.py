@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from camviz.errors import NetworkError
+
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor, nn
@@ -158,22 +160,35 @@ class Model:
 class Layer:
     """A place in a network, and how its output becomes maps (n, c, h, w).
 
-    plain: (n, c, h, w) already. channels_last: (n, h, w, c). tokens: (n, prefix + h·w, c) where the grid
-    (h, w) is the input's size divided by `patch`.
+    plain: (n, c, h, w) already. channels_last: (n, h, w, c). tokens: (n, prefix + h·w, c) in reading order, where the
+    grid (h, w) is the input's size divided by `patch`, give or take one.
     """
 
     path: str
     layout: Literal["plain", "channels_last", "tokens"] = "plain"
     prefix: int = 0
-    patch: tuple[int, int] = (1, 1)
+    patch: tuple[float, float] = (1, 1)
     shape: tuple[int, ...] = ()  # of the output for one picture, as surveyed
+
+    def cells(self, tokens: int, input_size: tuple[int, int]) -> tuple[int, int]:
+        """The grid (height, width) of so many tokens, the prefix among them; raises `NetworkError` if there is none."""
+        down, across = (side / step for side, step in zip(input_size, self.patch, strict=True))
+        near = [(int(down) + i, int(across) + j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
+        fits = [grid for grid in near if min(grid) > 0 and grid[0] * grid[1] == tokens - self.prefix]
+        if not fits:
+            raise NetworkError(
+                f"layer '{self.path}' gives {tokens} tokens for an input of {input_size[1]}×{input_size[0]}: not "
+                f"{self.prefix} and a grid of patches of {self.patch[1]:g}×{self.patch[0]:g}",
+                "--fit squash shows pictures at the network's own size; --layer chooses another layer",
+            )
+        return min(fits, key=lambda grid: abs(grid[0] - down) + abs(grid[1] - across))
 
     def to_maps(self, output: Tensor, input_size: tuple[int, int]) -> Tensor:
         """The output as (n, c, h, w); `input_size` is (height, width) of the network's input."""
         if self.layout == "channels_last":
             return output.permute(0, 3, 1, 2)
         if self.layout == "tokens":
-            h, w = input_size[0] // self.patch[0], input_size[1] // self.patch[1]
+            h, w = self.cells(output.shape[1], input_size)
             tokens = output[:, self.prefix :]  # (n, h·w, c)
             return tokens.transpose(1, 2).reshape(tokens.shape[0], tokens.shape[2], h, w)
         return output

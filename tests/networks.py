@@ -71,6 +71,78 @@ class ChannelsLast(nn.Module):
         return self.fc(x.mean((1, 2)))
 
 
+class Transformer(nn.Module):
+    """Patches of 8, `prefix` tokens, two blocks of fused attention; the head reads the prefix tokens `read`.
+
+    Without any, or with `mean`, it reads the patches' mean; with `pool` what a query of its own gathers from them.
+    """
+
+    def __init__(
+        self,
+        prefix: int = 1,
+        read: tuple[int, ...] = (0,),
+        mean: bool = False,
+        pool: bool = False,
+        grid: tuple[int, int] = (4, 4),
+        depth: int = 2,
+        fused: bool = True,
+    ) -> None:
+        super().__init__()
+        self.read, self.mean = read, mean or not (read or pool)
+        self.patch_embed = nn.Conv2d(3, 12, 8, stride=8)
+        self.prefix = nn.Parameter(torch.randn(1, prefix, 12))
+        self.position = nn.Parameter(torch.randn(1, grid[0] * grid[1], 12))
+        self.blocks = nn.Sequential(*(Block(fused) for _ in range(depth)))
+        self.norm = nn.LayerNorm(12)
+        self.pool = nn.MultiheadAttention(12, 2, batch_first=True) if pool else None
+        self.query = nn.Parameter(torch.randn(1, 1, 12))
+        self.head = nn.Linear(12, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.patch_embed(x).flatten(2).transpose(1, 2) + self.position
+        x = torch.cat([self.prefix.expand(len(x), -1, -1), x], 1)
+        x = self.norm(self.blocks(x))
+        if self.pool:
+            return self.head(self.pool(self.query.expand(len(x), -1, -1), x, x, need_weights=False)[0][:, 0])
+        parts = [x[:, token] for token in self.read]
+        parts += [x[:, self.prefix.shape[1] :].mean(1)] if self.mean else []
+        return self.head(torch.stack(parts).mean(0))
+
+
+class Block(nn.Module):
+    """Attention and a small MLP, each with a norm before it and a way around it."""
+
+    def __init__(self, fused: bool) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(12)
+        self.attn = Attention(fused)
+        self.norm2 = nn.LayerNorm(12)
+        self.mlp = nn.Sequential(nn.Linear(12, 24), nn.GELU(), nn.Linear(24, 12))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attn(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
+
+
+class Attention(nn.Module):
+    """Self-attention with two heads, fused or written out."""
+
+    def __init__(self, fused: bool) -> None:
+        super().__init__()
+        self.fused = fused
+        self.qkv = nn.Linear(12, 36)
+        self.proj = nn.Linear(12, 12)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, tokens, _ = x.shape
+        q, k, v = self.qkv(3 * x).reshape(n, tokens, 3, 2, 6).permute(2, 0, 3, 1, 4)
+        if self.fused:
+            mixed = nn.functional.scaled_dot_product_attention(q, k, v)
+        else:
+            mixed = (q @ k.transpose(-2, -1) / 6**0.5).softmax(-1) @ v
+        return self.proj(mixed.transpose(1, 2).reshape(n, tokens, 12))
+
+
 def vit() -> nn.Module:
     """torchvision's VisionTransformer, tiny: 16 patches, a class token, two blocks; its head is not zero."""
     from torchvision.models import VisionTransformer
@@ -87,6 +159,7 @@ NETWORKS = {
     "smooth": Smooth,
     "channels-last": ChannelsLast,
     "vit": vit,
+    "registers": lambda: Transformer(prefix=4, read=(0, 1)),
 }
 
 

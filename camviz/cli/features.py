@@ -44,6 +44,9 @@ Layout = Annotated[
     Literal["grid", "strip"], typer.Option("--layout", help="strip: the picture through the network, layer by layer.")
 ]
 Format = Annotated[str, typer.Option("--format", help="png, jpg, webp; gif and mp4 for a strip.")]
+Attention = Annotated[
+    bool, typer.Option("--attention", help="What each head of a transformer's block attends to, in place of channels.")
+]
 Colormap = Annotated[str | None, typer.Option("--colormap", help="A name such as viridis.", show_default=False)]
 
 
@@ -54,6 +57,7 @@ def features(
     out: OutputOptions,
     images: Images = None,
     layer: Layers = None,
+    attention: Attention = False,
     rank: Rank = "energy",
     top: Top = 0,
     channels: Channels = None,
@@ -76,7 +80,7 @@ def features(
     if colormap:
         one_of("colour map", colormap, colormap_names())
     style = Style(rank, top, several(channels), scale, colormap)
-    job = FeatureJob(style, reduce, layout, overlay, fit, format, compute.batch_size, save_raw)
+    job = FeatureJob(style, reduce, layout, overlay, fit, format, compute.batch_size, save_raw, attention)
     job.check()
     console = Console(out.quiet)
     with console.only_results():
@@ -101,15 +105,23 @@ def _run(job: FeatureJob, work: Work, patterns: tuple[str, ...], target: str, pr
         parse_targets([target], work.plan.labels, work.plan.name)
 
     from camviz.features.extract import Extractor  # from here on torch is imported
+    from camviz.features.heads import HeadExtractor
     from camviz.models.layers import find_layers, stages
     from camviz.run.features import write_features
 
     model = work.load()
-    layers = stages(model) if job.layout == "strip" and not patterns else find_layers(model, patterns)
-    job.check_layers(layers)
-    extractor = Extractor(model, layers, target, precision, fields=job.layout == "strip")
+    extractor: Extractor | HeadExtractor
+    if job.attention:
+        extractor = HeadExtractor(model, patterns, precision)
+        job.check_heads(extractor.heads, extractor.names[0])
+        names = extractor.names
+    else:
+        layers = stages(model) if job.layout == "strip" and not patterns else find_layers(model, patterns)
+        job.check_layers(layers)
+        extractor = Extractor(model, layers, target, precision, fields=job.layout == "strip")
+        names = [one.path for one in layers]
     if not patterns:
-        work.console.say(f"layers: {', '.join(one.path for one in layers)} of {model.name} (--layer chooses others)")
+        work.console.say(f"layers: {', '.join(names)} of {model.name} (--layer chooses others)")
     written = write_features(job, extractor, work.inputs(), work.folder, work.report, work.failed)
     return work.tell(written, lambda one: [f"{one.path.name}: {one.facts['note']}"] if "note" in one.facts else [])
 

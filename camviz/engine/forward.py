@@ -29,6 +29,7 @@ class Ask:
 
     By a layer's path: `frozen` are the modules whose outputs are recorded for replaying the tail, `stages` the
     last layers of the finer resolutions before it. `head`: linear layers keep their inputs, to find the last one.
+    `structures`: how the network's attention is built, noted for each size of input that was looked at.
     """
 
     model: Model
@@ -41,6 +42,7 @@ class Ask:
     frozen: Mapping[str, Sequence[str]] = field(default_factory=dict)
     stages: Mapping[str, Sequence[Layer]] = field(default_factory=dict)
     head: bool = False
+    structures: dict[tuple[int, int], Any] = field(default_factory=dict)
 
     @property
     def captured(self) -> list[str]:

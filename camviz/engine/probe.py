@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from camviz.engine.attention import Attention
 from camviz.engine.capture import borrowed, replaced, watch, with_first_tensor
 from camviz.engine.devices import autocast
 from camviz.engine.forward import Pass, call, rescore, rows_of, run_forward
@@ -164,6 +165,16 @@ class Probe:
             f"method 'cam' cannot work on {self.reading.passed.ask.model.name}: {why}",
             "--method gradcam needs no such head, and equals cam where there is one",
         )
+
+    @cached_property
+    def attention(self) -> Attention:
+        """The network's attention over the inputs, all layers: not tied to this one."""
+        passed = self.reading.passed
+
+        def scores(output: Any, start: int, stop: int) -> Tensor:
+            return Reading(passed, self.targets[start:stop]).read(rows_of(passed.ask, output, stop - start))
+
+        return Attention(passed.ask, self.inputs, scores)
 
     # other inputs
 

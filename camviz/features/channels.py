@@ -24,12 +24,12 @@ def read_channels(texts: Sequence[str]) -> list[tuple[str, range]]:
     return found
 
 
-def parse_channels(texts: Sequence[str], count: int, layer: str) -> list[int]:
-    """The channels of a layer with `count` of them, in the order typed, each once."""
+def parse_channels(texts: Sequence[str], count: int, layer: str, noun: str = "channel") -> list[int]:
+    """The channels of a layer, or its heads, with `count` of them, in the order typed, each once."""
     found: dict[int, None] = {}
     for typed, numbers in read_channels(texts):
         if numbers[-1] >= count:
             have = f"0 to {count - 1}" if count > 1 else "only 0"
-            raise UnknownName(f"no channel '{typed}' in layer '{layer}'", f"it has {have}; {_EXAMPLE}")
+            raise UnknownName(f"no {noun} '{typed}' in layer '{layer}'", f"it has {have}; {_EXAMPLE}")
         found.update(dict.fromkeys(numbers))
     return list(found)

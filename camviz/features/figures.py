@@ -55,8 +55,8 @@ def channels(maps: FeatureMaps, **settings: Any) -> Artefact:
     colormap = style.colormap or (colour.DIVERGING if sign == "both" else colour.SEQUENTIAL)
     within = style.within or colour.limits(maps.values, sign)
     count = max(1, len(chosen))
-    page = PAGE if count <= 4 * _PAGE_TILES else 4 * PAGE // 2
-    height, width = tile_size(count, values.shape[1], values.shape[2], page)
+    wide = PAGE if count <= 4 * _PAGE_TILES else 4 * PAGE // 2
+    height, width = tile_size(count, values.shape[1], values.shape[2], wide)
     if style.scale == "channel":
         painted = [colour.colourise(one, colour.limits(one, sign), colormap) for one in values]
         tiles = np.stack(painted) if painted else np.zeros((0, *values.shape[1:], 3), np.uint8)
@@ -72,7 +72,7 @@ def channels(maps: FeatureMaps, **settings: Any) -> Artefact:
     facts = [drawn, f"{percent(float(shares[chosen].sum()))} of the energy", f"{dead} dead" if dead else ""]
     facts.append("each tile has its own scale" if style.scale == "channel" else "")
     facts.append("the layer is silent: nothing to draw" if not len(chosen) else "")
-    figure = _figure(body, maps, facts, bar)
+    figure = page(body, maps, facts, bar)
     return Artefact("features", style.suffix, figure, facts={"channels": chosen, "dead": dead, "alive": len(order)})
 
 
@@ -106,7 +106,7 @@ def reduction(
     else:
         height, width = (round(side * 480 / max(values.shape[:2])) for side in values.shape[:2])
         tiles = [enlarged(painted[None], max(1, height), max(1, width))[0]]
-    figure = _figure(tiles[0], maps, [how, *facts], bar)
+    figure = page(tiles[0], maps, [how, *facts], bar)
     return Artefact(f"features-{how}", style.suffix, figure, facts={"reduce": how})
 
 
@@ -159,7 +159,7 @@ def clusters(maps: FeatureMaps, count: int = 8, **settings: Any) -> Artefact:
     across = columns_for(len(groups), *values.shape[1:])
     body = montage(enlarged(tiles, *size), labels, across)
     told = [f"{len(groups)} groups of channels that look alike", "mean map of each, each tile has its own scale"]
-    figure = _figure(body, maps, told, None)
+    figure = page(body, maps, told, None)
     facts = {"groups": [{"channels": list(g.channels), "share": round(g.share, 6)} for g in groups]}
     return Artefact("features-cluster", style.suffix, figure, facts=facts)
 
@@ -226,7 +226,8 @@ def _captioned(tile: Pixels, words: Sequence[str]) -> Pixels:
     return below([tile, blank(4, 1), *lines])
 
 
-def _figure(body: Pixels, maps: FeatureMaps, facts: Sequence[str], bar: Bar | None) -> Pixels:
+def page(body: Pixels, maps: FeatureMaps, facts: Sequence[str], bar: Bar | None) -> Pixels:
+    """The body with the picture's name, the layer and the facts below it, and the bar beside it."""
     shape = "×".join(str(side) for side in maps.values.shape)
     words = (maps.layer, shape, maps.model, *facts)
     if not np.isfinite(maps.values).all():

@@ -27,6 +27,7 @@ class FeatureJob:
     format: str = "png"
     batch_size: int = 0
     save_raw: bool = False
+    attention: bool = False
 
     def check(self) -> None:
         """Refuse what does not go together."""
@@ -41,6 +42,21 @@ class FeatureJob:
             raise RequestError("--overlay puts one reduced map on the picture", "--reduce l2 --overlay")
         if self.layout == "strip" and self.reduce == "cluster":
             raise RequestError("--layout strip shows one map per layer, not groups", "--reduce l2")
+        if self.attention and self.layout == "strip":
+            raise RequestError(
+                "--attention shows the heads of a block, a page for each", "--attention --layer 'blocks.*'"
+            )
+        if self.attention and self.style.rank != "energy":
+            raise RequestError(
+                f"--rank {self.style.rank} orders channels, not the heads of --attention", "leave it out"
+            )
+
+    def check_heads(self, count: int, layer: str) -> None:
+        """Refuse heads that an attention does not have."""
+        if self.style.channels:
+            parse_channels(self.style.channels, count, layer, "head")
+        if self.style.top > count:
+            raise RequestError(f"--top {self.style.top} is more than the {count} heads of '{layer}'", f"--top {count}")
 
     def check_layers(self, layers: Sequence[Layer]) -> None:
         """Refuse channels that a layer does not have, before any picture is read."""

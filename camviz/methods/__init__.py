@@ -3,7 +3,8 @@
 A method returns maps (n, h, w); or what each channel contributes (n, c, h, w), which adds up to the map; or a list
 of maps (n, h, w) where it finds several parts (`parts` names the setting that counts them). Facts:
 
-needs    what the pass must hold: "gradients", "activations", "GAP head", "many forwards", "input gradients"
+needs    what the pass must hold: "gradients", "activations", "GAP head", "many forwards", "input gradients",
+         "attention"
 cost     beside one forward, for people
 gives    "channels" for a method that says what each channel contributes
 layer    "none" for a method that is not tied to a layer; "stages" for one that reads all resolutions
@@ -29,6 +30,7 @@ GROUPS: dict[str, Callable[[Entry[Any]], bool]] = {
     "gradients": lambda entry: entry.facts["needs"] == "gradients" and entry.facts["cost"] == "1 backward",
     "masking": lambda entry: entry.facts["family"] == "masking",
     "pixels": lambda entry: entry.facts["family"] == "pixels",
+    "attention": lambda entry: entry.facts["family"] == "attention",
 }
 
 

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from torch import nn
 
 from camviz.errors import NetworkError, unknown
+from camviz.models.layout import Layouts
 from camviz.models.survey import Seen, Survey, survey
 from camviz.types import Layer, Model
 
@@ -33,25 +34,28 @@ def find_layers(model: Model, patterns: Sequence[str], seen: Survey | None = Non
 
 def list_layers(model: Model, seen: Survey) -> list[tuple[Seen, Layer | None]]:
     """Every layer that ran, with its `Layer` where its output has a grid."""
-    patch = _patch_grid(model.module, seen)
+    layouts = Layouts(model.module, seen)
     latest = {one.path: one for one in seen.layers}
-    return [(one, _layer(one, patch, seen)) for one in latest.values()]
+    return [(one, layouts.layer(one)) for one in latest.values()]
 
 
 def default_layer(model: Model, seen: Survey) -> Layer:
     """The last spatial stage before pooling.
 
-    For tokens with a class token: the norm before the last attention, because behind it the patch tokens get
-    no gradient. Pooling, rearranging and class-score maps (SqueezeNet) are passed over.
+    Behind the last attention of a network with a class token the patch tokens get no gradient: there it is the norm
+    before that. Pooling, rearranging, the insides of attention and class-score maps (SqueezeNet) are passed over.
     """
     gridded = [(one, layer) for one, layer in list_layers(model, seen) if layer and _spatial(layer, seen)]
     kinds: dict[int, list[str]] = {}  # of the modules that gave one and the same tensor, its maker first
     for one in seen.layers:
         kinds.setdefault(one.output, []).append(one.kind)
     headless = not any(isinstance(part, nn.Linear) for part in model.module.modules())
+    attentions = [one.path for one in seen.layers if _is_attention(one)]
+    outside = [(one, layer) for one, layer in gridded if not _within(one.path, attentions)]
     chosen = None
-    for one, layer in gridded:
-        scores = headless and layer.shape[:1] == seen.output_shape and layer.layout == "plain"
+    for one, layer in outside or gridded:
+        made = (channels_of(layer),) == seen.output_shape
+        scores = made and (headless if layer.layout == "plain" else one.kind == "Linear")
         pooled = any(pool in kinds[one.output][0] for pool in _POOLING)
         rearranged = all(kind.endswith(_REARRANGING) for kind in kinds[one.output])
         if not (scores or pooled or rearranged):
@@ -62,8 +66,10 @@ def default_layer(model: Model, seen: Survey) -> Layer:
             f"'camviz layers {model.name}' shows what its layers give",
         )
     layers = {one.path: layer for one, layer in gridded}
-    if layers[chosen.path].layout == "tokens":
-        return layers[_before_last_attention(seen, layers) or chosen.path]
+    before = layers.get(_before_last_attention(seen, layers) or "")
+    last = layers[chosen.path]
+    if before and (last.prefix or (before.prefix and grid(before, seen.input_size) == grid(last, seen.input_size))):
+        return before
     return layers[_stage(model, seen, chosen)]
 
 
@@ -143,16 +149,30 @@ def _stage(model: Model, seen: Survey, chosen: Seen) -> str:
 
 
 def _before_last_attention(seen: Survey, layers: dict[str, Layer]) -> str | None:
-    attentions = [one for one in seen.layers if "attention" in one.kind.lower() or "attn" in one.kind.lower()]
-    for attention in reversed(attentions):
+    """The outermost layer that gives what the last attention takes in."""
+    for attention in reversed(seen.layers):
+        if not _is_attention(attention):
+            continue
         feeding = [one for one in seen.layers if one.output == attention.input and one.path in layers]
+        if not feeding:  # given by keyword, or rearranged on the way: what finished before its first part did
+            inside = [i for i, one in enumerate(seen.layers) if one.path.startswith(f"{attention.path}.")]
+            feeding = [one for i in inside[:1] for one in seen.layers[max(0, i - 1) : i] if one.path in layers]
         if feeding:
             return min(feeding, key=lambda one: one.path.count(".")).path
     return None
 
 
+def _within(path: str, outer: Sequence[str]) -> bool:
+    return any(path.startswith(f"{other}.") for other in outer)
+
+
+def _is_attention(one: Seen) -> bool:
+    words = (one.kind.lower(), one.path.rpartition(".")[2].lower())
+    return any(word in text for text in words for word in ("attention", "attn"))
+
+
 def _match(model: Model, seen: Survey, pattern: str) -> list[Layer]:
-    paths = _expand(model, pattern)
+    paths = expand(model, pattern)
     listed = {one.path: layer for one, layer in list_layers(model, seen)}
     gridded = [layer for path in paths if (layer := listed.get(path)) is not None]
     if gridded:
@@ -177,8 +197,8 @@ def _nearest_gridded(path: str, listed: dict[str, Layer | None], seen: Survey) -
     return last
 
 
-def _expand(model: Model, pattern: str) -> list[str]:
-    """All module paths that a pattern means, in the network's order."""
+def expand(model: Model, pattern: str) -> list[str]:
+    """All module paths that a pattern means, in the network's order; raises `UnknownName`."""
     found = [""]
     for part in pattern.split("."):
         found = [path for parent in found for path in _children(model.module, parent, part)]
@@ -209,40 +229,9 @@ def grid(layer: Layer, input_size: tuple[int, int]) -> tuple[int, int]:
         return layer.shape[1], layer.shape[2]
     if layer.layout == "channels_last":
         return layer.shape[0], layer.shape[1]
-    return input_size[0] // layer.patch[0], input_size[1] // layer.patch[1]
+    return layer.cells(layer.shape[0], input_size)
 
 
 def channels_of(layer: Layer) -> int:
     """How many channels the layer's maps have."""
     return layer.shape[0] if layer.layout == "plain" else layer.shape[-1]
-
-
-def _layer(one: Seen, patch: tuple[int, int] | None, seen: Survey) -> Layer | None:
-    """How the output of `one` becomes maps, read from its shape; None when it has no grid."""
-    if len(one.shape) == 3:
-        first, second, third = one.shape
-        if _shaped(second, third, seen):
-            return Layer(one.path, "plain", shape=one.shape)
-        return Layer(one.path, "channels_last", shape=one.shape) if _shaped(first, second, seen) else None
-    if len(one.shape) == 2 and patch:
-        cells = (seen.input_size[0] // patch[0]) * (seen.input_size[1] // patch[1])
-        prefix = one.shape[0] - cells
-        if 0 <= prefix <= 16:
-            return Layer(one.path, "tokens", prefix, patch, one.shape)
-    return None
-
-
-def _shaped(height: int, width: int, seen: Survey) -> bool:
-    """Whether (height, width) has the proportions of the input, give or take one cell."""
-    full_height, full_width = seen.input_size
-    return abs(height * full_width - width * full_height) <= max(full_height, full_width)
-
-
-def _patch_grid(module: nn.Module, seen: Survey) -> tuple[int, int] | None:
-    """The patch size of a transformer: kernel of the first convolution that steps by its own width."""
-    for one in seen.layers:
-        part = module.get_submodule(one.path)
-        if isinstance(part, nn.Conv2d):
-            same = tuple(part.kernel_size) == tuple(part.stride) and part.stride[0] > 1
-            return (part.stride[0], part.stride[1]) if same else None
-    return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,10 @@ from camviz.errors import NetworkError
 
 @dataclass(frozen=True)
 class Seen:
-    """One layer as it ran: `shape` without the batch; `output` and `input` name tensors, equal when the same."""
+    """One layer as it ran: `shape` without the batch; `output` and `input` name tensors, equal when the same.
+
+    `batched`: the first axis is that of the pictures (it is not where windows or patches have become a batch).
+    """
 
     path: str
     kind: str
@@ -25,6 +28,7 @@ class Seen:
     parameters: int
     output: int
     input: int
+    batched: bool = True
 
 
 @dataclass(frozen=True)
@@ -90,22 +94,39 @@ def survey(module: nn.Module, input_size: tuple[int, int], name: str = "the netw
 
     The network itself is untouched. Raises `NetworkError` when it does not accept such an input.
     """
-    shape = (1, input_channels(module), *input_size)
+    channels = input_channels(module)
+    reasons: list[Exception] = []
+    for count in dict.fromkeys((channels, 3)):  # pixels may be folded into channels before the first convolution
+        for meta in (True, False):  # whatever the meta device cannot do, a real forward can, or tells why not
+            try:
+                return _survey(module, (count, *input_size), meta)
+            except Exception as error:
+                reasons.append(error)
+    reason = str(reasons[1]).partition("\n")[0]
+    raise NetworkError(
+        f"{name} does not accept a picture of {input_size[1]}×{input_size[0]}: {reason}",
+        "--input-size WIDTHxHEIGHT sets another size; --fit squash uses the network's own",
+    ) from reasons[1]
+
+
+@contextmanager
+def _on_meta(module: nn.Module) -> Iterator[None]:
+    """Within the block all parameters and buffers are on the meta device; shared ones stay shared."""
+    held: list[dict[str, Any]] = [own for part in module.modules() for own in (part._parameters, part._buffers)]
+    before = [(own, name, tensor) for own in held for name, tensor in own.items() if tensor is not None]
+    replacements: dict[int, Any] = {}
     try:
-        return _survey(module, shape, meta=True)
-    except Exception:  # whatever the meta device cannot do, a real forward can, or tells why not
-        pass
-    try:
-        return _survey(module, shape, meta=False)
-    except Exception as error:
-        reason = str(error).partition("\n")[0]
-        raise NetworkError(
-            f"{name} does not accept a picture of {input_size[1]}×{input_size[0]}: {reason}",
-            "--input-size WIDTHxHEIGHT sets another size; --fit squash uses the network's own",
-        ) from error
+        for own, name, tensor in before:
+            own[name] = replacements.setdefault(id(tensor), tensor.to("meta"))
+        yield
+    finally:
+        for own, name, tensor in before:
+            own[name] = tensor
 
 
 def _survey(module: nn.Module, shape: tuple[int, ...], meta: bool) -> Survey:
+    """Two pictures where that costs nothing: one does not tell the pictures' axis from any other of length 1."""
+    pictures = 2 if meta else 1
     seen: list[Seen] = []
     kept: list[Tensor] = []  # a tensor that lives keeps its id
     sizes = {path: sum(p.numel() for p in part.parameters()) for path, part in module.named_modules()}
@@ -115,15 +136,16 @@ def _survey(module: nn.Module, shape: tuple[int, ...], meta: bool) -> Survey:
         if out is None:
             return
         kept.extend(tensor for tensor in (out, into) if tensor is not None)
-        seen.append(Seen(path, type(part).__name__, tuple(out.shape[1:]), sizes[path], id(out), id(into)))
+        batched = out.ndim > 0 and out.shape[0] == pictures
+        kind = type(part).__name__
+        seen.append(Seen(path, kind, tuple(out.shape[1:]), sizes[path], id(out), id(into), batched))
 
     parts = {path: part for path, part in module.named_modules() if path}
-    with borrowed(module), watch(parts, record), torch.no_grad():
-        if meta:
-            state = {k: v.to("meta") for k, v in [*module.named_parameters(), *module.named_buffers()]}
-            output = torch.func.functional_call(module, state, (torch.empty(shape, device="meta"),))
-        else:
-            device = next((p.device for p in module.parameters()), torch.device("cpu"))
-            output = module(torch.zeros(shape, device=device))
+    device = "meta" if meta else next((p.device for p in module.parameters()), torch.device("cpu"))
+    with borrowed(module), torch.no_grad(), _on_meta(module) if meta else nullcontext():
+        with watch(parts, record):
+            output = module(torch.zeros((pictures, *shape), device=device))
+        if pictures > 1:
+            output = output[:1] if isinstance(output, Tensor) else module(torch.zeros((1, *shape), device=device))
     result = first_tensor(output)
-    return Survey(tuple(seen), (shape[2], shape[3]), tuple(result.shape[1:]) if result is not None else (), output)
+    return Survey(tuple(seen), (shape[1], shape[2]), tuple(result.shape[1:]) if result is not None else (), output)

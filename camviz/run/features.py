@@ -14,6 +14,8 @@ from camviz.engine.explain import by_shape
 from camviz.errors import InputError
 from camviz.features.extract import Extractor
 from camviz.features.figures import channels, clusters, frames, reduction, run_limits, strip
+from camviz.features.head_figures import heads
+from camviz.features.heads import HeadExtractor, HeadMaps
 from camviz.features.job import FeatureJob
 from camviz.features.maps import FeatureMaps, check_finite
 from camviz.features.moments import Moments
@@ -27,7 +29,12 @@ from camviz.types import Artefact, Look
 
 
 def write_features(
-    job: FeatureJob, extractor: Extractor, inputs: Iterable[Input], folder: Path, report: Report, failed: Failed
+    job: FeatureJob,
+    extractor: Extractor | HeadExtractor,
+    inputs: Iterable[Input],
+    folder: Path,
+    report: Report,
+    failed: Failed,
 ) -> Iterator[Written]:
     """Yield each figure as soon as it is complete. With one scale or basis for the run the pictures are read twice."""
     moments: dict[str, Moments] = {}
@@ -48,7 +55,7 @@ def write_features(
 
 
 def _extracted(
-    job: FeatureJob, extractor: Extractor, inputs: Iterable[Input], failed: Failed
+    job: FeatureJob, extractor: Extractor | HeadExtractor, inputs: Iterable[Input], failed: Failed
 ) -> Iterator[tuple[Ready, list[FeatureMaps]]]:
     size = job.batch_size or default_batch_size(extractor.model.device)
     ready = read_inputs(extractor.model, inputs, job.fit, failed)
@@ -86,6 +93,8 @@ def _figure(job: FeatureJob, maps: FeatureMaps, moments: Moments | None) -> Arte
     style = replace(job.style, suffix=suffix(job.format))
     if job.style.scale == "run" and moments and job.reduce is None:
         style = replace(style, within=run_limits(moments.largest, moments.smallest))
+    if isinstance(maps, HeadMaps) and job.reduce is None:
+        return heads(maps, **vars(style))
     if job.reduce is None:
         return channels(maps, **vars(style))
     if job.reduce == "cluster":

@@ -120,6 +120,9 @@ def test_one_bad_picture_does_not_stop_the_others(features, picture, tmp_path):
         (["--rank", "contribution", "-t", "7"], "no class 7"),
         (["--rank", "contribution", "-t", "0", "-t", "1"], "2 targets"),
         (["-t", "0"], "says nothing to --rank energy"),
+        (["--attention"], "net:Net has no attention"),
+        (["--attention", "--layout", "strip"], "a page for each"),
+        (["--attention", "--rank", "peak"], "--rank peak orders channels"),
     ],
 )
 def test_wrong_requests_are_two_lines_and_write_nothing(features, picture, refused, written, tmp_path, options, quoted):
@@ -153,3 +156,27 @@ def test_a_typo_imports_no_torch(fresh):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     assert io.BytesIO(done.stderr).getvalue().startswith(b"error: no model 'resnt18'")
+
+
+def test_the_heads_of_a_transformer(run, picture, tmp_path):
+    net = tmp_path / "tiny.py"
+    net.write_text(
+        "from torchvision.models import VisionTransformer\n"
+        "def build():\n    return VisionTransformer(32, 8, 3, 4, 16, 16, num_classes=4)\n"
+    )
+    fixed = ["-m", f"{net}:build", "--input-size", 32, "--attention", "-o", tmp_path / "out"]
+    image = picture(tmp_path / "a.png")
+    [alone] = lines(run("features", image, *fixed, "--json"))
+    assert json.loads(alone)["heads"] == [0, 1, 2, 3]
+    assert json.loads(alone)["layer"] == "encoder.layers.encoder_layer_2.self_attention"
+    paths = lines(run("features", image, *fixed, "--layer", "encoder.layers.*", "--channels", "1,3", "--save-raw"))
+    assert [path.endswith(".npy") for path in paths] == [False, True] * 3
+    raw = np.load(paths[1])
+    assert raw.shape == (4, 4, 4)
+    assert (raw > 0).all()
+    assert (raw.sum((1, 2)) < 1).all()
+    [reduced] = lines(run("features", image, *fixed, "--reduce", "mean", "--overlay"))
+    assert Image.open(reduced).size[0] > 100
+    result = run("features", image, *fixed, "--top", 5)
+    assert result.exit_code == 2
+    assert "more than the 4 heads" in result.stderr

@@ -19,7 +19,11 @@ QUICK = {
     "dff": {"steps": 20}, "occlusion": {"patch": 12, "stride": 10},
 }  # fmt: skip
 RELUS = {"guided-backprop", "deconvnet", "guided-gradcam"}
-UNFIT = {"residual": {"cam"}, "smooth": {"cam", *RELUS}, "vit": {"cam", *RELUS}, "channels-last": RELUS}
+ATTENTION = {entry.name for entry in METHODS if "attention" in entry.facts["needs"]}
+UNFIT = {
+    "plain": ATTENTION, "inplace": ATTENTION, "residual": {"cam", *ATTENTION}, "smooth": {"cam", *RELUS, *ATTENTION},
+    "channels-last": {*RELUS, *ATTENTION}, "vit": {"cam", *RELUS}, "registers": {"cam", *RELUS},
+}  # fmt: skip
 PAIRS = [(net, entry.name) for net in NETWORKS for entry in METHODS if entry.name not in UNFIT.get(net, set())]
 
 
@@ -55,7 +59,8 @@ def test_a_method_that_cannot_work_says_why_and_names_one_that_can(net, method):
 
 @pytest.mark.parametrize("method", METHODS.names())
 def test_nothing_is_left_on_a_network_that_fails(method):
-    asked = model("inplace")
+    attentive = method in ATTENTION
+    asked = model("vit" if attentive else "inplace")
     calls = []
 
     def fail_late(*_):
@@ -63,10 +68,10 @@ def test_nothing_is_left_on_a_network_that_fails(method):
         if len(calls) > 2:  # the survey's, the first pass, and then one more
             raise ValueError("enough")
 
-    asked.module.fc.register_forward_hook(fail_late)
+    asked.module.get_submodule("heads" if attentive else "fc").register_forward_hook(fail_late)
     before = state_of(asked.module)
     needs = METHODS.find(method).facts["needs"]
-    many = "forwards" in needs or "input" in needs or "samples" in QUICK.get(method, {})
+    many = attentive or "forwards" in needs or "input" in needs or "samples" in QUICK.get(method, {})
     with pytest.raises(camviz.CamvizError, match="enough") if many else nullcontext():
         camviz.explain(asked, pictures(1), method=method, settings=QUICK.get(method), batch_size=1)
     assert state_of(asked.module) == before
@@ -103,7 +108,7 @@ def test_a_method_gives_what_it_says(method):
     from camviz.tasks.classification import choose as choose_target
     from camviz.types import Job
 
-    explainer = Explainer(model("plain"), Job(methods=(method,)))
+    explainer = Explainer(model("vit" if method in ATTENTION else "plain"), Job(methods=(method,)))
     passed = run_forward(explainer.ask, torch.rand(2, 3, 32, 32))
     targets = [choose_target(explainer.wanted[0], row, ()) for row in passed.rows]
     found = METHODS.find(method).call(Probe(Reading(passed, targets), explainer.layers[0]), **QUICK.get(method, {}))
@@ -140,7 +145,8 @@ def test_groups_pass_over_what_cannot_work():
         "smoothgrad.samples": 2, "vargrad.samples": 2, "integrated-gradients.steps": 2})  # fmt: skip
     found = {m.method for m in maps}
     assert found == {c.name for c in choose(["pixels"])} - RELUS
-    assert set(GROUPS) == {"all", "gradients", "masking", "pixels"}
+    assert set(GROUPS) == {"all", "gradients", "masking", "pixels", "attention"}
+    assert not camviz.explain(model("plain"), pictures(1), method="attention")
 
 
 @pytest.mark.parametrize(

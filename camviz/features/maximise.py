@@ -208,7 +208,8 @@ class _Ascent:
                 begin = self.spectrum.analyse(start).expand(len(goals), *self.spectrum.shape)
             pixels, after, sure = self._climb(goals, begin)
             self._check(after[None], goals, where)
-        settings = (reading, f"{climb.steps} steps", f"seed {climb.seed}", self._before())
+        words = (self._before(), f"× noise: of the mean magnitude over {NOISES}")
+        settings = (reading, f"{climb.steps} steps", f"seed {climb.seed}", *words)
         magnitude = heard.abs().mean(0).cpu().numpy()  # the mean itself of what is never negative
         values = (magnitude, before.cpu().numpy(), after.cpu().numpy())
         names = tuple(goal.name for goal in goals)

@@ -107,6 +107,8 @@ def _print(console: Console, rows: Sequence[_Row], input_size: tuple[int, int], 
         [_cells(row, input_size, fields) for row in rows],
         right=("stride", *columns, "parameters"),
     )
+    if any(row.field and row.field.bound for row in rows):
+        console.say("note: ≤: attention in windows; how far a unit sees depends on its place in them")
     if any(row.field and row.field.gated for row in rows):
         console.say("note: +gate: besides, something of the whole input scales all units alike")
 
@@ -128,7 +130,8 @@ def _field_cells(field: Field | None, input_size: tuple[int, int]) -> tuple[str,
         return "whole", "100%"
     down, across = field.size
     side = f"{across:g}" if down == across else f"{across:g}×{down:g}"
-    return side + (" +gate" if field.gated else ""), f"{100 * field.share(input_size):.3g}%"
+    most = "≤" if field.bound else ""
+    return most + side + (" +gate" if field.gated else ""), f"{most}{100 * field.share(input_size):.3g}%"
 
 
 def _facts(row: _Row, input_size: tuple[int, int], fields: bool) -> dict[str, Any]:
@@ -150,7 +153,8 @@ def _field_facts(field: Field | None, input_size: tuple[int, int]) -> dict[str, 
     if field is None:
         return None
     placed = {} if field.whole else {"size": field.size, "stride": field.jump, "first": field.first}
-    return {**placed, "share": round(field.share(input_size), 6), "whole": field.whole, "gated": field.gated}
+    share = round(field.share(input_size), 6)
+    return {**placed, "share": share, "whole": field.whole, "bound": field.bound, "gated": field.gated}
 
 
 def add_to(app: typer.Typer) -> None:

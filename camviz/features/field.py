@@ -13,7 +13,8 @@ class Field:
 
     Unit (row, column) sees `size` pixels from `first + (row, column) · jump` on; `first` is negative by what padding
     adds. `whole`: every unit sees the whole input. `gated`: besides, all units share a factor or a statistic that
-    comes from the whole input (squeeze-and-excitation, group normalisation). `axes` are those of the grid.
+    comes from the whole input (squeeze-and-excitation, group normalisation). `bound`: no unit sees more than that, most
+    see less (attention in windows: how far depends on the unit's place in its own). `axes` are those of the grid.
     """
 
     size: Pair = (1.0, 1.0)
@@ -21,6 +22,7 @@ class Field:
     first: Pair = (0.0, 0.0)
     whole: bool = False
     gated: bool = False
+    bound: bool = False
     axes: tuple[int, ...] = (2, 3)
 
     @property
@@ -72,4 +74,5 @@ def union(fields: list[Field]) -> Field | None:
     first = (min(one.first[0] for one in placed), min(one.first[1] for one in placed))
     down, across = (max(one.first[k] + one.size[k] for one in placed) - first[k] for k in (0, 1))
     gated = len(placed) < len(fields) or any(one.gated for one in placed)
-    return replace(placed[0], size=(down, across), first=first, gated=gated)
+    bound = any(one.bound for one in placed)
+    return replace(placed[0], size=(down, across), first=first, gated=gated, bound=bound)

@@ -216,7 +216,8 @@ def _outlined(tile: Pixels, maps: FeatureMaps, scale: float) -> str:
     for colour_, thick in (((40, 40, 40), 3), ((255, 255, 255), 1)):
         cv2.rectangle(tile, corners[:2], corners[2:], colour_, thick)
     down, across = (round(side) for side in maps.sees.size)
-    return f"{down} px" if down == across else f"{across}×{down} px"
+    most = "≤ " if maps.sees.bound else ""
+    return f"{most}{down} px" if down == across else f"{most}{across}×{down} px"
 
 
 def _captioned(tile: Pixels, words: Sequence[str]) -> Pixels:

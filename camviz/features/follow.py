@@ -14,9 +14,13 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from camviz.features import windows
 from camviz.features.field import ATTENDED, GATE, Field, Pair, union
+from camviz.features.windows import Placed
 
 _ELSEWHERE = frozenset({"roll", "flip", "cumsum", "cumprod", "sort", "gather", "index_select", "rot90", "grid_sample"})
+_FRESH = ("new_", "zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like")  # no values kept
+_PRODUCTS = frozenset({"matmul", "bmm", "einsum"})
 _STATISTICS = frozenset({"group_norm", "instance_norm"})
 
 
@@ -59,7 +63,7 @@ class Follower(TorchFunctionMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self._fields: dict[int, Field | None] = {}
+        self._fields: dict[int, Field | Placed | None] = {}
         self._kept: list[Tensor] = []  # a tensor that lives keeps its id
 
     def start(self, inputs: Tensor) -> None:
@@ -68,9 +72,10 @@ class Follower(TorchFunctionMode):
 
     def field(self, tensor: Tensor | None) -> Field | None:
         """What the units of a tensor see; None where that is not known."""
-        return self._fields.get(id(tensor))
+        found = self._fields.get(id(tensor))
+        return found if isinstance(found, Field) else None
 
-    def _note(self, tensor: Tensor, field: Field | None) -> None:
+    def _note(self, tensor: Tensor, field: Field | Placed | None) -> None:
         self._kept.append(tensor)
         self._fields[id(tensor)] = field
 
@@ -80,10 +85,19 @@ class Follower(TorchFunctionMode):
         fields = [self._fields[id(one)] for one in given]
         shapes = [tuple(one.shape) for one in given]  # before an operation in place
         output = func(*args, **kwargs)
-        known = [one for one in fields if one]
-        for made in _tensors(output) if given else ():
-            call = Call(func, args, kwargs, made, shapes, known)
-            self._note(made, _after(call) if len(known) == len(fields) else None)
+        if not given or str(getattr(func, "__name__", "")).startswith(_FRESH):
+            return output
+        grids = [one for one in fields if isinstance(one, Field)]
+        apart = [one for one in fields if isinstance(one, Placed)]
+        with torch._C.DisableTorchFunction():
+            for place, made in enumerate(_tensors(output)):
+                call = Call(func, args, kwargs, made, shapes, grids)
+                found: Field | Placed | None = None
+                if len(grids) == len(fields):
+                    found = _after(call)
+                elif len(apart) == len(fields) and not _unknown(call):
+                    found = windows.after(call, apart, place)
+                self._note(made, found)
         return output
 
 
@@ -98,14 +112,25 @@ def _tensors(value: Any) -> list[Tensor]:
     return []
 
 
-def _after(call: Call) -> Field | None:
+def _after(call: Call) -> Field | Placed | None:
     """What the units of a call's output see."""
+    if call.name in _PRODUCTS and len(call.fields) > 1 and all(len(one.axes) == 1 for one in call.fields):
+        return ATTENDED  # tokens with tokens, each along an axis of its own
     field = union(call.fields)
     if field is None or field.whole:
         return field
-    if call.name in _RULES:
-        return _RULES[call.name](call, field)
-    return _each_by_itself(call, field)
+    found = _RULES[call.name](call, field) if call.name in _RULES else _each_by_itself(call, field)
+    if found is None and call.name in windows.ENTERS and len(field.axes) == 2 and len(call.fields) == 1:
+        return windows.after(call, [Placed.of(field, call.shapes[0])], 0)
+    return found
+
+
+def _unknown(call: Call) -> bool:
+    """Whether an operation may mix cells that are not in their grid, in a way that is not followed."""
+    known = windows.FOLLOWED
+    return call.name not in known and (
+        call.name in _RULES or call.name in _ELSEWHERE or call.name in _STATISTICS or call.name.startswith("conv")
+    )
 
 
 def _each_by_itself(call: Call, field: Field) -> Field | None:
@@ -175,23 +200,28 @@ def _adaptive(call: Call, field: Field) -> Field | None:
 @_rule("pad")
 def _pad(call: Call, field: Field) -> Field | None:
     """Sides are given from the last axis on; what is added to channels does not move the grid."""
-    sides = [*call.argument("pad", 1), 0, 0, 0, 0]
-    if not _plain(call, field):
+    sides, last = [*call.argument("pad", 1), *[0] * 8], call.args[0].ndim - 1
+    if len(field.axes) != 2:
         return None
-    return field.slide((1, 1), (1, 1), (float(sides[2]), float(sides[0])))
+    before = [float(sides[2 * (last - axis)]) for axis in field.axes]
+    return field.slide((1, 1), (1, 1), (before[0], before[1]))
 
 
 @_rule("getitem")
 def _slicing(call: Call, field: Field) -> Field | None:
-    """Slices of the grid, such as every second cell; whatever else is taken must leave the grid alone."""
+    """Slices of the grid, such as every second cell, and numbers elsewhere; what else is taken must leave it alone."""
     [given, index] = call.args[:2]
     index = index if isinstance(index, tuple) else (index,)
-    if not all(isinstance(one, slice) or one is Ellipsis for one in index):
+    if not all(isinstance(one, (slice, int)) or one is Ellipsis for one in index):
         return _each_by_itself(call, field)
     place = index.index(Ellipsis) if Ellipsis in index else len(index)
     after = index[place + 1 :]
     slices = [*index[:place], *[slice(None)] * (given.ndim - place - len(after)), *after]
+    gone = [axis for axis, one in enumerate(slices) if isinstance(one, int)]
+    if set(gone).intersection(field.axes):
+        return None
     cuts = [slices[axis].indices(given.shape[axis]) for axis in field.axes]
+    field = replace(field, axes=tuple(axis - sum(one < axis for one in gone) for axis in field.axes))
     if len(cuts) == 1:  # of tokens, such as all but the class token
         return field
     return field.slide((1, 1), (cuts[0][2], cuts[1][2]), (-cuts[0][0], -cuts[1][0]))
@@ -257,5 +287,5 @@ def _joining(call: Call, field: Field) -> Field | None:
 
 @_rule("multi_head_attention_forward", "native_multi_head_attention", "scaled_dot_product_attention", "matmul", "bmm")
 def _attention(call: Call, field: Field) -> Field | None:
-    """Every token of the one axis sees all others; windows of a grid are not followed."""
+    """Every token of the one axis sees all others; windows of a grid are followed elsewhere."""
     return ATTENDED if len(call.fields) > 1 and len(field.axes) == 1 else None

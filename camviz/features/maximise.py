@@ -37,6 +37,8 @@ NOISES = 32  # pictures of noise that the baseline is the mean over
 _ROW = 4  # so few pictures stand side by side
 _FAINT = 0.05  # contrast of the noise it starts from, as a part of an ordinary picture's
 _PULL = 0.003  # towards grey in every step, against colours beyond what a picture can hold
+_RATE = 0.2  # of the first steps; the last ones hardly move
+_LEAST = 0.1  # of the moves is left at the end: they keep out patterns of pixels early, and blur what is fine late
 
 Floats = NDArray[np.float32]
 
@@ -59,9 +61,9 @@ class Climb:
 class Maximised:
     """The pictures (n, H, W, 3) uint8 that excite `names` most, and how much.
 
-    `noise` (n,): the mean over pictures of noise that share the 1/f fall, the colours and the contrast of ordinary
-    pictures. `before`: the same, or that of the picture the optimisation started from. `after`: that of `pixels`,
-    as they are. `probabilities` (n,) of classes.
+    `noise` (n,): the mean magnitude over pictures of noise that share the 1/f fall, the colours and the contrast of
+    ordinary pictures. `before`: their mean, or that of the picture the optimisation started from. `after`: that of
+    `pixels`, as they are. `probabilities` (n,) of classes.
     """
 
     pixels: Pixels = field(repr=False)
@@ -76,7 +78,7 @@ class Maximised:
 
     @property
     def raises(self) -> list[float | None]:
-        """How many times the activation of noise each one reached; None where noise has none."""
+        """How many times the magnitude that noise reaches each one reached; None where noise leaves it at zero."""
         return [float(a / n) if n > 0 else None for a, n in zip(self.after, self.noise, strict=True)]
 
     def figure(self) -> Pixels:
@@ -206,9 +208,10 @@ class _Ascent:
                 begin = self.spectrum.analyse(start).expand(len(goals), *self.spectrum.shape)
             pixels, after, sure = self._climb(goals, begin)
             self._check(after[None], goals, where)
-        settings = (reading, f"{climb.steps} steps", f"seed {climb.seed}", self._before())
-        noise_mean = heard.mean(0).cpu().numpy()
-        values = (noise_mean, before.cpu().numpy(), after.cpu().numpy())
+        words = (self._before(), f"× noise: of the mean magnitude over {NOISES}")
+        settings = (reading, f"{climb.steps} steps", f"seed {climb.seed}", *words)
+        magnitude = heard.abs().mean(0).cpu().numpy()  # the mean itself of what is never negative
+        values = (magnitude, before.cpu().numpy(), after.cpu().numpy())
         names = tuple(goal.name for goal in goals)
         return Maximised(pixels, names, *values, self.model.name, layer, sure, settings)
 
@@ -234,18 +237,19 @@ class _Ascent:
     def _ascend(self, goals: list[_Goal], begin: Tensor, count: int, batches: int) -> Tensor:
         """One batch up. Each batch sees the same moves: no picture depends on the others asked for."""
         climb, generator = self.climb, torch.Generator().manual_seed(self.climb.seed)
+        shares = iter(torch.linspace(1, _LEAST, climb.steps).tolist())
 
         def loss(coefficients: Tensor) -> Tensor:
             pictures = self.spectrum.paint(coefficients)
             if climb.moves:
-                pictures = view(pictures, climb.moves.draw(generator))
+                pictures = view(pictures, climb.moves.draw(generator, next(shares)))
             output = self._look(pictures)
             return torch.stack([-goal.read(output)[i] for i, goal in enumerate(goals)])
 
         def tick(done: int, total: int) -> None:
             climb.tick(count * total + done, batches * total)
 
-        return descend(begin, loss, climb.steps, decay=_PULL, tick=tick)
+        return descend(begin, loss, climb.steps, rate=_RATE, decay=_PULL, settle=True, tick=tick)
 
     def _look(self, pictures: Tensor) -> Tensor:
         return self.outputs(normalise(pictures, self.model.preprocessing))

@@ -18,9 +18,9 @@ class Moves:
     zoom: float = 1.15
     turn: float = 10.0
 
-    def draw(self, generator: torch.Generator) -> Tensor:
-        """One affine map (2, 3) from the view's coordinates to the picture's, both −1…1."""
-        across, down, size, angle = (2 * torch.rand(4, generator=generator) - 1).tolist()
+    def draw(self, generator: torch.Generator, share: float = 1.0) -> Tensor:
+        """One affine map (2, 3) from the view's coordinates to the picture's, both −1…1; `share` of the way at most."""
+        across, down, size, angle = (share * (2 * torch.rand(4, generator=generator) - 1)).tolist()
         return affine(2 * self.jitter * across, 2 * self.jitter * down, self.zoom**size, self.turn * angle)
 
 

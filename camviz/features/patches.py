@@ -102,7 +102,8 @@ class Look:
         """What the caption says of it."""
         full = f"of {input_size[1]}×{input_size[0]} pixels"
         if self.field:
-            return f"cut by the theoretical receptive field: {self.field.size[1]:g}×{self.field.size[0]:g} {full}"
+            most = "at most " if self.field.bound else ""
+            return f"cut by the theoretical receptive field: {most}{self.field.size[1]:g}×{self.field.size[0]:g} {full}"
         if self.side:
             return f"cut by the effective receptive field, 95% of the gradient: {self.side:.0f}×{self.side:.0f} {full}"
         return "whole inputs: the centre unit has no gradient to measure a field by"

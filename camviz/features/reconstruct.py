@@ -5,6 +5,7 @@ Mahendran and Vedaldi, "Understanding Deep Image Representations by Inverting Th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,7 +32,8 @@ from camviz.types import Layer, Model, Pixels
 
 TV = 2.0  # of the total variation: little beside a stage that keeps all, much beside one that keeps outlines
 _FAINT = 0.05  # contrast of the noise it starts from, as a part of an ordinary picture's
-_EARLY, _SMOOTH = 0.375, 20.0  # so long the total variation weighs so much more: no grids of pixels to get stuck in
+_COARSE = 0.5  # of the steps the picture grows from its slowest waves to its finest: no grids of pixels to get stuck in
+_SLOWEST, _FINEST = 0.02, 0.75  # cycles per pixel; the finest is just above the corner of the spectrum
 _PAGE = 1500  # pixels that a row of the figure takes at most, if it can
 
 
@@ -142,22 +144,25 @@ class Inverter:
         def error(pictures: Tensor) -> Tensor:
             return (self._features(reader, pictures) - wanted).square().flatten(1).sum(1) / size
 
-        early = int(_EARLY * how.steps)
+        coarse = int(_COARSE * how.steps)
 
-        def descent(start: Tensor, first: int, steps: int, tv: float) -> Tensor:
+        def descent(start: Tensor, first: int, steps: int) -> Tensor:
+            cuts = iter(torch.logspace(math.log10(_SLOWEST), math.log10(_FINEST), steps).tolist())
+
             def loss(coefficients: Tensor) -> Tensor:
+                if first < coarse:
+                    coefficients = spectrum.below(next(cuts), coefficients)
                 pictures = spectrum.paint(coefficients)
-                return error(pictures) + tv * total_variation(pictures)
+                return error(pictures) + how.tv * total_variation(pictures)
 
             def tick(done: int, _steps: int) -> None:
                 how.tick(number * how.steps + first + done, total * how.steps)
 
-            return descend(start, loss, steps, settle=first == early, tick=tick)
+            return descend(start, loss, steps, settle=first == coarse, tick=tick)
 
         noise = spectrum.noise(1, torch.Generator().manual_seed(how.seed), _FAINT)
         start = noise.expand(len(shown), *noise.shape[1:])
-        rough = descent(start, 0, early, _SMOOTH * how.tv)
-        done = descent(rough, early, how.steps - early, how.tv)
+        done = descent(descent(start, 0, coarse), coarse, how.steps - coarse)
         with torch.no_grad():
             pictures = as_written(spectrum.paint(done))
             return pictures, error(pictures)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+_SOFT = 0.1  # of a cut: the width over which it goes from 0.73 to 0.27
 _EDGE = 0.02  # a pixel starts at least so far from black and white, where the sigmoid is flat
 
 
@@ -66,6 +67,12 @@ class Spectrum:
         """Coefficients of pictures without content: the 1/f fall and the colours of ordinary ones, nothing else."""
         drawn = torch.randn((count, *self.shape), generator=generator) * 0.5**0.5
         return torch.mul(drawn, contrast).to(self.scale.device)
+
+    def below(self, cut: float, coefficients: Tensor) -> Tensor:
+        """The coefficients with only the waves up to about `cut` cycles per pixel: half of those right at it."""
+        frequencies = radii(self.scale.shape[0], self.width)
+        kept = torch.sigmoid((cut - frequencies) / (_SOFT * cut)).to(self.scale.device)
+        return coefficients * kept[..., None]
 
     def paint(self, coefficients: Tensor) -> Tensor:
         """Coefficients as pictures (n, c, H, W), every value inside 0…1."""

@@ -23,14 +23,19 @@ def eigencam(probe: Probe) -> Tensor:
 
 @METHODS.add("eigengradcam", family="cam", paper="arXiv:2008.00299", needs="gradients", cost="1 backward")
 def eigengradcam(probe: Probe) -> Tensor:
-    """EigenCAM of G ⊙ A: specific to the class."""
+    """EigenCAM of G ⊙ A: specific to the class; its sign agrees with the evidence Σ_k G_k ⊙ A_k."""
     return principal(probe.gradients * probe.activations)
 
 
 @METHODS.add("segeigencam", family="cam", paper="doi:10.3390/app15137562", needs="gradients", cost="1 backward")
 def segeigencam(probe: Probe) -> Tensor:
-    """EigenCAM of |G| ⊙ A: made for segmentation, where gradients of both signs matter."""
-    return principal(probe.gradients.abs() * probe.activations)
+    """EigenCAM of |G| ⊙ A: made for segmentation, where gradients of both signs matter.
+
+    Its sign makes the largest magnitude positive (eq. 13 of the paper): |G| has forgotten what speaks for the class.
+    """
+    found = principal(probe.gradients.abs() * probe.activations)
+    low, high = found.amin((1, 2), keepdim=True), found.amax((1, 2), keepdim=True)
+    return found.where(low.abs() <= high.abs(), -found)
 
 
 def principal(maps: Tensor) -> Tensor:

@@ -13,6 +13,8 @@ from camviz.types import Pixels
 PAGE = 1600  # pixels, the width a page of tiles aims at
 _LARGEST, _SMALLEST = 220, 56  # pixels, the long side of a tile
 _GAP = 6
+_SHARES = np.arange(256)[:, None] / 255
+_INKED = np.rint(text.PAPER + _SHARES * (np.array(text.INK) - text.PAPER)).astype(np.uint8)  # colours of letters
 
 
 def columns_for(count: int, height: int, width: int) -> int:
@@ -51,19 +53,23 @@ def montage(tiles: Pixels, labels: Sequence[str], across: int) -> Pixels:
     room = text.line_height(size) if any(labels) else 0
     longest = sorted(labels, key=len)[-8:]  # measuring thousands would take longer than drawing them
     wide = max([width, *(text.width(label, size) + 6 for label in longest)])
-    rows = -(-n // across)
+    rows, across = max(1, -(-n // across)), max(1, min(n, across))
     cell_height, cell_width = height + room + _GAP, wide + _GAP
-    page = canvas.blank(max(1, rows * cell_height - _GAP), max(1, min(n, across) * cell_width - _GAP))
-    for number, tile in enumerate(tiles):
-        top, left = (number // across) * cell_height, (number % across) * cell_width + (wide - width) // 2
-        page[top : top + height, left : left + width] = tile
+    page = canvas.blank(rows * cell_height - _GAP, across * cell_width - _GAP)
+    first = (wide - width) // 2
+    for row in range(rows):
+        top, own = row * cell_height, tiles[row * across : (row + 1) * across]
+        for column, tile in enumerate(own):
+            left = column * cell_width + first
+            page[top : top + height, left : left + width] = tile
     if not room:
         return page
-    image = Image.fromarray(page)
-    draw = ImageDraw.Draw(image)
     font = text.font_for("".join(labels), size)
-    for number, label in enumerate(labels):
-        x = (number % across) * cell_width + wide / 2
-        y = (number // across) * cell_height + height + round(1.05 * size)
-        draw.text((x, y), label, fill=text.INK, font=font, anchor="ms")
-    return np.asarray(image)
+    for row in range(rows):  # a strip at a time, in grey: half the work of drawing on the page itself
+        strip = Image.new("L", (page.shape[1], room))
+        draw = ImageDraw.Draw(strip)
+        for column, label in enumerate(labels[row * across : (row + 1) * across]):
+            draw.text((column * cell_width + wide / 2, round(1.05 * size)), label, fill=255, font=font, anchor="ms")
+        top = row * cell_height + height
+        page[top : top + room] = _INKED[np.asarray(strip)]
+    return page

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.benchmarks import quality, speed
+from tests.benchmarks import maps, quality, speed
 from tests.benchmarks.contenders import Case
 
 for peer in ("pytorch_grad_cam", "torchcam", "captum"):
@@ -32,6 +32,12 @@ def test_scorecam():
     assert found["faster, fp32"] >= 1.1
     assert found["faster, bf16"] >= 1.1
     assert found["fp32, MB"] <= min(found["pytorch-grad-cam, MB"], found["torchcam, MB"])
+
+
+def test_all_maps_of_a_layer_as_one_montage():
+    found = maps.features(3, cpu=True)
+    assert found["ranked montage"] < maps.GOAL
+    assert found["ranked montage"] < found["a picture per channel"] / 2
 
 
 def test_methods_find_what_was_asked_for():

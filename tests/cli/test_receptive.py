@@ -23,9 +23,10 @@ def test_the_key(run, net_file):
         "first": [-3, -3],
         "share": round(49 / 1024, 6),
         "whole": False,
+        "bound": False,
         "gated": False,
     }
-    assert found["fc"] == {"share": 1.0, "whole": True, "gated": False}
+    assert found["fc"] == {"share": 1.0, "whole": True, "bound": False, "gated": False}
 
 
 def test_not_asked_for(run, net_file):
@@ -34,7 +35,10 @@ def test_not_asked_for(run, net_file):
 
 
 def test_what_is_not_known_and_gates_are_said(run):
-    assert " ? " in run("layers", "swin_t", "--depth", 2, "--receptive-field").stdout
+    windows = run("layers", "swin_t", "--depth", 2, "--receptive-field")
+    assert "≤100" in windows.stdout
+    assert " ? " not in windows.stdout
+    assert "note: ≤: attention in windows" in windows.stderr
     result = run("layers", "mobilenet_v3_small", "--depth", 2, "--receptive-field")
     assert "+gate" in result.stdout
     assert "note: +gate" in result.stderr

@@ -110,6 +110,23 @@ def test_a_turn_keeps_angles_in_wide_pictures():
     assert turned[:6].abs().max() < 0.01
 
 
+def test_a_share_of_the_moves():
+    moves = Moves(jitter=0.1, zoom=2.0, turn=0.0)
+    whole, tenth = moves.draw(seeded(1)), moves.draw(seeded(1), 0.1)
+    torch.testing.assert_close(tenth[:, 2], 0.1 * whole[:, 2])
+    torch.testing.assert_close(tenth[0, 0], whole[0, 0] ** 0.1)
+    torch.testing.assert_close(moves.draw(seeded(1), 0.0), affine())
+
+
+def test_waves_below_a_cut():
+    spectrum = Spectrum.of(3, 16, 16)
+    kept = spectrum.below(0.25, torch.ones(1, *spectrum.shape))[0, 0, :, :, 0]
+    assert kept[0, 4] == 0.5  # at 4 / 16 cycles per pixel
+    assert kept[0, 0] > 0.999
+    assert kept[0, 8] < 0.001
+    assert torch.equal(kept[4, 0], kept[0, 4])
+
+
 def test_moves_follow_the_seed():
     moves = Moves()
     assert torch.equal(moves.draw(seeded(1)), moves.draw(seeded(1)))
@@ -219,6 +236,14 @@ def test_activations_rise_tenfold_over_noise(demo):
     assert all(times >= 10 for times in found.raises), found.raises
     assert found.pixels.shape == (4, 128, 128, 3)
     assert found.names == ("channel 0", "channel 1", "channel 8", "channel 11")
+
+
+def test_noise_is_a_magnitude(demo):
+    """Channel 0 of a layer with both signs is below zero for noise: the raise is counted by magnitude."""
+    found = maximise(demo, "features.2", [0], steps=4)
+    assert found.before[0] < 0 < found.noise[0]
+    assert found.noise[0] >= -found.before[0] * (1 - 1e-5)
+    assert found.raises[0] == pytest.approx(found.after[0] / found.noise[0])
 
 
 def test_what_is_told_is_what_the_network_says_of_the_written_pixels(demo):

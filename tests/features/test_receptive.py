@@ -98,7 +98,7 @@ def test_behind_pooling_or_attention_everything_is_seen():
     assert found["encoder.ln"] == ATTENDED, "the residual sum must not take it for a gate"
 
 
-def test_windows_are_not_followed():
+def test_a_grid_that_does_not_come_back_is_not_followed():
     class Windows(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -110,6 +110,82 @@ def test_windows_are_not_followed():
     found = fields(Windows(), 8)
     assert found["a"].size == (1, 1)
     assert found["b"] is None
+
+
+class Attend(nn.Module):
+    """Attention in windows of 4 × 4 cells, as it is written in the transformers that have it."""
+
+    def __init__(self, shift: int = 0) -> None:
+        super().__init__()
+        self.shift, self.qkv, self.done = shift, nn.Linear(3, 9), nn.Identity()
+
+    def forward(self, x):
+        b, c, h, w = x.shape
+        x = torch.roll(x.permute(0, 2, 3, 1), (-self.shift, -self.shift), (1, 2))
+        x = x.view(b, h // 4, 4, w // 4, 4, c).permute(0, 1, 3, 2, 4, 5).reshape(-1, 16, c)
+        q, k, v = self.qkv(x).chunk(3, -1)
+        x = torch.softmax(q @ k.transpose(1, 2) + x.new_zeros(16, 16), -1) @ v
+        x = x.view(b, h // 4, w // 4, 4, 4, c).permute(0, 1, 3, 2, 4, 5).reshape(b, h, w, c)
+        return self.done(torch.roll(x, (self.shift, self.shift), (1, 2)))
+
+
+@pytest.mark.parametrize("shift", [0, 2])
+def test_windows_by_hand(shift):
+    # a cell sees at most 3 cells on each side of it: 7, every pixel, from -3
+    found = fields(Attend(shift), 16)["done"]
+    assert (found.size, found.jump, found.first) == ((7, 7), (1, 1), (-3, -3))
+    assert found.bound
+    assert found.axes == (1, 2)
+    assert not fields(nn.Sequential(nn.Conv2d(3, 3, 3)), 16)["0"].bound
+
+
+def tiny_swin():
+    from torchvision.models.swin_transformer import SwinTransformer
+
+    torch.manual_seed(0)
+    return SwinTransformer([2, 2], 16, [2, 2], [2, 2], [4, 4], num_classes=3).eval()
+
+
+def test_a_swin_sees_nothing_beyond_its_bound_and_some_units_reach_it():
+    module = tiny_swin()
+    found = fields(module)
+    # patches of 2; windows of 4 cells of 2 pixels: 2 + 2·3·2, twice
+    assert [found[f"features.1.{k}"].size[0] for k in (0, 1)] == [14, 26]
+    assert found["features.2"].size[0] == 28
+    assert found["features.3"].size[0] == 28 + 2 * 2 * 3 * 4
+    inputs = torch.randn(2, 3, 64, 64, requires_grad=True)
+    for path in ("features.1.0", "features.1.1", "features.3"):
+        kept = {}
+        handle = module.get_submodule(path).register_forward_hook(lambda *now, kept=kept: kept.update(maps=now[2]))
+        module(inputs)
+        handle.remove()
+        reached = []
+        for row in range(kept["maps"].shape[1]):
+            unit = kept["maps"][:, row, kept["maps"].shape[2] // 2].sum()
+            [gradient] = torch.autograd.grad(unit, inputs, retain_graph=True)
+            seen = (gradient.abs().sum((0, 1)) > 1e-30).nonzero()  # the mask of shifted windows is not quite infinite
+            (top, left), (bottom, right) = seen.amin(0).tolist(), (seen.amax(0) + 1).tolist()
+            box = found[path].box(row, kept["maps"].shape[2] // 2)
+            assert max(box[0] - left, box[1] - top, right - box[2], bottom - box[3]) <= 0
+            reached.append(top == box[1] or bottom == box[3])
+        assert any(reached) == (path == "features.1.0")  # shifted windows overlap less than they could
+
+
+def test_one_window_is_the_whole_input_and_einsum_is_followed():
+    from torchvision.models import get_model
+
+    with torch.device("meta"):
+        swin, maxvit = get_model("swin_t"), get_model("maxvit_t")
+    found = receptive_fields(swin, (224, 224))
+    assert all(found.values())
+    assert found["features.7"].whole
+    assert not found["features.5"].whole
+    blocks = receptive_fields(maxvit, (224, 224))
+    first = blocks["blocks.0.layers.0.layers.window_attention"]
+    assert first.bound
+    assert first.gated
+    # a convolution of 3 on cells of 4 pixels, within windows of 7: 2·6·4 more
+    assert first.size[0] == blocks["blocks.0.layers.0.layers.MBconv"].size[0] + 2 * 6 * 4
 
 
 def test_every_second_cell_and_padded_channels():

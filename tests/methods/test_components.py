@@ -45,7 +45,19 @@ def test_principal_keeps_a_picture_that_is_not_finite_to_itself():
 def test_eigencam_and_its_relatives():
     np.testing.assert_allclose(run("eigencam"), svd_projection(A[0].numpy()), rtol=1e-5)
     np.testing.assert_allclose(run("eigengradcam"), svd_projection((A * G)[0].numpy()), rtol=1e-5)
-    np.testing.assert_allclose(run("segeigencam"), svd_projection((A * G.abs())[0].numpy()), rtol=1e-5)
+    weighted = svd_projection((A * G.abs())[0].numpy())
+    assert abs(weighted.max()) > abs(weighted.min())
+    np.testing.assert_allclose(run("segeigencam"), weighted, rtol=1e-5)
+
+
+def test_the_sign_of_the_relatives_by_hand():
+    # both channels are multiples of p, so the projections are ±5p; G is 1, and then -1
+    given, p = probe(), torch.tensor([[1.0, 1], [1, -2]])
+    given.activations = torch.stack([3 * p, 4 * p])[None]
+    for gradient, evidence in ((1.0, 5 * p), (-1.0, -5 * p)):
+        given.gradients = torch.full_like(given.activations, gradient)
+        np.testing.assert_allclose(run("eigengradcam", given), evidence, rtol=1e-6)
+        np.testing.assert_allclose(run("segeigencam", given), -5 * p, rtol=1e-6)  # -2 is the largest magnitude
 
 
 def test_fem():

@@ -18,11 +18,15 @@ _MAGIC = "*?["
 
 @dataclass(frozen=True)
 class Input:
-    """One picture to read. `name` is its path below the folder that all inputs share; `error` if there is none."""
+    """One picture to read. `name` is its path below the folder that all inputs share; `error` if there is none.
+
+    `stamp` is the file's size in bytes and the time of its last change in ns, where they are known.
+    """
 
     path: Path
     name: str
     error: InputError | None = None
+    stamp: tuple[int, int] | None = None
 
 
 def list_inputs(arguments: Sequence[str], skip: Path | None = None, stdin: TextIO | None = None) -> Iterator[Input]:

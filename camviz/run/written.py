@@ -19,6 +19,7 @@ class Written:
 
     path: Path
     facts: dict[str, Any]
+    size: int = 0  # bytes
 
     def to_json(self) -> str:
         """One line of JSON."""
@@ -30,5 +31,6 @@ def write_artefact(
 ) -> Written:
     """Encode an artefact and write it under its final name, complete."""
     path = result_path(folder, name, facets, artefact.suffix)
-    write_file(path, encode(artefact, look or Look()))
-    return Written(path, {"kind": artefact.kind, **facts})
+    data = encode(artefact, look or Look())
+    write_file(path, data)
+    return Written(path, {"kind": artefact.kind, **facts}, len(data))

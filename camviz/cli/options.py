@@ -283,6 +283,25 @@ class OutputOptions:
     ] = False
 
 
+@dataclass
+class ResumeOptions:
+    """What to do about pictures that an earlier run in the same folder has done."""
+
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Do everything again, also what is done already.", rich_help_panel="Output"),
+    ] = False
+    retry: Annotated[bool, typer.Option("--retry", help="Try again what failed before.", rich_help_panel="Output")] = (
+        False
+    )
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Write nothing: list the pictures that are to be done.", rich_help_panel="Output"
+        ),
+    ] = False
+
+
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but errors.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
 

@@ -38,12 +38,15 @@ def list_inputs(arguments: Sequence[str], skip: Path | None = None, stdin: TextI
     base = _base(arguments)
     skipped = os.path.abspath(skip) if skip else None
     seen: set[str] = set()
+    once = len(arguments) == 1 and os.path.isdir(arguments[0])  # then no file comes twice, and none must be remembered
     for argument in arguments:
         found = False
         for path in _expand(argument, skipped, stdin):
             found = True
             absolute = os.path.abspath(path)
-            if absolute not in seen:  # the same file named twice is one input
+            if once:
+                yield Input(path, _name(absolute, base))
+            elif absolute not in seen:  # the same file named twice is one input
                 seen.add(absolute)
                 yield Input(path, _name(absolute, base))
         if not found:
@@ -125,6 +128,9 @@ def _within(absolute: str, folder: str) -> bool:
 
 
 def _name(absolute: str, base: str) -> str:
+    below = os.path.join(base, "")
+    if base and absolute.startswith(below):
+        return absolute[len(below) :].replace(os.sep, "/")
     relative = os.path.relpath(absolute, base) if base else absolute
     if relative.startswith(".."):  # named on standard input, elsewhere: its whole path keeps it apart
         relative = os.path.splitdrive(absolute)[1].lstrip("/\\")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import traceback
 import zlib
@@ -15,7 +16,7 @@ import numpy as np
 from camviz.errors import CamvizError, InputError
 from camviz.run.inputs import Input
 from camviz.run.written import Written
-from camviz.types import Map, Picture, SaliencyMap, View
+from camviz.types import Map, Mark, Picture, SaliencyMap, View
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +36,8 @@ class SavedMap:
         """The map as it is saved."""
         values = np.ascontiguousarray(map.values, "<f4")
         others = [one.name for one in fields(map) if one.name not in ("values", "view", "picture")]
-        kept = {name: plain(getattr(map, name)) for name in others}
+        kept = {name: plain(getattr(map, name)) for name in others if name != "marks"}
+        kept["marks"] = [_told(mark) for mark in map.marks]
         return cls((values.shape[0], values.shape[1]), zlib.compress(values.tobytes(), 1), map.view, kept)
 
     @property
@@ -47,6 +49,7 @@ class SavedMap:
         """The map on its picture, as the method made it: everything that drawing needs."""
         kept = {**self.fields, "facets": tuple(self.fields.get("facets", ()))}
         kept["score"] = float("nan") if kept["score"] is None else kept["score"]
+        kept["marks"] = tuple(_mark(told) for told in self.fields.get("marks", ()))
         return SaliencyMap(values=self.values, view=self.view, picture=picture, **kept)
 
 
@@ -88,6 +91,25 @@ def predictions(maps: Sequence[SaliencyMap]) -> tuple[dict[str, Any], ...]:
         told = {"label": one.target, "index": one.index, "score": one.score, "probability": one.probability}
         found.setdefault((one.target, one.index), plain(told))
     return tuple(found.values())
+
+
+def _told(mark: Mark) -> dict[str, Any]:
+    """A mark, ready for JSON; a region as its bits, packed."""
+    told = {"text": mark.text, "box": plain(mark.box), "point": plain(mark.point)}
+    if mark.region is not None:
+        bits = zlib.compress(np.packbits(mark.region).tobytes())
+        told["region"] = {"shape": list(mark.region.shape), "bits": base64.b64encode(bits).decode()}
+    return told
+
+
+def _mark(told: dict[str, Any]) -> Mark:
+    region = told.get("region")
+    if region:
+        height, width = region["shape"]
+        bits = np.frombuffer(zlib.decompress(base64.b64decode(region["bits"])), np.uint8)
+        region = np.unpackbits(bits, count=height * width).reshape(height, width).astype(bool)
+    box, point = (tuple(told[name]) if told.get(name) else None for name in ("box", "point"))
+    return Mark(told["text"], box, point, region)
 
 
 def plain(value: Any) -> Any:

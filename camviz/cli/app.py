@@ -13,6 +13,7 @@ from typer.exceptions import TyperException
 
 from camviz import __version__
 from camviz.cli import features, filters, heatmap, layers, maximize, methods, models, patches, reconstruct
+from camviz.cli.config import configurable, origin
 from camviz.cli.console import Console, wants_traceback
 from camviz.errors import CamvizError, RequestError, closest
 
@@ -71,6 +72,8 @@ def _usage(error: TyperException) -> CamvizError:
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "camviz"
     message = _quoting(error, error.format_message().rstrip("."))
+    file = origin(context, getattr(error, "param", None))
+    message += f", in {file}" if file else ""
     typed = getattr(error, "option_name", "") or ""
     near: list[str] = list(getattr(error, "possibilities", None) or [])
     if typed and context and not near:
@@ -123,6 +126,7 @@ def _root(
 
 for command in COMMANDS:
     command.add_to(app)
+configurable(app)
 
 
 def main() -> None:

@@ -314,7 +314,7 @@ def with_groups(command: Callable[..., None]) -> Callable[..., None]:
     for parameter in inspect.signature(command).parameters.values():
         hint = hints[parameter.name]
         if not (isinstance(hint, type) and hint.__name__.endswith("Options")):
-            parameters.append(parameter.replace(annotation=hint, kind=inspect.Parameter.KEYWORD_ONLY))
+            parameters.append(parameter.replace(annotation=hint))
             continue
         groups[parameter.name] = hint
         options = get_type_hints(hint, include_extras=True)
@@ -326,16 +326,24 @@ def with_groups(command: Callable[..., None]) -> Callable[..., None]:
                 )
             )
 
-    @functools.wraps(command)
     def spread(**values: Any) -> None:
         for name, group in groups.items():
             values[name] = group(**{one.name: values.pop(one.name) for one in fields(group)})
         command(**values)
 
-    spread.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    spread.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    del spread.__wrapped__
-    return spread
+    return with_signature(spread, command, parameters)
+
+
+def with_signature(
+    function: Callable[..., Any], like: Callable[..., Any], parameters: Sequence[inspect.Parameter]
+) -> Callable[..., Any]:
+    """The function under the name and docstring of `like`, with the parameters that Typer shall see, all by keyword."""
+    named = functools.wraps(like)(function)
+    del named.__wrapped__
+    keyword = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in parameters]
+    named.__signature__ = inspect.Signature(keyword)  # type: ignore[attr-defined]
+    named.__annotations__ = {one.name: one.annotation for one in keyword}
+    return named
 
 
 def several(texts: Sequence[str] | None, default: Sequence[str] = ()) -> tuple[str, ...]:

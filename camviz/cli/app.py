@@ -12,12 +12,40 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from camviz import __version__
-from camviz.cli import features, filters, heatmap, layers, maximize, methods, models, patches, reconstruct
+from camviz.cli import (
+    export,
+    features,
+    filters,
+    heatmap,
+    layers,
+    maximize,
+    methods,
+    models,
+    patches,
+    reconstruct,
+    replay,
+    report,
+    restyle,
+)
 from camviz.cli.config import configurable, origin
 from camviz.cli.console import Console, wants_traceback
 from camviz.errors import CamvizError, RequestError, closest
 
-COMMANDS = (heatmap, features, filters, patches, maximize, reconstruct, layers, models, methods)
+COMMANDS = (
+    heatmap,
+    features,
+    filters,
+    patches,
+    maximize,
+    reconstruct,
+    restyle,
+    replay,
+    report,
+    export,
+    layers,
+    models,
+    methods,
+)
 
 
 class Boundary(TyperGroup):
@@ -85,7 +113,8 @@ def _usage(error: TyperException) -> CamvizError:
     elif typed:
         message = f"no option '{typed}' in '{path}'" if message.startswith("No such option") else message
     mean = f"did you mean {' or '.join(repr(name) for name in near)}? " if near else ""
-    return RequestError(message, f"{mean}'{path} --help' shows what there is")
+    only = "; below [heatmap] a setting is for that command alone" if file else ""
+    return RequestError(message, f"{mean}'{path} --help' shows what there is{only}")
 
 
 def _quoting(error: TyperException, message: str) -> str:

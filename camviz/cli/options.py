@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import MISSING, dataclass, fields
+from copy import copy
+from dataclasses import MISSING, dataclass, fields, make_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import typer
 
@@ -304,6 +305,20 @@ class ResumeOptions:
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but errors.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
+
+
+def unset(group: type[Any]) -> type[Any]:
+    """A group with the same options, none of them set unless it is given: what is not typed stays as it was."""
+    hints = get_type_hints(group, include_extras=True)
+    made = [(one.name, _optional(hints[one.name]), None) for one in fields(group)]
+    return make_dataclass(f"Unset{group.__name__}", made)
+
+
+def _optional(hint: Any) -> Any:
+    kind, option = get_args(hint)
+    option = copy(option)
+    option.show_default = False
+    return Annotated[kind | None, option]
 
 
 def with_groups(command: Callable[..., None]) -> Callable[..., None]:

@@ -18,9 +18,10 @@ from camviz.features.maps import FeatureMaps, check_finite
 from camviz.features.moments import Moments
 from camviz.render import animation
 from camviz.render.encoding import FORMATS, suffix
+from camviz.run.drawn import npy
 from camviz.run.flow import Flow, Stages
 from camviz.run.inputs import Input
-from camviz.run.pipeline import How, Ready, npy, read_input, shape_of
+from camviz.run.pipeline import How, Ready, read_input, shape_of
 from camviz.run.records import Record
 from camviz.run.threads import cores, one_thread_each, torch_threads
 from camviz.run.written import Written, write_artefact

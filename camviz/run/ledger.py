@@ -312,6 +312,12 @@ class Ledger:
             for id, key, command, settings, versions, created, batch in rows.fetchall()
         ]
 
+    def newest(self) -> JobRow | None:
+        """The job that was worked on last; without any picture, the one made last."""
+        found = self._db.execute("SELECT job FROM inputs ORDER BY finished DESC, id DESC LIMIT 1").fetchone()
+        jobs = self.jobs()
+        return next((job for job in jobs if found and job.id == found[0]), jobs[-1] if jobs else None)
+
     def inputs(self, job: int, state: str | None = None) -> Iterator[InputRow]:
         """The pictures of a job by name, one after the other; `state`: only the done, or only the failed."""
         query = "SELECT * FROM inputs WHERE job = ? AND (? IS NULL OR state = ?) ORDER BY name"

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,17 +17,15 @@ from camviz.engine.lanes import small, twin
 from camviz.errors import InputError
 from camviz.models.preprocess import prepare
 from camviz.pictures import read_picture
-from camviz.render import draw, takes_all
+from camviz.run.drawn import Write, write_maps
 from camviz.run.files import write_file
 from camviz.run.flow import Flow, Pace, Stages
 from camviz.run.inputs import Input
 from camviz.run.records import Record, SavedMap, predictions
 from camviz.run.threads import LANES, cores, one_thread_each, torch_threads
-from camviz.run.written import Written, write_artefact
-from camviz.types import Artefact, Job, Model, Picture, SaliencyMap, View
+from camviz.types import Job, Model, Picture, SaliencyMap, View
 
 Failed = Callable[[str, InputError], None]
-Write = Callable[[Path, bytes], None]
 _LIGHT = ("nothing", "1 backward")  # what a method costs that is done in a moment
 
 
@@ -62,13 +58,17 @@ def read_inputs(model: Model, inputs: Iterable[Input], fit: str, failed: Failed)
 
 @dataclass(frozen=True)
 class How:
-    """What a run may decide beside its job: where files go, the largest batch known to fit, whom to tell a smaller."""
+    """What a run may decide beside its job: where files go, the largest batch known to fit, whom to tell a smaller.
+
+    Without `draws` there are maps, but no files.
+    """
 
     folder: Path
     write: Write = write_file
     fits: int | None = None
     smaller: Callable[[int], None] = lambda _size: None
     strict: bool = False
+    draws: bool = True
 
     def pace(self, batch: int, lanes: int) -> Pace:
         """The batch and the threads of a flow with so many engines."""
@@ -89,7 +89,7 @@ def heatmaps(job: Job, explainer: Explainer, inputs: Iterable[Input], how: How) 
     batch = (job.batch_size or default_batch_size(explainer.model.device)) if light else 1
 
     def write(source: Input, _ready: Ready, maps: list[SaliencyMap]) -> Record:
-        files = tuple(_write(job, maps, source, how))
+        files = tuple(write_maps(maps, source, how.folder, job.look, job.save_raw, how.write)) if how.draws else ()
         return Record(source, 0.0, tuple(map(SavedMap.of, maps)), files, predictions(maps))
 
     stages = Stages(lambda source: read_input(explainer.model, source, job.fit), shape_of, lanes, write)
@@ -152,51 +152,3 @@ def explain_unit(unit: Unit) -> list[Record]:
         replace(one, written=tuple(replace(file, data=written.get(file.path)) for file in one.written))
         for one in records
     ]
-
-
-def _write(job: Job, maps: list[SaliencyMap], source: Input, how: How) -> Iterator[Written]:
-    """One file per map, or one sheet of all maps; and the raw maps where asked for."""
-    together = takes_all(job.look.layout)
-    for group in [maps] if together and maps else [[one] for one in maps]:
-        artefact = draw(group[0].picture, group, job.look)
-        shown = [map_facts(one, source) for one in group]
-        facts = {"input": str(source.path), "maps": shown} if together else shown[0]
-        facets = () if together else group[0].facets
-        yield write_artefact(artefact, how.folder, source.name, facets, facts, job.look, how.write)
-    for saliency in maps if job.save_raw else ():
-        raw = Artefact("raw", ".npy", data=npy(saliency.values))
-        facts = map_facts(saliency, source)
-        yield write_artefact(raw, how.folder, source.name, saliency.facets, facts, write=how.write)
-
-
-def npy(values: NDArray[np.float32]) -> bytes:
-    """An array as the bytes of a .npy file, float32."""
-    buffer = io.BytesIO()
-    np.save(buffer, values.astype(np.float32))
-    return buffer.getvalue()
-
-
-def map_facts(saliency: SaliencyMap, source: Input) -> dict[str, Any]:
-    """What is worth knowing of a map, ready for JSON."""
-    view = saliency.view
-    return {
-        "input": str(source.path),
-        "model": saliency.model,
-        "method": saliency.method,
-        "layer": saliency.layer,
-        "target": saliency.target,
-        "index": saliency.index,
-        "score": _number(saliency.score),
-        "probability": _number(saliency.probability),
-        "map": list(saliency.values.shape),
-        "min": _number(saliency.values.min()),
-        "max": _number(saliency.values.max()),
-        "box": [round(side, 3) for side in view.box],
-        "size": list(view.picture),
-        **saliency.facts,
-    }
-
-
-def _number(value: Any) -> float | None:
-    """JSON has no NaN and no infinity."""
-    return float(value) if value is not None and np.isfinite(value) else None

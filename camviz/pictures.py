@@ -33,6 +33,7 @@ SUFFIXES = frozenset(
         ".apng",
     ]
 )
+_ORIENTATION = 0x0112
 MAX_PIXELS = 178_956_970  # Pillow's own limit: a quarter of a gigabyte as RGB is 89 million, twice that is a bomb
 
 
@@ -51,7 +52,9 @@ def read_picture(path: Path) -> Picture:
             with Image.open(path) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise Image.DecompressionBombError
-                upright = ImageOps.exif_transpose(image)
+                image.load()
+                turned = image.getexif().get(_ORIENTATION, 1) != 1  # turning copies, also what is upright
+                upright = ImageOps.exif_transpose(image) if turned else image
                 return Picture(_rgb(upright), path, _bands(upright))
     except InputError:
         raise
@@ -87,7 +90,7 @@ def _rgb(image: Any) -> np.ndarray[Any, np.dtype[np.uint8]]:
     if _has_alpha(image):
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return np.array(image.convert("RGB"))
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _has_alpha(image: Any) -> bool:

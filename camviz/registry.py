@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
@@ -42,6 +43,7 @@ class Registry(Generic[F]):
         self.noun, self.package, self.listing = noun, package, listing
         self._entries: dict[str, Entry[F]] = {}
         self._scanned = False
+        self._scanning = threading.RLock()  # the first look may come from two threads at once
 
     def add(self, name: str, **facts: str) -> Callable[[G], G]:
         """Register the decorated function as `name`; a name taken twice is an error."""
@@ -74,8 +76,9 @@ class Registry(Generic[F]):
         return [entry.name for entry in self]
 
     def _scan(self) -> None:
-        if self._scanned:
-            return
-        self._scanned = True
-        for module in pkgutil.iter_modules(importlib.import_module(self.package).__path__):
-            importlib.import_module(f"{self.package}.{module.name}")
+        with self._scanning:
+            if self._scanned:
+                return
+            self._scanned = True
+            for module in pkgutil.iter_modules(importlib.import_module(self.package).__path__):
+                importlib.import_module(f"{self.package}.{module.name}")

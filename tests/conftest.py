@@ -139,7 +139,7 @@ def refused():
 
 @pytest.fixture
 def written(tmp_path: Path):
-    """`written()`: every file below the output folder, relative and sorted; none without the folder."""
+    """`written()`: every file below the output folder but its ledger, relative and sorted; none without the folder."""
 
     def listing(folder: Path | None = None) -> list[str]:
         folder = folder or tmp_path / "out"
@@ -147,6 +147,7 @@ def written(tmp_path: Path):
             os.path.join(os.path.relpath(place, folder), name).removeprefix("./").replace(os.sep, "/")
             for place, _, names in os.walk(folder)
             for name in names
+            if name != "camviz.sqlite"
         )
 
     return listing

@@ -12,11 +12,42 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from camviz import __version__
-from camviz.cli import doctor, features, filters, heatmap, layers, maximize, methods, models, patches, reconstruct
+from camviz.cli import (
+    doctor,
+    export,
+    features,
+    filters,
+    heatmap,
+    layers,
+    maximize,
+    methods,
+    models,
+    patches,
+    reconstruct,
+    replay,
+    report,
+    restyle,
+)
+from camviz.cli.config import configurable, origin
 from camviz.cli.console import Console, wants_traceback
 from camviz.errors import CamvizError, RequestError, closest
 
-COMMANDS = (heatmap, features, filters, patches, maximize, reconstruct, doctor, layers, models, methods)
+COMMANDS = (
+    heatmap,
+    features,
+    filters,
+    patches,
+    maximize,
+    reconstruct,
+    restyle,
+    replay,
+    report,
+    export,
+    doctor,
+    layers,
+    models,
+    methods,
+)
 
 
 class Boundary(TyperGroup):
@@ -71,6 +102,8 @@ def _usage(error: TyperException) -> CamvizError:
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "camviz"
     message = _quoting(error, error.format_message().rstrip("."))
+    file = origin(context, getattr(error, "param", None))
+    message += f", in {file}" if file else ""
     typed = getattr(error, "option_name", "") or ""
     near: list[str] = list(getattr(error, "possibilities", None) or [])
     if typed and context and not near:
@@ -82,7 +115,8 @@ def _usage(error: TyperException) -> CamvizError:
     elif typed:
         message = f"no option '{typed}' in '{path}'" if message.startswith("No such option") else message
     mean = f"did you mean {' or '.join(repr(name) for name in near)}? " if near else ""
-    return RequestError(message, f"{mean}'{path} --help' shows what there is")
+    only = "; below [heatmap] a setting is for that command alone" if file else ""
+    return RequestError(message, f"{mean}'{path} --help' shows what there is{only}")
 
 
 def _quoting(error: TyperException, message: str) -> str:
@@ -123,6 +157,7 @@ def _root(
 
 for command in COMMANDS:
     command.add_to(app)
+configurable(app)
 
 
 def main() -> None:

@@ -4,45 +4,113 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 from camviz.errors import CamvizError
+from camviz.run.report import Report
 
 
 class Bar:
-    """One bar on stderr: pictures done, and the forwards of a method that needs many. A `with` shows it."""
+    """How far a run is, on stderr: a bar on a terminal, else a line every ten seconds. A `with` shows it."""
 
-    def __init__(self, shown: bool) -> None:
+    def __init__(self, bar: bool, lines: bool = False, every: float = 10.0) -> None:
         self._progress: Any = None
-        if shown:
+        self._lines, self._every = lines, every
+        self._started = self._said = time.monotonic()
+        self._report, self._total, self._forwards = Report(), [0], ""
+        self._counting: Callable[[], int | None] | None = None
+        if bar:
             from rich.console import Console as RichConsole
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-            self._progress = Progress(*columns, console=RichConsole(stderr=True), transient=True)
-            self._pictures = self._progress.add_task("pictures", total=None)
-            self._forwards = self._progress.add_task("forwards", total=None, visible=False)
+            told = TextColumn("{task.fields[told]}")
+            self._progress = Progress(*columns, told, console=RichConsole(stderr=True), transient=True)
+            self._pictures = self._progress.add_task("pictures", total=None, told="")
+            self._scored = self._progress.add_task("forwards", total=None, visible=False, told="")
 
     def __enter__(self) -> Bar:
+        self._started = self._said = time.monotonic()
         if self._progress:
             self._progress.start()
+            self._count()
         return self
 
     def __exit__(self, *_error: object) -> None:
         if self._progress:
             self._progress.stop()
 
-    def written(self, pictures: int) -> None:
-        """So many pictures are done."""
+    def count(self, total: Callable[[], int | None]) -> None:
+        """How to find out how many pictures there are; asked in a thread, and only when somebody waits."""
+        self._counting = total
+
+    def _count(self) -> None:
+        counting, self._counting = self._counting, None
+        if counting:
+            into = self._total
+            threading.Thread(target=lambda: into.__setitem__(0, counting() or 0), daemon=True).start()
+
+    def update(self, report: Report) -> None:
+        """Pictures are done."""
+        self._report = report
+        self._forwards = ""
         if self._progress:
-            self._progress.update(self._pictures, completed=pictures)
+            seen = report.done + report.failed + report.before + report.failed_before
+            self._progress.update(self._pictures, completed=seen, total=self._total[0] or None, told=self.told())
+        self._line()
 
     def scored(self, done: int, total: int) -> None:
         """So many of the forwards of one map are done."""
+        self._forwards = f", {done} of {total} forwards" if done < total else ""
         if self._progress:
-            self._progress.update(self._forwards, completed=done, total=total, visible=done < total)
+            self._progress.update(self._scored, completed=done, total=total, visible=done < total)
+        self._line()
+
+    def told(self) -> str:
+        """Rate, remaining time, failures, memory."""
+        report = self._report
+        seconds = time.monotonic() - self._started
+        done = report.done + report.failed
+        rate = done / seconds if seconds > 0 else 0.0
+        left = self._total[0] - done - report.before - report.failed_before
+        parts = [f"{rate:.3g}/s"] if done else []
+        parts += [f"{_duration(left / rate)} left"] if left > 0 and rate else []
+        parts += [f"{report.failed} failed"] if report.failed else []
+        return ", ".join([*parts, f"{memory() / 2**20:.0f} MB"])
+
+    def _line(self) -> None:
+        now = time.monotonic()
+        if not self._lines or now - self._said < self._every:
+            return
+        self._said = now
+        self._count()
+        of = f" of {self._total[0]}" if self._total[0] else ""
+        seen = self._report.done + self._report.failed + self._report.before + self._report.failed_before
+        print(f"{seen}{of} pictures{self._forwards}, {self.told()}", file=sys.stderr)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def memory() -> int:
+    """Bytes of memory this process holds, or has held at most where that alone is known."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        pass
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 2**10)
 
 
 class Console:
@@ -74,8 +142,9 @@ class Console:
         print(text, file=self._results, flush=True)
 
     def bar(self) -> Bar:
-        """A progress bar, there only when stderr is a terminal."""
-        return Bar(not self.quiet and sys.stderr.isatty())
+        """How far a run is: a bar when stderr is a terminal, else a line now and then."""
+        terminal = sys.stderr.isatty()
+        return Bar(terminal and not self.quiet, not terminal and not self.quiet)
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()) -> None:
         """A listing on stdout: as wide as the terminal, or as it needs to be when piped. `right`: aligned right."""

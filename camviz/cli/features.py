@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -14,6 +15,7 @@ from camviz.cli.options import (
     Layers,
     ModelOptions,
     OutputOptions,
+    ResumeOptions,
     SaveRaw,
     Targets,
     several,
@@ -24,6 +26,7 @@ from camviz.errors import RequestError
 
 if TYPE_CHECKING:
     from camviz.features.job import FeatureJob
+    from camviz.run.written import Written
 
 Rank = Annotated[
     Literal["energy", "variance", "peak", "contribution", "index"],
@@ -55,6 +58,7 @@ def features(
     model: ModelOptions,
     compute: ComputeOptions,
     out: OutputOptions,
+    again: ResumeOptions,
     images: Images = None,
     layer: Layers = None,
     attention: Attention = False,
@@ -84,7 +88,7 @@ def features(
     job.check()
     console = Console(out.quiet)
     with console.only_results():
-        work = Work(model.request(images=bool(images)), compute.device, images, out, console)
+        work = Work(model.request(images=bool(images)), compute.device, images, out, console, again)
         status = _run(job, work, several(layer), _target(target, rank), compute.precision)
     raise typer.Exit(status)
 
@@ -104,26 +108,36 @@ def _run(job: FeatureJob, work: Work, patterns: tuple[str, ...], target: str, pr
     if target and work.plan.labels:
         parse_targets([target], work.plan.labels, work.plan.name)
 
-    from camviz.features.extract import Extractor  # from here on torch is imported
-    from camviz.features.heads import HeadExtractor
-    from camviz.models.layers import find_layers, stages
-    from camviz.run.features import write_features
+    asked = {"model": asdict(work.request), "layers": patterns, "target": target, "precision": precision}
+    settings = {**asdict(job), **asked, "device": work.device, "contents": work.contents}
+    with work.run("features", settings, together=job.twice) as run:
+        if work.again.dry_run or run.complete():
+            return work.nothing_to_compute(run)
 
-    model = work.load()
-    extractor: Extractor | HeadExtractor
-    if job.attention:
-        extractor = HeadExtractor(model, patterns, precision)
-        job.check_heads(extractor.heads, extractor.names[0])
-        names = extractor.names
-    else:
-        layers = stages(model) if job.layout == "strip" and not patterns else find_layers(model, patterns)
-        job.check_layers(layers)
-        extractor = Extractor(model, layers, target, precision, fields=job.layout == "strip")
-        names = [one.path for one in layers]
-    if not patterns:
-        work.console.say(f"layers: {', '.join(names)} of {model.name} (--layer chooses others)")
-    written = write_features(job, extractor, work.inputs(), work.folder, work.report, work.failed)
-    return work.tell(written, lambda one: [f"{one.path.name}: {one.facts['note']}"] if "note" in one.facts else [])
+        from camviz.features.extract import Extractor  # from here on torch is imported
+        from camviz.features.heads import HeadExtractor
+        from camviz.models.layers import find_layers, stages
+        from camviz.run.features import features as figures
+
+        model = work.load()
+        extractor: Extractor | HeadExtractor
+        if job.attention:
+            extractor = HeadExtractor(model, patterns, precision)
+            job.check_heads(extractor.heads, extractor.names[0])
+            names = extractor.names
+        else:
+            layers = stages(model) if job.layout == "strip" and not patterns else find_layers(model, patterns)
+            job.check_layers(layers)
+            extractor = Extractor(model, layers, target, precision, fields=job.layout == "strip")
+            names = [one.path for one in layers]
+        if not patterns:
+            work.console.say(f"layers: {', '.join(names)} of {model.name} (--layer chooses others)")
+        inputs = work.missing(run)
+        return work.tell_records(run, figures(job, extractor, inputs, work.how(run)), _notes)
+
+
+def _notes(one: Written) -> list[str]:
+    return [f"{one.path.name}: {one.facts['note']}"] if "note" in one.facts else []
 
 
 def add_to(app: typer.Typer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import typer
@@ -16,6 +17,7 @@ from camviz.cli.options import (
     MethodOptions,
     ModelOptions,
     OutputOptions,
+    ResumeOptions,
     SaveRaw,
     Targets,
     several,
@@ -35,6 +37,7 @@ def heatmap(
     compute: ComputeOptions,
     look: LookOptions,
     out: OutputOptions,
+    again: ResumeOptions,
     images: Images = None,
     layer: Layers = None,
     target: Targets = None,
@@ -61,7 +64,7 @@ def heatmap(
     )
     console = Console(out.quiet)
     with console.only_results():
-        status = _run(job, Work(job.model, job.device, images, out, console))
+        status = _run(job, Work(job.model, job.device, images, out, console, again))
     raise typer.Exit(status)
 
 
@@ -74,18 +77,22 @@ def _run(job: Job, work: Work) -> int:
     if work.plan.labels and task:  # a wrong class is told before torch is even imported
         TASKS.find(task).call(work.plan.name, work.plan.labels).parse(job.targets)
 
-    from camviz.engine.explain import Explainer  # from here on torch is imported
-    from camviz.run.pipeline import write_heatmaps
+    with work.run("heatmap", {**asdict(job), "contents": work.contents}) as run:
+        if work.again.dry_run or run.complete():
+            return work.nothing_to_compute(run)
 
-    model = work.load()
-    explainer = Explainer(model, job, work.bar.scored)
-    if not job.layers:
-        work.console.say(f"layer: {explainer.layers[0].path} of {model.name} (--layer chooses another)")
-    written = write_heatmaps(job, explainer, work.inputs(), work.folder, work.report, work.failed)
-    status = work.tell(written, _notes)
-    for name, why in explainer.skipped.items():
-        work.console.say(f"skipped: {name}: {why}")
-    return status
+        from camviz.engine.explain import Explainer  # from here on torch is imported
+        from camviz.run.pipeline import heatmaps
+
+        model = work.load()
+        explainer = Explainer(model, job, work.bar.scored)
+        if not job.layers:
+            work.console.say(f"layer: {explainer.layers[0].path} of {model.name} (--layer chooses another)")
+        inputs = work.missing(run)
+        status = work.tell_records(run, heatmaps(job, explainer, inputs, work.how(run)), _notes)
+        for name, why in explainer.skipped.items():
+            work.console.say(f"skipped: {name}: {why}")
+        return status
 
 
 def _notes(one: Written) -> list[str]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import MISSING, dataclass, fields
+from copy import copy
+from dataclasses import MISSING, dataclass, fields, make_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import typer
 
@@ -283,8 +284,41 @@ class OutputOptions:
     ] = False
 
 
+@dataclass
+class ResumeOptions:
+    """What to do about pictures that an earlier run in the same folder has done."""
+
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Do everything again, also what is done already.", rich_help_panel="Output"),
+    ] = False
+    retry: Annotated[bool, typer.Option("--retry", help="Try again what failed before.", rich_help_panel="Output")] = (
+        False
+    )
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Write nothing: list the pictures that are to be done.", rich_help_panel="Output"
+        ),
+    ] = False
+
+
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but errors.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
+
+
+def unset(group: type[Any]) -> type[Any]:
+    """A group with the same options, none of them set unless it is given: what is not typed stays as it was."""
+    hints = get_type_hints(group, include_extras=True)
+    made = [(one.name, _optional(hints[one.name]), None) for one in fields(group)]
+    return make_dataclass(f"Unset{group.__name__}", made)
+
+
+def _optional(hint: Any) -> Any:
+    kind, option = get_args(hint)
+    option = copy(option)
+    option.show_default = False
+    return Annotated[kind | None, option]
 
 
 def with_groups(command: Callable[..., None]) -> Callable[..., None]:
@@ -295,7 +329,7 @@ def with_groups(command: Callable[..., None]) -> Callable[..., None]:
     for parameter in inspect.signature(command).parameters.values():
         hint = hints[parameter.name]
         if not (isinstance(hint, type) and hint.__name__.endswith("Options")):
-            parameters.append(parameter.replace(annotation=hint, kind=inspect.Parameter.KEYWORD_ONLY))
+            parameters.append(parameter.replace(annotation=hint))
             continue
         groups[parameter.name] = hint
         options = get_type_hints(hint, include_extras=True)
@@ -307,16 +341,24 @@ def with_groups(command: Callable[..., None]) -> Callable[..., None]:
                 )
             )
 
-    @functools.wraps(command)
     def spread(**values: Any) -> None:
         for name, group in groups.items():
             values[name] = group(**{one.name: values.pop(one.name) for one in fields(group)})
         command(**values)
 
-    spread.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    spread.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    del spread.__wrapped__
-    return spread
+    return with_signature(spread, command, parameters)
+
+
+def with_signature(
+    function: Callable[..., Any], like: Callable[..., Any], parameters: Sequence[inspect.Parameter]
+) -> Callable[..., Any]:
+    """The function under the name and docstring of `like`, with the parameters that Typer shall see, all by keyword."""
+    named = functools.wraps(like)(function)
+    del named.__wrapped__
+    keyword = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in parameters]
+    named.__signature__ = inspect.Signature(keyword)  # type: ignore[attr-defined]
+    named.__annotations__ = {one.name: one.annotation for one in keyword}
+    return named
 
 
 def several(texts: Sequence[str] | None, default: Sequence[str] = ()) -> tuple[str, ...]:

@@ -68,7 +68,9 @@ def _run(job: PatchJob, work: Work, patterns: tuple[str, ...], precision: str) -
     if not patterns:
         work.console.say(f"layer: {layers[0].path} of {model.name} (--layer chooses another)")
     extractor = Extractor(model, layers, precision=precision)
-    written = write_patches(job, extractor, work.inputs(), work.folder, work.report, work.failed, work.bar.written)
+    written = write_patches(
+        job, extractor, work.inputs(), work.folder, work.report, work.failed, lambda _: work.bar.update(work.report)
+    )
     status = work.tell(written)
     if 0 < work.report.done < job.top:
         work.console.say(f"note: {work.report.done} picture(s) for --top {job.top}: that many patches at most")

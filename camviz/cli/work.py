@@ -2,35 +2,56 @@
 
 from __future__ import annotations
 
+import io
+import json
+import os
+import signal
+import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TextIO
 
-from camviz.cli.console import Bar, Console
-from camviz.cli.options import OutputOptions
-from camviz.errors import InputError
+from camviz.cli.console import Bar, Console, wants_traceback
+from camviz.cli.options import OutputOptions, ResumeOptions
+from camviz.errors import CamvizError, InputError
 from camviz.run.report import Report
+from camviz.run.threads import settle
 from camviz.types import Model, ModelRequest
 
 if TYPE_CHECKING:
     from camviz.models.sources import Plan
     from camviz.run.inputs import Input
+    from camviz.run.pipeline import How
+    from camviz.run.records import Record
+    from camviz.run.resume import Run
     from camviz.run.written import Written
+
+Notes = Callable[["Written"], Iterable[str]]
 
 
 class Work:
     """One command's run. Making it checks the request without importing torch; `load` builds the network."""
 
     def __init__(
-        self, request: ModelRequest, device: str, images: list[str] | None, out: OutputOptions, console: Console
+        self,
+        request: ModelRequest,
+        device: str,
+        images: list[str] | None,
+        out: OutputOptions,
+        console: Console,
+        again: ResumeOptions | None = None,
     ) -> None:
         from camviz.engine.devices import check_device
         from camviz.models.load import plan
         from camviz.run.files import check_folder
 
         self.console, self.out, self.device, self.images = console, out, device, images
+        self.request, self.again = request, again or ResumeOptions()
         self.report = Report()
         check_device(device)
+        settle()
         self.plan: Plan = plan(request)
         check_folder(out.output, images or [])
         self.bar: Bar = console.bar()
@@ -49,30 +70,135 @@ class Work:
             self.console.say(f"note: {note}")
         return model
 
-    def inputs(self) -> Iterator[Input]:
-        """The pictures asked for, or the bundled samples. The output folder is made: the request is right."""
+    # inputs
+
+    def listing(self) -> Iterator[Input]:
+        """The pictures asked for, or the bundled samples."""
         from camviz.demo import sample_folder
-        from camviz.run.files import prepare_folder
         from camviz.run.inputs import list_inputs
 
+        return list_inputs(self.images or [str(sample_folder())], skip=self.folder, stdin=_own_stdin())
+
+    def inputs(self) -> Iterator[Input]:
+        """All pictures asked for. The output folder is made: the request is right."""
+        from camviz.run.files import prepare_folder
+
         prepare_folder(self.folder)
+        self._say_samples()
+        return self.listing()
+
+    def _say_samples(self) -> None:
         if not self.images:
             self.console.say("no image given: the bundled samples")
-        return list_inputs(self.images or [str(sample_folder())], skip=self.folder)
 
-    def failed(self, name: str, error: InputError) -> None:
+    # a run with a ledger
+
+    @property
+    def contents(self) -> dict[str, str]:
+        """Digests of the files that the model is made of."""
+        from camviz.run.resume import contents
+
+        return contents(self.request)
+
+    def run(self, command: str, settings: dict[str, Any], together: bool = False) -> Run:
+        """The run of this job in the output folder; `together`: one new picture means that all are done again."""
+        from camviz.run.resume import Again, Run
+
+        again = Again(self.again.overwrite, self.again.retry, together)
+        return Run(self.folder, command, settings, self.listing, self.report, again)
+
+    def missing(self, run: Run) -> Iterator[Input]:
+        """What is left to do. The output folder is made: the request is right."""
+        inputs = run.inputs()
+        self._say_samples()
+        return inputs
+
+    def how(self, run: Run) -> How:
+        """Where a run's files go, and whom it tells what it learns."""
+        from camviz.run.pipeline import How
+
+        def smaller(size: int) -> None:
+            self.console.say(f"note: not enough memory: from now on {size} picture(s) at once")
+            run.smaller(size)
+
+        fits = run.job.batch_size if run.job else None
+        return How(self.folder, run.open().write, fits, smaller, wants_traceback())
+
+    def nothing_to_compute(self, run: Run) -> int:
+        """For --dry-run the pictures that are to be done; else that all is done."""
+        if self.again.dry_run:
+            count = 0
+            for source in run.look():
+                count += 1
+                told = {"input": str(source.path), "name": source.name}
+                self.console.result(json.dumps(told, ensure_ascii=False) if self.out.json else str(source.path))
+            self.console.say(f"{count} to do, {self.report.before} done before; nothing was written")
+            return 0
+        return self._summary()
+
+    # telling
+
+    def failed(self, name: str, error: CamvizError) -> None:
         """One picture failed: count it and say so."""
-        self.report.failures.append((name, error))
+        self.report.failed += 1
         self.console.error(error)
 
-    def tell(self, written: Iterable[Written], notes: Callable[[Written], Iterable[str]] = lambda _: ()) -> int:
+    def tell(self, written: Iterable[Written], notes: Notes = lambda _: ()) -> int:
         """Say what is written as it comes; returns the exit status."""
-        with self.bar:
+        with self.bar, terminable():
             for one in written:
-                self.report.written += 1
-                self.bar.written(self.report.done)
-                for note in notes(one):
-                    self.console.say(f"note: {note}")
-                self.console.result(one.to_json() if self.out.json else str(one.path))
+                self._tell(one, notes)
+        return self._summary()
+
+    def tell_records(self, run: Run, records: Iterable[Record], notes: Notes) -> int:
+        """Remember each picture and say what was written of it; returns the exit status."""
+        self.bar.count(self._count)
+        with self.bar, terminable():
+            for record in run.keep(records):
+                for one in record.written:
+                    self._tell(one, notes)
+                if record.error:
+                    self.console.error(record.error)
+                self.bar.update(self.report)
+            run.close()
+        return self._summary()
+
+    def _tell(self, one: Written, notes: Notes) -> None:
+        self.report.written += 1
+        self.bar.update(self.report)
+        for note in notes(one):
+            self.console.say(f"note: {note}")
+        self.console.result(one.to_json() if self.out.json else str(one.path))
+
+    def _summary(self) -> int:
+        if self.report.failed_before:
+            pictures = f"{self.report.failed_before} picture{'s' * (self.report.failed_before != 1)}"
+            self.console.error(InputError(f"{pictures} failed before and will again", "--retry tries all the same"))
         self.console.say(f"{self.report.summary()} in {self.folder}")
         return self.report.exit_status
+
+    def _count(self) -> int | None:
+        """How many pictures there are, where that can be known beforehand."""
+        return None if "-" in (self.images or []) else sum(1 for _ in self.listing())
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Within the block, being asked to end (SIGTERM) is like Ctrl-C: what is done stays, nothing half-done does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _own_stdin() -> TextIO | None:
+    """Standard input for a thread that may still wait for it when the process ends; else Python could not close it."""
+    try:
+        handle = os.dup(sys.stdin.fileno())
+    except (OSError, io.UnsupportedOperation, AttributeError):
+        return None
+    return open(handle, encoding=sys.stdin.encoding, errors=sys.stdin.errors)

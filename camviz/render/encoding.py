@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from camviz.errors import RequestError
 from camviz.render.colour import one_of
-from camviz.types import Artefact, Look
+from camviz.types import Artefact, Look, Pixels
 
 _SUFFIX = {"png": ".png", "jpg": ".jpg", "jpeg": ".jpg", "webp": ".webp"}
 FORMATS = tuple(_SUFFIX)
+_ROWS = 16  # every so many rows are looked at
+_PAPER = 0.2  # of all neighbours are equal, and there is something flat in the picture
 
 
 def suffix(format: str) -> str:
@@ -16,17 +18,21 @@ def suffix(format: str) -> str:
     return _SUFFIX[format]
 
 
-def _png() -> list[int]:
-    """Compression 1, run lengths, one Paeth filter: 6 to 9 times faster than Pillow's default on overlays.
+def _png(pixels: Pixels) -> list[int]:
+    """Compression 1, one filter (average); run lengths where there is paper, Huffman codes alone for photographs.
 
-    The files are 1 to 6 % larger than Pillow's. Without naming the filter OpenCV tries all of them for the
-    same size in 1.3 times the time; strategy DEFAULT takes 1.3 times as long too and is up to 15 % larger.
+    Measured on overlays of photographs: 1.6 times as fast as run lengths with the Paeth filter, 6 times as fast as
+    Pillow's default, in files 3 to 8 % larger. On figures run lengths make files a tenth smaller in the same time;
+    the deflate search of strategy DEFAULT takes 1.5 times as long for larger files.
     """
     import cv2
 
-    settings = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
+    flat = (pixels[::_ROWS, 1:] == pixels[::_ROWS, :-1]).all(-1)
+    runs = bool(flat.size) and float(flat.mean()) > _PAPER
+    strategy = cv2.IMWRITE_PNG_STRATEGY_RLE if runs else cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY
+    settings = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, strategy]
     if hasattr(cv2, "IMWRITE_PNG_FILTER"):  # older versions of OpenCV have no such setting
-        settings += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_PAETH]
+        settings += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_AVG]
     return settings
 
 
@@ -40,7 +46,7 @@ def encode(artefact: Artefact, look: Look) -> bytes:
         raise ValueError(f"the artefact '{artefact.kind}' has neither pixels nor data")
     ending = suffix(look.format)
     settings = {
-        ".png": _png(),
+        ".png": _png(artefact.pixels) if ending == ".png" else [],
         ".jpg": [cv2.IMWRITE_JPEG_QUALITY, 92],
         ".webp": [cv2.IMWRITE_WEBP_QUALITY, 90],
     }[ending]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
+from threading import Lock
 from typing import Any
 
 import numpy as np
 
 from camviz.engine.devices import default_batch_size
-from camviz.engine.explain import by_shape
-from camviz.errors import InputError
 from camviz.features.extract import Extractor
 from camviz.features.figures import channels, clusters, frames, reduction, run_limits, strip
 from camviz.features.head_figures import heads
@@ -21,72 +20,70 @@ from camviz.features.maps import FeatureMaps, check_finite
 from camviz.features.moments import Moments
 from camviz.render import animation
 from camviz.render.encoding import FORMATS, suffix
+from camviz.run.drawn import npy
+from camviz.run.flow import Flow, Stages
 from camviz.run.inputs import Input
-from camviz.run.pipeline import Failed, Ready, npy, read_inputs
-from camviz.run.report import Report
+from camviz.run.pipeline import How, Ready, read_input, shape_of
+from camviz.run.records import Record
+from camviz.run.threads import cores, one_thread_each, torch_threads
 from camviz.run.written import Written, write_artefact
 from camviz.types import Artefact, Look
 
 
-def write_features(
-    job: FeatureJob,
-    extractor: Extractor | HeadExtractor,
-    inputs: Iterable[Input],
-    folder: Path,
-    report: Report,
-    failed: Failed,
-) -> Iterator[Written]:
-    """Yield each figure as soon as it is complete. With one scale or basis for the run the pictures are read twice."""
-    moments: dict[str, Moments] = {}
-    if job.twice:
-        inputs = list(inputs)
-        for _, layers in _extracted(job, extractor, inputs, lambda *_: None):
+def features(
+    job: FeatureJob, extractor: Extractor | HeadExtractor, inputs: Iterable[Input], how: How
+) -> Iterator[Record]:
+    """Each picture's record, as soon as its figures are complete.
+
+    With one scale or basis for the run the pictures are read twice.
+    """
+    model, moments = extractor.model, dict[str, Moments]()
+    torch_threads(cores())
+    one_thread_each()
+
+    def extract(group: list[Ready]) -> list[list[FeatureMaps]]:
+        return extractor([r.picture for r in group], [r.values for r in group], [r.view for r in group])
+
+    def add(source: Input, _ready: Ready, layers: list[FeatureMaps]) -> Record:
+        with adding:
             for one in layers:
                 known = moments.setdefault(one.layer, Moments(len(one.values), job.reduce == "pca"))
                 known.add(one.values)
-    for ready, layers in _extracted(job, extractor, inputs, failed):
-        try:
-            if job.reduce == "pca":
-                layers = [replace(one, basis=moments[one.layer].basis()) for one in layers]
-            yield from _write(job, layers, folder, ready.source, moments)
-            report.done += 1
-        except InputError as error:
-            failed(ready.source.name, error)
+        return Record(source)
 
+    def write(source: Input, _ready: Ready, layers: list[FeatureMaps]) -> Record:
+        if job.reduce == "pca":
+            layers = [replace(one, basis=moments[one.layer].basis()) for one in layers]
+        return Record(source, written=tuple(_write(job, layers, source, how, moments)))
 
-def _extracted(
-    job: FeatureJob, extractor: Extractor | HeadExtractor, inputs: Iterable[Input], failed: Failed
-) -> Iterator[tuple[Ready, list[FeatureMaps]]]:
-    size = job.batch_size or default_batch_size(extractor.model.device)
-    ready = read_inputs(extractor.model, inputs, job.fit, failed)
-    for group in by_shape(ready, size, key=lambda one: one.values.shape):
-        try:
-            found = extractor([r.picture for r in group], [r.values for r in group], [r.view for r in group])
-        except InputError as error:
-            for one in group:
-                failed(one.source.name, error)
-            continue
-        yield from zip(group, found, strict=True)
+    read, adding = partial(read_input, model, fit=job.fit), Lock()
+    pace = how.pace(job.batch_size or default_batch_size(model.device), 1)
+    if job.twice:
+        inputs = list(inputs)
+        for _ in Flow(inputs, Stages(read, shape_of, [extract], add), replace(pace, threads=1)):
+            pass
+    yield from Flow(inputs, Stages(read, shape_of, [extract], write), pace)
 
 
 def _write(
-    job: FeatureJob, layers: Sequence[FeatureMaps], folder: Path, source: Input, moments: dict[str, Moments]
+    job: FeatureJob, layers: Sequence[FeatureMaps], source: Input, how: How, moments: dict[str, Moments]
 ) -> Iterator[Written]:
     look = Look(format=job.format if job.format in FORMATS else "png")
     base: dict[str, Any] = {"input": str(source.path), "model": layers[0].model}
     note = check_finite(layers)
     base |= {"note": note} if note else {}
     if job.layout == "strip":
-        yield write_artefact(_strip(job, layers), folder, source.name, (), base, look)
+        yield write_artefact(_strip(job, layers), how.folder, source.name, (), base, look, how.write)
     for one in layers:
         facets = [one.layer] if len(layers) > 1 else []
         facts = {**base, "layer": one.layer, "shape": list(one.values.shape), "sparsity": round(one.sparsity, 6)}
         if job.layout == "grid":
             artefact = _figure(job, one, moments.get(one.layer))
-            yield write_artefact(artefact, folder, source.name, facets, {**facts, **artefact.facts}, look)
+            told = {**facts, **artefact.facts}
+            yield write_artefact(artefact, how.folder, source.name, facets, told, look, how.write)
         if job.save_raw:
             raw = Artefact("raw", ".npy", data=npy(one.values))
-            yield write_artefact(raw, folder, source.name, facets, facts)
+            yield write_artefact(raw, how.folder, source.name, facets, facts, write=how.write)
 
 
 def _figure(job: FeatureJob, maps: FeatureMaps, moments: Moments | None) -> Artefact:

@@ -50,17 +50,34 @@ def result_path(folder: Path, name: str, facets: Sequence[str], suffix: str) -> 
     return folder / (".".join([name, *safe]) + suffix)
 
 
-def write_file(path: Path, data: bytes) -> None:
-    """Write under a temporary name, then rename: nobody ever sees half a file."""
-    part = path.with_name(f".{zlib.crc32(os.fsencode(path.name)):08x}-{os.getpid()}.part")  # never longer than the name
+def write_file(path: Path, data: bytes, part: Path | None = None) -> None:
+    """Write under a temporary name, then rename: nobody ever sees half a file.
+
+    `part` is that name, elsewhere on the same disk; without one it is beside the file.
+    """
+    beside = path.with_name(f".{zlib.crc32(os.fsencode(path.name)):08x}-{os.getpid()}.part")  # no longer than the name
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            part.write_bytes(data)
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+            _write_and_rename(path, data, part or beside)
+        except OSError as error:
+            if part is None or error.errno != errno.EXDEV:
+                raise
+            _write_and_rename(path, data, beside)  # a sub-folder that is on another disk
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             raise InputError(f"the result of '{path.name}' has too long a name", "rename the picture") from error
         raise OutputError(f"cannot write '{path}': {error.strerror}", "check the space and the rights there") from error
+
+
+def _write_and_rename(path: Path, data: bytes, part: Path) -> None:
+    if part.parent == path.parent:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        part.write_bytes(data)
+        try:
+            os.replace(part, path)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

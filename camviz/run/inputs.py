@@ -18,11 +18,15 @@ _MAGIC = "*?["
 
 @dataclass(frozen=True)
 class Input:
-    """One picture to read. `name` is its path below the folder that all inputs share; `error` if there is none."""
+    """One picture to read. `name` is its path below the folder that all inputs share; `error` if there is none.
+
+    `stamp` is the file's size in bytes and the time of its last change in ns, where they are known.
+    """
 
     path: Path
     name: str
     error: InputError | None = None
+    stamp: tuple[int, int] | None = None
 
 
 def list_inputs(arguments: Sequence[str], skip: Path | None = None, stdin: TextIO | None = None) -> Iterator[Input]:
@@ -34,12 +38,15 @@ def list_inputs(arguments: Sequence[str], skip: Path | None = None, stdin: TextI
     base = _base(arguments)
     skipped = os.path.abspath(skip) if skip else None
     seen: set[str] = set()
+    once = len(arguments) == 1 and os.path.isdir(arguments[0])  # then no file comes twice, and none must be remembered
     for argument in arguments:
         found = False
         for path in _expand(argument, skipped, stdin):
             found = True
             absolute = os.path.abspath(path)
-            if absolute not in seen:  # the same file named twice is one input
+            if once:
+                yield Input(path, _name(absolute, base))
+            elif absolute not in seen:  # the same file named twice is one input
                 seen.add(absolute)
                 yield Input(path, _name(absolute, base))
         if not found:
@@ -121,6 +128,9 @@ def _within(absolute: str, folder: str) -> bool:
 
 
 def _name(absolute: str, base: str) -> str:
+    below = os.path.join(base, "")
+    if base and absolute.startswith(below):
+        return absolute[len(below) :].replace(os.sep, "/")
     relative = os.path.relpath(absolute, base) if base else absolute
     if relative.startswith(".."):  # named on standard input, elsewhere: its whole path keeps it apart
         relative = os.path.splitdrive(absolute)[1].lstrip("/\\")

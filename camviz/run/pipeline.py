@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from camviz.engine.chunks import out_of_memory
 from camviz.engine.devices import default_batch_size
-from camviz.engine.explain import Explainer, by_shape
+from camviz.engine.explain import Explainer
+from camviz.engine.lanes import small, twin
 from camviz.errors import InputError
 from camviz.models.preprocess import prepare
 from camviz.pictures import read_picture
-from camviz.render import draw, takes_all
+from camviz.run.drawn import Write, write_maps
+from camviz.run.files import write_file
+from camviz.run.flow import Flow, Pace, Stages
 from camviz.run.inputs import Input
-from camviz.run.report import Report
-from camviz.run.written import Written, write_artefact
-from camviz.types import Artefact, Job, Model, Picture, SaliencyMap, View
+from camviz.run.records import Record, SavedMap, predictions
+from camviz.run.threads import LANES, cores, one_thread_each, torch_threads
+from camviz.types import Job, Model, Picture, SaliencyMap, View
 
 Failed = Callable[[str, InputError], None]
+_LIGHT = ("nothing", "1 backward")  # what a method costs that is done in a moment
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,88 +39,116 @@ class Ready:
     view: View
 
 
+def read_input(model: Model, source: Input, fit: str) -> Ready:
+    """Decode and prepare one input; raises `InputError`."""
+    if source.error:
+        raise source.error
+    picture = read_picture(source.path)
+    return Ready(source, picture, *prepare(picture, model.preprocessing, fit))
+
+
 def read_inputs(model: Model, inputs: Iterable[Input], fit: str, failed: Failed) -> Iterator[Ready]:
     """Decode and prepare the inputs as they are asked for; one that fails is told to `failed` and passed over."""
     for source in inputs:
         try:
-            if source.error:
-                raise source.error
-            picture = read_picture(source.path)
-            yield Ready(source, picture, *prepare(picture, model.preprocessing, fit))
+            yield read_input(model, source, fit)
         except InputError as error:
             failed(source.name, error)
 
 
-def write_heatmaps(
-    job: Job, explainer: Explainer, inputs: Iterable[Input], folder: Path, report: Report, failed: Failed
-) -> Iterator[Written]:
-    """Yield each file of maps as soon as it is complete. A picture that fails is told to `failed`."""
-    size = job.batch_size or default_batch_size(explainer.model.device)
-    ready = read_inputs(explainer.model, inputs, job.fit, failed)
-    for group in by_shape(ready, size, key=lambda one: one.values.shape):
-        for source, maps in _explained(explainer, group, failed):
-            try:
-                yield from _write(job, maps, folder, source)
-                report.done += 1
-            except InputError as error:
-                failed(source.name, error)
+@dataclass(frozen=True)
+class How:
+    """What a run may decide beside its job: where files go, the largest batch known to fit, whom to tell a smaller.
+
+    Without `draws` there are maps, but no files.
+    """
+
+    folder: Path
+    write: Write = write_file
+    fits: int | None = None
+    smaller: Callable[[int], None] = lambda _size: None
+    strict: bool = False
+    draws: bool = True
+
+    def pace(self, batch: int, lanes: int) -> Pace:
+        """The batch and the threads of a flow with so many engines."""
+        batch = min(batch, self.fits or batch)
+        return Pace(batch, max(cores(), lanes), self.strict, out_of_memory, self.smaller)
 
 
-def _explained(explainer: Explainer, group: list[Ready], failed: Failed) -> Iterator[tuple[Input, list[SaliencyMap]]]:
-    try:
-        maps = explainer([r.picture for r in group], [r.values for r in group], [r.view for r in group])
-    except InputError as error:  # an input size the network does not take: the same for the whole group
-        for ready in group:
-            failed(ready.source.name, error)
-        return
-    for ready, found in zip(group, maps, strict=True):
-        if isinstance(found, InputError):
-            failed(ready.source.name, found)
-        else:
-            yield ready.source, found
+def heatmaps(job: Job, explainer: Explainer, inputs: Iterable[Input], how: How) -> Iterator[Record]:
+    """Each picture's record, as soon as its files are complete.
+
+    Light methods of small networks run on several pictures at once, a thread each; everything else has all threads
+    for itself. That depends on nothing but job, network and machine, so that the same run gives the same bytes.
+    """
+    light = all(chosen.entry.facts["cost"].startswith(_LIGHT) for chosen in explainer.methods) and job.smooth == "none"
+    lanes = _side_by_side(job, explainer) if light else [Lane(job, explainer)]
+    torch_threads(cores() // len(lanes))
+    one_thread_each()
+    batch = (job.batch_size or default_batch_size(explainer.model.device)) if light else 1
+
+    def write(source: Input, _ready: Ready, maps: list[SaliencyMap]) -> Record:
+        files = tuple(write_maps(maps, source, how.folder, job.look, job.save_raw, how.write)) if how.draws else ()
+        return Record(source, 0.0, tuple(map(SavedMap.of, maps)), files, predictions(maps))
+
+    stages = Stages(lambda source: read_input(explainer.model, source, job.fit), shape_of, lanes, write)
+    yield from Flow(inputs, stages, how.pace(batch, len(lanes)))
+    for lane in lanes:
+        explainer.skipped.update(lane.explainer.skipped if lane.explainer else {})
 
 
-def _write(job: Job, maps: list[SaliencyMap], folder: Path, source: Input) -> Iterator[Written]:
-    """One file per map, or one sheet of all maps; and the raw maps where asked for."""
-    together = takes_all(job.look.layout)
-    for group in [maps] if together and maps else [[one] for one in maps]:
-        artefact = draw(group[0].picture, group, job.look)
-        shown = [map_facts(one, source) for one in group]
-        facts = {"input": str(source.path), "maps": shown} if together else shown[0]
-        yield write_artefact(artefact, folder, source.name, () if together else group[0].facets, facts, job.look)
-    for saliency in maps if job.save_raw else ():
-        raw = Artefact("raw", ".npy", data=npy(saliency.values))
-        yield write_artefact(raw, folder, source.name, saliency.facets, map_facts(saliency, source))
+@dataclass(eq=False)
+class Lane:
+    """An explainer, or one that is made from a copy of the network when it is first needed."""
+
+    job: Job
+    explainer: Explainer | None = None
+    original: Model | None = None  # never run itself
+
+    def __call__(self, group: list[Ready]) -> Sequence[list[SaliencyMap] | Exception]:
+        if self.explainer is None:
+            with _COPYING:
+                copied = twin(self.original) if self.original else None
+            assert copied
+            self.explainer = Explainer(copied, self.job)
+        return self.explainer([r.picture for r in group], [r.values for r in group], [r.view for r in group])
 
 
-def npy(values: NDArray[np.float32]) -> bytes:
-    """An array as the bytes of a .npy file, float32."""
-    buffer = io.BytesIO()
-    np.save(buffer, values.astype(np.float32))
-    return buffer.getvalue()
+_COPYING = threading.Lock()
 
 
-def map_facts(saliency: SaliencyMap, source: Input) -> dict[str, Any]:
-    """What is worth knowing of a map, ready for JSON."""
-    view = saliency.view
-    return {
-        "input": str(source.path),
-        "model": saliency.model,
-        "method": saliency.method,
-        "layer": saliency.layer,
-        "target": saliency.target,
-        "index": saliency.index,
-        "score": _number(saliency.score),
-        "probability": _number(saliency.probability),
-        "map": list(saliency.values.shape),
-        "min": _number(saliency.values.min()),
-        "max": _number(saliency.values.max()),
-        "box": [round(side, 3) for side in view.box],
-        "size": list(view.picture),
-        **saliency.facts,
-    }
+def shape_of(ready: Ready) -> tuple[int, ...]:
+    """Pictures of one shape fit into one batch."""
+    return ready.values.shape
 
 
-def _number(value: Any) -> float | None:
-    """JSON has no NaN and no infinity."""
-    return float(value) if value is not None and np.isfinite(value) else None
+def _side_by_side(job: Job, explainer: Explainer) -> list[Lane]:
+    """The explainer, and as many more as cores can be kept busy with, on copies of its network."""
+    model, first = explainer.model, Lane(job, explainer)
+    lanes = min(cores(), LANES) if model.device == "cpu" and small(model) else 1
+    original = twin(model) if lanes > 1 else None
+    return [first, *(Lane(job, original=original) for _ in range(lanes - 1))] if original else [first]
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A piece of a run that another process can do: plain values. Without a folder the files' bytes come back."""
+
+    job: Job
+    inputs: tuple[Input, ...]
+    folder: Path | None = None
+
+
+def explain_unit(unit: Unit) -> list[Record]:
+    """The records of a unit's pictures, its files written; whoever keeps the ledger adds them to it."""
+    from camviz.models.load import plan, to_device
+
+    model = to_device(plan(unit.job.model).build(), unit.job.device)
+    written: dict[Path, bytes] = {}
+    how = How(unit.folder) if unit.folder else How(Path(), written.__setitem__)
+    records = heatmaps(unit.job, Explainer(model, unit.job), unit.inputs, how)
+    return [
+        replace(one, written=tuple(replace(file, data=written.get(file.path)) for file in one.written))
+        for one in records
+    ]

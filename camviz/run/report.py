@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from camviz.errors import CamvizError
+if TYPE_CHECKING:
+    from camviz.run.records import Record
 
 
 @dataclass
 class Report:
-    """Pictures done, files written, and the failures by name."""
+    """Pictures done, files written, pictures that failed; and how many were done, or had failed, before."""
 
     done: int = 0
     written: int = 0
-    failures: list[tuple[str, CamvizError]] = field(default_factory=list)
+    failed: int = 0
+    before: int = 0
+    failed_before: int = 0
+
+    def count(self, record: Record) -> None:
+        """One more picture."""
+        if record.done:
+            self.done += 1
+        else:
+            self.failed += 1
 
     @property
     def exit_status(self) -> int:
-        """0 when all is done, 1 when some inputs failed."""
-        return 1 if self.failures else 0
+        """0 when all is done, 1 when some inputs failed, now or before."""
+        return 1 if self.failed or self.failed_before else 0
 
     def summary(self) -> str:
-        """ "3 pictures, 6 files" and what failed; just the files where no picture was needed."""
-        counts = [_count(self.done, "picture")] if self.done or self.failures else []
-        text = ", ".join([*counts, _count(self.written, "file")])
-        return f"{text}, {len(self.failures)} failed" if self.failures else text
+        """ "3 pictures, 6 files", what failed, what was done before; just the files where no picture was needed."""
+        pictures = self.done or self.failed or self.before or self.failed_before
+        parts = [_count(self.done, "picture")] if pictures else []
+        parts.append(_count(self.written, "file"))
+        parts += [f"{self.failed} failed"] if self.failed else []
+        parts += [f"{self.before} done before"] if self.before else []
+        parts += [f"{self.failed_before} failed before"] if self.failed_before else []
+        return ", ".join(parts)
 
 
 def _count(number: int, noun: str) -> str:

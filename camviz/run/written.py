@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ class Written:
 
     path: Path
     facts: dict[str, Any]
+    size: int = 0  # bytes
+    data: bytes | None = None  # where another process is to write it
 
     def to_json(self) -> str:
         """One line of JSON."""
@@ -26,9 +28,16 @@ class Written:
 
 
 def write_artefact(
-    artefact: Artefact, folder: Path, name: str, facets: Sequence[str], facts: dict[str, Any], look: Look | None = None
+    artefact: Artefact,
+    folder: Path,
+    name: str,
+    facets: Sequence[str],
+    facts: dict[str, Any],
+    look: Look | None = None,
+    write: Callable[[Path, bytes], None] = write_file,
 ) -> Written:
     """Encode an artefact and write it under its final name, complete."""
     path = result_path(folder, name, facets, artefact.suffix)
-    write_file(path, encode(artefact, look or Look()))
-    return Written(path, {"kind": artefact.kind, **facts})
+    data = encode(artefact, look or Look())
+    write(path, data)
+    return Written(path, {"kind": artefact.kind, **facts}, len(data))

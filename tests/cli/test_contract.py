@@ -42,7 +42,7 @@ def test_words_are_on_stderr(heatmap, pics):
 def test_quiet_keeps_the_paths_and_the_errors(heatmap, pics):
     (pics / "bad.jpg").write_text("words")
     quiet = heatmap("pics", "--quiet")
-    assert quiet.stdout == heatmap("pics").stdout
+    assert quiet.stdout == heatmap("pics", "--overwrite").stdout
     assert [line.partition(":")[0] for line in quiet.stderr.splitlines()] == ["error", "hint"]
     (pics / "bad.jpg").unlink()
     assert heatmap("pics", "-q").stderr == ""
@@ -95,7 +95,7 @@ def test_json_is_one_object_per_artefact(heatmap, pics, net):
 def test_json_of_several_in_the_order_of_the_files(heatmap, pics):
     options = ["pics", "--target", "top3", "--method", "gradcam,hirescam", "--save-raw"]
     found = [json.loads(line) for line in heatmap(*options, "--json").stdout.splitlines()]
-    assert [one["path"] for one in found] == heatmap(*options).stdout.splitlines()
+    assert [one["path"] for one in found] == heatmap(*options, "--overwrite").stdout.splitlines()
     assert len(found) == 2 * 3 * 2 * 2
     assert {one["kind"] for one in found} == {"overlay", "raw"}
     assert len({one["index"] for one in found if one["input"] == "pics/b.png"}) == 3
@@ -172,9 +172,9 @@ def test_a_bug_is_told_in_two_lines_too(heatmap, pics, monkeypatch):
         raise ZeroDivisionError("of\nall things")
 
     monkeypatch.setattr("camviz.run.pipeline.read_picture", crash)
-    result = heatmap("pics", "-q")
-    assert result.exit_code == 2
-    assert result.stderr.splitlines()[0] == "error: unexpected ZeroDivisionError: of all things"
+    result = heatmap("pics/b.png", "-q")
+    assert result.exit_code == 1  # the picture failed; the others would go on
+    assert "'pics/b.png': unexpected ZeroDivisionError: of all things" in result.stderr.splitlines()[0]
     assert len(result.stderr.splitlines()) == 2
     monkeypatch.setenv("CAMVIZ_TRACEBACK", "1")
     assert isinstance(heatmap("pics", "-q").exception, ZeroDivisionError)

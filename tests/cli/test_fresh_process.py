@@ -93,7 +93,7 @@ def test_an_interruption_leaves_what_is_done_and_says_so(net_file, picture, tmp_
         stderr = process.communicate(timeout=30)[1]
     assert process.returncode == 130
     assert stderr.splitlines() == ["error: interrupted", "hint: run it again to go on"]
-    assert written() == ["a.png.png"]
+    assert set(written()) - {"b.png.png"} == {"a.png.png"}  # the next may have been complete
 
 
 @pytest.mark.parametrize(

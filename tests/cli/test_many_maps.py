@@ -49,7 +49,7 @@ def test_settings_and_the_seed_decide_and_are_repeatable(heatmap, picture, tmp_p
     file = picture(tmp_path / "a.png")
 
     def raw(*options):
-        out = lines(heatmap(file, "--method", "rise", "--set", "samples=6", "--save-raw", *options))
+        out = lines(heatmap(file, "--method", "rise", "--set", "samples=6", "--save-raw", "--overwrite", *options))
         return np.load(next(line for line in out if line.endswith(".npy")))
 
     first, again, other, more = raw(), raw(), raw("--seed", 1), raw("--set", "cells=3")

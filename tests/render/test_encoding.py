@@ -68,3 +68,13 @@ def test_too_large_for_the_format(format: str, width: int) -> None:
 def test_an_empty_artefact_is_a_mistake() -> None:
     with pytest.raises(ValueError, match="neither"):
         encode(Artefact("x", ""), Look())
+
+
+def test_photographs_are_coded_faster_and_figures_smaller() -> None:
+    """Which strategy is right is decided by the pixels: run lengths pay where there is paper."""
+    noise = np.random.default_rng(1).integers(0, 256, (300, 400, 3), dtype=np.uint8)
+    figure = np.full((300, 1200, 3), 255, np.uint8)
+    figure[:, :100] = noise[:, :100]
+    size = {name: len(encode(Artefact("x", "", one), Look())) for name, one in (("photo", noise), ("figure", figure))}
+    assert size["figure"] < noise[:, :100].nbytes * 1.1  # Huffman codes alone would take a bit for each white byte
+    assert size["photo"] < noise.nbytes * 1.02

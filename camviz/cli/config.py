@@ -1,0 +1,229 @@
+"""`--config`: options from TOML files. What is typed wins over the file, the file over the default."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from camviz.cli.console import Console
+from camviz.cli.options import with_signature
+from camviz.errors import RequestError, closest, unknown
+
+_OWN = ("config", "show-config", "help")  # options that no file can have
+_FILES = "camviz.config"  # in the context: which file an option's value came from
+
+
+def preset_folder() -> Path:
+    """The folder of the presets: inside an installed package, beside it in a checkout."""
+    here = Path(__file__).resolve()
+    installed = here.with_name("configs")
+    return installed if installed.is_dir() else here.parents[2] / "configs"
+
+
+def presets() -> dict[str, Path]:
+    """The files that travel with camviz, by the name to type."""
+    return {path.stem: path for path in sorted(preset_folder().glob("*.toml"))}
+
+
+@dataclass(frozen=True)
+class ConfigFile:
+    """One TOML file: `shared` is for every command that has such an option, `sections` for one command each."""
+
+    name: str
+    shared: Mapping[str, Any]
+    sections: Mapping[str, Mapping[str, Any]]
+
+    def values(self, command: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        """What the file says for one command, by parameter, as it would have been typed."""
+        own = {key: value for key, value in self.shared.items() if key in options}
+        own |= self.sections.get(command, {})
+        return {
+            options[key].name: _as_typed(options[key], value, f"'{key}' in {self.name}") for key, value in own.items()
+        }
+
+
+def read_config(text: str, commands: Mapping[str, Mapping[str, Any]], asking: str) -> ConfigFile:
+    """Read a file, or the preset of that name, for the command `asking`; `commands` maps each to its options by key.
+
+    Raises `RequestError`: no such file, no TOML, or a key that is no option.
+    """
+    path = presets().get(text, Path(text))
+    name = f"'{text}'"
+    shared: dict[str, Any] = {}
+    sections: dict[str, dict[str, Any]] = {}
+    everything = list(dict.fromkeys(key for options in commands.values() for key in options))
+    for key, value in _keys(_parse(path, text), name):
+        if key in commands and isinstance(value, dict):
+            options, place = commands[key], f"[{key}] of {name}"
+            sections[key] = dict(_keys(value, place))
+            for inner in sections[key]:
+                if inner not in options:
+                    raise unknown("option", inner, options, place, f"'camviz {key} --help'")
+        elif key in everything:
+            shared[key] = value
+        elif key in commands:
+            raise RequestError(f"'{key}' in {name} is a command, not an option", f"[{key}] begins its section")
+        elif isinstance(value, dict):
+            raise unknown("section", key, commands, name, "'camviz --help'")
+        else:
+            raise unknown("option", key, [*everything, *commands], name, f"'camviz {asking} --help'")
+    return ConfigFile(name, shared, sections)
+
+
+def _parse(path: Path, typed: str) -> dict[str, Any]:
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+        return tomllib.loads(text)
+    except OSError as error:
+        if isinstance(error, FileNotFoundError):
+            raise _missing(typed) from error
+        reason = "it is a folder" if path.is_dir() else error.strerror
+        raise RequestError(f"cannot read config file '{typed}': {reason}", _listing()) from error
+    except UnicodeDecodeError as error:
+        raise RequestError(f"config file '{typed}' is not UTF-8 text", "save it as UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise RequestError(f"config file '{typed}' is not TOML: {error}", _wrong_line(text, str(error))) from error
+
+
+def _missing(typed: str) -> RequestError:
+    """The error for a file that is not there; presets are named without a suffix."""
+    near = closest(typed.removesuffix(".toml"), presets()) or closest(typed, [p.name for p in Path().glob("*.toml")])
+    mean = f"did you mean {' or '.join(f'--config {name}' for name in near)}? " if near else ""
+    return RequestError(f"no config file '{typed}'", mean + _listing())
+
+
+def _listing() -> str:
+    return f"--config takes a TOML file or one of {', '.join(presets())}"
+
+
+def _wrong_line(text: str, error: str) -> str:
+    """A hint that shows the line; text without quotes is what is wrong most often."""
+    found = re.search(r"at line (\d+)", error)
+    line = text.splitlines()[int(found[1]) - 1].strip() if found else ""
+    bare = re.fullmatch(r"([\w-]+)\s*=\s*([^\"'\[\]{}#]+)", line)
+    if bare:
+        return f"line {found[1] if found else ''}, with quotes: {bare[1]} = {json.dumps(bare[2].strip())}"
+    return f"line {found[1]}: {line}" if found else 'a line is: model = "resnet50"'
+
+
+def _keys(table: Mapping[str, Any], place: str) -> Iterator[tuple[str, Any]]:
+    """The entries under the names of options: batch_size is batch-size."""
+    seen: dict[str, str] = {}
+    for key, value in table.items():
+        name = key.replace("_", "-")
+        if name in seen:
+            raise RequestError(f"'{seen[name]}' and '{key}' in {place} are the same option", f"keep '{name}'")
+        seen[name] = key
+        yield name, value
+
+
+def _as_typed(parameter: Any, value: Any, where: str) -> Any:
+    """A value of the file as the command line would have had it, so that both are checked alike."""
+    if parameter.multiple:
+        if isinstance(value, dict):  # set = {samples = 50}
+            return [f"{key}={_text(one, where)}" for key, one in value.items()]
+        return [_text(one, where) for one in (value if isinstance(value, list) else [value])]
+    return ",".join(_text(one, where) for one in value) if isinstance(value, list) else _text(value, where)
+
+
+def _text(value: Any, where: str) -> str:
+    if isinstance(value, (dict, list)):
+        raise RequestError(f"{where} is a {'table' if isinstance(value, dict) else 'list'} of its own", "one value")
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def options_of(command: Any) -> dict[str, Any]:
+    """A command's options by the key they have in a file, with Typer's parameters."""
+    keys = {max(one.opts, key=len)[2:]: one for one in command.params if one.param_type_name == "option"}
+    return {key: one for key, one in keys.items() if key not in _OWN}
+
+
+def _load(context: typer.Context, typed: list[str] | None) -> list[str] | None:
+    """Make what the files say the defaults of the command; a later file wins over an earlier one."""
+    if context.resilient_parsing:
+        return typed
+    root: Any = context.find_root().command
+    commands = {name: options_of(one) for name, one in root.commands.items()}
+    name = context.command.name or ""
+    for text in typed or ():
+        file = read_config(text, commands, name)
+        values = file.values(name, commands[name])
+        context.default_map = {**(context.default_map or {}), **values}
+        context.meta.setdefault(_FILES, {}).update(dict.fromkeys(values, file.name))
+    return typed
+
+
+def origin(context: Any, parameter: Any) -> str:
+    """The file that a parameter's value came from, "" for the command line."""
+    if context is None or parameter is None:
+        return ""
+    source = context.get_parameter_source(parameter.name)
+    return context.meta.get(_FILES, {}).get(parameter.name, "") if source and source.name == "DEFAULT_MAP" else ""
+
+
+def to_toml(command: str, options: Mapping[str, Any], values: Mapping[str, Any]) -> str:
+    """A section with every option's value; what is not set stands there as a comment."""
+    lines = [f"[{command}]"]
+    for key, parameter in options.items():
+        value = values[parameter.name]
+        unset = value is None or value == [] or value == ()
+        lines.append(f"# {key} is not set" if unset else f"{key} = {_toml(value)}")
+    return "\n".join(lines)
+
+
+def _toml(value: Any) -> str:
+    """Of text, numbers, truth and lists of them; JSON is TOML but for the character DEL."""
+    plain = value if isinstance(value, (bool, int, float, list, tuple)) else str(value)
+    return json.dumps(plain, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+Config = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--config",
+        metavar="FILE.toml",
+        is_eager=True,
+        callback=_load,
+        help=f"Options from a file; what is typed wins. Also {', '.join(presets())}. Repeated: the later wins.",
+        show_default=False,
+        rich_help_panel="Configuration",
+    ),
+]
+ShowConfig = Annotated[
+    bool,
+    typer.Option(
+        "--show-config", help="Print the options that would be used, as such a file.", rich_help_panel="Configuration"
+    ),
+]
+
+
+def configurable(app: typer.Typer) -> None:
+    """Give every command of the application --config and --show-config."""
+    for info in app.registered_commands:
+        assert info.callback
+        info.callback = _configured(info.callback)
+
+
+def _configured(command: Callable[..., Any]) -> Callable[..., Any]:
+    def run(context: typer.Context, config: Config = None, show_config: ShowConfig = False, **values: Any) -> Any:
+        if not show_config:
+            return command(**values)
+        Console().result(to_toml(context.command.name or "", options_of(context.command), context.params))
+        return None
+
+    own = [one for one in _parameters(run) if one.kind is not inspect.Parameter.VAR_KEYWORD]
+    return with_signature(run, command, [own[0], *_parameters(command), *own[1:]])
+
+
+def _parameters(function: Callable[..., Any]) -> Sequence[inspect.Parameter]:
+    hints = get_type_hints(function, include_extras=True)
+    parameters = inspect.signature(function).parameters.values()
+    return [one.replace(annotation=hints.get(one.name, Any)) for one in parameters]

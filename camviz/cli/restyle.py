@@ -1,0 +1,79 @@
+"""`camviz restyle`: the maps of a run in other colours."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from camviz.cli.console import Console
+from camviz.cli.options import Json, LookOptions, Quiet, unset, with_groups
+from camviz.cli.runs import JobKey, Run, RunOutput, opened
+from camviz.errors import InputError
+
+if TYPE_CHECKING:
+    from camviz.types import Look
+
+    NewLookOptions = LookOptions
+else:
+    NewLookOptions = unset(LookOptions)
+
+
+@with_groups
+def restyle(
+    look: NewLookOptions,
+    run: Run = None,
+    job: JobKey = None,
+    output: RunOutput = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Other colours, layout, sign, scale or format for a run, from its ledger and its pictures, without the model."""
+    from camviz.run.folder import OutputFolder
+    from camviz.run.jobs import heatmap_job
+    from camviz.run.ledger import Ledger
+    from camviz.run.report import Report
+    from camviz.run.restyle import restyle as redraw
+
+    console, report = Console(quiet), Report()
+    folder = output or run or Path()
+    inside = run is not None and run.exists() and folder.exists() and os.path.samefile(run, folder)
+    with ExitStack() as stack:
+        with opened("restyle", run, job, console) as (ledger, row):  # everything is checked before anything is made
+            new = _new(heatmap_job(row, "restyle").look, look)
+        output_folder = stack.enter_context(OutputFolder(folder))
+        target = stack.enter_context(Ledger(folder, write=True))
+        ledger = target if inside else stack.enter_context(Ledger(ledger.folder))
+        with console.bar() as bar:
+
+            def told(name: str, error: InputError | None) -> None:
+                if error is None:
+                    report.done += 1
+                else:
+                    report.failed += 1
+                    console.error(error)
+                bar.update(report)
+
+            for one in redraw(ledger, row, new, target, told, output_folder.write):
+                report.written += 1
+                console.result(one.to_json() if as_json else str(one.path))
+        console.say(f"{report.summary()} in {folder}")
+    raise typer.Exit(report.exit_status)
+
+
+def _new(before: Look, given: LookOptions) -> Look:
+    """The look as it was, with what was given; a layout given alone decides about bar and caption anew."""
+    from camviz.render import check
+
+    changes = {name: value for name, value in vars(given).items() if value is not None}
+    look = replace(before, **changes)
+    check(look)
+    return look
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(epilog="Try: camviz restyle camviz_out --layout panel --colormap viridis")(restyle)

@@ -1,0 +1,49 @@
+"""What every command about an earlier run does first: open its ledger, choose the job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from camviz.cli.console import Console
+from camviz.errors import RequestError
+
+if TYPE_CHECKING:
+    from camviz.run.ledger import JobRow, Ledger
+
+Run = Annotated[
+    Path | None,
+    typer.Argument(metavar="RUN", help="The output folder of an earlier command.", show_default=False),
+]
+JobKey = Annotated[
+    str | None,
+    typer.Option(
+        "--job", help="Which job of the folder, by the start of its key. Default: the newest.", show_default=False
+    ),
+]
+RunOutput = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="Folder for the results.  [default: RUN]", show_default=False),
+]
+
+
+@contextmanager
+def opened(
+    command: str, run: Path | None, key: str | None, console: Console, write: bool = False
+) -> Iterator[tuple[Ledger, JobRow]]:
+    """The ledger of a folder, to read or to write, and one of its jobs; says which, where there are several."""
+    from camviz.run.jobs import choose_job, describe
+    from camviz.run.ledger import Ledger
+
+    if run is None:
+        raise RequestError("no RUN was given: the output folder of an earlier command", f"camviz {command} camviz_out")
+    with Ledger(run) as ledger:
+        job = choose_job(ledger, key)  # before anything can be written
+    with Ledger(run, write=write) as ledger:
+        if key is None and len(ledger.jobs()) > 1:
+            console.say(f"job: {describe(ledger, job)}, the newest of {len(ledger.jobs())} (--job chooses)")
+        yield ledger, job

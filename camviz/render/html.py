@@ -1,0 +1,119 @@
+"""One page for a whole run: nothing is fetched from anywhere, the thumbnails are inside, the full files are linked."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from camviz.types import Artefact, Pixels
+
+THUMB = 160  # pixels, the long side
+_LEAST = 64
+_BUDGET = 45_000_000  # bytes that the thumbnails of a page may take together
+_EACH = 4_500  # bytes of one of THUMB pixels, in base64; measured on photographs
+
+
+@dataclass(frozen=True)
+class PageFile:
+    """A file of the run: where it is, as it is shown and as it is linked; whether a browser can show it."""
+
+    path: str
+    url: str
+    kind: str
+    picture: bool
+
+
+@dataclass(frozen=True)
+class PagePicture:
+    """One input. `thumb` is WebP in base64, "" where the picture cannot be read any more; `url` leads to it."""
+
+    name: str
+    url: str
+    state: str
+    seconds: float
+    thumb: str = ""
+    error: str | None = None
+    hint: str | None = None
+
+
+@dataclass(frozen=True)
+class Card:
+    """One tile of the page: a map, a figure or a failure of the picture with that number.
+
+    `aligned`: the thumbnail lies on that of the picture, so that one can be seen through the other.
+    """
+
+    picture: int
+    thumb: str = ""
+    aligned: bool = False
+    method: str | None = None
+    layer: str | None = None
+    target: str | None = None
+    probability: float | None = None
+    score: float | None = None
+    min: float | None = None
+    max: float | None = None
+    note: str | None = None
+    files: Sequence[PageFile] = ()
+
+
+@dataclass(frozen=True)
+class Page:
+    """All that a page shows: `facts` are (name, value) of the job and its versions."""
+
+    title: str
+    summary: str
+    facts: Sequence[tuple[str, str]] = ()
+    pictures: Sequence[PagePicture] = ()
+    cards: Sequence[Card] = field(default=(), repr=False)
+
+    @property
+    def failures(self) -> list[PagePicture]:
+        """The pictures that failed."""
+        return [one for one in self.pictures if one.state == "failed"]
+
+
+def draw_page(page: Page, version: str) -> Artefact:
+    """The page as an HTML file. Whatever comes from outside is escaped, in the markup and in the script's data."""
+    from jinja2 import Environment, FileSystemLoader
+    from markupsafe import Markup
+
+    here = Path(__file__).parent
+    environment = Environment(loader=FileSystemLoader(here), autoescape=True, trim_blocks=True)
+    own = {name: Markup((here / f"report.{name}").read_text("utf-8")) for name in ("css", "js")}
+    data = {"pictures": [asdict(one) for one in page.pictures], "cards": [asdict(one) for one in page.cards]}
+    template = environment.get_template("report.html.j2")
+    text = template.render(page=page, data=data, style=own["css"], script=own["js"], version=version)
+    return Artefact("report", ".html", data=text.encode("utf-8", errors="replace"))
+
+
+def thumb_side(count: int) -> int:
+    """The long side of thumbnails, smaller where there are so many that the page would become too large."""
+    fitting = THUMB * math.sqrt(_BUDGET / (_EACH * max(1, count)))
+    return max(_LEAST, min(THUMB, round(fitting)))
+
+
+def shrunk(pixels: Pixels, side: int) -> Pixels:
+    """The picture with its long side at most `side`."""
+    import cv2
+
+    height, width = pixels.shape[:2]
+    scale = side / max(height, width)
+    if scale >= 1:
+        return pixels
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def thumbnail(pixels: Pixels) -> str:
+    """Pixels as WebP in base64."""
+    import cv2
+
+    done, data = cv2.imencode(".webp", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_WEBP_QUALITY, 62])
+    assert done
+    return base64.b64encode(bytes(data)).decode("ascii")

@@ -1,0 +1,109 @@
+"""What a run found, as a table or as arrays, for other programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from camviz.errors import OutputError, RequestError
+from camviz.run.files import result_path
+from camviz.run.jobs import files_of
+from camviz.run.ledger import InputRow, JobRow, Ledger
+from camviz.run.records import SavedMap, plain
+
+Tick = Callable[[int], None]  # so many pictures are done
+COLUMNS = (
+    "input", "path", "state", "method", "layer", "target", "index", "score", "probability", "model",
+    "min", "max", "height", "width", "files", "seconds", "note", "error", "hint",
+)  # fmt: skip
+
+
+def write_export(ledger: Ledger, job: JobRow, folder: Path, format: str, tick: Tick = lambda _: None) -> Path:
+    """Write maps.csv, maps.jsonl or maps.npz, complete or not at all; nothing is held in memory."""
+    path = folder / f"maps.{format}"
+    part = folder / f".{path.name}-{os.getpid()}.part"
+    try:
+        with part.open("wb") as file:
+            WRITERS[format](ledger, job, file, tick)
+        os.replace(part, path)
+    except OSError as error:
+        raise OutputError(f"cannot write '{path}': {error.strerror}", "check the space and the rights there") from error
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def rows(ledger: Ledger, job: JobRow, tick: Tick = lambda _: None) -> Iterator[dict[str, Any]]:
+    """One row for each map; one for a picture without any, such as a failed one. Empty places are None."""
+    for done, one in enumerate(ledger.inputs(job.id), 1):
+        files = ledger.files(one.id)
+        told = {"input": one.name, "path": str(one.path), "state": one.state, "seconds": one.seconds}
+        told |= {"error": one.error, "hint": one.hint}
+        maps = ledger.maps(one.id)
+        for each in maps:
+            own = [file.path for file in files_of(each, files)]
+            yield dict.fromkeys(COLUMNS) | told | _of_map(each) | {"files": own}
+        if not maps:
+            yield dict.fromkeys(COLUMNS) | told | {"files": [file.path for file in files]}
+        tick(done)
+
+
+def _of_map(one: SavedMap) -> dict[str, Any]:
+    names = ("method", "layer", "target", "index", "score", "probability", "model")
+    values, (height, width) = one.values, one.shape
+    extremes = {"min": values.min(), "max": values.max()} if values.size else {}
+    note = one.fields.get("facts", {}).get("note")
+    told = {name: one.fields.get(name) for name in names} | extremes | {"height": height, "width": width, "note": note}
+    found: dict[str, Any] = plain(told)
+    return found
+
+
+def write_csv(ledger: Ledger, job: JobRow, file: BinaryIO, tick: Tick) -> None:
+    """Columns as in COLUMNS, UTF-8; several files of a map are separated by a line feed."""
+    text = io.TextIOWrapper(file, "utf-8", errors="surrogateescape", newline="")
+    table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    table.writeheader()
+    for row in rows(ledger, job, tick):
+        table.writerow(row | {"files": "\n".join(row["files"])})
+    text.detach()
+
+
+def write_jsonl(ledger: Ledger, job: JobRow, file: BinaryIO, tick: Tick) -> None:
+    """One object per line, with the same names as the columns; `files` is a list."""
+    for row in rows(ledger, job, tick):
+        file.write((json.dumps(row) + "\n").encode("ascii"))
+
+
+def write_npz(ledger: Ledger, job: JobRow, file: BinaryIO, tick: Tick) -> None:
+    """The raw maps (h, w) float32 by name: that of the picture's file, with what tells the map from the others."""
+    count = 0
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for done, one in enumerate(ledger.inputs(job.id, "done"), 1):
+            for each in ledger.maps(one.id):
+                with archive.open(f"{map_name(one, each)}.npy", "w", force_zip64=True) as entry:
+                    np.lib.format.write_array(entry, each.values, allow_pickle=False)
+                count += 1
+            tick(done)
+    if not count:
+        raise RequestError(f"job '{job.key}' of 'camviz {job.command}' keeps no maps", "--format csv lists its files")
+
+
+def map_name(one: InputRow, each: SavedMap) -> str:
+    """As the map's file, without its suffix; bytes that are no UTF-8 are spelled out."""
+    path = result_path(Path(), one.name, each.fields.get("facets", ()), "")
+    return os.fspath(path).replace(os.sep, "/").encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+WRITERS: dict[str, Callable[[Ledger, JobRow, BinaryIO, Tick], None]] = {
+    "csv": write_csv,
+    "jsonl": write_jsonl,
+    "npz": write_npz,
+}

@@ -1,0 +1,388 @@
+"""The ledger: one SQLite file in the output folder that knows every job, picture, raw map and file.
+
+Written by one process at a time (see `camviz.run.folder`), read by anybody, also while it is written. A picture is
+in it only when its files are complete. Neither torch nor OpenCV is needed to read it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from camviz.errors import CamvizError, OutputError
+from camviz.run.records import Record, SavedMap, plain
+from camviz.run.written import Written
+from camviz.types import View
+
+NAME = "camviz.sqlite"
+VERSION = 1  # of the tables below; `PRAGMA user_version`
+_EVERY = 1.0  # seconds between commits: what a kill may cost, beside the pictures under way
+_INDIFFERENT = ("device", "batch_size")  # settings that change how fast a result comes, not what it is
+
+_TABLES = """
+CREATE TABLE jobs (             -- one per command and settings; `key` is their digest
+  id INTEGER PRIMARY KEY,
+  key TEXT NOT NULL UNIQUE,
+  command TEXT NOT NULL,        -- heatmap, features
+  settings TEXT NOT NULL,       -- JSON, as the command understood them; "contents": digests of the files they name
+  versions TEXT NOT NULL,       -- JSON: camviz, python, torch, torchvision
+  created TEXT NOT NULL,        -- ISO 8601, UTC
+  batch_size INTEGER            -- the largest that fitted into memory, where one did not
+);
+CREATE TABLE inputs (           -- one per job and picture
+  id INTEGER PRIMARY KEY,
+  job INTEGER NOT NULL REFERENCES jobs ON DELETE CASCADE,
+  name TEXT NOT NULL,           -- its place below the inputs' common folder; names its files
+  path TEXT NOT NULL,           -- absolute
+  size INTEGER,                 -- bytes, and
+  mtime_ns INTEGER,             -- when it was last changed: another value means another picture
+  state TEXT NOT NULL CHECK (state IN ('done', 'failed')),
+  files INTEGER NOT NULL,       -- how many were written; if another job has replaced one, `files` holds fewer rows
+  seconds REAL NOT NULL,
+  finished TEXT NOT NULL,       -- ISO 8601, UTC
+  predictions TEXT NOT NULL,    -- JSON list: label, index, score, probability of what was explained
+  error TEXT, hint TEXT, traceback TEXT,  -- of the failed
+  UNIQUE (job, name)
+);
+CREATE TABLE maps (             -- raw maps, in the order of their making
+  id INTEGER PRIMARY KEY,
+  input INTEGER NOT NULL REFERENCES inputs ON DELETE CASCADE,
+  position INTEGER NOT NULL,
+  method TEXT, layer TEXT, target TEXT, class_index INTEGER, score REAL, probability REAL, model TEXT,
+  facets TEXT NOT NULL,         -- JSON list: what tells its file from the picture's others
+  facts TEXT NOT NULL,          -- JSON
+  more TEXT NOT NULL,           -- JSON: whatever else a SaliencyMap has
+  view TEXT NOT NULL,           -- JSON: picture [width, height], box [left, top, right, bottom], size [width, height]
+  height INTEGER NOT NULL,
+  width INTEGER NOT NULL,
+  raw BLOB NOT NULL             -- zlib over float32, little-endian, row by row: exact
+);
+CREATE INDEX maps_of_input ON maps (input);
+CREATE TABLE files (            -- what is in the output folder; a path belongs to the job that wrote it last
+  path TEXT PRIMARY KEY,        -- relative to the output folder
+  input INTEGER NOT NULL REFERENCES inputs ON DELETE CASCADE,
+  kind TEXT NOT NULL,
+  size INTEGER NOT NULL,
+  facts TEXT NOT NULL           -- JSON, as --json tells them
+) WITHOUT ROWID;
+CREATE INDEX files_of_input ON files (input, path, size);
+"""
+_MAP = ("method", "layer", "target", "index", "score", "probability", "model")  # columns of their own; index is a word
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class JobRow:
+    """A job of the ledger."""
+
+    id: int
+    key: str
+    command: str
+    settings: dict[str, Any]
+    versions: dict[str, str]
+    created: str
+    batch_size: int | None = None
+
+
+@dataclass(frozen=True)
+class InputRow:
+    """A picture of a job: done, or failed with its error."""
+
+    id: int
+    job: int
+    name: str
+    path: Path
+    size: int | None
+    mtime_ns: int | None
+    state: Literal["done", "failed"]
+    files: int
+    seconds: float
+    finished: str
+    predictions: list[dict[str, Any]] = field(default_factory=list)
+    error: str | None = None
+    hint: str | None = None
+    traceback: str | None = None
+
+
+@dataclass(frozen=True)
+class FileRow:
+    """A file in the output folder; `path` is relative to it."""
+
+    path: str
+    kind: str
+    size: int
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Known:
+    """What resuming asks: is this picture done, unchanged, with all of its files?"""
+
+    state: str
+    size: int | None
+    mtime_ns: int | None
+    files: int
+    there: tuple[tuple[str, int], ...]  # path and size of those that still belong to it
+
+
+def key_of(command: str, settings: Mapping[str, Any]) -> str:
+    """The resume key: a digest of the command and of the settings that decide what it makes."""
+    deciding = {name: value for name, value in settings.items() if name not in _INDIFFERENT}
+    return hashlib.sha256(json.dumps([command, plain(deciding)], sort_keys=True).encode()).hexdigest()[:16]
+
+
+def ledger_path(folder: Path) -> Path:
+    """Where the ledger of an output folder is."""
+    return folder / NAME
+
+
+class Ledger:
+    """The ledger of an output folder. Use as a context, or `close` it; without `write` nothing is ever changed.
+
+    Raises `OutputError` where there is none to read, or where it cannot be read or written.
+    """
+
+    def __init__(self, folder: Path, write: bool = False) -> None:
+        self.folder, self.path, self._write = folder, ledger_path(folder), write
+        self._committed = time.monotonic()
+        if not write and not self.path.is_file():
+            raise OutputError(f"no run in '{folder}': it has no {NAME}", "camviz heatmap photos/ -o RUN makes one")
+        self._db = self._guarded(self._open)
+        self._inode = os.stat(self.path).st_ino
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def _open(self) -> sqlite3.Connection:
+        if not self._write:
+            return self._open_to_read()
+        db = sqlite3.connect(self.path, timeout=10, isolation_level=None, check_same_thread=False)
+        try:
+            db.execute("PRAGMA synchronous = OFF")  # nothing is lost when the process dies, and making it costs no time
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            if version > VERSION:
+                raise _newer(self.path)
+            if not version:
+                db.execute("PRAGMA journal_mode = WAL")
+                db.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT")
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = NORMAL")
+            db.execute("PRAGMA foreign_keys = ON")
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _open_to_read(self) -> sqlite3.Connection:
+        place = self.path.absolute().as_uri()
+        for how in ("mode=ro", "immutable=1"):  # the second where nothing may be written beside it
+            db = sqlite3.connect(f"{place}?{how}", uri=True, timeout=10, isolation_level=None, check_same_thread=False)
+            try:
+                version = db.execute("PRAGMA user_version").fetchone()[0]
+                db.execute("SELECT count(*) FROM jobs").fetchone()
+            except sqlite3.OperationalError:
+                db.close()
+                if how != "mode=ro":
+                    raise
+                continue
+            if version > VERSION:
+                db.close()
+                raise _newer(self.path)
+            return db
+        raise AssertionError("unreachable")
+
+    def close(self) -> None:
+        """Commit, and leave one plain file behind."""
+        with closing(self._db):
+            if self._write:
+                self.commit()
+                with suppress(sqlite3.OperationalError):  # somebody is reading: the next run tidies up
+                    self._db.execute("PRAGMA busy_timeout = 0")
+                    self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                    self._db.execute("PRAGMA journal_mode = DELETE")
+
+    def _guarded(self, work: Callable[[], T]) -> T:
+        try:
+            return work()
+        except sqlite3.Error as error:
+            kind = "is damaged" if isinstance(error, sqlite3.DatabaseError) and "not a database" in str(error) else ""
+            hint = "check the space and the rights there" if not kind else f"move '{self.path}' away to begin anew"
+            raise OutputError(f"the ledger '{self.path}' {kind or f'cannot be used: {error}'}", hint) from error
+
+    # writing
+
+    def begin(self, command: str, settings: Mapping[str, Any], versions: Mapping[str, str]) -> JobRow:
+        """The job of that key; it is made if it is new."""
+        key, made = key_of(command, settings), (plain(dict(settings)), dict(versions), _now())
+
+        def work() -> None:
+            self._db.execute(
+                "INSERT OR IGNORE INTO jobs (key, command, settings, versions, created) VALUES (?, ?, ?, ?, ?)",
+                (key, command, json.dumps(made[0]), json.dumps(made[1]), made[2]),
+            )
+
+        self._guarded(work)
+        return next(job for job in self.jobs() if job.key == key)
+
+    def add(self, job: int, record: Record) -> None:
+        """Remember a picture; what was known of it before is replaced. Committed about once a second."""
+        self._guarded(lambda: self._add(job, record))
+        if time.monotonic() - self._committed > _EVERY:
+            self.commit()
+
+    def _add(self, job: int, record: Record) -> None:
+        if not self._db.in_transaction:
+            self._db.execute("BEGIN IMMEDIATE")
+        source, error = record.source, record.error
+        name = _text(source.name)
+        self._db.execute("DELETE FROM inputs WHERE job = ? AND name = ?", (job, name))
+        size, mtime_ns = source.stamp or (None, None)
+        row: list[Any] = [job, name, _text(os.path.abspath(source.path)), size, mtime_ns]
+        row += ["done" if record.done else "failed", len(record.written), record.seconds, _now()]
+        row += [json.dumps(record.predictions)]
+        row += [_text(one) for one in (error.message, error.hint, record.traceback)] if error else [None] * 3
+        input = self._db.execute(f"INSERT INTO inputs VALUES (NULL{', ?' * len(row)})", row).lastrowid
+        for position, one in enumerate(record.maps):
+            self._db.execute(f"INSERT INTO maps VALUES (NULL{', ?' * 16})", (input, position, *_columns(one)))
+        for file in record.written:
+            told = (
+                _text(self.relative(file)),
+                input,
+                file.facts.get("kind", ""),
+                file.size,
+                json.dumps(plain(file.facts)),
+            )
+            self._db.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", told)
+
+    def relative(self, file: Written) -> str:
+        """The file's place in the output folder."""
+        return os.path.relpath(file.path, self.folder).replace(os.sep, "/")
+
+    def remember_batch(self, job: int, size: int) -> None:
+        """So many pictures at once fitted into memory."""
+        self._guarded(lambda: self._db.execute("UPDATE jobs SET batch_size = ? WHERE id = ?", (size, job)))
+
+    def commit(self) -> None:
+        """Make what was added permanent; raises `OutputError` if the folder is no longer there."""
+        self._committed = time.monotonic()
+        if self._db.in_transaction:
+            self._guarded(lambda: self._db.execute("COMMIT"))
+        try:
+            same = os.stat(self.path).st_ino == self._inode
+        except FileNotFoundError:
+            same = False
+        if not same:
+            raise gone(self.folder)
+
+    # reading
+
+    def known(self, job: int, name: str) -> Known | None:
+        """What is known of a picture, or None."""
+        rows = self._db.execute(_KNOWN, (job, _text(name))).fetchall()
+        if not rows:
+            return None
+        state, size, mtime_ns, files = rows[0][:4]
+        there = tuple((_back(path), length) for *_, path, length in rows if path is not None)
+        return Known(state, size, mtime_ns, files, there)
+
+    def counts(self, job: int) -> dict[str, int]:
+        """How many pictures are done and how many failed."""
+        found = self._db.execute("SELECT state, count(*) FROM inputs WHERE job = ? GROUP BY state", (job,))
+        return {"done": 0, "failed": 0, **dict(found.fetchall())}
+
+    def jobs(self) -> list[JobRow]:
+        """All jobs, the oldest first."""
+        rows = self._db.execute(
+            "SELECT id, key, command, settings, versions, created, batch_size FROM jobs ORDER BY id"
+        )
+        return [
+            JobRow(id, key, command, json.loads(settings), json.loads(versions), created, batch)
+            for id, key, command, settings, versions, created, batch in rows.fetchall()
+        ]
+
+    def newest(self) -> JobRow | None:
+        """The job that was worked on last; without any picture, the one made last."""
+        found = self._db.execute("SELECT job FROM inputs ORDER BY finished DESC, id DESC LIMIT 1").fetchone()
+        jobs = self.jobs()
+        return next((job for job in jobs if found and job.id == found[0]), jobs[-1] if jobs else None)
+
+    def inputs(self, job: int, state: str | None = None) -> Iterator[InputRow]:
+        """The pictures of a job by name, one after the other; `state`: only the done, or only the failed."""
+        query = "SELECT * FROM inputs WHERE job = ? AND (? IS NULL OR state = ?) ORDER BY name"
+        for row in self._db.execute(query, (job, state, state)):
+            id, job, name, path, size, mtime_ns, state_, files, seconds, finished, predictions, *error = row
+            yield InputRow(
+                id, job, _back(name), Path(_back(path)), size, mtime_ns, state_, files, seconds, finished,
+                json.loads(predictions), *(None if one is None else _back(one) for one in error),
+            )  # fmt: skip
+
+    def maps(self, input: int) -> list[SavedMap]:
+        """The raw maps of a picture, in the order of their making."""
+        rows = self._db.execute("SELECT * FROM maps WHERE input = ? ORDER BY position", (input,)).fetchall()
+        return [_saved(row[3:]) for row in rows]
+
+    def files(self, input: int) -> list[FileRow]:
+        """The files of a picture that no other job has replaced."""
+        rows = self._db.execute("SELECT path, kind, size, facts FROM files WHERE input = ? ORDER BY path", (input,))
+        return [FileRow(_back(path), kind, size, json.loads(facts)) for path, kind, size, facts in rows.fetchall()]
+
+
+_KNOWN = """
+SELECT i.state, i.size, i.mtime_ns, i.files, f.path, f.size FROM inputs AS i LEFT JOIN files AS f ON f.input = i.id
+WHERE i.job = ? AND i.name = ?
+"""
+
+
+def gone(folder: Path) -> OutputError:
+    """The error for an output folder that was removed while it was written."""
+    return OutputError(f"the output folder '{folder}' was removed under way", "run it again to begin anew")
+
+
+def _newer(path: Path) -> CamvizError:
+    return OutputError(
+        f"the ledger '{path}' is of a newer camviz", "pip install --upgrade camviz, or --output elsewhere"
+    )
+
+
+def _columns(map: SavedMap) -> tuple[Any, ...]:
+    own, view = map.fields, map.view
+    more = {name: value for name, value in own.items() if name not in (*_MAP, "facets", "facts")}
+    placed = json.dumps({"picture": view.picture, "box": view.box, "size": view.size})
+    words = [json.dumps(one) for one in (own.get("facets", ()), own.get("facts", {}), more)]
+    return (*(own.get(name) for name in _MAP), *words, placed, *map.shape, map.blob)
+
+
+def _saved(row: tuple[Any, ...]) -> SavedMap:
+    facets, facts, more, view, height, width, raw = row[len(_MAP) :]
+    placed = {name: tuple(value) for name, value in json.loads(view).items()}
+    fields = dict(zip(_MAP, row, strict=False)) | {"facets": json.loads(facets), "facts": json.loads(facts)}
+    return SavedMap((height, width), raw, View(**placed), fields | json.loads(more))
+
+
+def _text(text: str) -> str | bytes:
+    """As text; a name that is no UTF-8 as its bytes."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return os.fsencode(text)
+    return text
+
+
+def _back(value: str | bytes) -> str:
+    return value if isinstance(value, str) else os.fsdecode(value)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,63 @@
+"""A run drawn anew from its ledger and its pictures: other colours, the same maps. No network, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+from camviz.errors import InputError
+from camviz.run.drawn import Write, write_maps
+from camviz.run.files import write_file
+from camviz.run.inputs import Input
+from camviz.run.jobs import rebuilt, same_picture
+from camviz.run.ledger import InputRow, JobRow, Ledger
+from camviz.run.records import Record, failure
+from camviz.run.written import Written
+from camviz.types import Job, Look, SaliencyMap
+
+Draw = Callable[[list[SaliencyMap]], Iterable[Written]]
+Told = Callable[[str, InputError | None], None]  # a picture is done, or failed
+
+
+def restyle(
+    ledger: Ledger, row: JobRow, look: Look, target: Ledger, told: Told, write: Write = write_file
+) -> Iterator[Written]:
+    """Draw the pictures of a job with another look, and remember that in `target`, as if it had been computed so.
+
+    `target` may be the same ledger. Pictures that had failed stay failed. One that is gone or changed is told to
+    `told` and keeps its old files.
+    """
+    job = rebuilt(Job, row.settings)
+    made = target.begin(row.command, {**row.settings, "look": asdict(look)}, row.versions)
+    how: dict[str, Any] = {"folder": target.folder, "look": look, "save_raw": job.save_raw, "write": write}
+    for one in list(ledger.inputs(row.id)):
+        stamp = None if one.size is None or one.mtime_ns is None else (one.size, one.mtime_ns)
+        source = Input(one.path, one.name, stamp=stamp)
+        if one.state == "failed":
+            target.add(made.id, _failed_before(source, one))
+            continue
+        try:
+            record = _drawn(ledger, one, source, partial(write_maps, source=source, **how))
+        except InputError as error:
+            told(one.name, error)
+            if made.key != row.key:
+                target.add(made.id, failure(source, error))
+            continue
+        target.add(made.id, record)
+        told(one.name, None)
+        yield from record.written
+
+
+def _drawn(ledger: Ledger, one: InputRow, source: Input, draw: Draw) -> Record:
+    picture = same_picture(one)
+    saved = ledger.maps(one.id)
+    files = tuple(draw([each.restored(picture) for each in saved]))
+    return Record(source, one.seconds, tuple(saved), files, tuple(one.predictions))
+
+
+def _failed_before(source: Input, one: InputRow) -> Record:
+    return Record(
+        source, one.seconds, error=InputError(one.error or "failed", one.hint or ""), traceback=one.traceback or ""
+    )

@@ -1,0 +1,47 @@
+"""How many threads do what, so that a machine of two cores, or of sixty-four, is busy and not crowded."""
+
+from __future__ import annotations
+
+import os
+from math import ceil
+from pathlib import Path
+
+LANES = 16  # networks side by side, at most: each has activations of its own
+
+
+def settle() -> None:
+    """What must be said before torch is imported: threads that wait must sleep.
+
+    Left to spin, they take the cores from the threads that decode and encode, and from other programs: on a busy
+    machine a network then runs ten times slower.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("KMP_BLOCKTIME", "0")
+
+
+def cores() -> int:
+    """The cores that this process may use: its affinity, and the quota of its container."""
+    try:
+        count = len(os.sched_getaffinity(0))
+    except AttributeError:  # not Linux
+        count = os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        count = min(count, ceil(int(quota) / int(period)))
+    except (OSError, ValueError):  # no such group, or "max"
+        pass
+    return max(1, count)
+
+
+def one_thread_each() -> None:
+    """OpenCV's own threads off: there is a thread per core already."""
+    import cv2
+
+    cv2.setNumThreads(1)
+
+
+def torch_threads(count: int) -> None:
+    """So many threads inside one forward, or fewer where somebody asked for fewer."""
+    import torch
+
+    torch.set_num_threads(max(1, min(count, torch.get_num_threads())))

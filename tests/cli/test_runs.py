@@ -1,0 +1,180 @@
+"""The commands about an earlier run, as they are typed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.runs import make_run
+
+MAPS = [{"facets": ("gradcam",)}, {"method": "layercam", "facets": ("layercam",)}]
+COMMANDS = ["restyle", "replay", "report", "export"]
+
+
+@pytest.fixture
+def made(tmp_path, monkeypatch):
+    """A run of two pictures and one failure in the current folder: out."""
+    monkeypatch.chdir(tmp_path)
+    return make_run(tmp_path / "out", ["a.png", "x/b.png"], MAPS, failed=("bad.png",))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_run(run, made, refused, tmp_path, command):
+    refused(run(command), "no RUN was given", f"camviz {command} camviz_out")
+    refused(run(command, "."), "no run in '.'", "camviz heatmap")
+    refused(run(command, "gone"), "no run in 'gone'")
+    assert not (tmp_path / "gone").exists()
+    refused(run(command, "out", "--job", "zzz"), "no job 'zzz' in 'out'", made.key, "heatmap gradcam, 3 picture(s)")
+
+
+@pytest.mark.parametrize("command", ["restyle", "replay"])
+def test_a_job_without_maps(run, made, refused, tmp_path, command):
+    from camviz.run.ledger import Ledger
+
+    with Ledger(tmp_path / "out", write=True) as ledger:
+        other = ledger.begin("features", {}, {})
+    refused(run(command, "out", "--job", other.key), "'camviz features'", "--job chooses another, of 'camviz heatmap'")
+
+
+@pytest.mark.parametrize("command", ["restyle", "report", "export"])
+def test_torch_is_not_imported(made, tmp_path, command):
+    code = "import sys\nfrom camviz.cli.app import app\ntry: app(sys.argv[1:])\nfinally: print(\
+sorted({'torch', 'torchvision'} & set(sys.modules)), file=sys.stderr)"
+    call = [sys.executable, "-c", code, command, "out"]
+    done = subprocess.run(call, capture_output=True, text=True, cwd=tmp_path, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
+# restyle
+
+
+def test_restyle_writes_what_was_asked(run, made, tmp_path, written):
+    result = run("restyle", "out", "--colormap", "jet", "--format", "jpg", "-o", "new", "--quiet")
+    assert (result.exit_code, result.stderr) == (0, "")
+    files = ["a.png.gradcam.jpg", "a.png.layercam.jpg", "x/b.png.gradcam.jpg", "x/b.png.layercam.jpg"]
+    assert sorted(result.stdout.splitlines()) == [f"new/{name}" for name in files]
+    assert written(tmp_path / "new") == files
+    facts = [json.loads(line) for line in run("restyle", "new", "--json").stdout.splitlines()]
+    assert {one["kind"] for one in facts} == {"overlay"}
+    assert {os.path.dirname(one["path"]) for one in facts} == {"new", "new/x"}
+
+
+def test_restyle_in_place_leaves_one_plain_ledger(run, made, tmp_path, written):
+    before = written()
+    assert run("restyle", "out", "--layout", "panel").exit_code == 0
+    assert written() == before
+    said = run("report", "out").stderr
+    assert "the newest of 2 (--job chooses)" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "quoted"),
+    [
+        (["--colormap", "vridis"], ["no colour map 'vridis'", "did you mean 'viridis'"]),
+        (["--layout", "pannel"], ["no layout 'pannel'"]),
+        (["--scale", "fixed:x"], ["no scale 'fixed:x'"]),
+        (["--sign", "minus"], ["'minus'", "--sign"]),
+        (["--alpha", "3"], ["no alpha 3.0"]),
+        (["-o", "out/a.png.gradcam.png"], ["cannot be a folder"]),
+    ],
+)
+def test_restyle_refuses(run, made, refused, written, options, quoted):
+    before = written()
+    refused(run("restyle", "out", *options), *quoted)
+    assert written() == before
+
+
+def test_restyle_goes_on_after_a_picture_that_is_gone(run, made, tmp_path):
+    (tmp_path / "pictures" / "a.png").unlink()
+    result = run("restyle", "out", "-o", "new")
+    assert result.exit_code == 1
+    assert "error: no file" in result.stderr
+    assert [line.partition(".")[0] for line in result.stdout.splitlines()] == ["new/x/b"] * 2
+
+
+# report and export
+
+
+def test_report_writes_one_file(run, made, tmp_path):
+    result = run("report", "out")
+    assert (result.exit_code, result.stdout) == (0, "out/report.html\n")
+    assert "2 pictures, 4 maps, 1 failed" in result.stderr
+    assert "bad.png" in (tmp_path / "out/report.html").read_text("utf-8")
+    assert run("report", "out", "-o", "elsewhere").stdout == "elsewhere/report.html\n"
+    assert '"../out/a.png.gradcam.png"' in (tmp_path / "elsewhere/report.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize("format", ["csv", "jsonl", "npz"])
+def test_export_writes_one_file(run, made, tmp_path, format):
+    result = run("export", "out", "--format", format)
+    assert (result.exit_code, result.stdout) == (0, f"out/maps.{format}\n")
+    assert (tmp_path / "out" / f"maps.{format}").stat().st_size > 100
+    assert run("export", "out", "--format", format, "-o", "deep/er").stdout == f"deep/er/maps.{format}\n"
+
+
+def test_export_refuses_another_format(run, made, refused):
+    refused(run("export", "out", "--format", "xlsx"), "'xlsx'", "'csv'")
+
+
+# replay
+
+
+@pytest.fixture
+def computed(tmp_path, monkeypatch, net_file, picture):
+    """A run of the tiny network over three pictures in the current folder: out."""
+    from dataclasses import asdict
+
+    import camviz
+    from camviz.run.inputs import Input
+    from camviz.run.ledger import Ledger
+    from camviz.run.records import Record, SavedMap
+    from camviz.types import Job, ModelRequest
+
+    monkeypatch.chdir(tmp_path)
+    job = Job(ModelRequest("net.py:Net", input_size=(32, 32)), methods=("gradcam", "layercam"), targets=("1",))
+    model = camviz.load("net.py:Net", input_size=(32, 32))
+    (tmp_path / "out").mkdir()
+    with Ledger(tmp_path / "out", write=True) as ledger:
+        row = ledger.begin("heatmap", asdict(job), {"torch": "0.1", "nothing": "3"})
+        for seed, name in enumerate("abc"):
+            path = picture(tmp_path / f"{name}.png", seed=seed)
+            maps = camviz.explain(model, path, method=["gradcam", "layercam"], target="1")
+            stamp = (path.stat().st_size, path.stat().st_mtime_ns)
+            ledger.add(row.id, Record(Input(path, path.name, stamp=stamp), maps=tuple(map(SavedMap.of, maps))))
+    return tmp_path / "out"
+
+
+def test_replay_of_the_same_is_equal(run, computed):
+    result = run("replay", "out", "--batch-size", 1)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "equal: 6 map(s), bit for bit" in result.stderr
+    assert "note: torch was 0.1, now" in result.stderr
+    assert sorted(path.name for path in computed.iterdir()) == ["camviz.sqlite"]
+
+
+def test_replay_of_another_network_is_not(run, computed, net_file):
+    net_file.write_text(net_file.read_text().replace("seed: int = 0", "seed: int = 1"))
+    result = run("replay", "out", "--json")
+    assert result.exit_code == 1
+    facts = [json.loads(line) for line in result.stdout.splitlines()]
+    assert len(facts) == 6
+    assert all(not one["equal"] and one["difference"] > 0 for one in facts)
+    assert "not equal: 0 of 6 map(s) bit for bit, 6 differ" in result.stderr
+    assert "differs: a.png, gradcam" in result.stderr
+    within = run("replay", "out", "--tolerance", 1e9)
+    assert within.exit_code == 0
+    assert "equal within the tolerance" in within.stderr
+
+
+def test_replay_of_a_changed_picture_fails(run, computed, picture, tmp_path):
+    picture(tmp_path / "b.png", seed=9)
+    os.utime(tmp_path / "b.png", (1, 1))
+    result = run("replay", "out", "--batch-size", 1)
+    assert result.exit_code == 1
+    assert "'" + str(tmp_path / "b.png") + "' has changed since the run" in result.stderr
+    assert "equal: 4 map(s), bit for bit, 1 picture(s) failed" in result.stderr

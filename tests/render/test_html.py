@@ -1,0 +1,86 @@
+"""The page of a run: nothing from outside can become markup, script or another address."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from camviz.render.html import THUMB, Card, Page, PageFile, PagePicture, draw_page, shrunk, thumb_side, thumbnail
+
+EVIL = "</script><script>alert(1)</script><!-- \" ' & \u2028 图 \udcff.png"
+
+
+@pytest.fixture
+def page() -> Page:
+    picture = PagePicture(EVIL, "file:///a%20b", "failed", 0.5, error=EVIL, hint=EVIL)
+    card = Card(0, target=EVIL, note=EVIL, files=[PageFile(EVIL, "a%3Ab.png", "overlay", True)])
+    return Page(EVIL, "1 picture", [("model", EVIL)], [picture], [card])
+
+
+@pytest.fixture
+def text(page) -> str:
+    return draw_page(page, "1.0").data.decode("utf-8")
+
+
+def data_of(text: str) -> dict:
+    [found] = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    return json.loads(found)
+
+
+def test_there_are_the_two_scripts_of_the_page_and_no_more(text):
+    assert text.count("<script") == 2
+    assert text.count("</script") == 2
+    assert "alert(1)" in text
+    assert "<!--" not in text
+
+
+def test_names_arrive_as_they_were(text):
+    data = data_of(text)
+    assert data["pictures"][0]["name"] == EVIL
+    assert data["cards"][0]["files"][0] == {"path": EVIL, "url": "a%3Ab.png", "kind": "overlay", "picture": True}
+
+
+def test_nothing_is_fetched_from_anywhere(text):
+    assert not re.findall(r"(?:src|href)\s*=\s*[\"']?(?:https?:)?//", text)
+    assert not re.findall(r"url\(|@import|fetch\(|XMLHttpRequest", text)
+    assert "default-src 'none'" in text
+
+
+def test_failures_and_facts_stand_in_the_page_itself(text):
+    assert "1 failed" in text
+    assert text.count("&lt;/script&gt;") >= 5
+
+
+def test_a_page_without_failures_does_not_speak_of_them():
+    text = draw_page(Page("a", "b"), "1.0").data.decode()
+    assert "failures" not in text.partition("</header>")[0].partition("<body>")[2]
+
+
+@pytest.mark.parametrize(("count", "side"), [(0, THUMB), (10_000, THUMB), (40_000, 80), (10**7, 64)])
+def test_many_thumbnails_are_smaller_ones(count, side):
+    assert thumb_side(count) == side  # 45 MB / 4.5 kB = 10 000 of 160 pixels; a quarter of the area, four times as many
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((400, 300), (160, 120)), ((300, 800), (60, 160)), ((50, 20), (50, 20)), ((2000, 1), (160, 1))],
+)
+def test_thumbnails_keep_the_shape(size, expected):
+    width, height = size
+    assert shrunk(np.zeros((height, width, 3), np.uint8), 160).shape == (expected[1], expected[0], 3)
+
+
+def test_a_thumbnail_is_a_webp_in_the_right_colours():
+    pixels = np.zeros((40, 60, 3), np.uint8)
+    pixels[..., 0] = 250
+    image = Image.open(io.BytesIO(base64.b64decode(thumbnail(pixels))))
+    assert (image.format, image.size) == ("WEBP", (60, 40))
+    red, green, blue = np.asarray(image.convert("RGB")).reshape(-1, 3).mean(0)
+    assert red > 230
+    assert max(green, blue) < 20

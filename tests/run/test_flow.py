@@ -1,0 +1,164 @@
+"""The flow with stages that are plain functions."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from camviz.errors import InputError, OutputError, RequestError
+from camviz.run.flow import Flow, Pace, Stages
+from camviz.run.inputs import Input
+from camviz.run.records import Record
+
+
+def inputs(count: int):
+    return (Input(Path(f"{number}"), f"{number}") for number in range(count))
+
+
+def run(count: int, batch: int = 1, threads: int = 2, engines=1, given=None, **stages):
+    """The records of so many inputs, and the batches that were computed."""
+    batches: list[list[int]] = []
+
+    def compute(group):
+        batches.append(list(group))
+        return list(group)
+
+    known = {"read": lambda one: int(one.name), "shape": lambda _: 0, "write": lambda one, _read, _found: Record(one)}
+    known |= {"engines": [compute] * engines if isinstance(engines, int) else engines} | stages
+    pace = Pace(batch, threads, out_of_memory=lambda error: isinstance(error, MemoryError))
+    return list(Flow(given or inputs(count), Stages(**known), pace)), batches
+
+
+@pytest.mark.parametrize(("batch", "threads", "engines"), [(1, 1, 1), (3, 2, 1), (2, 4, 3)])
+def test_all_come_out_once_and_in_order(batch, threads, engines):
+    records, batches = run(50, batch, threads, engines)
+    assert [record.source.name for record in records] == [str(number) for number in range(50)]
+    assert {len(one) for one in batches} == {batch}  # always full
+
+
+def test_shapes_are_kept_apart_and_filled_up():
+    records, batches = run(21, 4, shape=lambda number: number % 2)
+    assert sorted(int(record.source.name) for record in records) == list(range(21))
+    assert all(len(one) == 4 and len({number % 2 for number in one}) == 1 for one in batches)
+
+
+def test_no_more_are_under_way_than_the_window_allows():
+    under_way, most = set(), [0]
+
+    def read(one):
+        under_way.add(one.name)
+        most[0] = max(most[0], len(under_way))
+        return int(one.name)
+
+    def write(one, _read, _found):
+        time.sleep(0.001)
+        under_way.discard(one.name)
+        return Record(one)
+
+    run(300, 2, 2, read=read, write=write)
+    assert most[0] <= 50
+
+
+def test_failures_of_one_picture_are_its_own():
+    def read(one):
+        if one.name == "3":
+            raise InputError("bad", "")
+        return int(one.name)
+
+    def compute(group):
+        if 5 in group:
+            raise ValueError("five")
+        return group
+
+    def write(one, _read, _found):
+        if one.name == "7":
+            raise KeyError("seven")
+        return Record(one)
+
+    records, _ = run(10, 3, read=read, engines=[compute], write=write)
+    failed = {record.source.name: record.error.message for record in records if record.error}
+    assert set(failed) == {"3", "5", "7"}
+    assert "ValueError: five" in failed["5"]
+    assert len(records) == 10
+
+
+def test_nothing_but_failures():
+    def read(_one):
+        raise InputError("bad", "")
+
+    records, _ = run(100, read=read)
+    assert sum(record.error is not None for record in records) == 100
+
+
+@pytest.mark.parametrize("error", [OutputError("full"), KeyboardInterrupt()])
+def test_what_concerns_all_ends_the_run(error):
+    def write(one, _read, _found):
+        raise error
+
+    with pytest.raises(type(error)):
+        run(10, write=write)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("camviz_")]
+
+
+def test_a_network_that_never_works_ends_the_run_and_one_that_did_does_not():
+    def never(_group):
+        raise RequestError("no rows")
+
+    with pytest.raises(RequestError):
+        run(10, 2, engines=[never])
+
+    def moody(group):
+        if 4 in group:
+            raise RequestError("no rows")
+        return group
+
+    records, _ = run(10, 2, engines=[moody])
+    assert [record.source.name for record in records if record.error] == ["4"]
+
+
+def test_memory_that_runs_out_halves_the_batch_for_good():
+    sizes = []
+
+    def greedy(group):
+        sizes.append(len(group))
+        if len(group) > 2:
+            raise MemoryError
+        return group
+
+    records, _ = run(16, 8, engines=[greedy])
+    assert sizes == [8, 4, *[2] * 8]
+    assert not any(record.error for record in records)
+
+
+def test_one_picture_too_many():
+    def full(_group):
+        raise MemoryError
+
+    [record], _ = run(1, 1, engines=[full])
+    assert "not enough memory for '0' alone" in record.error.message
+
+
+def test_a_slow_listing_holds_nobody_up():
+    more = threading.Event()
+
+    def slow():
+        yield from inputs(1)
+        assert more.wait(10)
+        yield Input(Path("x"), "x")
+
+    flow = iter(Flow(slow(), Stages(lambda one: one, lambda _: 0, [lambda g: g], lambda o, _r, _f: Record(o)), Pace(2)))
+    assert next(flow).source.name == "0"
+    more.set()
+    assert [record.source.name for record in flow] == ["x"]
+
+
+def test_a_listing_that_breaks_is_told_after_what_it_gave():
+    def broken():
+        yield from inputs(3)
+        raise OSError("gone")
+
+    with pytest.raises(OSError, match="gone"):
+        run(0, given=broken())

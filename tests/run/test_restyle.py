@@ -1,0 +1,100 @@
+"""Other colours from the ledger: the same as if it had been drawn so at once."""
+
+from __future__ import annotations
+
+import os
+from contextlib import nullcontext
+from dataclasses import replace
+
+import pytest
+
+from camviz.run.ledger import Ledger
+from camviz.run.restyle import restyle
+from camviz.types import Look
+from tests.runs import AWKWARD, make_run
+
+MAPS = [{"facets": ("gradcam",)}, {"method": "layercam", "facets": ("layercam",)}]
+LOOK = Look("panel", "viridis", 0.3, "both", "fixed:2", "webp")
+
+
+@pytest.fixture
+def redraw(tmp_path):
+    """`redraw(look, folder)`: restyle the run; the paths written and who failed."""
+
+    def draw(look: Look, folder=None, key=None):
+        told = []
+        (folder or tmp_path / "run").mkdir(exist_ok=True)
+        with Ledger(tmp_path / "run", write=folder is None) as ledger:
+            row = next(job for job in ledger.jobs() if key in (None, job.key))
+            with Ledger(folder, write=True) if folder else nullcontext(ledger) as target:
+                found = list(restyle(ledger, row, look, target, lambda *a: told.append(a)))
+        return found, [name for name, error in told if error]
+
+    return draw
+
+
+def contents(folder):
+    paths = sorted(path for path in folder.rglob("*.*") if path.name != "camviz.sqlite")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+def test_the_files_are_those_that_the_look_had_made(redraw, tmp_path):
+    make_run(tmp_path / "run", AWKWARD, MAPS)
+    make_run(tmp_path / "as", AWKWARD, MAPS, look=LOOK)
+    found, failed = redraw(LOOK, tmp_path / "new")
+    assert failed == []
+    assert contents(tmp_path / "new") == contents(tmp_path / "as")
+    assert {str(one.path.relative_to(tmp_path / "new")) for one in found} == set(contents(tmp_path / "new"))
+
+
+def test_the_new_folder_is_a_run_and_the_same_job(redraw, tmp_path):
+    make_run(tmp_path / "run", ["a.png"], failed=("bad.png",))
+    at_once = make_run(tmp_path / "as", ["a.png"], look=LOOK)
+    assert redraw(LOOK, tmp_path / "new")[1] == []
+    with Ledger(tmp_path / "new") as ledger, Ledger(tmp_path / "run") as before:
+        [job] = ledger.jobs()
+        assert job.key == at_once.key
+        assert ledger.counts(job.id) == {"done": 1, "failed": 1}
+        new, old = next(ledger.inputs(job.id)), next(before.inputs(1))
+        assert (new.path, new.size, new.mtime_ns, new.predictions) == (
+            old.path,
+            old.size,
+            old.mtime_ns,
+            old.predictions,
+        )
+        [saved], [kept] = ledger.maps(new.id), before.maps(old.id)
+        assert saved.values.tobytes() == kept.values.tobytes()
+        [file] = ledger.files(new.id)
+        assert (file.path, file.size) == ("a.png.webp", (tmp_path / "new" / "a.png.webp").stat().st_size)
+
+
+def test_in_its_own_folder_and_back(redraw, tmp_path):
+    first = make_run(tmp_path / "run", ["a.png", "b.png"], MAPS)
+    before = contents(tmp_path / "run")
+    redraw(replace(Look(), colormap="jet"))
+    assert contents(tmp_path / "run") != before
+    with Ledger(tmp_path / "run") as ledger:
+        assert len(ledger.jobs()) == 2
+        assert ledger.newest().key != first.key
+    redraw(Look(), key=first.key)
+    assert contents(tmp_path / "run") == before
+    with Ledger(tmp_path / "run") as ledger:
+        assert len(ledger.jobs()) == 2
+        assert ledger.newest().key == first.key
+
+
+def test_a_grid_of_all_maps_and_raw_files(redraw, tmp_path):
+    make_run(tmp_path / "run", ["a.png"], MAPS, save_raw=True)
+    redraw(Look("grid"), tmp_path / "new")
+    assert set(contents(tmp_path / "new")) == {"a.png.png", "a.png.gradcam.npy", "a.png.layercam.npy"}
+
+
+def test_a_changed_picture_is_told_and_the_others_go_on(redraw, tmp_path):
+    make_run(tmp_path / "run", ["a.png", "b.png", "c.png"])
+    os.utime(tmp_path / "pictures" / "b.png", (1, 1))
+    (tmp_path / "pictures" / "c.png").unlink()
+    found, failed = redraw(LOOK, tmp_path / "new")
+    assert failed == ["b.png", "c.png"]
+    assert [one.path.name for one in found] == ["a.png.webp"]
+    with Ledger(tmp_path / "new") as ledger:
+        assert ledger.counts(1) == {"done": 1, "failed": 2}

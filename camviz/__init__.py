@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from camviz import features
     from camviz.engine.explain import explain
     from camviz.errors import CamvizError
+    from camviz.metrics.evaluate import evaluate
     from camviz.models.load import load
     from camviz.types import Model, Picture, SaliencyMap
 
 __version__ = "0.1.0"
-__all__ = ["CamvizError", "Model", "Picture", "SaliencyMap", "explain", "features", "load"]
+__all__ = ["CamvizError", "Model", "Picture", "SaliencyMap", "evaluate", "explain", "features", "load"]
 
 _MODULES = ("features",)  # packages that can be called
 _HOMES = {
@@ -30,6 +31,7 @@ _HOMES = {
     "Model": "camviz.types",
     "Picture": "camviz.types",
     "SaliencyMap": "camviz.types",
+    "evaluate": "camviz.metrics.evaluate",
     "explain": "camviz.engine.explain",
     "load": "camviz.models.load",
 }

@@ -12,11 +12,11 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from camviz import __version__
-from camviz.cli import features, filters, heatmap, layers, maximize, methods, models, patches, reconstruct
+from camviz.cli import evaluate, features, filters, heatmap, layers, maximize, methods, models, patches, reconstruct
 from camviz.cli.console import Console, wants_traceback
 from camviz.errors import CamvizError, RequestError, closest
 
-COMMANDS = (heatmap, features, filters, patches, maximize, reconstruct, layers, models, methods)
+COMMANDS = (heatmap, features, evaluate, filters, patches, maximize, reconstruct, layers, models, methods)
 
 
 class Boundary(TyperGroup):

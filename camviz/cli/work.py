@@ -19,20 +19,31 @@ if TYPE_CHECKING:
 
 
 class Work:
-    """One command's run. Making it checks the request without importing torch; `load` builds the network."""
+    """One command's run. Making it checks the request without importing torch; `load` builds the network.
+
+    `writes`: whether it has an output folder at all.
+    """
 
     def __init__(
-        self, request: ModelRequest, device: str, images: list[str] | None, out: OutputOptions, console: Console
+        self,
+        request: ModelRequest,
+        device: str,
+        images: list[str] | None,
+        out: OutputOptions,
+        console: Console,
+        writes: bool = True,
     ) -> None:
         from camviz.engine.devices import check_device
         from camviz.models.load import plan
         from camviz.run.files import check_folder
 
         self.console, self.out, self.device, self.images = console, out, device, images
+        self.writes = writes
         self.report = Report()
         check_device(device)
         self.plan: Plan = plan(request)
-        check_folder(out.output, images or [])
+        if writes:
+            check_folder(out.output, images or [])
         self.bar: Bar = console.bar()
 
     @property
@@ -55,10 +66,11 @@ class Work:
         from camviz.run.files import prepare_folder
         from camviz.run.inputs import list_inputs
 
-        prepare_folder(self.folder)
+        if self.writes:
+            prepare_folder(self.folder)
         if not self.images:
             self.console.say("no image given: the bundled samples")
-        return list_inputs(self.images or [str(sample_folder())], skip=self.folder)
+        return list_inputs(self.images or [str(sample_folder())], skip=self.folder if self.writes else None)
 
     def failed(self, name: str, error: InputError) -> None:
         """One picture failed: count it and say so."""

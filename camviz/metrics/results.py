@@ -17,7 +17,7 @@ from camviz.metrics import Measure
 from camviz.metrics.baselines import BASELINES
 
 Values = NDArray[np.float64]
-_EQUAL = 1e-6  # what differs by less differs by rounding
+_DIGITS = 4  # means that agree in so many are equal: methods that are the same differ by rounding
 RANKED = ("faithfulness", "localisation")
 
 
@@ -124,9 +124,10 @@ class Evaluation:
     def best(self, metric: str) -> set[tuple[str, str]]:
         """Which methods and layers have the best mean; none where all have the same. Baselines do not compete."""
         [sign] = [measure.sign for measure in self.measures if measure.name == metric]
-        means = {name: sign * self._means[*name, metric][0][0] for name in self.names if name[0] not in BASELINES}
+        names = [name for name in self.names if name[0] not in BASELINES]
+        means = {name: round(sign * self._means[*name, metric][0][0], _DIGITS) for name in names}
         highest = np.nanmax([*means.values(), -np.inf])
-        first = {name for name, mean in means.items() if mean > highest - _EQUAL}
+        first = {name for name, mean in means.items() if mean == highest}
         return first if len(first) < len(means) or len(means) == 1 else set()
 
     def ranking(self) -> list[Standing]:
@@ -139,7 +140,7 @@ class Evaluation:
         for measure in self.measures:
             means = np.stack([measure.sign * self._means[*name, measure.name][0] for name in names])
             if measure.family in RANKED and np.isfinite(means[:, 0]).all():
-                columns.append(_places(np.nan_to_num(means, nan=-np.inf)))
+                columns.append(_places(np.nan_to_num(means, nan=-np.inf).round(_DIGITS)))
         if not columns:
             return []
         ranks = np.mean(columns, 0)  # (names, 1 + resamples)

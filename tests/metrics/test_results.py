@@ -90,6 +90,12 @@ def test_ranking_is_by_mean_rank_without_baselines():
     assert [one.wins for one in torn.ranking()] == [0.5, 0.5]
 
 
+def test_methods_that_are_the_same_share_their_rank():
+    found = evaluation({A: [(1, 1)], B: [(1 + 1e-6, 1 - 1e-6)], ("cam", "l4"): [(0, 2)]})
+    assert [one.rank for one in found.ranking()] == [1.5, 1.5, 3]
+    assert found.best("insertion") == {A, B}
+
+
 def test_only_faithfulness_and_localisation_count_for_the_rank():
     found = evaluation({A: [(1, 0.9)], B: [(2, 0.1)]}, ["insertion", "sparsity"])
     assert found.ranking()[0].method == "layercam"

@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from camviz.doctor import diagnose
     from camviz.engine.explain import explain
     from camviz.errors import CamvizError
+    from camviz.metrics.evaluate import evaluate
     from camviz.models.load import load
     from camviz.types import Model, Picture, SaliencyMap
 
 __version__ = "0.1.0"
-__all__ = ["CamvizError", "Model", "Picture", "SaliencyMap", "diagnose", "explain", "features", "load"]
+__all__ = ["CamvizError", "Model", "Picture", "SaliencyMap", "diagnose", "evaluate", "explain", "features", "load"]
 
 _MODULES = ("features",)  # packages that can be called
 _HOMES = {
@@ -32,6 +33,7 @@ _HOMES = {
     "Picture": "camviz.types",
     "SaliencyMap": "camviz.types",
     "diagnose": "camviz.doctor",
+    "evaluate": "camviz.metrics.evaluate",
     "explain": "camviz.engine.explain",
     "load": "camviz.models.load",
 }

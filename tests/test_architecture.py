@@ -18,7 +18,7 @@ FLOORS = [
     ["camviz.engine.capture", "camviz.engine.devices"],
     ["camviz.tasks"],
     ["camviz.models"],
-    ["camviz.methods", "camviz.engine", "camviz.features"],
+    ["camviz.methods", "camviz.engine", "camviz.features", "camviz.metrics"],
     ["camviz.doctor"],
     ["camviz.run"],
     ["camviz.cli"],
@@ -80,7 +80,7 @@ def test_rendering_never_sees_torch(module):
     assert not any(within(other, "torch") or within(other, "torchvision") for other in imported(module))
 
 
-@pytest.mark.parametrize("module", [m for m in modules() if within(m, "camviz.methods")])
-def test_methods_import_torch_only_inside_functions(module):
+@pytest.mark.parametrize("module", [m for m in modules() if within(m, "camviz.methods") or within(m, "camviz.metrics")])
+def test_methods_and_metrics_import_torch_only_inside_functions(module):
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

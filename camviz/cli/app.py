@@ -14,6 +14,7 @@ from typer.exceptions import TyperException
 from camviz import __version__
 from camviz.cli import (
     doctor,
+    evaluate,
     export,
     features,
     filters,
@@ -35,6 +36,7 @@ from camviz.errors import CamvizError, RequestError, closest
 COMMANDS = (
     heatmap,
     features,
+    evaluate,
     filters,
     patches,
     maximize,

@@ -126,6 +126,11 @@ class Console:
         with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere if self.quiet else sys.stderr):
             yield
 
+    @property
+    def terminal(self) -> bool:
+        """Whether results are read by somebody at a terminal."""
+        return self._results.isatty()
+
     def say(self, text: str) -> None:
         """A line for people, on stderr."""
         if not self.quiet:
@@ -159,9 +164,8 @@ class Console:
         listed = [[Text(cell) for cell in row] for row in rows]
         for row in listed:
             table.add_row(*row)
-        terminal = self._results.isatty()
-        width = None if terminal else 10_000
-        console = RichConsole(file=self._results, width=width, highlight=False, soft_wrap=terminal)
+        width = None if self.terminal else 10_000
+        console = RichConsole(file=self._results, width=width, highlight=False, soft_wrap=self.terminal)
         with console.capture() as captured:  # rich itself would end the program when a pipe is closed
             console.print(table)
         print(captured.get(), end="", file=self._results, flush=True)

@@ -32,7 +32,10 @@ Notes = Callable[["Written"], Iterable[str]]
 
 
 class Work:
-    """One command's run. Making it checks the request without importing torch; `load` builds the network."""
+    """One command's run. Making it checks the request without importing torch; `load` builds the network.
+
+    `writes`: whether it has an output folder at all.
+    """
 
     def __init__(
         self,
@@ -42,6 +45,7 @@ class Work:
         out: OutputOptions,
         console: Console,
         again: ResumeOptions | None = None,
+        writes: bool = True,
     ) -> None:
         from camviz.engine.devices import check_device
         from camviz.models.load import plan
@@ -49,11 +53,13 @@ class Work:
 
         self.console, self.out, self.device, self.images = console, out, device, images
         self.request, self.again = request, again or ResumeOptions()
+        self.writes = writes
         self.report = Report()
         check_device(device)
         settle()
         self.plan: Plan = plan(request)
-        check_folder(out.output, images or [])
+        if writes:
+            check_folder(out.output, images or [])
         self.bar: Bar = console.bar()
 
     @property
@@ -77,13 +83,16 @@ class Work:
         from camviz.demo import sample_folder
         from camviz.run.inputs import list_inputs
 
-        return list_inputs(self.images or [str(sample_folder())], skip=self.folder, stdin=_own_stdin())
+        return list_inputs(
+            self.images or [str(sample_folder())], skip=self.folder if self.writes else None, stdin=_own_stdin()
+        )
 
     def inputs(self) -> Iterator[Input]:
         """All pictures asked for. The output folder is made: the request is right."""
         from camviz.run.files import prepare_folder
 
-        prepare_folder(self.folder)
+        if self.writes:
+            prepare_folder(self.folder)
         self._say_samples()
         return self.listing()
 

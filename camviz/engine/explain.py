@@ -40,7 +40,7 @@ def _check_words(job: Job) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class _Found:
+class Found:
     """One map of every picture of a batch: values (n, h, w), and what tells it from the others."""
 
     method: str
@@ -103,17 +103,17 @@ class Explainer:
         maps: list[list[SaliencyMap]] = [[] for _ in pictures]
         errors: dict[int, InputError] = {}
         for wanted in self.wanted:
-            for targets, here, number in self._rounds(wanted, passed, errors):
+            for targets, here, number in self.rounds(wanted, passed, errors):
                 reading = Reading(passed, targets)
                 facet = [wanted.facet] if len(self.wanted) > 1 else []
                 facet += [str(number)] if number is not None else []
-                for found in self._read(reading):
+                for found in self.read(reading):
                     for i in here:
                         place = (pictures[i], views[i])
                         maps[i].append(self._map(found, i, targets[i], reading, place, tuple(facet)))
         return [errors[i] if i in errors and not made else made for i, made in enumerate(maps)]
 
-    def _rounds(
+    def rounds(
         self, wanted: Wanted, passed: Pass, errors: dict[int, InputError]
     ) -> Iterator[tuple[list[Target], list[int], int | None]]:
         """(one target per picture, the pictures it is meant for, its number): pictures may have several, or none."""
@@ -132,7 +132,7 @@ class Explainer:
 
     def _map(
         self,
-        found: _Found,
+        found: Found,
         i: int,
         target: Target,
         reading: Reading,
@@ -156,7 +156,7 @@ class Explainer:
             target.marks,
         )
 
-    def _read(self, reading: Reading) -> Iterator[_Found]:
+    def read(self, reading: Reading) -> Iterator[Found]:
         """All maps of one reading: layers × methods; a method without a layer once, a fused one once."""
         probes = [Probe(reading, layer) for layer in self.layers]
         active = [chosen for chosen in self.methods if chosen.name not in self.skipped]
@@ -171,7 +171,7 @@ class Explainer:
                 else:
                     yield from self._try(chosen, [probe])
 
-    def _try(self, chosen: Chosen, probes: Sequence[Probe]) -> Iterator[_Found]:
+    def _try(self, chosen: Chosen, probes: Sequence[Probe]) -> Iterator[Found]:
         try:
             yield from self._run(chosen, probes)
         except NetworkError as error:
@@ -179,7 +179,7 @@ class Explainer:
                 raise
             self.skipped[chosen.name] = error.message
 
-    def _run(self, chosen: Chosen, probes: Sequence[Probe]) -> Iterator[_Found]:
+    def _run(self, chosen: Chosen, probes: Sequence[Probe]) -> Iterator[Found]:
         runs, facts = [], []
         for probe in probes:
             probe.facts = [{} for _ in probe.targets]
@@ -200,7 +200,7 @@ class Explainer:
                 for fact, share in zip(own, shares, strict=True):
                     fact.update({"part": number + 1, "share": share[number]} if share else {"part": number + 1})
             part = [f"part{number + 1}"] if chosen.parts > 1 else []
-            yield _Found(chosen.name, layer, values, own, (*facets, *part))
+            yield Found(chosen.name, layer, values, own, (*facets, *part))
 
 
 def explain(

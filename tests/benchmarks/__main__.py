@@ -6,10 +6,10 @@ import argparse
 
 import torch
 
-from tests.benchmarks import folders, maps, quality, speed
+from tests.benchmarks import evaluate, folders, maps, speed
 from tests.benchmarks.timing import machine
 
-KINDS = ("cams", "slow", "features", "quality", "folders")
+KINDS = ("cams", "slow", "features", "road", "quality", "folders")
 
 
 def main() -> None:
@@ -18,7 +18,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=speed.MODELS)
     parser.add_argument("--batches", nargs="+", type=int, default=speed.BATCHES)
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--slow-rounds", type=int, default=2, help="of ablationcam, scorecam and features")
+    parser.add_argument("--slow-rounds", type=int, default=2, help="of ablationcam, scorecam, features and road")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--cpu", action="store_true", help="processor time: on a busy machine, with --threads 1")
     parser.add_argument("--scenes", type=int, default=200, help="for quality")
@@ -34,9 +34,11 @@ def main() -> None:
         elif kind == "features":
             print(maps.features_table(given.slow_rounds, given.cpu), end="\n\n")
         elif kind == "quality":
-            print(quality.quality_table(given.scenes), end="\n\n")
+            print(evaluate.quality_table(given.scenes), end="\n\n")
         elif kind == "folders":
             print(folders.folders_tables(given.pictures), end="\n\n")
+        elif kind == "road":
+            print(evaluate.road_table(given.slow_rounds, given.cpu), end="\n\n")
         else:
             parser.error(f"no kind '{kind}': {', '.join(KINDS)}")
 

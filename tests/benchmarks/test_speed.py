@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.benchmarks import maps, quality, speed
+from tests.benchmarks import evaluate, maps, speed
 from tests.benchmarks.contenders import Case
 
 for peer in ("pytorch_grad_cam", "torchcam", "captum"):
@@ -41,9 +41,17 @@ def test_all_maps_of_a_layer_as_one_montage():
 
 
 def test_methods_find_what_was_asked_for():
-    asked = quality.questions(60)
-    floor = quality.measure("random", asked)
-    for method in ("gradcam", "cam", "hirescam", "layercam", "ablationcam"):
-        found = quality.measure(method, asked)
-        assert found["pointing"] >= 0.75
-        assert found["IoU"] >= 1.5 * floor["IoU"]
+    methods = ["gradcam", "cam", "hirescam", "layercam", "ablationcam"]
+    found = evaluate.measure(methods, evaluate.questions(60))
+    layer = found.names[0][1]
+    floor = found.summary("random", layer, "iou").mean
+    for method in methods:
+        assert found.summary(method, layer, "pointing").mean >= 0.75
+        assert found.summary(method, layer, "iou").mean >= 1.5 * floor
+
+
+@pytest.mark.parametrize("model", ["mobilenet_v2", "resnet18"])
+def test_road(model):
+    found = evaluate.road_times(Case(model), 1, cpu=True)
+    assert found["faster"] >= 5
+    assert found["gap"] <= 0.1  # the noise of both

@@ -1,0 +1,107 @@
+"""Metrics: how faithful maps are. Each is one decorated function from a `Case` to one number per map.
+
+A metric takes a case (one picture, one target, k maps) and returns (k,), or (k, t) where one of t thresholds is
+chosen afterwards, the same for all pictures. NaN: the question makes no sense for this picture. Facts:
+
+family   "faithfulness", "localisation", "robustness", "sanity" or "sparsity"
+paper    where it was proposed
+better   "higher" or "lower"
+needs    "forwards", "truth", "new maps" or "nothing"
+part     of which metric it is half: measured only when asked for by name
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from camviz.errors import RequestError, unknown
+from camviz.registry import Entry, Registry
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from camviz.metrics.case import Case
+
+Metric = Callable[..., "NDArray[np.float64]"]
+METRICS: Registry[Metric] = Registry("metric", __name__, listing="'camviz evaluate --list'")
+
+
+def _of_family(family: str, entry: Entry[Any]) -> bool:
+    return entry.facts["family"] == family and "part" not in entry.facts
+
+
+FAMILIES = ("faithfulness", "localisation", "sparsity", "robustness", "sanity")
+GROUPS: dict[str, Callable[[Entry[Any]], bool]] = {
+    "all": lambda entry: "part" not in entry.facts,
+    **{name: partial(_of_family, name) for name in FAMILIES},
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Measure:
+    """A metric with its settings. One that came with a group is passed over where there is no truth."""
+
+    entry: Entry[Metric]
+    settings: dict[str, Any] = field(default_factory=dict)
+    optional: bool = False
+
+    @property
+    def name(self) -> str:
+        """The metric's name."""
+        return self.entry.name
+
+    @property
+    def family(self) -> str:
+        """What it is about."""
+        return self.entry.facts["family"]
+
+    @property
+    def sign(self) -> int:
+        """1 where more is better, -1 where less is."""
+        return 1 if self.entry.facts["better"] == "higher" else -1
+
+    def __call__(self, case: Case) -> NDArray[np.float64]:
+        return self.entry.call(case, **self.settings)
+
+
+def choose(names: Sequence[str] = ("all",), settings: Sequence[tuple[str, str]] = ()) -> list[Measure]:
+    """The metrics that names and families mean, with typed settings: ("pointing.tolerance", "15")."""
+    entries: dict[str, bool] = {}
+    for name in names:
+        if name in GROUPS:
+            for entry in METRICS:
+                if GROUPS[name](entry):
+                    entries.setdefault(entry.name, True)
+        elif name not in METRICS:
+            raise unknown("metric", name, [*METRICS.names(), *GROUPS], listing=METRICS.listing)
+        else:
+            entries[name] = False
+    values: dict[str, dict[str, Any]] = {name: {} for name in entries}
+    for key, text in settings:
+        metric, _, setting = key.rpartition(".")
+        if metric not in entries:
+            raise unknown("metric", metric, entries, "what this command measures")
+        values[metric][setting] = _typed(METRICS.find(metric), setting, text)
+    chosen = [Measure(METRICS.find(name), values[name], optional) for name, optional in entries.items()]
+    return sorted(chosen, key=lambda one: FAMILIES.index(one.family))
+
+
+def split_settings(pairs: Sequence[tuple[str, str]]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Settings of methods, and those whose prefix names a metric."""
+    own = [(key, text) for key, text in pairs if key.rpartition(".")[0] in METRICS]
+    return [pair for pair in pairs if pair not in own], own
+
+
+def _typed(entry: Entry[Metric], setting: str, text: str) -> Any:
+    known = entry.settings
+    if setting not in known:
+        raise unknown("setting", setting, known, f"metric '{entry.name}'", METRICS.listing)
+    try:
+        return type(known[setting])(text)
+    except ValueError as error:
+        default = f"--set {entry.name}.{setting}={known[setting]} is the default"
+        raise RequestError(f"--set {entry.name}.{setting}={text}: a number is needed", default) from error

@@ -1,0 +1,204 @@
+"""`evaluate`: how faithful are these maps? Pictures in, an `Evaluation` out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from camviz.errors import InputError, RequestError
+from camviz.metrics import Measure, choose, split_settings
+from camviz.metrics.results import Evaluation, Row
+from camviz.metrics.source import Asked, Source, Unanswered
+from camviz.metrics.truth import Mask, Truth, read_boxes, read_masks
+from camviz.types import Job, Model, Picture, View
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from camviz.engine.explain import Explainer
+
+Marked = Callable[[Picture, str], Mask | None]  # what a target's label means in a picture
+FEWEST = 4
+SATURATED = 0.5  # of the score without any pixel: a curve from there shows little
+
+
+class Evaluator:
+    """Measures batch by batch what a job's methods give, and remembers the rows."""
+
+    def __init__(
+        self,
+        explainer: Explainer,
+        measures: Sequence[Measure],
+        marked: Marked | None = None,
+        forwards: int = 32,
+        resamples: int = 1000,
+    ) -> None:
+        if forwards < FEWEST:
+            raise RequestError(f"{forwards} forwards are too few for a curve", f"--forwards {FEWEST} or more")
+        if any(one.entry.facts["needs"] == "truth" and not one.optional for one in measures) and marked is None:
+            raise RequestError("localisation needs to know where things are", "--boxes FILE or --masks FOLDER")
+        self.measures = [one for one in measures if marked is not None or one.entry.facts["needs"] != "truth"]
+        self.explainer, self.marked, self.resamples = explainer, marked, resamples
+        self.source = Source(explainer.model, explainer, forwards)
+        self.rows: list[Row] = []
+        self._left: dict[str, list[float]] = {}
+        self._without = 0
+        self._cases = 0
+
+    def __call__(
+        self,
+        pictures: Sequence[Picture],
+        inputs: Sequence[NDArray[np.float32]],
+        views: Sequence[View],
+        names: Sequence[str],
+    ) -> Iterator[tuple[int, InputError | None]]:
+        """Measure a batch; yields the number of each picture that is done, or what is wrong with it."""
+        failed: dict[int, InputError] = {}
+        for asked in self.source(inputs, views):
+            if isinstance(asked, Unanswered):
+                if not any(row.picture == names[asked.picture] for row in self.rows):
+                    failed[asked.picture] = asked.error
+                continue
+            if asked.picture in failed:
+                continue
+            try:
+                self.rows += self._measure(asked, pictures[asked.picture], names[asked.picture])
+            except InputError as error:
+                failed[asked.picture] = error
+        if failed:
+            self.rows = [row for row in self.rows if row.picture not in {names[number] for number in failed}]
+        for number in range(len(pictures)):
+            yield number, failed.get(number)
+
+    def _measure(self, asked: Asked, picture: Picture, name: str) -> list[Row]:
+        case = asked.case
+        if self.marked:
+            case.truth = self.marked(picture, asked.target.label)
+            self._without += case.seen_truth is None
+        self._cases += 1
+        values = {measure.name: measure(case) for measure in self.measures}
+        for metric, share in case.left.items():
+            self._left.setdefault(metric, []).append(share)
+        return [
+            Row(name, asked.target.label, *one, {metric: numbers[k] for metric, numbers in values.items()})
+            for k, one in enumerate(asked.names)
+        ]
+
+    def result(self) -> Evaluation:
+        """What was measured so far."""
+        notes = [f"skipped: {name}: {why}" for name, why in self.explainer.skipped.items()]
+        for metric, shares in self._left.items():
+            if np.mean(shares) > SATURATED:
+                setting = "insertion.start" if metric == "insertion" else "deletion.end"
+                notes.append(
+                    f"{metric} says little here: a picture without any of its pixels keeps {np.mean(shares):.0%} "
+                    f"of its score; --set {setting}=black (or mean, white, blur) takes more away"
+                )
+        if self._without:
+            notes.append(
+                f"{self._without} of {self._cases} targets are not marked in their picture, or not where the network "
+                "looked: without localisation; --match any counts whatever is marked"
+            )
+        job = self.explainer.job
+        return Evaluation(self.explainer.model.name, self.measures, self.rows, self.resamples, job.seed, notes)
+
+
+def read_truth(boxes: Path | None, masks: Path | None, value: str = "", match: str = "label") -> Truth | None:
+    """What --boxes or --masks name; None without either."""
+    if boxes and masks:
+        raise RequestError("--boxes and --masks both say where things are", "one of them")
+    if value and not masks:
+        raise RequestError(f"--mask-value '{value}' without masks", "--masks FOLDER")
+    if masks:
+        return read_masks(masks, value, match)
+    return read_boxes(boxes, match) if boxes else None
+
+
+def evaluate(
+    model: Any,
+    images: Any,
+    *,
+    method: str | Sequence[str] = "gradcam",
+    target: str | int | Sequence[str | int] = (),
+    layer: str | Sequence[str] = (),
+    metric: str | Sequence[str] = "all",
+    boxes: str | Path | None = None,
+    masks: str | Path | None = None,
+    truth: Sequence[NDArray[np.bool_] | None] | None = None,
+    mask_value: str = "",
+    match: str = "label",
+    forwards: int = 32,
+    resamples: int = 1000,
+    settings: dict[str, Any] | None = None,
+    fit: str = "model",
+    **job: Any,
+) -> Evaluation:
+    """How faithful the maps of methods and layers are, on average over images; prints as tables.
+
+    Arguments as in `camviz.explain`. `metric`: names or families; `boxes` and `masks`: files and folders as on the
+    command line; `truth`: instead of them, one mask (H, W) per image, None where there is none. `forwards` per map
+    and metric at most; `settings` of metrics as {"pointing.tolerance": 15}.
+    """
+    from pathlib import Path
+
+    from camviz.engine.devices import default_batch_size
+    from camviz.engine.explain import Explainer, by_shape
+    from camviz.models.load import load
+    from camviz.models.preprocess import prepare
+    from camviz.pictures import as_pictures
+
+    model = model if isinstance(model, Model) else load(model)
+    typed = tuple((key, str(value)) for key, value in (settings or {}).items())
+    own, measured = split_settings(typed)
+    asked = Job(
+        methods=tuple(_several(method)),
+        targets=tuple(str(one) for one in _several(target)),
+        layers=tuple(_several(layer)),
+        settings=tuple(own),
+    )
+    pictures = as_pictures(images)
+    known = read_truth(Path(boxes) if boxes else None, Path(masks) if masks else None, mask_value, match)
+    marked = known.mask if known else _given(pictures, truth) if truth is not None else None
+    explainer = Explainer(model, replace(asked, **job))
+    evaluator = Evaluator(explainer, choose(_several(metric), measured), marked, forwards, resamples)
+    names = _distinct([picture.name for picture in pictures])
+    prepared = [(p, name, *prepare(p, model.preprocessing, fit)) for p, name in zip(pictures, names, strict=True)]
+    size = explainer.job.batch_size or default_batch_size(model.device)
+    for group in by_shape(prepared, size, key=lambda one: one[2].shape):
+        batch, own_names, inputs, views = zip(*group, strict=True)
+        for _, error in evaluator(batch, inputs, views, own_names):
+            if error:
+                raise error
+    return evaluator.result()
+
+
+def _given(pictures: Sequence[Picture], truth: Sequence[NDArray[np.bool_] | None]) -> Marked:
+    if len(truth) != len(pictures):
+        raise RequestError(f"{len(truth)} masks for {len(pictures)} pictures", "one for each; None where there is none")
+    known = {id(picture): mask for picture, mask in zip(pictures, truth, strict=True)}
+    for picture, mask in zip(pictures, truth, strict=True):
+        if mask is not None and mask.shape != (picture.height, picture.width):
+            raise RequestError(
+                f"a mask of {mask.shape} for a picture of {(picture.height, picture.width)}",
+                "masks are (height, width)",
+            )
+
+    def find(picture: Picture, _target: str) -> Mask | None:
+        mask = known[id(picture)]
+        return None if mask is None else np.asarray(mask, bool)
+
+    return find
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Pictures from Python have no names, and two files may share one: a number tells them apart."""
+    many = len(set(names)) < len(names)
+    return [f"{number} {name}" if many else name for number, name in enumerate(names)]
+
+
+def _several(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else [value]

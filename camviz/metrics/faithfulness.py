@@ -1,0 +1,177 @@
+"""Faithfulness: does the score depend on what the map points at? Scores are probabilities of the target's class.
+
+Every metric runs at most `forwards` inputs of each map through the network; the picture as it is, and the one that
+a curve starts or ends with, are the same for all maps.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from camviz.errors import RequestError
+from camviz.metrics import METRICS
+from camviz.metrics.case import Case
+from camviz.metrics.imputation import impute
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_measure = partial(METRICS.add, family="faithfulness", needs="forwards")
+_GREYS = {"black": 0.0, "white": 1.0}
+
+
+@_measure("insertion", paper="arXiv:1806.07421", better="higher")
+def insertion(case: Case, *, start: str = "blur") -> NDArray[np.float64]:
+    """Area under the score while pixels are inserted into a blurred picture, those the map values most first.
+
+    RISE (Petsiuk et al. 2018, sec. 4.1). `start`: blur (Gaussian of 5/224 of the short side, as theirs), or
+    black, white, mean. The area is trapezoidal, over the share of pixels inserted.
+    """
+    return _area(case, _empty(case, start), inserting=True)
+
+
+@_measure("deletion", paper="arXiv:1806.07421", better="lower")
+def deletion(case: Case, *, end: str = "mean") -> NDArray[np.float64]:
+    """Area under the score while pixels are deleted, those the map values most first.
+
+    RISE (Petsiuk et al. 2018, sec. 4.1). `end`: what they become, mean (zero to the network, as theirs), or
+    black, white, blur.
+    """
+    return _area(case, _empty(case, end), inserting=False)
+
+
+def _empty(case: Case, name: str) -> Tensor:
+    """The picture without its pixels: (c, H, W)."""
+    if name == "blur":
+        return blurred(case.inputs, 5 / 224 * min(case.inputs.shape[1:]))
+    if name == "mean":
+        return 0 * case.inputs
+    if name in _GREYS:
+        return case.grey(_GREYS[name]).expand_as(case.inputs)
+    raise RequestError(f"no picture '{name}' to start from", "blur, mean, black or white")
+
+
+def blurred(image: Tensor, sigma: float) -> Tensor:
+    """A picture (c, H, W) under a Gaussian of `sigma` pixels, mirrored at the border."""
+    import torch
+    from torch.nn import functional as F
+
+    reach = min(max(1, round(3 * sigma)), min(image.shape[1:]) - 1)
+    offsets = torch.arange(-reach, reach + 1, device=image.device)
+    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
+    kernel = kernel / kernel.sum()
+    padded = F.pad(image[:, None].float(), (reach, reach, reach, reach), mode="reflect")
+    return F.conv2d(F.conv2d(padded, kernel[None, None, :, None]), kernel[None, None, None])[:, 0]
+
+
+def _area(case: Case, empty: Tensor, inserting: bool) -> NDArray[np.float64]:
+    """The area under each map's curve, the share of pixels changed going from 0 to 1 in equal steps."""
+    import torch
+
+    pixels = case.ranks.shape[1]
+    counts = np.unique(np.linspace(0, pixels, case.forwards).round().astype(int))
+    inner = torch.as_tensor(counts[1:-1], device=case.inputs.device)
+    shape = case.inputs.shape[1:]
+
+    def batch(start: int, stop: int) -> Tensor:
+        index = torch.arange(start, stop, device=inner.device)
+        chosen = case.ranks[index // len(inner)] < inner[index % len(inner)][:, None]
+        original = (chosen if inserting else ~chosen).reshape(-1, 1, *shape)
+        return torch.where(original, case.inputs, empty)
+
+    curves = np.empty((len(case.maps), len(counts)))
+    first, last = (_score(case, empty), case.original) if inserting else (case.original, _score(case, empty))
+    curves[:, 0], curves[:, -1] = first, last
+    case.left["insertion" if inserting else "deletion"] = (first if inserting else last) / max(case.original, 1e-12)
+    if len(inner):
+        curves[:, 1:-1] = _scores(case, len(case.maps) * len(inner), batch).reshape(len(case.maps), -1)
+    steps = np.diff(counts) / pixels
+    return np.asarray(((curves[:, 1:] + curves[:, :-1]) / 2 * steps).sum(1))
+
+
+def _scores(case: Case, total: int, batch: object) -> NDArray[np.float64]:
+    return case.score(total, batch).double().cpu().numpy()  # type: ignore[arg-type]
+
+
+def _score(case: Case, image: Tensor) -> float:
+    return float(_scores(case, 1, lambda *_: image[None])[0])
+
+
+def _under_map(case: Case) -> NDArray[np.float64]:
+    """O: the score of the picture (not of its normalised values) multiplied by each map from 0 to 1."""
+    black = case.grey(0)
+    if "under map" not in case.memo:
+        case.memo["under map"] = _scores(
+            case, len(case.maps), lambda a, b: black + case.shares[a:b] * (case.inputs - black)
+        )
+    return case.memo["under map"]
+
+
+@_measure("average-drop", paper="arXiv:1710.11063", better="lower")
+def average_drop(case: Case) -> NDArray[np.float64]:
+    """max(0, Y - O) / Y: the share of the score that is lost when only what the map shows is left.
+
+    Grad-CAM++ (Chattopadhay et al. 2018, sec. 4.1). Y is the score of the picture, O that of the picture times the
+    map's positive part from 0 to 1.
+    """
+    return np.maximum(0, case.original - _under_map(case)) / max(abs(case.original), 1e-12)
+
+
+@_measure("increase", paper="arXiv:1710.11063", better="higher")
+def increase(case: Case) -> NDArray[np.float64]:
+    """1 where the score rises when only what the map shows is left, else 0: increase in confidence.
+
+    Grad-CAM++ (Chattopadhay et al. 2018, sec. 4.1), with Y and O as in average-drop.
+    """
+    return (_under_map(case) > case.original).astype(float)
+
+
+@_measure("road", paper="arXiv:2202.00449", better="higher")
+def road(case: Case, *, percentiles: int = 9, noise: float = 0.01) -> NDArray[np.float64]:
+    """(LeRF - MoRF) / 2: the score with the least relevant pixels removed, less that with the most relevant removed.
+
+    ROAD (Rong et al. 2022): 10 %, 20 %, … 90 % of the pixels are replaced by the weighted mean of their neighbours
+    and a little noise; the mean over these shares. No retraining, and a mask leaves no edges to be seen.
+    """
+    curves = _road(case, percentiles, noise)
+    return np.asarray((curves[:, 1].mean(1) - curves[:, 0].mean(1)) / 2)
+
+
+@_measure("road-morf", part="road", paper="arXiv:2202.00449", better="lower")
+def road_morf(case: Case, *, percentiles: int = 9, noise: float = 0.01) -> NDArray[np.float64]:
+    """The mean score with the most relevant pixels removed first, as in road."""
+    return np.asarray(_road(case, percentiles, noise)[:, 0].mean(1))
+
+
+@_measure("road-lerf", part="road", paper="arXiv:2202.00449", better="higher")
+def road_lerf(case: Case, *, percentiles: int = 9, noise: float = 0.01) -> NDArray[np.float64]:
+    """The mean score with the least relevant pixels removed first, as in road."""
+    return np.asarray(_road(case, percentiles, noise)[:, 1].mean(1))
+
+
+def _road(case: Case, percentiles: int, noise: float) -> NDArray[np.float64]:
+    """Scores (k, 2, percentiles): most relevant removed first, least relevant removed first."""
+    import torch
+
+    levels = max(1, min(percentiles, case.forwards // 2))
+    key = ("road", levels, noise)
+    if key in case.memo:
+        return case.memo[key]
+    (height, width), device = case.inputs.shape[1:], case.inputs.device
+    pixels = height * width
+    counts = torch.arange(1, levels + 1, device=device) * pixels // (levels + 1)
+    dust = noise * torch.randn(case.inputs.shape, generator=case.generator(2)).to(device)
+
+    def batch(start: int, stop: int) -> Tensor:
+        index = torch.arange(start, stop, device=device)
+        places, least = case.ranks[index // (2 * levels)], (index // levels % 2 == 1)[:, None]
+        count = counts[index % levels][:, None]
+        removed = torch.where(least, places >= pixels - count, places < count).reshape(-1, height, width)
+        return impute(case.inputs, removed) + removed[:, None] * dust
+
+    case.memo[key] = _scores(case, len(case.maps) * 2 * levels, batch).reshape(-1, 2, levels)
+    return case.memo[key]

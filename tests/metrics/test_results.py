@@ -1,0 +1,149 @@
+"""Means, intervals, ranks and tables of rows that are known."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+
+from camviz.metrics import choose
+from camviz.metrics.results import Evaluation, Row, _places
+
+
+def evaluation(numbers, metrics=("insertion", "deletion"), **fields):
+    """`numbers`: by (method, layer) a list over pictures of values in the order of the metrics."""
+    rows = [
+        Row(f"p{i}", "cat", *name, {m: np.asarray(v, float) for m, v in zip(metrics, values, strict=True)})
+        for name, pictures in numbers.items()
+        for i, values in enumerate(pictures)
+    ]
+    return Evaluation("net", choose(metrics), rows, **fields)
+
+
+A, B, RANDOM = ("gradcam", "l4"), ("layercam", "l4"), ("random", "l4")
+
+
+def test_means_and_intervals():
+    found = evaluation({A: [(1, 0), (3, 0)]}).summary(*A, "insertion")
+    # two pictures: a resample has the mean 1, 2, 2 or 3
+    assert (found.mean, found.low, found.high, found.count) == (2, 1, 3, 2)
+    assert found.half == 1
+
+
+def test_the_interval_is_that_of_the_mean():
+    values = np.random.default_rng(0).normal(5, 2, 400)
+    found = evaluation({A: [(v, 0) for v in values]}, resamples=2000).summary(*A, "insertion")
+    assert found.half == pytest.approx(1.96 * values.std() / 20, rel=0.08)
+
+
+def test_a_picture_without_a_value_does_not_count():
+    found = evaluation({A: [(1, np.nan), (3, 7), (8, np.nan)]})
+    assert found.summary(*A, "insertion").mean == 4
+    assert (found.summary(*A, "deletion").mean, found.summary(*A, "deletion").count) == (7, 1)
+    nothing = evaluation({A: [(1, np.nan)]}).summary(*A, "deletion")
+    assert np.isnan(nothing.mean)
+    assert nothing.count == 0
+
+
+def test_several_targets_of_a_picture_are_resampled_together():
+    rows = [Row("p", t, *A, {"insertion": np.array(v)}) for t, v in (("cat", 0.0), ("dog", 1.0))]
+    rows += [Row("q", "cat", *A, {"insertion": np.array(2.0)})]
+    found = Evaluation("net", choose(["insertion"]), rows)
+    assert found.summary(*A, "insertion").mean == 1
+    assert found.summary(*A, "insertion").low == 0.5  # twice the first picture: never 0
+
+
+def test_one_threshold_is_chosen_for_all_pictures():
+    # each picture's own best would be 0.9; together the second threshold is
+    found = evaluation({A: [([0.9, 0.6, 0.0],), ([0.0, 0.7, 0.9],)]}, ["iou"])
+    assert found.summary(*A, "iou").mean == pytest.approx(0.65)
+    assert [row["iou"] for row in csv.DictReader(io.StringIO(found.rows_csv()))] == ["0.6", "0.7"]
+
+
+def test_the_same_seed_gives_the_same_interval():
+    numbers = {A: [(v, 0) for v in np.random.default_rng(1).random(30)]}
+    one, same, other = (evaluation(numbers, seed=seed).summary(*A, "insertion") for seed in (0, 0, 1))
+    assert one == same
+    assert one != other
+
+
+# best and rank
+
+
+def test_places():
+    assert _places(np.array([[3.0], [1.0], [3.0]]))[:, 0].tolist() == [1.5, 3, 1.5]
+
+
+def test_the_best_by_the_direction_of_the_metric():
+    found = evaluation({A: [(1, 1)], B: [(2, 2)], RANDOM: [(9, 0)]})
+    assert found.best("insertion") == {B}
+    assert found.best("deletion") == {A}
+    assert evaluation({A: [(1, 1)], B: [(1, 2)]}).best("insertion") == set()
+
+
+def test_ranking_is_by_mean_rank_without_baselines():
+    found = evaluation({A: [(1, 1), (1, 1)], B: [(2, 0), (2, 0)], RANDOM: [(9, -9)] * 2})
+    assert [(one.method, one.rank, one.wins) for one in found.ranking()] == [("layercam", 1, 1), ("gradcam", 2, 0)]
+    torn = evaluation({A: [(1, 0)], B: [(2, 1)]})
+    assert [one.rank for one in torn.ranking()] == [1.5, 1.5]
+    assert [one.wins for one in torn.ranking()] == [0.5, 0.5]
+
+
+def test_methods_that_are_the_same_share_their_rank():
+    found = evaluation({A: [(1, 1)], B: [(1 + 1e-6, 1 - 1e-6)], ("cam", "l4"): [(0, 2)]})
+    assert [one.rank for one in found.ranking()] == [1.5, 1.5, 3]
+    assert found.best("insertion") == {A, B}
+
+
+def test_only_faithfulness_and_localisation_count_for_the_rank():
+    found = evaluation({A: [(1, 0.9)], B: [(2, 0.1)]}, ["insertion", "sparsity"])
+    assert found.ranking()[0].method == "layercam"
+    assert evaluation({A: [(0.9,)]}, ["sparsity"]).ranking() == []
+    unknown = evaluation({A: [(1, np.nan)], B: [(2, np.nan)]}, ["insertion", "pointing"])
+    assert unknown.ranking()[0].rank == 1
+
+
+def test_baselines_come_last():
+    assert evaluation({RANDOM: [(0, 0)], A: [(0, 0)]}).names == [A, RANDOM]
+
+
+# telling
+
+
+def test_json_and_csv_say_the_same():
+    found = evaluation({A: [(0.25, np.nan)], RANDOM: [(0.5, np.nan)]})
+    first, second = map(json.loads, found.to_json().splitlines())
+    assert first["insertion"] == {"mean": 0.25, "low": 0.25, "high": 0.25, "pictures": 1}
+    assert first["deletion"] == {"mean": None, "low": None, "high": None, "pictures": 0}
+    assert (first["place"], first["baseline"], second["baseline"]) == (1, False, True)
+    rows = list(csv.DictReader(io.StringIO(found.to_csv())))
+    assert (rows[0]["method"], rows[0]["metric"], rows[0]["mean"]) == ("gradcam", "insertion", "0.25")
+    assert rows[1]["mean"] == ""
+
+
+def test_the_table_fits_and_marks_the_best():
+    metrics = ["all"]
+    names = [measure.name for measure in choose(metrics)]
+    values = [tuple(-0.12345 if name in ("road", "sanity") else 0.12345 for name in names)] * 3
+    better = [tuple(0.54321 for _ in names)] * 3
+    numbers = {("gradcam-elementwise", "features.18"): values, ("layercam", "features.18"): better, RANDOM: values}
+    rows = [
+        Row(f"p{i}", "cat", *name, {m: np.asarray(v) for m, v in zip(names, one, strict=True)})
+        for name, pictures in numbers.items()
+        for i, one in enumerate(pictures)
+    ]
+    text = str(Evaluation("net", choose(metrics), rows, notes=["something was odd"]))
+    assert max(map(len, text.splitlines())) <= 100
+    assert "0.543±0.000*" in text
+    assert "-0.123±0.000" in text
+    assert all(name.split("-")[-1] in text for name in names)
+    assert "layer" in text  # two of them
+    assert "3 pictures" in text
+    assert text.rstrip().endswith("note: something was odd")
+
+
+def test_a_notebook_gets_the_tables():
+    html = evaluation({A: [(1, 1)]})._repr_html_()
+    assert html.startswith("<pre")
+    assert "gradcam" in html

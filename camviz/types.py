@@ -119,16 +119,17 @@ def _stretch(values: Map, pixels: slice, start: float, stop: float) -> Map:
 class Preprocessing:
     """How a picture becomes a network's input: short side to `resize`, centre crop to `crop`, (x - mean) / std.
 
-    `resize` None means no resizing by the short side: the picture is squashed to `crop`. Sizes are (height, width).
-    With `longest` the whole picture is shown: the long side at most so long, no crop, and `fill` added at the right and
-    the bottom until the sides are a `multiple`, as detectors do.
+    `resize` may be a size, to which the picture is squashed before the crop; None squashes it to `crop` itself. Sizes
+    are (height, width). With `longest` the whole picture is shown: the long side at most so long, no crop, and `fill`
+    added at the right and the bottom until the sides are a `multiple`, as detectors do. `order` is that of the
+    network's channels, also in `mean` and `std`.
     """
 
     crop: tuple[int, int] = (224, 224)
-    resize: int | None = 256
+    resize: int | tuple[int, int] | None = 256
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
-    interpolation: Literal["nearest", "bilinear", "bicubic"] = "bilinear"
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bilinear"
     longest: int | None = None
     multiple: int = 1
     order: Literal["rgb", "bgr"] = "rgb"

@@ -175,7 +175,7 @@ def _measure(
     listed = ", ".join(one.path for one in explainer.layers)
     work.console.say(f"layer{'s' * (len(explainer.layers) > 1)}: {listed} of {model.name} (--layer chooses another)")
     with work.bar:
-        return measure(evaluator, work.inputs(), job.fit, work.report, work.failed, work.bar.written)
+        return measure(evaluator, work.inputs(), job.fit, work.report, work.failed, lambda _: work.bar.update(work.report))
 
 
 def _tell(found: Evaluation, work: Work, form: str, advice: list[str]) -> None:
@@ -191,7 +191,7 @@ def _tell(found: Evaluation, work: Work, form: str, advice: list[str]) -> None:
         (console.result if form == "table" else console.say)(line)
     for note in found.notes:
         console.say(f"note: {note}")
-    if work.report.failures:
+    if work.report.failed:
         console.say(work.report.summary())
 
 

@@ -63,7 +63,8 @@ class ModelOptions:
         typer.Option(
             "--model",
             "-m",
-            help="demo, a torchvision classifier, or net.py:Net. Default: mobilenet_v3_large; demo without images.",
+            help="demo, a name of torchvision, timm:NAME, hf:FOLDER or net.py:Net; 'camviz models' lists them. "
+            "Default: mobilenet_v3_large; demo without images.",
             show_default=False,
             rich_help_panel="Model",
         ),

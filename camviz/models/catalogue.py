@@ -6,26 +6,42 @@ import ast
 import importlib.util
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 _MODEL = re.compile(
-    r"^@register_model\((?:name=[\"'](?P<name>\w+)[\"'])?\)\n(?:@.*\n)*def (?P<function>\w+)\((?P<arguments>[^)]*)\)",
+    r"^@register_model\((?:name=[\"'](?P<name>\w+)[\"'])?\)\n(?:(?!def ).*\n)*?"
+    r"def (?P<function>\w+)\((?P<arguments>[^)]*)\)",
     re.MULTILINE,
 )
 _WEIGHTS = re.compile(r"^class (\w+)\(WeightsEnum\):\n(.*?)(?=^\S)", re.MULTILINE | re.DOTALL)
 _MEMBER = re.compile(r"^    (\w+) = Weights\(\s*(?:#.*\n\s*)*url=[\"']([^\"']+)", re.MULTILINE)
 _DEFAULT = re.compile(r"^    DEFAULT = (\w+)", re.MULTILINE)
+_CATEGORIES = re.compile(r"import .*?_(\w+)_CATEGORIES")
+_TASKS = {  # by folder
+    ".": "classification",
+    "quantization": "quantized classification",
+    "segmentation": "segmentation",
+    "detection": "detection",
+    "video": "video classification",
+    "optical_flow": "optical flow",
+}
 
 
 @dataclass(frozen=True)
 class Listing:
-    """One model of torchvision: its weights by name (oldest first) with their addresses, and the default."""
+    """One model of torchvision: its weights by name (oldest first) with their addresses, and the default.
+
+    `categories` is the name that torchvision has for its set of classes: IMAGENET, VOC, COCO, …
+    """
 
     name: str
     weights: dict[str, str] = field(default_factory=dict)
     default: str = ""
+    task: str = "classification"
+    categories: str = ""
 
 
 def _folder() -> Path | None:
@@ -35,43 +51,62 @@ def _folder() -> Path | None:
 
 
 @cache
-def classifiers() -> dict[str, Listing]:
-    """Every image classifier of torchvision by name."""
+def listings() -> dict[str, Listing]:
+    """Every model of torchvision by name."""
     folder = _folder()
-    listings: dict[str, Listing] = {}
-    for file in sorted(folder.glob("*.py")) if folder else []:
-        text = file.read_text("utf-8")
-        enums = {}
-        for enum, body in _WEIGHTS.findall(text + "\nend"):
-            default = _DEFAULT.search(body)
-            enums[enum] = (dict(_MEMBER.findall(body)), default.group(1) if default else "")
-        for match in _MODEL.finditer(text):
-            enum = re.search(r"(\w+_Weights)\]", match["arguments"])
-            weights, default_name = enums.get(enum.group(1) if enum else "", ({}, ""))
-            name = match["name"] or match["function"]
-            listings[name] = Listing(name, weights, default_name)
-    if not listings:  # a torchvision written in another style: ask it, slowly
+    found: dict[str, Listing] = {}
+    for file in sorted(folder.rglob("*.py")) if folder else []:
+        assert folder is not None
+        task = _TASKS.get(str(file.parent.relative_to(folder)), "")
+        if task:
+            found.update((one.name, one) for one in _listings_of(file.read_text("utf-8"), task))
+    if not found:  # a torchvision written in another style: ask it, slowly
         from torchvision import models
 
         for name in models.list_models(module=models):
             members = list(models.get_model_weights(name))
             urls = {member.name: member.url for member in members}
-            listings[name] = Listing(name, urls, models.get_model_weights(name).DEFAULT.name)
-    return dict(sorted(listings.items()))
+            found[name] = Listing(name, urls, models.get_model_weights(name).DEFAULT.name, categories="IMAGENET")
+    return dict(sorted(found.items()))
+
+
+def _listings_of(text: str, task: str) -> Iterator[Listing]:
+    """The models that one file of torchvision registers."""
+    enums = {}
+    for enum, body in _WEIGHTS.findall(text + "\nend"):
+        default = _DEFAULT.search(body)
+        enums[enum] = (dict(_MEMBER.findall(body)), default.group(1) if default else "")
+    categories = _CATEGORIES.search(text)
+    for match in _MODEL.finditer(text):
+        enum = re.search(r"(\w+Weights)\b", match["arguments"].partition("weights:")[2])
+        weights, default_name = enums.get(enum.group(1) if enum else "", ({}, ""))
+        name = match["name"] or match["function"]
+        yield Listing(name, weights, default_name, task, categories[1] if categories else "")
 
 
 @cache
-def imagenet_labels() -> tuple[str, ...]:
-    """The 1000 class names of ImageNet as torchvision spells them; empty when they cannot be read."""
+def classifiers() -> dict[str, Listing]:
+    """Every image classifier of torchvision by name."""
+    return {name: one for name, one in listings().items() if one.task == "classification"}
+
+
+@cache
+def class_names(categories: str) -> tuple[str, ...]:
+    """The class names of a set of torchvision's, such as "COCO"; empty when they cannot be read."""
     folder = _folder()
     if folder is None or not (folder / "_meta.py").exists():
         return ()
     for statement in ast.parse((folder / "_meta.py").read_text("utf-8")).body:
         if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.List):
-            names = ast.literal_eval(statement.value)
-            if len(names) == 1000:
-                return tuple(names)
+            [target] = statement.targets
+            if isinstance(target, ast.Name) and target.id == f"_{categories}_CATEGORIES":
+                return tuple(ast.literal_eval(statement.value))
     return ()
+
+
+def imagenet_labels() -> tuple[str, ...]:
+    """The 1000 class names of ImageNet as torchvision spells them; empty when they cannot be read."""
+    return class_names("IMAGENET")
 
 
 def weights_file(url: str) -> Path:

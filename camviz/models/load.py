@@ -34,7 +34,7 @@ def load(
     output_key: str = "",
     device: str | None = None,
 ) -> Model:
-    """The network called `spec`: "demo", a torchvision name, "net.py:Net", or an `nn.Module` you built.
+    """The network called `spec`: "demo", a torchvision name, "timm:NAME", "hf:FOLDER", "net.py:Net", or an `nn.Module`.
 
     `input_size` is (width, height); `task` and `output_key` say what the network gives where that is not plain.
     Without `device` an `nn.Module` stays where it is and anything else goes to the CPU. Raises `CamvizError`s that
@@ -151,7 +151,8 @@ def _finish(model: Model, request: ModelRequest) -> Model:
         how = replace(how, mean=(*how.mean, 0.0), std=(*how.std, 1.0))
     if request.order == "bgr" and channels in (1, 2):
         raise RequestError(f"--channel-order bgr: {model.name} sees no colours", "leave it out")
-    how = replace(how, order=request.order)
+    if request.order == "bgr":  # else as its source has it
+        how = replace(how, order="bgr")
     labels = read_labels(Path(request.labels)) if request.labels else model.labels
     return replace(
         model,

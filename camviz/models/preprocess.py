@@ -74,7 +74,7 @@ def _letterboxed(
     """The whole picture, short side `resize` unless the long one would pass `longest`, filled up with `fill`."""
     from PIL import Image
 
-    assert how.resize
+    assert isinstance(how.resize, int)
     assert how.longest
     width, height = picture.width, picture.height
     scale = min(how.resize / min(width, height), how.longest / max(width, height))
@@ -93,6 +93,8 @@ def _sizes(width: int, height: int, how: Preprocessing, fit: str) -> tuple[tuple
     if fit == "squash" or (fit == "model" and how.resize is None):
         return crop, crop
     if fit == "model":
+        if isinstance(how.resize, tuple):
+            return (how.resize[1], how.resize[0]), crop
         assert how.resize is not None
         return _short_side(width, height, how.resize), crop
     if fit == "whole":

@@ -8,27 +8,41 @@ import pytest
 import torch
 from torchvision import models
 
-from camviz.models.catalogue import classifiers, imagenet_labels, weights_file
+from camviz.models.catalogue import class_names, classifiers, imagenet_labels, listings, weights_file
 
 
 def test_every_classifier_and_no_other():
     assert list(classifiers()) == sorted(models.list_models(module=models))
 
 
+def test_every_other_model_too():
+    assert list(listings()) == sorted(models.list_models())
+    for task, package in (
+        ("segmentation", models.segmentation),
+        ("detection", models.detection),
+        ("video classification", models.video),
+        ("quantized classification", models.quantization),
+        ("optical flow", models.optical_flow),
+    ):
+        expected = sorted(models.list_models(module=package))
+        assert [name for name, one in listings().items() if one.task == task] == expected
+
+
 def test_weights_and_their_addresses():
-    expected = {
-        name: {weights.name: weights.url for weights in models.get_model_weights(name)} for name in classifiers()
-    }
-    assert {name: listing.weights for name, listing in classifiers().items()} == expected
+    expected = {name: {weights.name: weights.url for weights in models.get_model_weights(name)} for name in listings()}
+    assert {name: listing.weights for name, listing in listings().items()} == expected
 
 
 def test_default_weights():
-    expected = {name: models.get_model_weights(name).DEFAULT.name for name in classifiers()}
-    assert {name: listing.default for name, listing in classifiers().items()} == expected
+    expected = {name: models.get_model_weights(name).DEFAULT.name for name in listings()}
+    assert {name: listing.default for name, listing in listings().items()} == expected
 
 
 def test_class_names():
     assert list(imagenet_labels()) == models.ResNet18_Weights.DEFAULT.meta["categories"]
+    for name, listing in listings().items():
+        expected = models.get_model_weights(name).DEFAULT.meta.get("categories", ())
+        assert class_names(listing.categories) == tuple(expected), name
 
 
 @pytest.mark.parametrize(

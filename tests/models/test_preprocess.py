@@ -10,6 +10,7 @@ from torchvision import models
 from torchvision.transforms import v2
 
 from camviz.errors import RequestError
+from camviz.models.catalogue import classifiers
 from camviz.models.preprocess import FITS, prepare
 from camviz.models.sources.torchvision import _preprocessing
 from camviz.pictures import as_pictures
@@ -17,8 +18,8 @@ from camviz.types import Picture, Preprocessing
 
 # one architecture for every way in which torchvision's presets differ: resize, crop, interpolation
 PRESETS = {
-    _preprocessing(weights): weights
-    for name in models.list_models(module=models)
+    _preprocessing(listing, weights, None): weights
+    for name, listing in classifiers().items()
     for weights in models.get_model_weights(name)
 }
 SIZES = [(500, 375), (331, 497), (64, 48), (57, 900), (1, 1)]
@@ -201,3 +202,21 @@ def test_mean_and_std_are_applied_per_channel():
 
 def test_the_input_is_contiguous():
     assert prepare(ramps(50, 40), Preprocessing())[0].flags.c_contiguous
+
+
+def test_a_size_to_squash_to_before_the_crop(pixels):
+    """The same as torchvision's Resize of both sides, then CenterCrop."""
+    how = Preprocessing((40, 48), (60, 64), (0.0,) * 3, (1.0,) * 3)
+    picture = pixels(100, 90)
+    found, view = prepare(Picture(picture), how)
+    resized = v2.CenterCrop((40, 48))(v2.Resize((60, 64))(Image.fromarray(picture)))
+    np.testing.assert_array_equal(found, np.asarray(resized, np.float32).transpose(2, 0, 1) / 255)
+    assert view.box == (8 * 100 / 64, 10 * 90 / 60, 56 * 100 / 64, 50 * 90 / 60)
+
+
+def test_channels_in_the_other_order(pixels):
+    how = Preprocessing((8, 8), None, (0.1, 0.2, 0.3), (1.0, 2.0, 4.0), order="bgr")
+    picture = pixels(8, 8)
+    found, _ = prepare(Picture(picture), how)
+    np.testing.assert_allclose(found[0], picture[..., 2] / 255 - 0.1, atol=1e-6)
+    np.testing.assert_allclose(found[2], (picture[..., 0] / 255 - 0.3) / 4, atol=1e-6)

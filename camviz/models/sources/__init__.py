@@ -1,14 +1,16 @@
 """Where networks come from, one source per file. To add one, write a decorated function in a new file here.
 
 A source takes (name, request) and returns a `Plan` without importing torch: whatever can be refused is refused
-before anything is built.
+before anything is built. A listing beside it, if there is one, says what it offers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib.util
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from camviz.errors import RequestError
 from camviz.registry import Registry
 from camviz.types import Model, ModelRequest
 
@@ -27,5 +29,29 @@ class Plan:
     task: str = ""
 
 
+@dataclass(frozen=True)
+class Offer:
+    """One model that `camviz models` lists: as --model takes it, and its weights by the names --weights takes."""
+
+    name: str
+    task: str = "classification"
+    weights: tuple[str, ...] = ()
+    default: str = ""
+    cached: tuple[str, ...] = ()  # those that are on this machine
+
+
 Source = Callable[[str, ModelRequest], Plan]
+Listing = Callable[[], Iterable[Offer]]
 SOURCES: Registry[Source] = Registry("model source", __name__)
+LISTINGS: Registry[Listing] = Registry("listing of models", __name__)
+
+
+def installed(package: str) -> bool:
+    """Whether the package can be imported; it is not."""
+    return importlib.util.find_spec(package) is not None
+
+
+def need(package: str, extra: str, spec: str) -> None:
+    """Refuse a model whose library is not installed."""
+    if not installed(package):
+        raise RequestError(f"'{spec}' needs {package}, which is not installed", f"pip install 'camviz[{extra}]'")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from camviz.errors import UnknownName
-from camviz.models.sources import SOURCES, Plan
+from camviz.models.sources import LISTINGS, SOURCES, Offer, Plan
 from camviz.types import Model, ModelRequest, Preprocessing
 
 
@@ -26,3 +28,9 @@ def demo(name: str, request: ModelRequest) -> Plan:
         return Model("demo", network, preprocessing, KINDS, "classification")
 
     return Plan("demo", build, KINDS, build, "classification")
+
+
+@LISTINGS.add("demo")
+def listing() -> Iterable[Offer]:
+    """The one bundled model."""
+    yield Offer("demo", "classification", ("default",), "default", ("default",))

@@ -1,23 +1,26 @@
-"""torchvision's image classifiers, with or without their pretrained weights."""
+"""torchvision's networks for one picture, with or without their pretrained weights."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import Any
 
-from camviz.errors import UnknownName, WeightsError, unknown
-from camviz.models.catalogue import Listing, classifiers, imagenet_labels, weights_file
-from camviz.models.sources import SOURCES, Plan
+from camviz.errors import NetworkError, UnknownName, WeightsError, unknown
+from camviz.models.catalogue import Listing, class_names, listings, weights_file
+from camviz.models.sources import LISTINGS, SOURCES, Offer, Plan, installed
+from camviz.models.timm_names import architectures
 from camviz.types import Model, ModelRequest, Preprocessing
 
 
-@SOURCES.add("torchvision", offers="image classifiers")
+@SOURCES.add("torchvision", offers="image classifiers, segmenters and detectors, by name")
 def torchvision(name: str, request: ModelRequest) -> Plan:
-    """Every image classifier of torchvision, by its name."""
-    known = classifiers()
+    """Every network of torchvision that takes one picture, by its name."""
+    known = listings()
     if name not in known:
-        raise unknown("model", name, ["demo", *known], listing="'camviz models'")
+        raise _unknown(name, list(known))
     listing = known[name]
+    _check_task(listing)
     chosen = _choose_weights(listing, request)
 
     def build(meta: bool = False) -> Model:
@@ -27,18 +30,41 @@ def torchvision(name: str, request: ModelRequest) -> Plan:
 
         enum = models.get_model_weights(name)
         described = enum[chosen] if chosen else next(iter(enum))
-        arguments = _arguments(name, described) if meta or not chosen else {}
-        if meta:
+        arguments = _arguments(listing, described, same=meta)
+        if meta and listing.task != "detection":  # detectors pick boxes by their values
             with parameters_on_meta():
                 network = models.get_model(name, weights=None, **arguments)
-        elif chosen:
+        elif chosen and not meta:
             with without_initialisation():
                 network = _download(name, described)
         else:
             network = models.get_model(name, weights=None, **arguments)
-        return Model(name, network, _preprocessing(described), tuple(described.meta["categories"]), "classification")
+        preprocessing = _preprocessing(listing, described, network)
+        return Model(name, network, preprocessing, tuple(described.meta["categories"]), listing.task)
 
-    return Plan(name, build, imagenet_labels(), lambda: build(meta=True), "classification")
+    return Plan(name, build, class_names(listing.categories), lambda: build(meta=True), listing.task)
+
+
+def _unknown(name: str, known: list[str]) -> UnknownName:
+    """The error for a name that torchvision does not have, but perhaps timm."""
+    if installed("timm") and name.partition(".")[0] in architectures():
+        return UnknownName(f"no model '{name}' in torchvision", f"did you mean 'timm:{name}'?")
+    return unknown("model", name, ["demo", *known], listing="'camviz models'")
+
+
+def _check_task(listing: Listing) -> None:
+    """Refuse what one picture cannot be given to, or what has no gradient."""
+    hint = "'camviz models' tells the task of each"
+    if listing.task == "video classification":
+        raise NetworkError(f"'{listing.name}' takes clips of video, not pictures", hint)
+    if listing.task == "optical flow":
+        raise NetworkError(f"'{listing.name}' takes two pictures and gives what moved between them", hint)
+    if listing.task == "quantized classification":
+        plain = listing.name.removeprefix("quantized_")
+        raise NetworkError(
+            f"'{listing.name}' computes in integers, which have no gradients",
+            f"--model {plain} is the same network in floating point",
+        )
 
 
 def _choose_weights(listing: Listing, request: ModelRequest) -> str:
@@ -55,12 +81,17 @@ def _choose_weights(listing: Listing, request: ModelRequest) -> str:
     return request.weights
 
 
-def _arguments(name: str, described: Any) -> dict[str, Any]:
-    """What a builder needs without weights, to make the same network as with them."""
+def _arguments(listing: Listing, described: Any, same: bool) -> dict[str, Any]:
+    """What a builder needs without weights: no download for its backbone; with `same`, the network they are for."""
+    name = listing.name
     arguments: dict[str, Any] = {}
-    if name in ("googlenet", "inception_v3"):
+    if listing.task in ("segmentation", "detection"):
+        arguments["weights_backbone"] = None
+        if name.startswith(("fcn_", "deeplabv3_")):
+            arguments["aux_loss"] = True
+    if same and name in ("googlenet", "inception_v3"):
         arguments = {"init_weights": False, "aux_logits": True, "transform_input": True}
-    if name.startswith("vit_"):
+    if same and name.startswith("vit_"):
         arguments["image_size"] = described.transforms().crop_size[0]
     return arguments
 
@@ -79,13 +110,26 @@ def _download(name: str, described: Any) -> Any:
         ) from error
 
 
-def _preprocessing(described: Any) -> Preprocessing:
+def _preprocessing(listing: Listing, described: Any, network: Any) -> Preprocessing:
+    """The weights' own transform. Detectors resize and normalise by themselves: they get what they would make."""
+    if listing.task == "detection":
+        own = network.transform
+        side = own.fixed_size[0] if own.fixed_size else own.min_size[-1]
+        longest = None if own.fixed_size else own.max_size
+        resize = side if longest else None
+        return Preprocessing((side, side), resize, (0.0,) * 3, (1.0,) * 3, longest=longest)
     transform = described.transforms()
+    mean, std = tuple(transform.mean), tuple(transform.std)
+    if listing.task == "segmentation":  # no crop: the whole picture, its short side resized
+        side = transform.resize_size[0]
+        return Preprocessing((side, side), side, mean, std, transform.interpolation.value, longest=2 * side)
     side = transform.crop_size[0]
-    return Preprocessing(
-        crop=(side, side),
-        resize=transform.resize_size[0],
-        mean=tuple(transform.mean),
-        std=tuple(transform.std),
-        interpolation=transform.interpolation.value,
-    )
+    return Preprocessing((side, side), transform.resize_size[0], mean, std, transform.interpolation.value)
+
+
+@LISTINGS.add("torchvision")
+def listing() -> Iterable[Offer]:
+    """Every model of torchvision, also those that are no networks for one picture."""
+    for one in listings().values():
+        cached = tuple(name for name, url in one.weights.items() if weights_file(url).exists())
+        yield Offer(one.name, one.task, tuple(one.weights), one.default, cached)

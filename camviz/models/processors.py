@@ -1,0 +1,144 @@
+"""What an image processor of transformers does to a picture, found by giving it pictures.
+
+Every processor class has settings and habits of its own (a crop percentage that applies below a certain size, a
+second normalisation, channels in the other order); what they come to is always a resize, a crop, and a scale and an
+offset for each channel, and that can be measured.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from camviz.errors import NetworkError
+from camviz.types import Preprocessing
+
+Order = Literal["rgb", "bgr"]
+
+_WIDTH, _HEIGHT = 730, 470  # of an aspect ratio that nobody squashes to
+_STEEP = 0.7  # of a ramp along one axis; the rest, along the other, averages the rounding to eight bits out
+_RESAMPLING: dict[int, Literal["nearest", "bilinear", "bicubic", "lanczos"]] = {
+    0: "nearest",
+    1: "lanczos",
+    2: "bilinear",
+    3: "bicubic",
+}
+
+
+def preprocessing_of(folder: Path, config: Any, spec: str) -> tuple[Preprocessing, str]:
+    """The preprocessing of a saved network, and whose it is where the folder does not say, else "".
+
+    Raises `NetworkError` when what the folder says cannot be followed.
+    """
+    from transformers import AutoImageProcessor
+
+    settings = {"config": config, "trust_remote_code": False, "local_files_only": True}
+    if (folder / "preprocessor_config.json").is_file():
+        try:
+            processor = AutoImageProcessor.from_pretrained(folder, **settings)
+        except Exception as error:
+            raise _unusable(spec, "cannot be had", error) from error
+        return measured(processor, spec), ""
+    try:
+        with tempfile.TemporaryDirectory() as empty:
+            (Path(empty) / "preprocessor_config.json").write_text("{}")
+            usual = measured(AutoImageProcessor.from_pretrained(empty, **settings), spec)
+        whose = f"that of {config.model_type}"
+    except Exception:  # a kind of network that has no image processor of its own
+        usual, whose = Preprocessing(), "ImageNet's"
+    size = getattr(getattr(config, "vision_config", config), "image_size", None)
+    if size and not usual.longest:
+        height, width = (size, size) if isinstance(size, int) else size
+        usual = replace(usual, crop=(height, width), resize=None)
+    return usual, whose
+
+
+def _unusable(spec: str, what: str, error: Exception | None = None) -> NetworkError:
+    reason = f": {str(error).strip().partition(chr(10))[0][:200]}" if error else ""
+    return NetworkError(
+        f"the image processor of '{spec}' {what}{reason}", "--model net.py:NAME with --mean, --std and --input-size"
+    )
+
+
+def measured(processor: Any, spec: str) -> Preprocessing:
+    """The processor as a `Preprocessing`; raises `NetworkError` for one that does something else."""
+    order, mean, std = _colours(processor, spec)
+    resample = getattr(processor, "resample", None)
+    interpolation = _RESAMPLING.get(int(resample) if resample is not None else 2, "bilinear")
+    return replace(_geometry(processor, order, mean, std, spec), interpolation=interpolation)
+
+
+def _colours(processor: Any, spec: str) -> tuple[Order, tuple[float, float, float], tuple[float, float, float]]:
+    """The order of the channels, and mean and std: a flat picture's value is (x - mean) / std."""
+    flat = np.zeros((4, _HEIGHT, _HEIGHT, 3), np.uint8)  # black, red, green, blue
+    for colour in range(3):
+        flat[colour + 1, :, :, colour] = 255
+    seen = [_run(processor, picture, spec) for picture in flat]
+    black, *others = (values[:, values.shape[1] // 2, values.shape[2] // 2].astype(np.float64) for values in seen)
+    effect = np.array(others) - black  # (colour given, channel out)
+    for order, sources in (("rgb", [0, 1, 2]), ("bgr", [2, 1, 0])):
+        scale = effect[sources, range(3)]
+        rest = effect.copy()
+        rest[sources, range(3)] = 0
+        if (scale > 0).all() and np.abs(rest).max() < 1e-4 * scale.min():
+            mean, std = (tuple(round(float(v), 6) + 0.0 for v in values) for values in (-black / scale, 1 / scale))
+            return order, mean, std  # type: ignore[return-value]
+    raise _unusable(spec, "mixes colours")
+
+
+def _geometry(
+    processor: Any, order: Order, mean: tuple[float, ...], std: tuple[float, ...], spec: str
+) -> Preprocessing:
+    """With the sizes that the processor makes, read from what becomes of a picture that tells its own coordinates."""
+    ramp = np.ones((_HEIGHT, _WIDTH, 3), np.float64)  # blue tells the picture from what fills up
+    x, y = (np.arange(_WIDTH) + 0.5) / _WIDTH, ((np.arange(_HEIGHT) + 0.5) / _HEIGHT)[:, None]
+    ramp[..., 0], ramp[..., 1] = _STEEP * x + (1 - _STEEP) * y, _STEEP * y + (1 - _STEEP) * x
+    values = _run(processor, np.round(255 * ramp).astype(np.uint8), spec)
+    values = values * np.array(std)[:, None, None] + np.array(mean)[:, None, None]
+    red, green, blue = values if order == "rgb" else values[::-1]
+    height, width = red.shape
+    shown = blue > 0.99
+    rows, columns = shown.any(1), shown.any(0)
+    across, down = _extent(red[rows][:, columns].mean(0)), _extent(green[rows][:, columns].mean(1))
+    keeps_aspect = abs(across * _HEIGHT / _WIDTH - down) < 1
+    if keeps_aspect and (height, width) == (round(down), round(across)):
+        short = min(height, width)
+        return Preprocessing((short, short), short, mean, std, longest=_longest(processor, short), order=order)
+    if keeps_aspect:
+        return Preprocessing((height, width), round(down), mean, std, order=order)
+    resized = round(down), round(across)
+    return Preprocessing((height, width), None if resized == (height, width) else resized, mean, std, order=order)
+
+
+def _longest(processor: Any, short: int) -> int:
+    """The longest side that a processor makes which keeps the whole picture at its aspect ratio, as detectors' do."""
+    size = getattr(processor, "size", None) or {}
+    return int(size.get("longest_edge") or 4 * short)
+
+
+def _extent(line: NDArray[np.float64]) -> float:
+    """How many pixels the whole picture has along an axis, as resized; `line` is what of its ramp is seen."""
+    edge = len(line) // 8  # where resizing has no neighbours to average
+    middle = line[edge : len(line) - edge]
+    slope = np.polyfit(np.arange(len(middle)), middle, 1)[0]
+    return float(_STEEP / slope) if slope > 0 else math.inf
+
+
+def _run(processor: Any, picture: NDArray[np.uint8], spec: str) -> NDArray[np.float64]:
+    """(channels, height, width) that the processor makes of a picture."""
+    from PIL import Image
+
+    try:
+        values = processor(images=Image.fromarray(picture), return_tensors="np")["pixel_values"][0]
+    except Exception as error:
+        raise _unusable(spec, "fails", error) from error
+    if np.ndim(values) != 3 or len(values) != 3:
+        shape = "×".join(map(str, np.shape(values)))
+        raise _unusable(spec, f"gives {shape}, not one picture of three channels")
+    return np.asarray(values, np.float64)

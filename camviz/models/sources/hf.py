@@ -1,0 +1,233 @@
+"""Networks of transformers: from a folder that `save_pretrained` wrote, or from a repository of the hub.
+
+Code that comes with a model is never run.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from camviz.errors import CheckpointError, NetworkError, RequestError, UnknownName, WeightsError
+from camviz.models import hub
+from camviz.models.sources import LISTINGS, SOURCES, Offer, Plan, need
+from camviz.models.sources.timm import read_config, weights_in
+from camviz.types import Model, ModelRequest
+
+_INDEX = "model.safetensors.index.json"
+_HEADS = {  # the end of an architecture's name: (task, the class of transformers that builds it)
+    "ForImageClassification": ("classification", "AutoModelForImageClassification"),
+    "ForImageClassificationWithTeacher": ("classification", "AutoModelForImageClassification"),
+    "ForSemanticSegmentation": ("segmentation", "AutoModelForSemanticSegmentation"),
+    "ForObjectDetection": ("detection", "AutoModelForObjectDetection"),
+}
+
+
+@dataclass(frozen=True)
+class _Described:
+    """What a config.json says of a network."""
+
+    task: str
+    builder: str
+    labels: tuple[str, ...]
+
+
+@SOURCES.add("hf", offers="image classifiers, segmenters and detectors of transformers, by folder or hub name")
+def hf(name: str, request: ModelRequest) -> Plan:
+    """A folder with config.json and model.safetensors, or OWNER/NAME of the hub (OWNER/NAME@REVISION)."""
+    spec = f"hf:{name}"
+    need("transformers", "hf", spec)
+    folder = Path(name).expanduser()
+    local = folder.is_dir()
+    if not local and (name.startswith((".", "/", "~")) or name.count("/") > 1 or not name):
+        raise RequestError(f"no folder '{name}'", "--model hf:FOLDER with config.json and model.safetensors")
+    if request.weights not in ("default", "none"):
+        raise UnknownName(f"no weights '{request.weights}' for '{spec}'", "--weights FILE, a file that exists")
+    pretrained = not (request.checkpoint or request.weights == "none")
+    config = folder / "config.json" if local else hub.cached(name, "config.json")
+    described = _describe(read_config(config, spec), spec) if config else None
+    if local and pretrained:
+        weights_in(folder, spec, request.allow_pickle, _INDEX)
+
+    def build(meta: bool = False) -> Model:
+        wanted = pretrained and not meta
+        return _load(spec, folder if local else _download(name, spec, wanted, request.allow_pickle), wanted, meta)
+
+    skeleton = lambda: build(meta=True)  # noqa: E731
+    if described is None:
+        return Plan(spec, build, (), skeleton)
+    return Plan(spec, build, described.labels, skeleton, described.task)
+
+
+def _describe(facts: dict[str, Any], spec: str) -> _Described:
+    """The task, its builder and the class names. Raises `NetworkError` for a network with another head."""
+    name = spec.partition(":")[2]
+    if "model_type" not in facts and "architecture" in facts:
+        raise RequestError(f"'{spec}' was saved by timm", f"--model timm:{name}")
+    architecture = str(next(iter(facts.get("architectures") or ()), ""))
+    head = next((end for end in _HEADS if architecture.endswith(end)), None)
+    if head is None:
+        what = f"is a {architecture}" if architecture else "has a config.json that names no architecture"
+        raise NetworkError(
+            f"'{spec}' {what}, not a network for image classification, semantic segmentation or object detection",
+            "--model net.py:NAME takes a network you build from it in a file of your own",
+        )
+    task, builder = _HEADS[head]
+    task = {"regression": "regression", "multi_label_classification": "multilabel"}.get(
+        str(facts.get("problem_type")), task
+    )
+    return _Described(task, builder, _labels(facts))
+
+
+def _labels(facts: dict[str, Any]) -> tuple[str, ...]:
+    """The names of `id2label` by index; () where they are only numbers."""
+    given = facts.get("id2label") or {}
+    names = {int(key): str(value) for key, value in given.items() if str(key).isdigit()}
+    if not names or all(re.fullmatch(r"LABEL_\d+", text) for text in names.values()):
+        return ()
+    return tuple(names.get(index, f"class {index}") for index in range(max(names) + 1))
+
+
+def _download(name: str, spec: str, weights: bool, allow_pickle: bool) -> Path:
+    """The folder of the hub's cache that has the repository's files, got if need be."""
+    hint = f"get {hub.endpoint()}/{name.replace('@', '/tree/')} elsewhere into a folder, then --model hf:FOLDER"
+    folder = hub.get(name, "config.json", hint).parent
+    with suppress(hub.NoSuchFile):
+        hub.get(name, "preprocessor_config.json", hint)
+    if not weights:
+        return folder
+    try:
+        hub.get(name, "model.safetensors", hint)
+        return folder
+    except hub.NoSuchFile:
+        pass
+    try:
+        index = hub.get(name, _INDEX, hint)
+        for file in set(json.loads(index.read_text("utf-8"))["weight_map"].values()):
+            hub.get(name, file, hint)
+    except hub.NoSuchFile as error:
+        if not allow_pickle:
+            raise WeightsError(
+                f"'{spec}' has no safetensors", "--allow-pickle reads its pickle, if you trust whoever made it"
+            ) from error
+        hub.get(name, "pytorch_model.bin", hint)
+    return folder
+
+
+def _load(spec: str, folder: Path, pretrained: bool, meta: bool) -> Model:
+    """The network of a folder on this machine, with the preprocessing and the class names beside it."""
+    import transformers
+
+    from camviz.models.processors import preprocessing_of
+    from camviz.models.survey import parameters_on_meta
+
+    described = _describe(read_config(folder / "config.json", spec), spec)
+    with _quiet(transformers):
+        try:
+            config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+            if hasattr(config, "use_pretrained_backbone"):
+                config.use_pretrained_backbone = False  # the weights of the folder are for all of it
+        except Exception as error:
+            raise NetworkError(f"transformers cannot read '{spec}': {_said(error)}", _newer(error)) from error
+        builder = getattr(transformers, described.builder)
+        notes: tuple[str, ...] = ()
+        if pretrained:
+            network, notes = _trained(builder, config, folder, spec)
+        elif meta and described.task != "detection":  # detectors pick boxes by their values
+            try:
+                with parameters_on_meta():
+                    network = _untrained(builder, config, spec)
+            except NetworkError:  # a constructor that computes with its parameters
+                network = _untrained(builder, config, spec)
+        else:
+            network = _untrained(builder, config, spec)
+        preprocessing, assumed = preprocessing_of(folder, config, spec)
+    if assumed:
+        notes = (*notes, f"no preprocessor_config.json in '{folder}': {assumed} is assumed")
+    return Model(spec, network, preprocessing, described.labels, described.task, notes=notes)
+
+
+def _untrained(builder: Any, config: Any, spec: str) -> Any:
+    import torch
+
+    try:
+        return builder.from_config(config, dtype=torch.float32, trust_remote_code=False)
+    except Exception as error:
+        raise NetworkError(f"transformers cannot build '{spec}': {_said(error)}", _newer(error)) from error
+
+
+def _trained(builder: Any, config: Any, folder: Path, spec: str) -> tuple[Any, tuple[str, ...]]:
+    """The network with the folder's weights, and what of it they did not have."""
+    import torch
+
+    safe = any(folder.glob("*.safetensors"))
+    try:
+        network, told = builder.from_pretrained(
+            folder,
+            config=config,
+            dtype=torch.float32,
+            use_safetensors=safe,
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+    except Exception as error:
+        raise CheckpointError(
+            f"the weights of '{spec}' do not load: {_said(error)}", "copy or download them again; or --weights none"
+        ) from error
+    missing = sorted(told.get("missing_keys") or ())
+    if not missing:
+        return network, ()
+    listed = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
+    return network, (f"{len(missing)} tensors are not among its weights and stay untrained ({listed})",)
+
+
+def _said(error: Exception) -> str:
+    """What a library's error says, in one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:200]
+
+
+def _newer(error: Exception) -> str:
+    """The hint for a network that transformers does not know or does not build."""
+    if "timm" in str(error):
+        return "pip install 'camviz[timm]'"
+    if "trust_remote_code" in str(error) or "custom code" in str(error):
+        return "its own code is never run: build it in a file of your own, --model net.py:NAME"
+    return "pip install -U transformers"
+
+
+@contextmanager
+def _quiet(transformers: Any) -> Iterator[None]:
+    """Within the block transformers neither warns nor draws progress bars; camviz says what matters."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(logging.CRITICAL)
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+@LISTINGS.add("hf")
+def listing() -> Iterable[Offer]:
+    """The networks of transformers in the hub's cache; any other of the hub can be named too."""
+    for name in hub.repositories():
+        config = hub.cached(name, "config.json")
+        try:
+            described = _describe(read_config(config, f"hf:{name}"), name) if config else None
+        except RequestError:
+            continue
+        if described:
+            files = ("model.safetensors", _INDEX, "pytorch_model.bin")
+            here = any(hub.cached(name, file) for file in files)
+            yield Offer(f"hf:{name}", described.task, ("default",), "default", ("default",) if here else ())

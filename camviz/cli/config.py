@@ -213,14 +213,17 @@ def configurable(app: typer.Typer) -> None:
 
 
 def _configured(command: Callable[..., Any]) -> Callable[..., Any]:
+    asked = _parameters(command)
+    wants = any(one.name == "context" for one in asked)
+
     def run(context: typer.Context, config: Config = None, show_config: ShowConfig = False, **values: Any) -> Any:
         if not show_config:
-            return command(**values)
+            return command(**values, **({"context": context} if wants else {}))
         Console().result(to_toml(context.command.name or "", options_of(context.command), context.params))
         return None
 
     own = [one for one in _parameters(run) if one.kind is not inspect.Parameter.VAR_KEYWORD]
-    return with_signature(run, command, [own[0], *_parameters(command), *own[1:]])
+    return with_signature(run, command, [own[0], *(one for one in asked if one.name != "context"), *own[1:]])
 
 
 def _parameters(function: Callable[..., Any]) -> Sequence[inspect.Parameter]:

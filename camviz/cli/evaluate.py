@@ -175,7 +175,9 @@ def _measure(
     listed = ", ".join(one.path for one in explainer.layers)
     work.console.say(f"layer{'s' * (len(explainer.layers) > 1)}: {listed} of {model.name} (--layer chooses another)")
     with work.bar:
-        return measure(evaluator, work.inputs(), job.fit, work.report, work.failed, lambda _: work.bar.update(work.report))
+        return measure(
+            evaluator, work.inputs(), job.fit, work.report, work.failed, lambda _: work.bar.update(work.report)
+        )
 
 
 def _tell(found: Evaluation, work: Work, form: str, advice: list[str]) -> None:

@@ -290,11 +290,11 @@ class Behind(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.patches = nn.Conv2d(3, 8, 16, 16)
-        self.token = nn.Parameter(torch.randn(1, 1, 8))
-        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.patches = nn.Conv2d(3, 32, 16, 16)
+        self.token = nn.Parameter(torch.randn(1, 1, 32))
+        self.attention = nn.MultiheadAttention(32, 2, batch_first=True)
         self.last = nn.Tanh()
-        self.head = nn.Linear(8, 5)
+        self.head = nn.Linear(32, 5)
 
     def forward(self, x):
         tokens = self.patches(x).flatten(2).transpose(1, 2)

@@ -285,31 +285,6 @@ def test_a_score_that_does_not_depend_on_the_layer():
     assert "gradient" in names(found), str(found)
 
 
-class Behind(nn.Module):
-    """A transformer that reads its class token alone."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.patches = nn.Conv2d(3, 32, 16, 16)
-        self.token = nn.Parameter(torch.randn(1, 1, 32))
-        self.attention = nn.MultiheadAttention(32, 2, batch_first=True)
-        self.last = nn.Tanh()
-        self.head = nn.Linear(32, 5)
-
-    def forward(self, x):
-        tokens = self.patches(x).flatten(2).transpose(1, 2)
-        tokens = torch.cat([self.token.expand(len(x), -1, -1), tokens], 1)
-        tokens = tokens + self.attention(tokens, tokens, tokens, need_weights=False)[0]
-        return self.head(self.last(tokens)[:, 0])
-
-
-def test_dead_patch_tokens():
-    found = examine(Behind(), layer="last")
-    [one] = [one for one in found.findings if one.name == "gradient"]
-    assert "patch tokens of layer 'last' are dead" in one.seen
-    assert "1 prefix token" in one.evidence
-
-
 def test_maps_without_a_positive_value():
     network = Small()
     with torch.no_grad():

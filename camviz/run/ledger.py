@@ -245,6 +245,16 @@ class Ledger:
     def _add(self, job: int, record: Record) -> None:
         if not self._db.in_transaction:
             self._db.execute("BEGIN IMMEDIATE")
+        self._db.execute("SAVEPOINT picture")
+        try:
+            self._insert(job, record)
+        except BaseException:  # Ctrl-C between two rows: what is committed at the end holds whole pictures only
+            with suppress(sqlite3.OperationalError):  # a full disk has ended the whole transaction already
+                self._db.execute("ROLLBACK TO picture")
+            raise
+        self._db.execute("RELEASE picture")
+
+    def _insert(self, job: int, record: Record) -> None:
         source, error = record.source, record.error
         name = _text(source.name)
         self._db.execute("DELETE FROM inputs WHERE job = ? AND name = ?", (job, name))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -195,6 +196,16 @@ def test_it_is_read_while_it_is_written(tmp_path, ledger, job, record):
         assert [row.name for row in reader.inputs(job)] == ["a.png"]
         ledger.commit()
         assert len(list(reader.inputs(job))) == 2
+
+
+def test_a_picture_interrupted_on_its_way_in_is_not_in_at_all(tmp_path, record, monkeypatch):
+    with pytest.raises(KeyboardInterrupt), Ledger(tmp_path, write=True) as ledger:
+        job = ledger.begin("heatmap", {}, {}).id
+        ledger.add(job, record("a.png"))
+        monkeypatch.setattr(ledger, "relative", lambda _: signal.raise_signal(signal.SIGINT))
+        ledger.add(job, record("b.png"))
+    with Ledger(tmp_path) as ledger:
+        assert [row.name for row in ledger.inputs(job)] == ["a.png"]
 
 
 def test_what_was_committed_survives_a_kill(tmp_path, record):

@@ -45,7 +45,7 @@ def heatmap(
     job = Job(
         model=model.request(images=bool(images)),
         layers=several(layer),
-        methods=several(how.method, ["gradcam"]),
+        methods=several(how.method),
         targets=tuple(target or ()),
         score=how.score,
         fit=fit,
@@ -79,7 +79,9 @@ def _run(job: Job, work: Work) -> int:
 
     model = work.load()
     explainer = Explainer(model, job, work.bar.scored)
-    if not job.layers:
+    for note in explainer.notes:
+        work.console.say(f"note: {note}")
+    if not job.layers and explainer.layers:
         work.console.say(f"layer: {explainer.layers[0].path} of {model.name} (--layer chooses another)")
     written = write_heatmaps(job, explainer, work.inputs(), work.folder, work.report, work.failed)
     status = work.tell(written, _notes)

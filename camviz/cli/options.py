@@ -62,7 +62,8 @@ class ModelOptions:
         typer.Option(
             "--model",
             "-m",
-            help="demo, a torchvision classifier, or net.py:Net. Default: mobilenet_v3_large; demo without images.",
+            help="demo, a torchvision classifier, net.py:Net, or a FILE of weights. "
+            "Default: mobilenet_v3_large; demo without images.",
             show_default=False,
             rich_help_panel="Model",
         ),
@@ -72,7 +73,9 @@ class ModelOptions:
     )
     checkpoint: Annotated[
         str | None,
-        typer.Option("--checkpoint", "-c", help="Your own weights: .pth, .pt, .safetensors.", rich_help_panel="Model"),
+        typer.Option(
+            "--checkpoint", "-c", help="Your own weights: .pth, .ckpt, .safetensors, …", rich_help_panel="Model"
+        ),
     ] = None
     labels: Annotated[
         str | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 from typing import Any
 
@@ -28,6 +29,7 @@ def torchvision(name: str, request: ModelRequest) -> Plan:
         enum = models.get_model_weights(name)
         described = enum[chosen] if chosen else next(iter(enum))
         arguments = _arguments(name, described) if meta or not chosen else {}
+        arguments |= {key: ast.literal_eval(text) for key, text in request.arguments}
         if meta:
             with parameters_on_meta():
                 network = models.get_model(name, weights=None, **arguments)

@@ -337,7 +337,7 @@ class Job:
 
     model: ModelRequest = ModelRequest()
     layers: tuple[str, ...] = ()
-    methods: tuple[str, ...] = ("gradcam",)
+    methods: tuple[str, ...] = ()  # none: Grad-CAM, or what works where layers are out of reach
     targets: tuple[str, ...] = ()  # none: the default of the network's task
     score: Literal["logit", "prob"] = "logit"
     min_score: float = 0.3  # of a detection

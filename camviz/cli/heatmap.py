@@ -48,7 +48,7 @@ def heatmap(
     job = Job(
         model=model.request(images=bool(images)),
         layers=several(layer),
-        methods=several(how.method, ["gradcam"]),
+        methods=several(how.method),
         targets=tuple(target or ()),
         score=how.score,
         fit=fit,
@@ -86,7 +86,9 @@ def _run(job: Job, work: Work) -> int:
 
         model = work.load()
         explainer = Explainer(model, job, work.bar.scored)
-        if not job.layers:
+        for note in explainer.notes:
+            work.console.say(f"note: {note}")
+        if not job.layers and explainer.layers:
             work.console.say(f"layer: {explainer.layers[0].path} of {model.name} (--layer chooses another)")
         inputs = work.missing(run)
         status = work.tell_records(run, heatmaps(job, explainer, inputs, work.how(run)), _notes)

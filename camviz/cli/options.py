@@ -63,7 +63,8 @@ class ModelOptions:
         typer.Option(
             "--model",
             "-m",
-            help="demo, a name of torchvision, timm:NAME, hf:FOLDER or net.py:Net; 'camviz models' lists them. "
+            help="demo, a name of torchvision, timm:NAME, hf:FOLDER, net.py:Net, or a FILE of weights; 'camviz models' "
+            "lists names. "
             "Default: mobilenet_v3_large; demo without images.",
             show_default=False,
             rich_help_panel="Model",
@@ -74,7 +75,9 @@ class ModelOptions:
     )
     checkpoint: Annotated[
         str | None,
-        typer.Option("--checkpoint", "-c", help="Your own weights: .pth, .pt, .safetensors.", rich_help_panel="Model"),
+        typer.Option(
+            "--checkpoint", "-c", help="Your own weights: .pth, .ckpt, .safetensors, …", rich_help_panel="Model"
+        ),
     ] = None
     labels: Annotated[
         str | None,

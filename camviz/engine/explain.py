@@ -18,14 +18,14 @@ from camviz.engine.forward import MASKS_AT_ONCE, Ask, Pass, run_forward
 from camviz.engine.probe import Probe, Reading
 from camviz.engine.replay import finished_before
 from camviz.engine.smooth import FUSES, SMOOTHS, fuse, run_method
-from camviz.errors import InputError, NetworkError, RequestError
-from camviz.methods import Chosen, choose
+from camviz.errors import InputError, NetworkError, RequestError, UnknownName
+from camviz.methods import WITHOUT_LAYERS, Chosen, choose
 from camviz.models.layers import find_layers, stages_before
 from camviz.models.preprocess import prepare
-from camviz.models.survey import survey
+from camviz.models.survey import Survey, differentiable, input_channels, survey
 from camviz.pictures import as_pictures, read_picture
 from camviz.tasks import References, Wanted, task_of
-from camviz.types import Job, Model, Picture, SaliencyMap, Target, View
+from camviz.types import Job, Layer, Model, Picture, SaliencyMap, Target, View
 
 T = TypeVar("T")
 
@@ -53,7 +53,7 @@ class Found:
 class Explainer:
     """A job's question to a model, checked once and asked of many batches. `tick(done, total)` hears of re-scoring.
 
-    `skipped` says why methods of a group were passed over.
+    `skipped` says why methods of a group were passed over, `notes` what was chosen where nobody asked.
     """
 
     def __init__(self, model: Model, job: Job, tick: Callable[[int, int], None] | None = None) -> None:
@@ -65,8 +65,9 @@ class Explainer:
         self.task = task_of(model, output, job.targets, score=job.score, min_score=job.min_score)
         self.wanted = self.task.parse(job.targets or [self.task.default])
         self.task.check(self.wanted, output)
-        self.layers = find_layers(model, job.layers, seen)
         self.skipped: dict[str, str] = {}
+        self.notes: list[str] = []
+        self.layers = self._reachable(seen)
         chunks = Chunks(job.batch_size or MASKS_AT_ONCE)
         if tick:
             chunks.tick = tick
@@ -91,6 +92,46 @@ class Explainer:
         values, _ = prepare(read_picture(Path(path)), self.model.preprocessing, self.job.fit)
         inputs = torch.from_numpy(values[None]).to(self.model.device)
         return run_forward(Ask(self.model, (), False, self.task, self.job.precision), inputs).rows[0]
+
+    def _reachable(self, seen: Survey) -> list[Layer]:
+        """The layers asked for. In a network that has none, or none in reach, only methods that need none remain."""
+        sealed: str = getattr(self.model.module, "sealed", "")
+        if sealed and not self.job.layers:
+            self._without_layers(sealed, seen)
+            return []
+        try:
+            return find_layers(self.model, self.job.layers, seen)
+        except UnknownName as error:
+            raise NetworkError(sealed, self._free(seen)) if sealed else error from error
+        except NetworkError as error:
+            if self.job.layers or not self.job.methods or all(chosen.layered for chosen in self.methods):
+                raise
+            self._without_layers(error.message, seen)
+            return []
+
+    def _without_layers(self, why: str, seen: Survey) -> None:
+        """Choose a method that needs no layer, or see to it that those asked for need none."""
+        free = self._free(seen)
+        if not self.job.methods:
+            self.methods = choose([WITHOUT_LAYERS], self.job.settings, self.job.smooth)
+            self.notes.append(f"method: {WITHOUT_LAYERS}, because {why} ({free})")
+        for chosen in self.methods:
+            reason = f"method '{chosen.name}' needs a layer: {why}" if chosen.layered else ""
+            if not reason and chosen.needs("input gradients") and "smoothgrad" not in free:
+                reason = f"method '{chosen.name}' needs gradients, and none reach the input of {self.model.name}"
+            if reason and not chosen.optional:
+                raise NetworkError(reason, free)
+            if reason:
+                self.skipped[chosen.name] = reason
+        if self.methods and len(self.skipped) == len(self.methods):
+            raise NetworkError(next(iter(self.skipped.values())), free)
+
+    def _free(self, seen: Survey) -> str:
+        """The methods that need no layer, as something to type."""
+        shape = (1, input_channels(self.model.module), *seen.input_size)
+        reached = differentiable(self.model.module, shape)
+        names = "occlusion, rise, smoothgrad or integrated-gradients" if reached else "occlusion or rise"
+        return f"--method {names} works"
 
     def __call__(
         self, pictures: Sequence[Picture], inputs: Sequence[NDArray[np.float32]], views: Sequence[View]
@@ -158,7 +199,7 @@ class Explainer:
 
     def read(self, reading: Reading) -> Iterator[Found]:
         """All maps of one reading: layers × methods; a method without a layer once, a fused one once."""
-        probes = [Probe(reading, layer) for layer in self.layers]
+        probes = [Probe(reading, layer) for layer in self.layers or [Layer("input")]]
         active = [chosen for chosen in self.methods if chosen.name not in self.skipped]
         for number, probe in enumerate(probes):
             for chosen in active:
@@ -207,7 +248,7 @@ def explain(
     model: Any,
     images: Any,
     *,
-    method: str | Sequence[str] = "gradcam",
+    method: str | Sequence[str] = (),
     target: str | int | Sequence[str | int] = (),
     layer: str | Sequence[str] = (),
     settings: dict[str, Any] | None = None,

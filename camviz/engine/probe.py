@@ -232,7 +232,10 @@ class Probe:
                 f"{model.name} has no ReLU, so there is nothing for guided backpropagation or deconvnet to change",
                 "--method gradient, smoothgrad or integrated-gradients works on any network",
             )
-        return torch.autograd.grad(scores.sum(), inputs)[0].float()
+        (gradient,) = torch.autograd.grad(scores.sum(), inputs, allow_unused=True)
+        if gradient is None:
+            raise self._not_differentiable()
+        return gradient.float()
 
     def bias_gradients(self) -> tuple[Tensor, list[Tensor]]:
         """dS/d(input) (n, channels, H, W), and b ⊙ dS/d(output) (n, c, h, w) of every layer with a bias and a grid.
@@ -266,11 +269,15 @@ class Probe:
             output = call(ask.model, inputs)
             scores = self.reading.read(rows_of(ask, output, len(inputs)))
         if not scores.requires_grad:
-            raise NetworkError(
-                f"the score of {ask.model.name} does not depend on its input in a way that can be differentiated",
-                "--method rise or occlusion needs no gradient",
-            )
+            raise self._not_differentiable()
         return scores
+
+    def _not_differentiable(self) -> NetworkError:
+        return NetworkError(
+            f"the score of {self.reading.passed.ask.model.name} does not depend on its input in a way that can be "
+            "differentiated",
+            "--method rise or occlusion needs no gradient",
+        )
 
     # many forwards
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 Method = Callable[..., "Tensor | list[Tensor]"]
 METHODS: Registry[Method] = Registry("method", __name__, listing="'camviz methods'")
 
+DEFAULT = "gradcam"
+WITHOUT_LAYERS = "occlusion"  # of networks whose layers cannot be reached
+
 GROUPS: dict[str, Callable[[Entry[Any]], bool]] = {
     "all": lambda entry: True,
     "gradients": lambda entry: entry.facts["needs"] == "gradients" and entry.facts["cost"] == "1 backward",
@@ -66,12 +69,13 @@ class Chosen:
 def choose(names: Sequence[str], settings: Sequence[tuple[str, str]] = (), smooth: str = "none") -> list[Chosen]:
     """The methods that names and groups mean, with typed settings: ("smoothgrad.samples", "50") or ("samples", "50").
 
-    With `smooth` "eigen" only those that say what each channel contributes; a group is thinned out to them.
+    No name is `DEFAULT`. With `smooth` "eigen" only those that say what each channel contributes; a group is
+    thinned out to them.
 
     Raises `UnknownName` and `RequestError` with what to type instead.
     """
     entries: dict[str, bool] = {}
-    for name in names:
+    for name in names or [DEFAULT]:
         if name in GROUPS:
             for entry in METHODS:
                 if GROUPS[name](entry):

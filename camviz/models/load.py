@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from camviz.errors import RequestError, UnknownName, unknown
-from camviz.models.checkpoint import SUFFIXES, check_file, fit, read_state
+from camviz.models.checkpoint import SUFFIXES, Weights, check_file, fit, read_weights, settings_note
 from camviz.models.labels import read_labels
 from camviz.models.sources import SOURCES, Plan
 from camviz.tasks import TASKS
@@ -34,7 +34,7 @@ def load(
     output_key: str = "",
     device: str | None = None,
 ) -> Model:
-    """The network called `spec`: "demo", a torchvision name, "timm:NAME", "hf:FOLDER", "net.py:Net", or an `nn.Module`.
+    """The network `spec`: a name of torchvision, "demo", "timm:NAME", "hf:FOLDER", "net.py:Net", "my.pth", or itself.
 
     `input_size` is (width, height); `task` and `output_key` say what the network gives where that is not plain.
     Without `device` an `nn.Module` stays where it is and anything else goes to the CPU. Raises `CamvizError`s that
@@ -60,7 +60,7 @@ def load(
     request = _with_weights_file(request)
     if request.weights not in ("default", "none"):
         raise UnknownName(f"no weights '{request.weights}' for a network you built", "give a file that exists")
-    model = _finish(_with_checkpoint(Model(type(spec).__name__, spec), request), request)
+    model = _finish(_with_checkpoint(Model(type(spec).__name__, spec), request, _weights(request)), request)
     return to_device(model, device) if device else model
 
 
@@ -68,7 +68,7 @@ def plan(request: ModelRequest) -> Plan:
     """Check a request without importing torch, and say how to build the network it asks for."""
     request = _with_weights_file(request)
     if request.checkpoint:
-        check_file(Path(request.checkpoint))
+        check_file(Path(request.checkpoint), request.allow_pickle)
     labels = read_labels(Path(request.labels)) if request.labels else ()
     prefix, name = _split(request.spec)
     if request.arguments and prefix != "py":
@@ -79,9 +79,15 @@ def plan(request: ModelRequest) -> Plan:
     source = SOURCES.find(prefix).call(name, request)
 
     def build() -> Model:
-        model = source.build()
+        weights = _weights(request)
+        told = _told_arguments(prefix, name, request, weights)
+        made = SOURCES.find(prefix).call(name, replace(request, arguments=told)) if told else source
+        model = made.build()
         model.module.eval()
-        return _finish(_with_checkpoint(model, request), request)
+        if told:
+            given = " ".join(f"{key}={text}" for key, text in told)
+            model = replace(model, notes=(*model.notes, f"arguments from the checkpoint: {given} (--model-args)"))
+        return _finish(_with_checkpoint(model, request, weights), request)
 
     return replace(
         source,
@@ -107,11 +113,8 @@ def _split(spec: str) -> tuple[str, str]:
         return prefix, name
     if spec.endswith(".py") or ".py:" in spec:
         return "py", spec
-    if spec.endswith(SUFFIXES):
-        raise RequestError(
-            f"'{spec}' holds weights, but which network are they for?",
-            f"--model resnet50 --checkpoint {spec}, or --model net.py:Net --checkpoint {spec}",
-        )
+    if spec.endswith(SUFFIXES) or Path(spec).is_file():
+        return "file", spec
     if colon and prefix.isalnum() and len(prefix) > 1:
         raise unknown("model source", prefix, SOURCES.names(), listing="'camviz models'")
     return ("demo", spec) if spec == "demo" else ("torchvision", spec)
@@ -126,14 +129,32 @@ def _with_weights_file(request: ModelRequest) -> ModelRequest:
     return replace(request, weights="none", checkpoint=request.weights)
 
 
-def _with_checkpoint(model: Model, request: ModelRequest) -> Model:
-    if not request.checkpoint:
+def _weights(request: ModelRequest) -> Weights | None:
+    return read_weights(Path(request.checkpoint), request.allow_pickle) if request.checkpoint else None
+
+
+def _told_arguments(
+    prefix: str, name: str, request: ModelRequest, weights: Weights | None
+) -> tuple[tuple[str, str], ...]:
+    """The hyper-parameters of a checkpoint that are arguments of the network, unless some were typed."""
+    if prefix != "py" or request.arguments or weights is None:
+        return ()
+    from camviz.models.sources.python_file import parameters_of
+
+    known = parameters_of(name)
+    nested = [value for value in weights.settings.values() if isinstance(value, dict)]
+    told = {key: value for group in [*nested, weights.settings] for key, value in group.items()}
+    return tuple((str(key), repr(value)) for key, value in told.items() if key in known)
+
+
+def _with_checkpoint(model: Model, request: ModelRequest, weights: Weights | None) -> Model:
+    if weights is None or request.checkpoint is None:
         return model
-    state, notes = read_state(Path(request.checkpoint), request.allow_pickle)
-    fitted, changed = fit(model.module, state, request.checkpoint, model.name)
-    notes = [*notes, *changed, f"checkpoint: {fitted.summary()}"]
+    fitted, changed = fit(model.module, weights.state, request.checkpoint, model.name)
+    notes = [*model.notes, *weights.notes, *changed, *settings_note(weights), f"checkpoint: {fitted.summary()}"]
     # the names of other classes would be wrong
-    return replace(model, notes=tuple(notes), labels=() if changed else model.labels)
+    classes = any(" classes instead of " in note for note in changed)
+    return replace(model, notes=tuple(notes), labels=() if classes else model.labels)
 
 
 def _finish(model: Model, request: ModelRequest) -> Model:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -82,11 +83,28 @@ def without_initialisation() -> Iterator[None]:
 
 
 def input_channels(module: nn.Module) -> int:
-    """Channels of the input, read from the first convolution; 3 when there is none."""
+    """Channels of the input, as the network itself says or its first convolution; 3 when neither is there."""
+    told = getattr(module, "input_channels", None)
+    if isinstance(told, int):
+        return told
     for part in module.modules():
         if isinstance(part, (nn.Conv2d, nn.Conv3d)):
             return part.in_channels
     return 3
+
+
+def differentiable(module: nn.Module, shape: tuple[int, ...]) -> bool:
+    """Whether what the network gives for an input of this shape depends on it in a way that gradients can follow."""
+    device = next((p.device for p in module.parameters()), torch.device("cpu"))
+    inputs = torch.rand(shape, device=device, requires_grad=True)
+    try:
+        with borrowed(module), torch.enable_grad(), warnings.catch_warnings():
+            warnings.simplefilter("error")  # torch warns of operators that gradients silently pass by
+            output = first_tensor(module(inputs))
+            (gradient,) = torch.autograd.grad(output.float().sum(), inputs, allow_unused=True)  # type: ignore[union-attr]
+    except (RuntimeError, AttributeError, Warning):  # no graph at all, or nothing that is a number
+        return False
+    return gradient is not None
 
 
 def survey(module: nn.Module, input_size: tuple[int, int], name: str = "the network") -> Survey:

@@ -34,7 +34,7 @@ def a(tmp_path, picture, monkeypatch):
         (["--model", "resnet5"], ["no model 'resnet5'", "did you mean 'resnet50'", "'camviz models' lists all"]),
         (["--model", "net.py:Nett"], ["no name 'Nett'", "did you mean 'Net'"]),
         (["--model", "gone.py:Net"], ["no file 'gone.py'"]),
-        (["--model", "a.pth"], ["'a.pth' holds weights", "--model resnet50 --checkpoint a.pth"]),
+        (["--model", "a.pth"], ["no file of weights 'a.pth'", "--model FILE"]),
         (["--model", "resnet18", "--weights", "V9"], ["no weights 'V9'", "IMAGENET1K_V1"]),
         (["--model", "resnet18", "--target", "1000"], ["no class 1000 in resnet18", "0 to 999"]),
         (["--model", "resnet18", "--target", "cat"], ["282 'tiger cat', 283 'Persian cat'"]),

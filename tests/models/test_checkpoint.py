@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from camviz.errors import CheckpointError
-from camviz.models.checkpoint import fit, read_state
+from camviz.models.checkpoint import fit, read_weights
 
 
 @pytest.fixture
@@ -20,6 +20,11 @@ def saved(net, tmp_path):
         return tmp_path / name
 
     return save
+
+
+def read_state(path, allow_pickle: bool = False):
+    weights = read_weights(path, allow_pickle)
+    return weights.state, weights.notes
 
 
 def fits(network: nn.Module, state: dict[str, torch.Tensor]) -> bool:
@@ -197,13 +202,6 @@ def test_a_network_whose_code_is_not_here(tmp_path):
     with pytest.raises(CheckpointError, match="whose code is not here") as caught:
         read_state(tmp_path / "a.pth", allow_pickle=True)
     assert "--checkpoint" in caught.value.hint
-
-
-@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
-def test_torchscript_is_named(tmp_path):
-    torch.jit.save(torch.jit.script(nn.Linear(2, 2)), tmp_path / "a.pt")
-    with pytest.raises(CheckpointError, match="TorchScript"):
-        read_state(tmp_path / "a.pt")
 
 
 # meeting a network

@@ -53,8 +53,8 @@ def offline(monkeypatch, tmp_path):
         ("dmo", "no model 'dmo'", "did you mean 'demo'"),
         ("qqqqqq", "no model 'qqqqqq'", "'camviz models' lists all"),
         ("tim:resnet18", "no model source 'tim'", ""),
-        ("net.pth", "'net.pth' holds weights", "--model resnet50 --checkpoint net.pth"),
-        ("net.safetensors", "holds weights", "--checkpoint net.safetensors"),
+        ("net.pth", "no file of weights 'net.pth'", "--model FILE"),
+        ("net.safetensors", "no file of weights 'net.safetensors'", "--model FILE"),
         ("", "no model ''", ""),
     ],
 )

@@ -35,6 +35,19 @@ def python_file(name: str, request: ModelRequest) -> Plan:
     return Plan(shown, lambda: Model(shown, _build(path, attribute, dict(request.arguments))))
 
 
+def parameters_of(name: str) -> set[str]:
+    """The names of the arguments that FILE.py:NAME takes, read without running it; none when that cannot be told."""
+    path_text, _, attribute = name.partition(".py:")
+    path = Path(path_text + ".py" if attribute else name)
+    names, _ = _top_level_names(path)
+    found: ast.stmt | None = names.get(attribute or _only_candidate(path, names))
+    if isinstance(found, ast.ClassDef):
+        found = next((one for one in found.body if isinstance(one, ast.FunctionDef) and one.name == "__init__"), None)
+    if not isinstance(found, ast.FunctionDef):
+        return set()
+    return {argument.arg for argument in (*found.args.args, *found.args.kwonlyargs)} - {"self"}
+
+
 def _top_level_names(path: Path) -> tuple[dict[str, ast.stmt], bool]:
     """The names that a file defines, without running it, and whether that is all of them."""
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -30,7 +31,8 @@ def torchvision(name: str, request: ModelRequest) -> Plan:
 
         enum = models.get_model_weights(name)
         described = enum[chosen] if chosen else next(iter(enum))
-        arguments = _arguments(listing, described, same=meta)
+        arguments = _arguments(listing, described, same=meta or not chosen)
+        arguments |= {key: ast.literal_eval(text) for key, text in request.arguments}
         if meta and listing.task != "detection":  # detectors pick boxes by their values
             with parameters_on_meta():
                 network = models.get_model(name, weights=None, **arguments)
@@ -82,7 +84,7 @@ def _choose_weights(listing: Listing, request: ModelRequest) -> str:
 
 
 def _arguments(listing: Listing, described: Any, same: bool) -> dict[str, Any]:
-    """What a builder needs without weights: no download for its backbone; with `same`, the network they are for."""
+    """What a builder needs without weights: no download for its backbone; with `same`, the network that the weights are for."""
     name = listing.name
     arguments: dict[str, Any] = {}
     if listing.task in ("segmentation", "detection"):

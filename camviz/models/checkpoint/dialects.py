@@ -1,0 +1,133 @@
+"""Dialects: how people pack the tensors of a network. Each is one function, tried where its sign is present.
+
+A dialect takes a mapping of tensors by name and returns (another, what it took off), or None when its sign is
+not there. `strip` applies them one after the other until none finds its sign; `variants` goes on with prefixes
+that may belong to the network itself, so that whoever knows the network can choose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+State = dict[str, "Tensor"]
+Dialect = Callable[[State], tuple[State, str] | None]
+
+NESTS = ("state_dict", "model_state_dict", "model", "net", "network", "module", "params", "weights", "student")
+AVERAGES = ("ema", "model_ema", "ema_model", "state_dict_ema", "ema_state_dict", "model_ema_state_dict", "params_ema")
+_WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")  # of torch, anywhere in a name
+_PREFIXES = ("model", "net", "network", "backbone", "encoder", "classifier", "student", "_model", "base_model")
+_FLAT_AVERAGES = ("model_ema.", "ema_model.", "ema.", "ema_net.", "teacher.")
+
+
+def nested(content: Mapping[Any, Any]) -> tuple[str, bool]:
+    """The key under which the tensors lie ("" for here), and whether averaged weights were chosen over raw ones."""
+    raw = next((key for key in NESTS if _holds(content.get(key))), "")
+    average = next((key for key in AVERAGES if _holds(content.get(key))), "")
+    return (average, bool(raw)) if average else (raw, False)
+
+
+def _holds(value: Any) -> bool:
+    """Whether tensors by name, or a network, lie in `value` or in what is nested in it."""
+    if hasattr(value, "state_dict"):
+        return True
+    if not isinstance(value, Mapping):
+        return False
+    return any(hasattr(one, "shape") for one in value.values()) or any(
+        _holds(value.get(key)) for key in (*NESTS, *AVERAGES)
+    )
+
+
+def wrappers(state: State) -> tuple[State, str] | None:
+    """torch.compile, FSDP and activation checkpointing put their own part into the names, anywhere."""
+    found = [word for word in _WRAPPERS if any(word in f".{key}" for key in state)]
+    if not found:
+        return None
+    renamed = {}
+    for key, value in state.items():
+        for word in found:
+            key = f".{key}".replace(f".{word}", ".")[1:]
+        renamed[key] = value
+    if len(renamed) < len(state):
+        return None
+    return renamed, " and ".join(f"'{word}'" for word in found) + " stripped"
+
+
+def averaged(state: State) -> tuple[State, str] | None:
+    """torch's AveragedModel counts its updates in `n_averaged`, beside names that begin with `module.`."""
+    rest = {key: value for key, value in state.items() if key != "n_averaged"}
+    if len(rest) == len(state) or not rest or not all(key.startswith("module.") for key in rest):
+        return None
+    return rest, "averaged weights (AveragedModel)"
+
+
+def parallel(state: State) -> tuple[State, str] | None:
+    """DataParallel and DistributedDataParallel."""
+    return stripped(state, "module.")
+
+
+def average_beside(state: State) -> tuple[State, str] | None:
+    """A trained network and its moving average side by side: the average is taken."""
+    for prefix in _FLAT_AVERAGES:
+        average = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
+        if not average or len(average) == len(state):
+            continue
+        names = {name.removeprefix("module.") for name in average}
+        others = {key for key in state if not key.startswith(prefix)}
+        matched = [key for key in others if key in names or key.partition(".")[2].removeprefix("module.") in names]
+        if 2 * len(matched) >= len(names):
+            return average, f"EMA weights '{prefix}…' taken, not the raw ones ({len(others)} tensors left out)"
+    return None
+
+
+DIALECTS: tuple[Dialect, ...] = (wrappers, averaged, parallel, average_beside)
+
+
+def strip(state: State) -> tuple[State, list[str]]:
+    """All dialects until none finds its sign; what was taken off, in order."""
+    notes: list[str] = []
+    while True:
+        for dialect in DIALECTS:
+            changed = dialect(state)
+            if changed:
+                state, note = changed
+                if note not in notes:
+                    notes.append(note)
+                break
+        else:
+            return state, notes
+
+
+def variants(state: State) -> Iterator[tuple[State, list[str]]]:
+    """The state as it is, and with the prefixes that a training program puts before a network, one after the other."""
+    notes: list[str] = []
+    yield state, notes
+    while True:
+        shorter = next((found for prefix in _PREFIXES if (found := part_of(state, f"{prefix}."))), None)
+        if shorter is None:
+            return
+        state, more = strip(shorter[0])
+        notes = [*notes, shorter[1], *more]
+        yield state, notes
+
+
+def part_of(state: State, prefix: str) -> tuple[State, str] | None:
+    """The network at `prefix`, when most of the tensors are in it; a loss or a metric beside it is left out."""
+    inside = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
+    outside = len(state) - len(inside)
+    if len(inside) <= 4 * outside or not inside:
+        return None
+    if not outside:
+        return inside, f"prefix '{prefix}' stripped"
+    some = ", ".join([key for key in state if not key.startswith(prefix)][:3])
+    return inside, f"prefix '{prefix}' stripped, {outside} tensor(s) beside it left out ({some})"
+
+
+def stripped(state: State, prefix: str) -> tuple[State, str] | None:
+    """Without the prefix, when every name has it."""
+    if not state or not all(key.startswith(prefix) for key in state):
+        return None
+    return {key[len(prefix) :]: value for key, value in state.items()}, f"prefix '{prefix}' stripped"

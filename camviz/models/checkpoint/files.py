@@ -1,0 +1,180 @@
+"""A file of weights looked at from outside, without torch: what it is, and whether its size claims can be true."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import Literal
+
+from camviz.errors import CheckpointError
+
+SUFFIXES = (".pth", ".pt", ".th", ".tar", ".ckpt", ".bin", ".safetensors", ".pt2", ".ptl", ".pkl", ".model")
+Kind = Literal["safetensors", "torch", "torchscript", "exported", "pickle"]
+
+_HEADER = 100_000_000  # bytes of a safetensors header; the format's own limit
+_RATIO, _SLACK = 20, 16_000_000  # an archive may unpack to so many times its length, and so many bytes more
+_CODE = 64_000_000  # bytes of source text in a TorchScript archive
+_WRITERS = (b"from_file", b"aten.save", b"torch.save", b"aten::save")  # operators that touch files
+
+
+def check_file(path: Path, allow_pickle: bool = False) -> None:
+    """Refuse, without importing torch, what cannot be a checkpoint, or claims sizes that cannot be true.
+
+    Missing, empty, a folder, a web page, another archive, a bomb: raises `CheckpointError`.
+    """
+    if not path.exists():
+        raise CheckpointError(f"no checkpoint file '{path}'", "--checkpoint FILE: .pth, .pt, .ckpt, .safetensors")
+    if path.is_dir():
+        raise CheckpointError(f"checkpoint '{path}' is a folder", "name the file in it")
+    if path.stat().st_size == 0:
+        raise CheckpointError(f"checkpoint '{path}' is empty (0 bytes)", "copy or download it again")
+    with path.open("rb") as file:
+        start = file.read(512)
+    text = start.lstrip().lower()
+    if text.startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise CheckpointError(
+            f"checkpoint '{path}' is a web page, not weights",
+            "the download went to a page about the file; use its direct address",
+        )
+    if text.startswith(b"version https://git-lfs"):
+        raise CheckpointError(f"checkpoint '{path}' is a Git LFS pointer, not weights", "run 'git lfs pull'")
+    if start.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf")):
+        raise CheckpointError(f"checkpoint '{path}' is compressed", "unpack it, and name the file that was in it")
+    kind = kind_of(path)
+    if kind == "safetensors":
+        _check_safetensors(path, start)
+    elif start.startswith(b"PK\x03\x04"):
+        _check_archive(path, allow_pickle)
+    elif start[257:262] == b"ustar" or (path.suffix == ".tar" and tarfile.is_tarfile(path)):
+        _refuse_tar(path)
+
+
+def kind_of(path: Path) -> Kind:
+    """What a file is by what is in it; its name decides only about what has no mark of its own."""
+    with path.open("rb") as file:
+        start = file.read(16)
+    if start.startswith(b"PK\x03\x04"):
+        names = {name.partition("/")[2] or name for name in _names(path)}
+        if "constants.pkl" in names or any(name.startswith("code/") for name in names):
+            return "torchscript"
+        if "archive_format" in names or "serialized_exported_program.json" in names:
+            return "exported"
+        return "torch"
+    if start[8:9] == b"{" or (path.suffix == ".safetensors" and not start.startswith(b"\x80")):
+        return "safetensors"
+    return "pickle"
+
+
+def _names(path: Path) -> list[str]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return []
+
+
+def _check_safetensors(path: Path, start: bytes) -> None:
+    size = path.stat().st_size
+    header = int.from_bytes(start[:8], "little")
+    if len(start) < 9 or not start[8:].lstrip().startswith(b"{"):
+        raise CheckpointError(f"checkpoint '{path}' is not readable as safetensors", "copy or download it again")
+    if header > _HEADER or header > size - 8:
+        raise CheckpointError(
+            f"checkpoint '{path}' is not readable as safetensors: its header claims {bytes_text(header)}, "
+            f"the file has {bytes_text(size)}",
+            "copy or download it again",
+        )
+
+
+def _check_archive(path: Path, allow_pickle: bool) -> None:
+    """Refuse a zip archive that would unpack to far more than it is, that is no checkpoint, or whose code writes."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+            _check_sizes(path, entries)
+            if not allow_pickle:
+                _check_code(path, archive, entries)
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise damaged(path, error) from error
+    names = [entry.filename for entry in entries]
+    if any(name.endswith("data.pkl") for name in names) or kind_of(path) != "torch":
+        return
+    inside = [name for name in names if name.endswith(SUFFIXES)]
+    raise CheckpointError(
+        f"checkpoint '{path}' is a zip archive of {len(names)} file(s), not of weights", _unpack(path, inside, "unzip")
+    )
+
+
+def _check_sizes(path: Path, entries: list[zipfile.ZipInfo]) -> None:
+    size = path.stat().st_size
+    claimed = sum(entry.file_size for entry in entries)
+    packed = sum(entry.compress_size for entry in entries)
+    false = any(
+        entry.compress_type == zipfile.ZIP_STORED and entry.file_size > entry.compress_size for entry in entries
+    )
+    if claimed > _RATIO * size + _SLACK or packed > size or false:
+        raise CheckpointError(
+            f"checkpoint '{path}' is an archive of {bytes_text(size)} that claims to unpack to {bytes_text(claimed)}",
+            "it is damaged, or made to fill your memory: get the file from somewhere else",
+        )
+
+
+def _check_code(path: Path, archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo]) -> None:
+    """TorchScript's language reaches no Python, but a few of its operators write files."""
+    code = [entry for entry in entries if entry.filename.endswith(".py")]
+    if sum(entry.file_size for entry in code) > _CODE:
+        raise CheckpointError(f"checkpoint '{path}' holds over {bytes_text(_CODE)} of code", "that is no network")
+    for entry in code:
+        text = archive.read(entry)
+        found = next((word for word in _WRITERS if word in text), None)
+        if found:
+            raise CheckpointError(
+                f"checkpoint '{path}': the code in it uses '{found.decode()}', which touches files",
+                "--allow-pickle runs it, only if you trust whoever made it",
+            )
+
+
+def _refuse_tar(path: Path) -> None:
+    try:
+        with tarfile.open(path) as archive:
+            names = [member.name for _, member in zip(range(1000), archive, strict=False)]
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise damaged(path, error) from error
+    inside = [name for name in names if name.endswith(SUFFIXES)]
+    raise CheckpointError(
+        f"checkpoint '{path}' is a tar archive of {len(names)} file(s), not of weights", _unpack(path, inside, "tar xf")
+    )
+
+
+def _unpack(path: Path, inside: list[str], command: str) -> str:
+    return f"{command} {path}, then --checkpoint {inside[0] if inside else 'FILE, the weights in it'}"
+
+
+def read_json(path: Path, ending: str) -> dict[str, object]:
+    """The JSON object in the archive's entry with this ending; empty without one."""
+    with zipfile.ZipFile(path) as archive:
+        name = next((name for name in archive.namelist() if name.endswith(ending)), None)
+        content = json.loads(archive.read(name)) if name else {}
+    return content if isinstance(content, dict) else {}
+
+
+def damaged(path: Path, error: BaseException) -> CheckpointError:
+    """The error for a file that its reader gave up on."""
+    reason = str(error).partition("\n")[0].partition(". ")[0].strip() or type(error).__name__
+    if reason.startswith("Weights only"):
+        reason = "of no known format"
+    return CheckpointError(
+        f"checkpoint '{path}' is damaged or not a checkpoint ({bytes_text(path.stat().st_size)}): {reason[:160]}",
+        "copy or download it again",
+    )
+
+
+def bytes_text(size: float) -> str:
+    """A number of bytes for people."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit != "GB" else f"{size:.1f} GB"
+        size /= 1000
+    return f"{size:.1f} TB"

@@ -1,0 +1,157 @@
+"""TorchScript archives: a whole network in one file, its code included."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from camviz.engine.capture import first_tensor
+from camviz.errors import CamvizError, CheckpointError, NetworkError
+from camviz.models.checkpoint.files import damaged
+from camviz.models.checkpoint.interpret import Restored, agree, restored, with_layers
+
+_INPUTS = ((3, 224), (1, 28), (3, 32), (1, 32), (3, 299), (3, 256), (3, 384), (1, 224), (3, 64), (3, 512), (3, 640))
+Shape = tuple[int, int, int]  # channels, height, width
+
+
+class Sealed(nn.Module):
+    """A network whose layers no hook reaches: a picture goes in and scores come out.
+
+    `sealed` says why. `single`: it was made for one picture at a time, and gets them so. `channels` are those of
+    its input.
+    """
+
+    def __init__(self, inner: Any, channels: int, sealed: str, single: bool = False) -> None:
+        super().__init__()
+        self.__dict__["inner"] = inner  # not a child: its parts cannot be hooked, frozen or listed
+        self.input_channels, self.sealed, self.single = channels, sealed, single
+        self.place = nn.Parameter(torch.empty(0), requires_grad=False)  # says on which device the network is
+
+    def forward(self, inputs: torch.Tensor) -> Any:
+        """What the network gives."""
+        inner = self.__dict__["inner"]
+        try:
+            if not self.single or len(inputs) == 1:
+                return inner(inputs)
+            return torch.cat([first_tensor(inner(inputs[i : i + 1])) for i in range(len(inputs))])  # type: ignore[misc]
+        except RuntimeError as error:
+            raise RuntimeError(last_line(error)) from error
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Sealed:
+        self.__dict__["inner"]._apply(fn)
+        return cast(Sealed, super()._apply(fn, recurse))  # type: ignore[no-untyped-call]
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """The inner network's."""
+        return self.__dict__["inner"].state_dict(*args, **kwargs)
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Within the block, what torch's own code writes to stderr past Python is not shown: warnings of old formats."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def read_script(path: Path) -> Any:
+    """The network of a TorchScript archive, on the CPU."""
+    try:
+        with warnings.catch_warnings(), _silence():
+            warnings.simplefilter("ignore")
+            return torch.jit.load(str(path), map_location="cpu").eval()  # type: ignore[no-untyped-call]
+    except (RuntimeError, ValueError, AttributeError, MemoryError) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = next((line for line in reversed(lines) if "Error" in line), lines[0] if lines else "")
+        if "Unknown builtin op" in str(error) or "operator" in reason:
+            raise CheckpointError(
+                f"checkpoint '{path}' is TorchScript with operators that are not here: {reason[:160]}",
+                "where its code is, save model.state_dict(), and use --model net.py:Net --checkpoint FILE",
+            ) from error
+        raise damaged(path, RuntimeError(reason)) from error
+
+
+def input_shape(network: Any, path: Path, size: tuple[int, int] | None, channels: int = 0) -> Shape:
+    """An input (channels, height, width) that the network takes, found by trying; `size` is (height, width)."""
+    known = [(channels, *size)] if channels and size else []
+    sides = [size] if size else []
+    tried: list[Shape] = known or [(count, *side) for side in sides for count in (3, 1)]
+    tried = tried or [(count, side, side) for count, side in _INPUTS if channels in (0, count)]
+    reason = ""
+    for shape in tried:
+        try:
+            with torch.no_grad():
+                if first_tensor(network(torch.zeros(1, *shape))) is not None:
+                    return shape
+        except Exception as error:  # whatever a network says to an input that it does not take
+            reason = last_line(error)
+    shown = ", ".join("×".join(map(str, shape)) for shape in tried[:4]) + (", …" if len(tried) > 4 else "")
+    raise NetworkError(
+        f"'{path}' takes none of the inputs tried ({shown}): {reason[:120]}", "--input-size WIDTHxHEIGHT, as trained"
+    )
+
+
+def last_line(error: Exception) -> str:
+    """What TorchScript's long messages come down to."""
+    lines = str(error).strip().splitlines()
+    return lines[-1].strip() if lines else type(error).__name__
+
+
+def takes_several(network: Any, shape: Shape) -> bool:
+    """Whether two pictures at a time get the scores that they get alone; a traced network may be made for one."""
+    inputs = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
+    try:
+        with torch.no_grad():
+            both, alone = first_tensor(network(inputs)), first_tensor(network(inputs[:1]))
+    except Exception:  # made for one
+        return False
+    if both is None or alone is None or both.shape[0] != 2 or alone.shape[0] != 1:
+        return False
+    return bool(torch.allclose(both[:1].float(), alone.float(), rtol=1e-2, atol=1e-2 * float(alone.abs().max())))
+
+
+def with_hooks(script: Any, shape: Shape) -> Restored | None:
+    """The network as a tree of modules that can be hooked, if that gives the same scores; None otherwise."""
+    if not list(script.children()):
+        return None
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.rand(2, *shape, generator=generator)
+    try:
+        network = restored(script).eval()
+        if not agree(network, script, inputs):
+            return None
+        whole = with_layers(network)
+    except Exception:  # code in a style that the walk does not know; the network itself still works
+        return None
+    return whole if agree(whole, script, inputs) else restored(script).eval()
+
+
+def reaches(network: nn.Module, shape: Shape) -> bool:
+    """Whether a layer with a grid can be hooked, and the scores differentiated to it."""
+    from camviz.engine.capture import borrowed, capture
+    from camviz.models.layers import find_layers
+    from camviz.types import Model, Preprocessing
+
+    try:
+        [layer] = find_layers(Model("", network, Preprocessing(shape[1:])), [])
+        with borrowed(network), capture(network, [layer.path], gradients=True) as recorded:
+            scores = first_tensor(network(torch.rand(1, *shape)))
+            torch.autograd.grad(scores.sum(), recorded[layer.path])  # type: ignore[union-attr]
+    except (CamvizError, RuntimeError, KeyError, AttributeError, NotImplementedError):
+        return False
+    return True

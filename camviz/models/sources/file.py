@@ -1,0 +1,215 @@
+"""A file of weights by itself: the network is in it, or its architecture is recognised by its tensors."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from camviz.errors import CheckpointError, RequestError, UnknownName
+from camviz.models.checkpoint import Weights, check_file, fit, kind_of, read_weights, settings_note
+from camviz.models.checkpoint.dialects import variants
+from camviz.models.recognise import Match, alike, preferred, recognise, shapes_of
+from camviz.models.sources import SOURCES, Plan
+from camviz.types import Model, ModelRequest, Preprocessing
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@SOURCES.add("file", offers="FILE of weights or with a whole network: .pth, .ckpt, .safetensors, TorchScript, .pt2")
+def weights_file(name: str, request: ModelRequest) -> Plan:
+    """A checkpoint without a word about its network."""
+    path = Path(name)
+    if not path.exists():
+        raise CheckpointError(f"no file of weights '{name}'", "--model FILE: .pth, .pt, .ckpt, .safetensors; or a name")
+    check_file(path, request.allow_pickle)
+    if request.checkpoint and Path(request.checkpoint) != path:
+        raise RequestError(
+            f"two files of weights: '{name}' and '{request.checkpoint}'",
+            f"--model {name} alone, or --model resnet50 --checkpoint {request.checkpoint}",
+        )
+    if request.weights not in ("default", "none") or (request.weights == "none" and not request.checkpoint):
+        raise UnknownName(
+            f"'{name}' brings its own weights, not '{request.weights}'", f"--model {name} without --weights"
+        )
+    request = replace(request, checkpoint=None, weights="default")
+    kind = kind_of(path)
+    if kind == "torchscript":
+        return Plan(path.name, lambda: _scripted(path, request))
+    if kind == "exported":
+        return Plan(path.name, lambda: _exported(path, request))
+    return Plan(path.name, lambda: _weighed(path, request))
+
+
+def _weighed(path: Path, request: ModelRequest) -> Model:
+    """The network that tensors are for."""
+    weights = read_weights(path, request.allow_pickle)
+    if weights.network is not None:
+        model = Model(type(weights.network).__name__, weights.network.float().eval())
+        return replace(model, notes=("a whole pickled network", *settings_note(weights)))
+    found = _recognised(weights, str(path), request)
+    if isinstance(found, Model):
+        return found
+    raise found
+
+
+def _recognised(weights: Weights, shown: str, request: ModelRequest) -> Model | CheckpointError:
+    """The network that the tensors fit, or why there is none."""
+    problems = []
+    for state, stripped in variants(weights.state):
+        shapes = shapes_of(state)
+        matches = recognise(shapes)
+        if not matches or matches[0].headless:
+            problems.append((shapes, matches))
+            continue
+        match, others = preferred(matches)
+        if match is None:
+            return _several(shown, others)
+        return _built(match, others, replace_state(weights, state, stripped), shown, request)
+    return _no_architecture(shown, *next((one for one in problems if one[1]), problems[0]))
+
+
+def replace_state(weights: Weights, state: Any, notes: list[str]) -> Weights:
+    """The weights with other names, and what was done to them."""
+    return Weights(state, [*weights.notes, *notes], weights.settings, weights.network)
+
+
+def _built(match: Match, others: list[Match], weights: Weights, shown: str, request: ModelRequest) -> Model:
+    signature = match.signature
+    if signature.source not in SOURCES:
+        raise CheckpointError(
+            f"'{shown}' is {signature.name} of {signature.source}, which camviz cannot load here",
+            f"--model net.py:Net --checkpoint {shown}, with a function that builds it",
+        )
+    arguments = tuple((key, repr(value)) for key, value in match.arguments.items())
+    asked = replace(request, spec=match.spec, weights="none", checkpoint=shown, arguments=arguments)
+    try:
+        plan = SOURCES.find(signature.source).call(signature.name, asked)
+    except UnknownName as error:
+        raise CheckpointError(
+            f"'{shown}' is {signature.name} of {signature.source}, a network for {signature.task}, "
+            "which camviz cannot load by name",
+            f"--model net.py:Net --checkpoint {shown}, with a function that builds it",
+        ) from error
+    from camviz.models.survey import without_initialisation
+
+    with without_initialisation():  # every tensor of it is in the file
+        model = plan.build()
+    fitted, changed = fit(model.module, weights.state, shown, model.name)
+    how = model.preprocessing
+    if match.size and match.size != signature.size:
+        how = replace(how, crop=(match.size, match.size), resize=match.size)
+    also = f" (the same tensors fit {_names(others)})" if others else ""
+    notes = [f"recognised: {match.spec}{also}", *weights.notes, *changed, *settings_note(weights)]
+    notes.append(f"checkpoint: {fitted.summary()}")
+    labels = model.labels if match.classes == len(model.labels) else ()
+    return replace(model, preprocessing=how, labels=labels, notes=tuple(notes))
+
+
+def _names(matches: list[Match], count: int = 6) -> str:
+    names = list(dict.fromkeys(match.spec for match in matches))
+    return ", ".join(names[:count]) + (", …" if len(names) > count else "")
+
+
+def _several(shown: str, matches: list[Match]) -> CheckpointError:
+    first = matches[0].spec
+    return CheckpointError(
+        f"'{shown}' fits {len({match.spec for match in matches})} architectures: {_names(matches)}",
+        f"type which: --model {first} --checkpoint {shown}",
+    )
+
+
+def _no_architecture(shown: str, shapes: dict[str, tuple[int, ...]], bodies: list[Match]) -> CheckpointError:
+    """Why nothing was recognised, as far as can be told."""
+    own = f"--model net.py:Net --checkpoint {shown}"
+    if bodies:
+        signature = bodies[0].signature
+        head = [name for name in shapes if signature.head.path and name.startswith(signature.head.path)]
+        has = f"a head of its own ({', '.join(head[:3])})" if head else "no head"
+        return CheckpointError(
+            f"'{shown}' has the body of {_names(bodies)} and {has}: no classes to explain",
+            f"{own}, where Net has its head; --model {bodies[0].spec} --checkpoint {shown} takes the body alone",
+        )
+    example = max(shapes, key=lambda name: len(shapes[name]), default="")
+    some = (
+        f"{len(shapes)} tensors, such as {example} {'×'.join(map(str, shapes[example]))}" if example else "no tensors"
+    )
+    if shapes and all(len(shape) < 3 for shape in shapes.values()) and not _attends(shapes):
+        return CheckpointError(
+            f"'{shown}' holds fully connected layers only ({some}): there is nothing in it to draw a map from",
+            f"a method on pixels works with its code: {own} --method gradient",
+        )
+    near = alike(shapes)
+    if near:
+        return CheckpointError(
+            f"'{shown}' has the tensors of {near[0].spec} by name, but in other shapes ({some})", f"{own}"
+        )
+    return CheckpointError(f"'{shown}' is for no architecture of torchvision or timm ({some})", own)
+
+
+def _attends(shapes: dict[str, tuple[int, ...]]) -> bool:
+    return any(word in name for name in shapes for word in ("attn", "attention", "qkv", "pos_emb", "token"))
+
+
+def _scripted(path: Path, request: ModelRequest) -> Model:
+    """The network of a TorchScript archive: rebuilt, made of modules, or as it is; always with the same scores."""
+    from camviz.models.checkpoint.interpret import agree
+    from camviz.models.checkpoint.script import Sealed, input_shape, reaches, read_script, takes_several, with_hooks
+
+    script = read_script(path)
+    size = (request.input_size[1], request.input_size[0]) if request.input_size else None
+    shape = input_shape(script, path, size)
+    sizes = f"input {'×'.join(map(str, shape))}" + ("" if size else ", found by trying (--input-size sets another)")
+    weights = Weights(dict(script.state_dict()), [])
+    found = _recognised(weights, str(path), request) if len(weights.state) > 4 else None
+    if isinstance(found, Model) and agree(found.module.eval(), script, _sample(shape)):
+        return replace(found, notes=("TorchScript, rebuilt with the same scores", *found.notes))
+    how = _preprocessing(shape)
+    network: nn.Module | None = with_hooks(script, shape)
+    if network is not None and reaches(network, shape):
+        return Model(path.name, network, how, notes=(f"TorchScript: hooks reach its layers; {sizes}",))
+    single = not takes_several(script, shape)
+    sealed = Sealed(script, shape[0], f"no hook reaches the layers of TorchScript file '{path.name}'", single)
+    return Model(path.name, sealed, how, notes=(f"TorchScript; {sizes}",))
+
+
+def _exported(path: Path, request: ModelRequest) -> Model:
+    """The network of a `torch.export` archive: rebuilt where it is recognised, else the program itself."""
+    from camviz.models.checkpoint.exported import input_of, modules_of, read_exported
+    from camviz.models.checkpoint.script import Sealed
+
+    program = read_exported(path, request.allow_pickle)
+    shape = input_of(program)
+    if len(shape) != 3:
+        raise CheckpointError(
+            f"'{path}' takes no picture", "export a network of one input: (pictures, channels, height, width)"
+        )
+    network, several = modules_of(program, shape)
+    channels, height, width = shape
+    found = _recognised(Weights(dict(program.state_dict), []), str(path), request)
+    if isinstance(found, Model):
+        from camviz.models.checkpoint.interpret import agree
+
+        if agree(found.module.eval(), network, _sample((channels, height, width), 1)):
+            return replace(found, notes=("torch.export archive, rebuilt with the same scores", *found.notes))
+    how = _preprocessing((channels, height, width))
+    if several:
+        return Model(path.name, network, how, notes=("torch.export archive: hooks reach its layers",))
+    why = f"'{path.name}' was exported for one picture at a time, so no hook reaches its layers"
+    note = "torch.export archive for one picture at a time; export a dynamic batch for methods with layers"
+    return Model(path.name, Sealed(network, channels, why, True), how, notes=(note,))
+
+
+def _sample(shape: tuple[int, int, int], count: int = 2) -> Any:
+    import torch
+
+    return torch.rand(count, *shape, generator=torch.Generator().manual_seed(0))
+
+
+def _preprocessing(shape: tuple[int, int, int]) -> Preprocessing:
+    """What a network takes that says nothing but the size: ImageNet's colours, or grey from 0 to 1."""
+    channels, height, width = shape
+    side = min(height, width)
+    how = Preprocessing((height, width), 256 if side == 224 else side)
+    return replace(how, mean=(0.0,), std=(1.0,)) if channels == 1 else how

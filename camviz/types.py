@@ -321,9 +321,9 @@ class Job:
 
     model: ModelRequest = ModelRequest()
     layers: tuple[str, ...] = ()
-    methods: tuple[str, ...] = ("gradcam",)
-    targets: tuple[str, ...] = ()  # none: the default of the network's task
-    score: Literal["logit", "prob"] = "logit"
+    methods: tuple[str, ...] = ()  # none: the default of the network's task, as for targets and score
+    targets: tuple[str, ...] = ()
+    score: Literal["logit", "prob"] | None = None
     min_score: float = 0.3  # of a detection
     fit: Literal["model", "whole", "squash"] = "model"
     device: str = "auto"

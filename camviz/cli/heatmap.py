@@ -45,9 +45,10 @@ def heatmap(
     job = Job(
         model=model.request(images=bool(images)),
         layers=several(layer),
-        methods=several(how.method, ["gradcam"]),
+        methods=several(how.method),
         targets=tuple(target or ()),
         score=how.score,
+        min_score=how.min_score,
         fit=fit,
         device=compute.device,
         precision=compute.precision,
@@ -69,8 +70,10 @@ def _run(job: Job, work: Work) -> int:
     from camviz.methods import choose
     from camviz.tasks import TASKS, task_named
 
-    choose(job.methods, job.settings, job.smooth)
     task = task_named(work.plan.task, job.targets)
+    usual = [TASKS.find(task).call.method] if task else []
+    if job.methods or usual:
+        choose(job.methods or usual, job.settings, job.smooth)
     if work.plan.labels and task:  # a wrong class is told before torch is even imported
         TASKS.find(task).call(work.plan.name, work.plan.labels).parse(job.targets)
 
@@ -81,6 +84,8 @@ def _run(job: Job, work: Work) -> int:
     explainer = Explainer(model, job, work.bar.scored)
     if not job.layers:
         work.console.say(f"layer: {explainer.layers[0].path} of {model.name} (--layer chooses another)")
+    if not job.methods and explainer.task.method != "gradcam":
+        work.console.say(f"method: {explainer.task.method} (--method chooses another)")
     written = write_heatmaps(job, explainer, work.inputs(), work.folder, work.report, work.failed)
     status = work.tell(written, _notes)
     for name, why in explainer.skipped.items():

@@ -35,7 +35,7 @@ def _check_words(job: Job) -> None:
     known = {"score": ("logit", "prob"), "smooth": SMOOTHS, "fuse": FUSES}
     for noun, words in known.items():
         typed = getattr(job, noun)
-        if typed not in words:
+        if typed not in words and (noun, typed) != ("score", None):
             raise RequestError(f"no {noun} '{typed}'", f"one of: {', '.join(words)}")
 
 
@@ -59,12 +59,19 @@ class Explainer:
     def __init__(self, model: Model, job: Job, tick: Callable[[int, int], None] | None = None) -> None:
         self.model, self.job = model, job
         _check_words(job)
-        self.methods = choose(job.methods, job.settings, job.smooth)
+        if job.methods:  # a wrong one is told before the network is looked at
+            choose(job.methods, job.settings, job.smooth)
         seen = survey(model.module, model.preprocessing.crop, model.name)
         output = part_of(seen.output, model.output_key, model.name)
         self.task = task_of(model, output, job.targets, score=job.score, min_score=job.min_score)
+        self.methods = choose(job.methods or [self.task.method], job.settings, job.smooth)
         self.wanted = self.task.parse(job.targets or [self.task.default])
         self.task.check(self.wanted, output)
+        if job.smooth == "aug" and self.task.placed:
+            raise RequestError(
+                f"--smooth aug mirrors the picture, and in {type(self.task).__name__.lower()} a target has its place",
+                "--smooth noise leaves everything where it is",
+            )
         self.layers = find_layers(model, job.layers, seen)
         self.skipped: dict[str, str] = {}
         chunks = Chunks(job.batch_size or MASKS_AT_ONCE)
@@ -99,30 +106,32 @@ class Explainer:
 
         A picture in which there is nothing to explain gets the error that says so.
         """
-        passed = run_forward(self.ask, torch.from_numpy(np.stack(inputs)).to(self.model.device))
+        batch = torch.from_numpy(np.stack(inputs)).to(self.model.device)
+        places = list(zip(pictures, views, strict=True))
         maps: list[list[SaliencyMap]] = [[] for _ in pictures]
         errors: dict[int, InputError] = {}
-        for wanted in self.wanted:
-            for targets, here, number in self._rounds(wanted, passed, errors):
-                reading = Reading(passed, targets)
-                facet = [wanted.facet] if len(self.wanted) > 1 else []
-                facet += [str(number)] if number is not None else []
-                for found in self._read(reading):
-                    for i in here:
-                        place = (pictures[i], views[i])
-                        maps[i].append(self._map(found, i, targets[i], reading, place, tuple(facet)))
+        with self.task.attending(self.model.module, (batch.shape[2], batch.shape[3])):
+            passed = run_forward(self.ask, batch)
+            for wanted in self.wanted:
+                for targets, here, number in self._rounds(wanted, passed, places, errors):
+                    reading = Reading(passed, targets)
+                    facet = (wanted.facet,) if len(self.wanted) > 1 else ()
+                    facet = facet if number is None else (f"{wanted.facet}{number}",)
+                    for found in self._read(reading):
+                        for i in here:
+                            maps[i].append(self._map(found, i, targets[i], reading, places[i], facet))
         return [errors[i] if i in errors and not made else made for i, made in enumerate(maps)]
 
     def _rounds(
-        self, wanted: Wanted, passed: Pass, errors: dict[int, InputError]
+        self, wanted: Wanted, passed: Pass, places: Sequence[tuple[Picture, View]], errors: dict[int, InputError]
     ) -> Iterator[tuple[list[Target], list[int], int | None]]:
         """(one target per picture, the pictures it is meant for, its number): pictures may have several, or none."""
         chosen: list[list[Target]] = []
-        for i, row in enumerate(passed.rows):
+        for i, (row, (picture, view)) in enumerate(zip(passed.rows, places, strict=True)):
             try:
-                chosen.append(self.task.choose(wanted, row))
+                chosen.append(self.task.choose(wanted, row, view))
             except InputError as error:
-                errors[i] = error
+                errors[i] = InputError(f"{picture.name}: {error.message}", error.hint)
                 chosen.append([])
         for number in range(max(map(len, chosen))):
             here = [i for i, targets in enumerate(chosen) if number < len(targets)]
@@ -207,7 +216,7 @@ def explain(
     model: Any,
     images: Any,
     *,
-    method: str | Sequence[str] = "gradcam",
+    method: str | Sequence[str] = (),
     target: str | int | Sequence[str | int] = (),
     layer: str | Sequence[str] = (),
     settings: dict[str, Any] | None = None,

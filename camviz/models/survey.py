@@ -13,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from camviz.engine.capture import borrowed, first_tensor, watch
 from camviz.errors import NetworkError
+from camviz.models.dense import economical, transform_of
 
 
 @dataclass(frozen=True)
@@ -90,13 +91,15 @@ def survey(module: nn.Module, input_size: tuple[int, int], name: str = "the netw
 
     The network itself is untouched. Raises `NetworkError` when it does not accept such an input.
     """
-    shape = (1, input_channels(module), *input_size)
+    channels = input_channels(module)
     try:
-        return _survey(module, shape, meta=True)
+        if transform_of(module) is None:  # whose boxes depend on values
+            return _survey(module, (1, channels, *input_size), meta=True)
     except Exception:  # whatever the meta device cannot do, a real forward can, or tells why not
         pass
     try:
-        return _survey(module, shape, meta=False)
+        with economical(module, input_size) as size:
+            return _survey(module, (1, channels, *size), meta=False)
     except Exception as error:
         reason = str(error).partition("\n")[0]
         raise NetworkError(
@@ -105,7 +108,7 @@ def survey(module: nn.Module, input_size: tuple[int, int], name: str = "the netw
         ) from error
 
 
-def _survey(module: nn.Module, shape: tuple[int, ...], meta: bool) -> Survey:
+def _survey(module: nn.Module, given: tuple[int, ...], meta: bool) -> Survey:
     seen: list[Seen] = []
     kept: list[Tensor] = []  # a tensor that lives keeps its id
     sizes = {path: sum(p.numel() for p in part.parameters()) for path, part in module.named_modules()}
@@ -115,15 +118,16 @@ def _survey(module: nn.Module, shape: tuple[int, ...], meta: bool) -> Survey:
         if out is None:
             return
         kept.extend(tensor for tensor in (out, into) if tensor is not None)
-        seen.append(Seen(path, type(part).__name__, tuple(out.shape[1:]), sizes[path], id(out), id(into)))
+        shape = out.shape if out.ndim == 4 and len(out) != 1 else out.shape[1:]  # of boxes, not of the picture
+        seen.append(Seen(path, type(part).__name__, tuple(shape), sizes[path], id(out), id(into)))
 
     parts = {path: part for path, part in module.named_modules() if path}
     with borrowed(module), watch(parts, record), torch.no_grad():
         if meta:
             state = {k: v.to("meta") for k, v in [*module.named_parameters(), *module.named_buffers()]}
-            output = torch.func.functional_call(module, state, (torch.empty(shape, device="meta"),))
+            output = torch.func.functional_call(module, state, (torch.empty(given, device="meta"),))
         else:
             device = next((p.device for p in module.parameters()), torch.device("cpu"))
-            output = module(torch.zeros(shape, device=device))
+            output = module(torch.zeros(given, device=device))
     result = first_tensor(output)
-    return Survey(tuple(seen), (shape[2], shape[3]), tuple(result.shape[1:]) if result is not None else (), output)
+    return Survey(tuple(seen), (given[2], given[3]), tuple(result.shape[1:]) if result is not None else (), output)

@@ -6,22 +6,23 @@ Methods see scalars only. To add a task, write a class that derives from `Task` 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from camviz.errors import NetworkError
 from camviz.registry import Registry
-from camviz.types import Model, Target
+from camviz.types import Model, Target, View
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
 class Wanted:
     """One target as asked for, before any output is known. `facet` stands for it in file names.
 
-    `several`: it may mean any number of targets in one picture.
+    `several`: it may mean any number of targets in one picture, told apart by a number behind the facet.
     """
 
     facet: str
@@ -41,16 +42,19 @@ class References:
 class Task:
     """One kind of network: the questions that can be put to it, and how its outputs answer them.
 
-    `name` and `labels` are the network's; `default` is the target when nobody names one.
+    `name` and `labels` are the network's; `default` is the target and `method` the method when nobody names one.
+    Without a `score` the task reads the one that is usual for it.
     """
 
     name: str
     labels: tuple[str, ...] = ()
-    score: Literal["logit", "prob"] = "logit"
+    score: Literal["logit", "prob"] | None = None
     min_score: float = 0.3
 
     default: ClassVar[str] = "top1"
+    method: ClassVar[str] = "gradcam"
     prefixes: ClassVar[tuple[str, ...]] = ()  # of texts that only this task understands
+    placed: ClassVar[bool] = False  # whether a target has its place in the picture
 
     @staticmethod
     def recognises(output: Any, labels: Sequence[str]) -> bool:
@@ -72,9 +76,13 @@ class Task:
         """A network's output as one row per picture: a tensor (count, …), or a list. Raises `NetworkError`."""
         raise NotImplementedError
 
-    def choose(self, wanted: Wanted, row: Any) -> list[Target]:
+    def choose(self, wanted: Wanted, row: Any, view: View) -> list[Target]:
         """The targets in one picture's row; raises `InputError` when there is nothing to explain in it."""
         raise NotImplementedError
+
+    def attending(self, module: nn.Module, size: tuple[int, int]) -> AbstractContextManager[None]:
+        """The network made ready, within the block, for inputs of (height, width)."""
+        return nullcontext()
 
 
 TASKS: Registry[type[Task]] = Registry("task", __name__)

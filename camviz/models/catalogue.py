@@ -11,7 +11,8 @@ from functools import cache
 from pathlib import Path
 
 _MODEL = re.compile(
-    r"^@register_model\((?:name=[\"'](?P<name>\w+)[\"'])?\)\n(?:@.*\n)*def (?P<function>\w+)\((?P<arguments>[^)]*)\)",
+    r"^@register_model\((?:name=[\"'](?P<name>\w+)[\"'])?\)\n(?:(?!def ).*\n)*?"
+    r"def (?P<function>\w+)\((?P<arguments>[^)]*)\)",
     re.MULTILINE,
 )
 _WEIGHTS = re.compile(r"^class (\w+)\(WeightsEnum\):\n(.*?)(?=^\S)", re.MULTILINE | re.DOTALL)
@@ -37,9 +38,34 @@ def _folder() -> Path | None:
 @cache
 def classifiers() -> dict[str, Listing]:
     """Every image classifier of torchvision by name."""
+    listings = _listed("")
+    if not listings:  # a torchvision written in another style: ask it, slowly
+        from torchvision import models
+
+        for name in models.list_models(module=models):
+            members = list(models.get_model_weights(name))
+            urls = {member.name: member.url for member in members}
+            listings[name] = Listing(name, urls, models.get_model_weights(name).DEFAULT.name)
+    return listings
+
+
+@cache
+def detectors() -> dict[str, Listing]:
+    """Every detector of torchvision by name, with or without masks or keypoints."""
+    return _listed("detection")
+
+
+@cache
+def segmenters() -> dict[str, Listing]:
+    """Every network for semantic segmentation of torchvision by name."""
+    return _listed("segmentation")
+
+
+def _listed(below: str) -> dict[str, Listing]:
+    """The models that the files of a folder register."""
     folder = _folder()
     listings: dict[str, Listing] = {}
-    for file in sorted(folder.glob("*.py")) if folder else []:
+    for file in sorted((folder / below).glob("*.py")) if folder else []:
         text = file.read_text("utf-8")
         enums = {}
         for enum, body in _WEIGHTS.findall(text + "\nend"):
@@ -50,28 +76,29 @@ def classifiers() -> dict[str, Listing]:
             weights, default_name = enums.get(enum.group(1) if enum else "", ({}, ""))
             name = match["name"] or match["function"]
             listings[name] = Listing(name, weights, default_name)
-    if not listings:  # a torchvision written in another style: ask it, slowly
-        from torchvision import models
-
-        for name in models.list_models(module=models):
-            members = list(models.get_model_weights(name))
-            urls = {member.name: member.url for member in members}
-            listings[name] = Listing(name, urls, models.get_model_weights(name).DEFAULT.name)
     return dict(sorted(listings.items()))
 
 
 @cache
-def imagenet_labels() -> tuple[str, ...]:
-    """The 1000 class names of ImageNet as torchvision spells them; empty when they cannot be read."""
+def labels_of(count: int) -> tuple[str, ...]:
+    """torchvision's class names by their number: 1000 of ImageNet, 91 of COCO (2: people alone), 21 of Pascal VOC.
+
+    Empty when they cannot be read.
+    """
     folder = _folder()
     if folder is None or not (folder / "_meta.py").exists():
         return ()
     for statement in ast.parse((folder / "_meta.py").read_text("utf-8")).body:
         if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.List):
             names = ast.literal_eval(statement.value)
-            if len(names) == 1000:
+            if len(names) == count:
                 return tuple(names)
     return ()
+
+
+def imagenet_labels() -> tuple[str, ...]:
+    """The 1000 class names of ImageNet as torchvision spells them; empty when they cannot be read."""
+    return labels_of(1000)
 
 
 def weights_file(url: str) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -83,9 +83,22 @@ def trunk(module: nn.Module, seen: Survey) -> Survey:
         whole = next((one for one in layers if one.path == "backbone"), None)
         finest = whole.shape[-2:] if whole else ()
         return replace(seen, layers=_finer(backbone, finest))
+    if isinstance(seen.output, Mapping) and "pred_boxes" in seen.output:  # DETR: tokens behind it have no grid
+        found = [one for one in layers if ".backbone." in f".{one.path}" and "position" not in one.kind.lower()]
+        return replace(seen, layers=_without_trunks(tuple(found)) or layers)
     if len(seen.output_shape) == 3:
-        return replace(seen, layers=backbone or _to_coarsest(layers))
+        return replace(seen, layers=backbone or _to_coarsest(_without_trunks(layers)))
     return seen
+
+
+def _without_trunks(layers: tuple[Seen, ...]) -> tuple[Seen, ...]:
+    """Without modules that hold layers of three grids and more: what they give is not all that comes out of them."""
+    grids: dict[str, set[tuple[int, ...]]] = {}
+    for one in layers:
+        parts = one.path.split(".")
+        for end in range(1, len(parts)) if len(one.shape) == 3 else ():
+            grids.setdefault(".".join(parts[:end]), set()).add(one.shape[1:])
+    return tuple(one for one in layers if len(grids.get(one.path, ())) < 3)
 
 
 def _before(layers: tuple[Seen, ...], path: str) -> tuple[Seen, ...]:

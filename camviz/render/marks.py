@@ -11,7 +11,7 @@ from camviz.render import text
 from camviz.types import Mark, Pixels, View
 
 _LIGHT, _DARK = (255, 255, 255), (40, 40, 40)
-_LINES = 250  # the picture's short side is so many lines wide
+_LINES = 300  # the picture's short side is so many lines wide
 _LETTERS = 28  # and so many letters high
 _SMALLEST, _LARGEST = 11, 120  # pixels, of letters
 _UNREADABLE = 64  # pixels, the short side of a picture that words would cover

@@ -126,7 +126,8 @@ class Detection(Task):
         what = "detection" if wanted.index is None else f"'{label_of(wanted.index, self.labels)}'"
         near = [i for i in order if wanted.index in (None, int(row.labels[i]))]
         if not near:
-            there = f"; {self._some(enough)}" if enough else ""
+            shown = [f"'{label_of(int(row.labels[i]), self.labels)}' {float(scores[i]):.2g}" for i in order[:enough]]
+            there = f"; there is {', '.join(shown[:4])}{', …' * (enough > 4)}" if enough else ""
             return InputError(f"no {what} at all{there}", "--target box:0 takes the most confident" if enough else "")
         best = float(scores[near[0]])
         name = f"'{label_of(int(row.labels[near[0]]), self.labels)}' with " if wanted.index is None else ""

@@ -176,8 +176,8 @@ def test_drise_finds_the_box_without_a_gradient(detector):
     found = np.mean([energy(one, mask) for one, mask in pairs])
     hits = np.mean([mask.flat[one.view.place(one.values).argmax()] for one, mask in pairs])
     print(len(pairs), "right, share", share, "energy", found, "hits", hits)
-    assert found > 2 * share
-    assert hits > 0.8
+    assert found > 2.5 * share
+    assert hits > 0.6
 
 
 def test_the_map_of_a_class_lies_in_its_region(segmenter):

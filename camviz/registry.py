@@ -6,11 +6,11 @@ import importlib
 import inspect
 import pkgutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
-from camviz.errors import unknown
+from camviz.errors import RequestError, unknown
 
 F = TypeVar("F", bound=Callable[..., Any])
 G = TypeVar("G", bound=Callable[..., Any])
@@ -74,6 +74,32 @@ class Registry(Generic[F]):
     def names(self) -> list[str]:
         """All names in the order of registration."""
         return [entry.name for entry in self]
+
+    def select(self, names: Iterable[str], groups: Mapping[str, Callable[[Entry[Any]], bool]]) -> dict[str, bool]:
+        """The names that names and groups mean, and whether each came only with a group; raises `UnknownName`."""
+        found: dict[str, bool] = {}
+        for name in names:
+            if name in groups:
+                for entry in self:
+                    if groups[name](entry):
+                        found.setdefault(entry.name, True)
+            elif name not in self:
+                raise unknown(self.noun, name, [*self.names(), *groups], listing=self.listing)
+            else:
+                found[name] = False
+        return found
+
+    def typed(self, name: str, key: str, text: str, listing: str) -> tuple[str, Any]:
+        """A setting of `name` (the last part of `key`) and its text as the type of its default."""
+        known, setting = self.find(name).settings, key.rpartition(".")[2]
+        if setting not in known:
+            raise unknown("setting", setting, known, f"{self.noun} '{name}'", listing if known else "")
+        try:
+            return setting, type(known[setting])(text)
+        except ValueError as error:
+            kind = "a whole number" if isinstance(known[setting], int) else "a number"
+            default = f"--set {name}.{setting}={known[setting]} is the default"
+            raise RequestError(f"--set {key}={text}: {kind} is needed", default) from error
 
     def _scan(self) -> None:
         with self._scanning:

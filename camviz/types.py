@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -148,6 +146,7 @@ class Model:
     output_key: str = ""  # the part of the output that counts, where it has names
     words: Callable[[str], Tensor] | None = None  # of a network of pictures and words: a text's embedding (d,)
     notes: tuple[str, ...] = ()  # what loading had to say: keys stripped, keys missing
+    fitted: tuple[int, int] | None = None  # of a checkpoint: how many of how many tensors came from it
 
     @property
     def device(self) -> str:
@@ -337,9 +336,9 @@ class Job:
 
     model: ModelRequest = ModelRequest()
     layers: tuple[str, ...] = ()
-    methods: tuple[str, ...] = ()  # none: Grad-CAM, or what works where layers are out of reach
-    targets: tuple[str, ...] = ()  # none: the default of the network's task
-    score: Literal["logit", "prob"] = "logit"
+    methods: tuple[str, ...] = ()  # none: what is usual for the network's task, or works where layers are out of reach
+    targets: tuple[str, ...] = ()  # none, as for the score: the default of the network's task
+    score: Literal["logit", "prob"] | None = None
     min_score: float = 0.3  # of a detection
     fit: Literal["model", "whole", "squash"] = "model"
     device: str = "auto"
@@ -351,7 +350,3 @@ class Job:
     seed: int = 0
     save_raw: bool = False
     look: Look = Look()
-
-    def key(self) -> str:
-        """A short digest of the settings: the resume key."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
-from typing import Any
+from typing import Any, Literal
 
 from camviz.errors import CamvizError
 from camviz.run.report import Report
@@ -159,8 +159,8 @@ class Console:
 
         table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
         for column in columns:
-            justify = "right" if column in right else "left"
-            table.add_column(column, justify=justify, no_wrap=True, overflow="fold")  # type: ignore[arg-type]
+            justify: Literal["left", "right"] = "right" if column in right else "left"
+            table.add_column(column, justify=justify, no_wrap=True, overflow="fold")
         listed = [[Text(cell) for cell in row] for row in rows]
         for row in listed:
             table.add_row(*row)

@@ -25,16 +25,16 @@ from camviz.cli.options import (
     several,
     with_groups,
 )
-from camviz.cli.work import Work
+from camviz.cli.work import Work, job_of
 from camviz.metrics import choose as choose_metrics
 from camviz.metrics import split_settings
-from camviz.types import Job
 
 if TYPE_CHECKING:
     from camviz.metrics import Measure, Metric
     from camviz.metrics.results import Evaluation
     from camviz.metrics.truth import Truth
     from camviz.registry import Entry
+    from camviz.types import Job
 
 Metrics = Annotated[
     list[str] | None,
@@ -115,21 +115,9 @@ def evaluate(
         return
     methods, own = split_settings(how.settings())
     measures = choose_metrics(several(metric, ["faithfulness", "localisation"] if rank else ["all"]), own)
-    job = Job(
-        model=model.request(images=bool(images)),
-        layers=several(layer),
-        methods=several(how.method, RANK_METHODS if rank else ["gradcam"]),
-        targets=tuple(target or ()),
-        score=how.score,
-        fit=fit,
-        device=compute.device,
-        precision=compute.precision,
-        batch_size=compute.batch_size,
-        settings=tuple(methods),
-        smooth=how.smooth,
-        fuse=how.fuse,
-        seed=how.seed,
-    )
+    usual = RANK_METHODS if rank else ()
+    more = {"methods": several(how.method, usual), "settings": tuple(methods)}
+    job = job_of(model, how, compute, images, layer, target, fit, **more)
     with console.only_results():
         out = OutputOptions(output or Path(), as_json, quiet)
         work = Work(job.model, job.device, images, out, console, writes=output is not None)
@@ -155,15 +143,10 @@ def _truth(boxes: Path | None, masks: Path | None, value: str, match: str, bundl
 def _measure(
     job: Job, work: Work, measures: list[Measure], truth: Truth | None, rank: bool, sizes: tuple[int, int]
 ) -> Evaluation:
-    from camviz.methods import choose
-    from camviz.metrics.evaluate import Evaluator
-    from camviz.tasks import TASKS
-
-    choose(job.methods, job.settings, job.smooth)
-    if work.plan.labels and work.plan.task:  # a wrong class is told before torch is even imported
-        TASKS.find(work.plan.task).call(work.plan.name, work.plan.labels).parse(job.targets)
+    work.check(job)
 
     from camviz.engine.explain import Explainer  # from here on torch is imported
+    from camviz.metrics.evaluate import Evaluator
     from camviz.models.layers import stages
     from camviz.run.evaluate import measure
 

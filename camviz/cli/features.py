@@ -103,10 +103,8 @@ def _target(targets: list[str] | None, rank: str) -> str:
 
 
 def _run(job: FeatureJob, work: Work, patterns: tuple[str, ...], target: str, precision: str) -> int:
-    from camviz.tasks.classification import parse_targets
-
-    if target and work.plan.labels:
-        parse_targets([target], work.plan.labels, work.plan.name)
+    if target:
+        work.check_targets([target])
 
     asked = {"model": asdict(work.request), "layers": patterns, "target": target, "precision": precision}
     settings = {**asdict(job), **asked, "device": work.device, "contents": work.contents}

@@ -20,14 +20,13 @@ from camviz.cli.options import (
     ResumeOptions,
     SaveRaw,
     Targets,
-    several,
     with_groups,
 )
-from camviz.cli.work import Work
-from camviz.types import Job
+from camviz.cli.work import Work, job_of
 
 if TYPE_CHECKING:
     from camviz.run.written import Written
+    from camviz.types import Job
 
 
 @with_groups
@@ -45,23 +44,7 @@ def heatmap(
     save_raw: SaveRaw = False,
 ) -> None:
     """Heatmaps over pictures: what speaks for a class, and where."""
-    job = Job(
-        model=model.request(images=bool(images)),
-        layers=several(layer),
-        methods=several(how.method),
-        targets=tuple(target or ()),
-        score=how.score,
-        fit=fit,
-        device=compute.device,
-        precision=compute.precision,
-        batch_size=compute.batch_size,
-        settings=how.settings(),
-        smooth=how.smooth,
-        fuse=how.fuse,
-        seed=how.seed,
-        save_raw=save_raw,
-        look=look.look(),
-    )
+    job = job_of(model, how, compute, images, layer, target, fit, save_raw=save_raw, look=look.look())
     console = Console(out.quiet)
     with console.only_results():
         status = _run(job, Work(job.model, job.device, images, out, console, again))
@@ -69,14 +52,7 @@ def heatmap(
 
 
 def _run(job: Job, work: Work) -> int:
-    from camviz.methods import choose
-    from camviz.tasks import TASKS, task_named
-
-    choose(job.methods, job.settings, job.smooth)
-    task = task_named(work.plan.task, job.targets)
-    if work.plan.labels and task:  # a wrong class is told before torch is even imported
-        TASKS.find(task).call(work.plan.name, work.plan.labels).parse(job.targets)
-
+    work.check(job)
     with work.run("heatmap", {**asdict(job), "contents": work.contents}) as run:
         if work.again.dry_run or run.complete():
             return work.nothing_to_compute(run)

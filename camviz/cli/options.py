@@ -38,8 +38,8 @@ Targets = Annotated[
     typer.Option(
         "--target",
         "-t",
-        help="What to explain: top1, top3, an index, a class name or part of one, 'cat vs dog'. Repeat for several. "
-        "Default: top1.",
+        help="What to explain: top1, top3, an index, a class name or part of one, 'cat vs dog'; box:0 or all of a "
+        "detector; point:X,Y or mask:FILE of a segmenter. Repeat for several. Default: top1, or box:0.",
         show_default=False,
     ),
 ]
@@ -146,7 +146,7 @@ class MethodOptions:
         typer.Option(
             "--method",
             help="'camviz methods' lists all; also all, gradients, masking, pixels. Several: a,b or repeated. "
-            "Default: gradcam.",
+            "Default: gradcam; of boxes and regions hirescam.",
             show_default=False,
             rich_help_panel="Method",
         ),
@@ -160,9 +160,24 @@ class MethodOptions:
         ),
     ] = None
     score: Annotated[
-        Literal["logit", "prob"],
-        typer.Option("--score", help="Explain the score before or after softmax.", rich_help_panel="Method"),
-    ] = "logit"
+        Literal["logit", "prob"] | None,
+        typer.Option(
+            "--score",
+            help="Explain the score before or after softmax. Default: before; of a detection after.",
+            show_default=False,
+            rich_help_panel="Method",
+        ),
+    ] = None
+    min_score: Annotated[
+        float,
+        typer.Option(
+            "--min-score",
+            min=0,
+            max=1,
+            help="That a detection, or a label of several, needs.",
+            rich_help_panel="Method",
+        ),
+    ] = 0.3
     smooth: Annotated[
         Literal["none", "aug", "eigen", "noise"],
         typer.Option(

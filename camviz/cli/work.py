@@ -8,17 +8,24 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from camviz.cli.console import Bar, Console, wants_traceback
-from camviz.cli.options import OutputOptions, ResumeOptions
+from camviz.cli.options import (
+    ComputeOptions,
+    MethodOptions,
+    ModelOptions,
+    OutputOptions,
+    ResumeOptions,
+    several,
+)
 from camviz.errors import CamvizError, InputError
 from camviz.run.report import Report
 from camviz.run.threads import settle
-from camviz.types import Model, ModelRequest
+from camviz.types import Job, Model, ModelRequest
 
 if TYPE_CHECKING:
     from camviz.models.sources import Plan
@@ -29,6 +36,33 @@ if TYPE_CHECKING:
     from camviz.run.written import Written
 
 Notes = Callable[["Written"], Iterable[str]]
+
+
+def job_of(
+    model: ModelOptions,
+    how: MethodOptions,
+    compute: ComputeOptions,
+    images: list[str] | None,
+    layer: list[str] | None,
+    target: list[str] | None,
+    fit: Literal["model", "whole", "squash"],
+    **more: Any,
+) -> Job:
+    """The job that the options of a command ask for; `more` are fields of `Job` that it sets otherwise."""
+    asked: dict[str, Any] = {
+        "methods": several(how.method),
+        "score": how.score,
+        "min_score": how.min_score,
+        "settings": how.settings(),
+        "smooth": how.smooth,
+        "fuse": how.fuse,
+        "seed": how.seed,
+        "device": compute.device,
+        "precision": compute.precision,
+        "batch_size": compute.batch_size,
+    }
+    request = model.request(images=bool(images))
+    return Job(request, several(layer), targets=tuple(target or ()), fit=fit, **(asked | more))
 
 
 class Work:
@@ -66,6 +100,25 @@ class Work:
     def folder(self) -> Path:
         """The output folder."""
         return self.out.output
+
+    def check(self, job: Job) -> None:
+        """Refuse wrong methods and targets before torch is imported, as far as the network's task is known."""
+        from camviz.methods import choose
+        from camviz.tasks import TASKS
+
+        task = self.check_targets(job.targets)
+        usual = [TASKS.find(task).call.method] if task else []
+        if job.methods or usual:
+            choose(job.methods or usual, job.settings, job.smooth)
+
+    def check_targets(self, texts: Sequence[str]) -> str:
+        """The task that targets are for, "" when that is not known yet; raises for a class that is not there."""
+        from camviz.tasks import TASKS, task_named
+
+        task = task_named(self.plan.task, texts)
+        if self.plan.labels and task:
+            TASKS.find(task).call(self.plan.name, self.plan.labels).parse(texts)
+        return task
 
     def load(self) -> Model:
         """The network on its device; tells what loading had to say."""

@@ -128,7 +128,7 @@ def examined(examination: Examination) -> Diagnosis:
     return Diagnosis(
         examination.model.name,
         examination.layer_path,
-        examination.job.methods[0],
+        examination.method,
         len(examination.pictures),
         tuple(found),
         examination.facts(),

@@ -17,9 +17,11 @@ from camviz.engine.explain import Explainer
 from camviz.engine.forward import Ask, Pass, call, run_forward
 from camviz.engine.probe import Probe, Reading
 from camviz.errors import CamvizError, NetworkError
+from camviz.methods import DEFAULT
 from camviz.models.layers import list_layers
 from camviz.models.preprocess import prepare
 from camviz.models.survey import Survey, survey
+from camviz.tasks.classification import Classification
 from camviz.types import Job, Layer, Model, Picture, Preprocessing, SaliencyMap, Target
 
 MOST = 32  # pictures looked at: more say little more
@@ -62,6 +64,14 @@ class Examination:
         return Explainer(self.model, self.job)
 
     @property
+    def method(self) -> str:
+        """The name of the method that is asked for first."""
+        try:
+            return self.explainer.methods[0].name
+        except CamvizError:
+            return self.job.methods[0] if self.job.methods else DEFAULT
+
+    @property
     def layer(self) -> Layer:
         """The layer that is explained."""
         return self.explainer.layers[0]
@@ -91,8 +101,8 @@ class Examination:
 
     def _classes(self, output: Any) -> Tensor | None:
         tensor = first_tensor(output)
-        named = self.explainer.task.__class__.__name__
-        return tensor.float() if named == "Classification" and tensor is not None and tensor.ndim == 2 else None
+        classes = type(self.explainer.task) is Classification and tensor is not None and tensor.ndim == 2
+        return tensor.float() if classes and tensor is not None else None
 
     @cached_property
     def states(self) -> list[State]:
@@ -119,7 +129,8 @@ class Examination:
     def targets(self) -> list[Target]:
         """The first target of every picture."""
         wanted = self.explainer.wanted[0]
-        return [self.explainer.task.choose(wanted, row)[0] for row in self.watched.rows]
+        rows = zip(self.watched.rows, self.views, strict=True)
+        return [self.explainer.task.choose(wanted, row, view)[0] for row, view in rows]
 
     @cached_property
     def gradients(self) -> dict[str, Tensor]:

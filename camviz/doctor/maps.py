@@ -71,7 +71,7 @@ def negative(e: Examination) -> Finding | None:
 @CHECKS.add("guided")
 def guided(e: Examination) -> Finding | None:
     """Guided backpropagation on a network without ReLUs."""
-    if e.job.methods[0] not in _GUIDED:
+    if e.method not in _GUIDED:
         return None
     try:
         _ = e.maps

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 import torch
@@ -35,16 +34,15 @@ def nan(e: Examination) -> Finding | None:
 @CHECKS.add("misfit")
 def misfit(e: Examination) -> Finding | None:
     """A checkpoint of which a good part did not fit."""
-    for note in e.model.notes:
-        found = re.search(r"(\d+) of (\d+) tensors fit(.*)", note)
-        if found and int(found[1]) < int(found[2]):
-            return Finding(
-                f"{int(found[2]) - int(found[1])} of {found[2]} tensors did not come from the checkpoint",
-                note,
-                f"camviz layers {e.model.name} shows what the network has; --model names the one it was saved from",
-                "serious" if int(found[1]) < 0.9 * int(found[2]) else "warning",
-            )
-    return None
+    fitted, total = e.model.fitted or (0, 0)
+    if fitted == total:
+        return None
+    return Finding(
+        f"{total - fitted} of {total} tensors did not come from the checkpoint",
+        e.model.notes[-1],
+        f"camviz layers {e.model.name} shows what the network has; --model names the one it was saved from",
+        "serious" if fitted < 0.9 * total else "warning",
+    )
 
 
 @CHECKS.add("untrained")

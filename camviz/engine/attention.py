@@ -74,7 +74,7 @@ class Attention:
                 leaves.append(attention)
             held[path] = attention.detach()
             if gradients:
-                attention.register_hook(lambda gradient: reduced(path, gradient))  # type: ignore[no-untyped-call]
+                attention.register_hook(lambda gradient: reduced(path, gradient))  # type: ignore[no-untyped-call]  # torch's
             else:
                 reduced(path)
             return attention

@@ -80,7 +80,7 @@ def with_first_tensor(output: Any, replacement: Tensor) -> Any:
     if isinstance(output, Mapping):
         keys = list(output)
         values = with_first_tensor(list(output.values()), replacement)
-        return type(output)(zip(keys, values, strict=True))  # type: ignore[call-arg]
+        return type(output)(zip(keys, values, strict=True))  # type: ignore[call-arg]  # as dict and its like are made
     if is_dataclass(output) and not isinstance(output, type):
         name = next(one.name for one in fields(output) if first_tensor(getattr(output, one.name)) is not None)
         return replace(output, **{name: with_first_tensor(getattr(output, name), replacement)})

@@ -24,7 +24,7 @@ from camviz.models.layers import find_layers, stages_before
 from camviz.models.preprocess import prepare
 from camviz.models.survey import Survey, differentiable, input_channels, survey
 from camviz.pictures import as_pictures, read_picture
-from camviz.tasks import References, Wanted, task_of
+from camviz.tasks import References, Task, Wanted, task_of
 from camviz.types import Job, Layer, Model, Picture, SaliencyMap, Target, View
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ def _check_words(job: Job) -> None:
     known = {"score": ("logit", "prob"), "smooth": SMOOTHS, "fuse": FUSES}
     for noun, words in known.items():
         typed = getattr(job, noun)
-        if typed not in words:
+        if typed not in words and (noun, typed) != ("score", None):
             raise RequestError(f"no {noun} '{typed}'", f"one of: {', '.join(words)}")
 
 
@@ -59,14 +59,23 @@ class Explainer:
     def __init__(self, model: Model, job: Job, tick: Callable[[int, int], None] | None = None) -> None:
         self.model, self.job = model, job
         _check_words(job)
-        self.methods = choose(job.methods, job.settings, job.smooth)
+        if job.methods:  # a wrong one is told before the network is looked at
+            choose(job.methods, job.settings, job.smooth)
         seen = survey(model.module, model.preprocessing.crop, model.name)
         output = part_of(seen.output, model.output_key, model.name)
         self.task = task_of(model, output, job.targets, score=job.score, min_score=job.min_score)
+        self.methods = choose(job.methods or [self.task.method], job.settings, job.smooth)
         self.wanted = self.task.parse(job.targets or [self.task.default])
         self.task.check(self.wanted, output)
+        if job.smooth == "aug" and self.task.placed:
+            raise RequestError(
+                f"--smooth aug mirrors the picture, and in {type(self.task).__name__.lower()} a target has its place",
+                "--smooth noise leaves everything where it is",
+            )
         self.skipped: dict[str, str] = {}
         self.notes: list[str] = []
+        if not job.methods and self.task.method != Task.method:
+            self.notes.append(f"method: {self.task.method} (--method chooses another)")
         self.layers = self._reachable(seen)
         chunks = Chunks(job.batch_size or MASKS_AT_ONCE)
         if tick:
@@ -140,28 +149,31 @@ class Explainer:
 
         A picture in which there is nothing to explain gets the error that says so.
         """
-        passed = run_forward(self.ask, torch.from_numpy(np.stack(inputs)).to(self.model.device))
+        batch = torch.from_numpy(np.stack(inputs)).to(self.model.device)
         maps: list[list[SaliencyMap]] = [[] for _ in pictures]
         errors: dict[int, InputError] = {}
-        for wanted in self.wanted:
-            for targets, here, number in self.rounds(wanted, passed, errors):
-                reading = Reading(passed, targets)
-                facet = [wanted.facet] if len(self.wanted) > 1 else []
-                facet += [str(number)] if number is not None else []
-                for found in self.read(reading):
-                    for i in here:
-                        place = (pictures[i], views[i])
-                        maps[i].append(self._map(found, i, targets[i], reading, place, tuple(facet)))
-        return [errors[i] if i in errors and not made else made for i, made in enumerate(maps)]
+        with self.task.attending(self.model.module, (batch.shape[2], batch.shape[3])):
+            passed = run_forward(self.ask, batch)
+            for wanted in self.wanted:
+                for targets, here, number in self.rounds(wanted, passed, views, errors):
+                    reading = Reading(passed, targets)
+                    facet = (wanted.facet,) if len(self.wanted) > 1 else ()
+                    facet = facet if number is None else (f"{wanted.facet}{number}",)
+                    for found in self.read(reading):
+                        for i in here:
+                            place = (pictures[i], views[i])
+                            maps[i].append(self._map(found, i, targets[i], reading, place, facet))
+        named = {i: InputError(f"{pictures[i].name}: {error.message}", error.hint) for i, error in errors.items()}
+        return [named[i] if i in named and not made else made for i, made in enumerate(maps)]
 
     def rounds(
-        self, wanted: Wanted, passed: Pass, errors: dict[int, InputError]
+        self, wanted: Wanted, passed: Pass, views: Sequence[View], errors: dict[int, InputError]
     ) -> Iterator[tuple[list[Target], list[int], int | None]]:
         """(one target per picture, the pictures it is meant for, its number): pictures may have several, or none."""
         chosen: list[list[Target]] = []
-        for i, row in enumerate(passed.rows):
+        for i, (row, view) in enumerate(zip(passed.rows, views, strict=True)):
             try:
-                chosen.append(self.task.choose(wanted, row))
+                chosen.append(self.task.choose(wanted, row, view))
             except InputError as error:
                 errors[i] = error
                 chosen.append([])

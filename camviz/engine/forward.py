@@ -141,8 +141,3 @@ def call(model: Model, inputs: Tensor) -> Any:
 def rows_of(ask: Ask, output: Any, count: int) -> Any:
     """One row per picture of a network's output."""
     return (ask.task or Classification(ask.model.name)).rows(output, count)
-
-
-def logits_of(model: Model, output: Any, count: int) -> Tensor:
-    """The rows of class scores (count, classes) in a network's output, float32."""
-    return Classification(model.name).rows(output, count)

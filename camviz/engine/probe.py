@@ -126,6 +126,11 @@ class Probe:
         try:
             return self._hessian_product()
         except RuntimeError as error:
+            if "double backward" in str(error):
+                raise NetworkError(
+                    f"{self.reading.passed.ask.model.name} has a part without a second derivative: {error}",
+                    "--method gradcam needs the first alone",
+                ) from error
             if "is not implemented" not in str(error):
                 raise
         with sdpa_kernel(SDPBackend.MATH):  # fused attention has no second derivative, its plain form has
@@ -258,7 +263,7 @@ class Probe:
         products = [
             biases[path][None, :, None, None] * grad
             for (path, output), grad in zip(given, grads[1:], strict=True)
-            if grad is not None and output.ndim == 4
+            if grad is not None and output.ndim == 4 and len(output) == len(inputs)  # not one for each box
         ]
         return tensors[0].new_zeros(()) if grads[0] is None else grads[0].float(), products
 

@@ -76,7 +76,7 @@ def mapped(output: Any, change: Callable[[Tensor], Tensor]) -> Any:
     if isinstance(output, Tensor):
         return change(output)
     if isinstance(output, Mapping):
-        return type(output)({key: mapped(value, change) for key, value in output.items()})  # type: ignore[call-arg]
+        return type(output)({key: mapped(value, change) for key, value in output.items()})  # type: ignore[call-arg]  # as dict and its like are made
     if is_dataclass(output) and not isinstance(output, type):
         return replace(output, **{one.name: mapped(getattr(output, one.name), change) for one in fields(output)})
     if isinstance(output, (tuple, list)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import numpy as np
 import torch
@@ -47,10 +48,13 @@ class Extractor:
         self, pictures: Sequence[Picture], inputs: Sequence[NDArray[np.float32]], views: Sequence[View]
     ) -> list[list[FeatureMaps]]:
         """For each picture the maps of each layer. Inputs are of one shape."""
-        passed = run_forward(self.ask, torch.from_numpy(np.stack(inputs)).to(self.model.device))
+        batch = torch.from_numpy(np.stack(inputs)).to(self.model.device)
         targets = []
+        with self.task.attending(self.model.module, (batch.shape[2], batch.shape[3])) if self.task else nullcontext():
+            passed = run_forward(self.ask, batch)
         if self.task and self.wanted:
-            targets = [self.task.choose(self.wanted, row)[0] for row in passed.rows]
+            rows = zip(passed.rows, views, strict=True)
+            targets = [self.task.choose(self.wanted, row, view)[0] for row, view in rows]
         reading = Reading(passed, targets)
         found: list[list[FeatureMaps]] = [[] for _ in pictures]
         for layer in self.ask.layers:

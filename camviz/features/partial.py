@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from camviz.engine.capture import capture, watch
 from camviz.engine.devices import autocast
-from camviz.engine.forward import call, logits_of
+from camviz.engine.forward import call
 from camviz.models.survey import Survey
+from camviz.tasks.classification import Classification
 from camviz.types import Layer, Model
 
 
@@ -62,7 +63,7 @@ class Reader:
         module, device = self.model.module, inputs.device
         if not self.layer:
             with autocast(device, self.precision):
-                return logits_of(self.model, call(self.model, inputs), len(inputs))
+                return Classification(self.model.name).rows(call(self.model, inputs), len(inputs))
         path = self.layer.path
         with capture(module, [path], torch.is_grad_enabled()) as found, autocast(device, self.precision):
             with _until(module, path, self.runs):  # inside: its hook comes after the one that records

@@ -74,16 +74,7 @@ def choose(names: Sequence[str], settings: Sequence[tuple[str, str]] = (), smoot
 
     Raises `UnknownName` and `RequestError` with what to type instead.
     """
-    entries: dict[str, bool] = {}
-    for name in names or [DEFAULT]:
-        if name in GROUPS:
-            for entry in METHODS:
-                if GROUPS[name](entry):
-                    entries.setdefault(entry.name, True)
-        elif name not in METHODS:
-            raise unknown("method", name, [*METHODS.names(), *GROUPS], listing="'camviz methods'")
-        else:
-            entries[name] = False
+    entries = METHODS.select(names or [DEFAULT], GROUPS)
     if smooth == "eigen":
         entries = {name: optional for name, optional in entries.items() if not optional or _gives_channels(name)}
         for name in entries:
@@ -94,7 +85,7 @@ def choose(names: Sequence[str], settings: Sequence[tuple[str, str]] = (), smoot
                 )
     values: dict[str, dict[str, Any]] = {name: {} for name in entries}
     for key, text in settings:
-        method, _, setting = key.rpartition(".")
+        method = key.rpartition(".")[0]
         if not method and len(entries) > 1:
             raise RequestError(
                 f"--set {key}={text}: which of the {len(entries)} methods?", f"--set {next(iter(entries))}.{key}={text}"
@@ -102,24 +93,10 @@ def choose(names: Sequence[str], settings: Sequence[tuple[str, str]] = (), smoot
         method = method or next(iter(entries))
         if method not in entries:
             raise unknown("method", method, entries, "what this command computes")
-        values[method][setting] = _typed(METHODS.find(method), setting, text)
+        setting, value = METHODS.typed(method, key, text, f"'camviz methods {method}'")
+        values[method][setting] = value
     return [Chosen(METHODS.find(name), values[name], optional) for name, optional in entries.items()]
 
 
 def _gives_channels(name: str) -> bool:
     return METHODS.find(name).facts.get("gives") == "channels"
-
-
-def _typed(entry: Entry[Method], setting: str, text: str) -> Any:
-    """A setting's text as the type of its default."""
-    known = entry.settings
-    if setting not in known:
-        listing = f"'camviz methods {entry.name}'" if known else ""
-        raise unknown("setting", setting, known, f"method '{entry.name}'", listing)
-    try:
-        return type(known[setting])(text)
-    except ValueError as error:
-        kind = "a whole number" if isinstance(known[setting], int) else "a number"
-        raise RequestError(
-            f"--set {setting}={text}: {kind} is needed", f"--set {entry.name}.{setting}={known[setting]} is the default"
-        ) from error

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from camviz.errors import NetworkError
 from camviz.methods import METHODS
 
 if TYPE_CHECKING:
@@ -132,6 +133,31 @@ def occlusion(probe: Probe, *, patch: int = 0, stride: int = 0) -> Tensor:
 @_forwards("rise", paper="arXiv:1806.07421", cost="`samples` forwards", layer="none")
 def rise(probe: Probe, *, samples: int = 1000, cells: int = 7, keep: float = 0.5, score: str = "prob") -> Tensor:
     """Mean of random smooth masks weighted by the score they leave: Σ f(X ⊙ M) M / (samples · keep)."""
+    return _random_masks(probe, "rise", samples, cells, keep, score, centred=False)
+
+
+@_forwards("drise", paper="arXiv:2006.03204", cost="`samples` forwards", layer="none")
+def drise(probe: Probe, *, samples: int = 1000, cells: int = 16, keep: float = 0.5, score: str = "prob") -> Tensor:
+    """RISE for one detection: masks weighted by how surely it is still found under them, less their mean weight.
+
+    The weight is the largest IoU · score among the detections of its class; without the mean, 0 means that a place
+    does not matter.
+    """
+    from camviz.tasks.detection import Detection
+
+    ask = probe.reading.passed.ask
+    if not isinstance(ask.task, Detection):
+        raise NetworkError(
+            f"method 'drise' explains a detection, and {ask.model.name} gives none",
+            "--method rise is the same for any other score",
+        )
+    return _random_masks(probe, "drise", samples, cells, keep, score, centred=True)
+
+
+def _random_masks(
+    probe: Probe, name: str, samples: int, cells: int, keep: float, score: str, *, centred: bool
+) -> Tensor:
+    """Σ_i w_i M_i / (samples · keep) for random smooth masks M_i: w_i is the score, or with `centred` less the mean."""
     import torch
     from torch.nn import functional as F
 
@@ -150,15 +176,16 @@ def rise(probe: Probe, *, samples: int = 1000, cells: int = 7, keep: float = 0.5
         return torch.stack(masks).to(probe.inputs)
 
     maps = []
-    for picture, generator in enumerate(probe.generators("rise")):
+    for picture, generator in enumerate(probe.generators(name)):
         seed, total = int(torch.randint(2**40, (), generator=generator)), probe.inputs.new_zeros(height, width)
 
         def batch(start: int, stop: int, picture: int = picture, seed: int = seed) -> Tensor:
             return probe.masked(picture, draw(start, stop, seed))
 
-        scores = probe.score_inputs(picture, samples, batch, score)
+        weights = probe.score_inputs(picture, samples, batch, score)
+        weights = weights - weights.mean() if centred else weights
         for start in range(0, samples, 64):
             stop = min(start + 64, samples)
-            total += (scores[start:stop, None, None] * draw(start, stop, seed)[:, 0]).sum(0)
+            total += (weights[start:stop, None, None] * draw(start, stop, seed)[:, 0]).sum(0)
         maps.append(total / (samples * keep))
     return torch.stack(maps)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from camviz.errors import RequestError, unknown
+from camviz.errors import unknown
 from camviz.registry import Entry, Registry
 
 if TYPE_CHECKING:
@@ -70,22 +70,14 @@ class Measure:
 
 def choose(names: Sequence[str] = ("all",), settings: Sequence[tuple[str, str]] = ()) -> list[Measure]:
     """The metrics that names and families mean, with typed settings: ("pointing.tolerance", "15")."""
-    entries: dict[str, bool] = {}
-    for name in names:
-        if name in GROUPS:
-            for entry in METRICS:
-                if GROUPS[name](entry):
-                    entries.setdefault(entry.name, True)
-        elif name not in METRICS:
-            raise unknown("metric", name, [*METRICS.names(), *GROUPS], listing=METRICS.listing)
-        else:
-            entries[name] = False
+    entries = METRICS.select(names, GROUPS)
     values: dict[str, dict[str, Any]] = {name: {} for name in entries}
     for key, text in settings:
-        metric, _, setting = key.rpartition(".")
+        metric = key.rpartition(".")[0]
         if metric not in entries:
             raise unknown("metric", metric, entries, "what this command measures")
-        values[metric][setting] = _typed(METRICS.find(metric), setting, text)
+        setting, value = METRICS.typed(metric, key, text, METRICS.listing)
+        values[metric][setting] = value
     chosen = [Measure(METRICS.find(name), values[name], optional) for name, optional in entries.items()]
     return sorted(chosen, key=lambda one: FAMILIES.index(one.family))
 
@@ -94,14 +86,3 @@ def split_settings(pairs: Sequence[tuple[str, str]]) -> tuple[list[tuple[str, st
     """Settings of methods, and those whose prefix names a metric."""
     own = [(key, text) for key, text in pairs if key.rpartition(".")[0] in METRICS]
     return [pair for pair in pairs if pair not in own], own
-
-
-def _typed(entry: Entry[Metric], setting: str, text: str) -> Any:
-    known = entry.settings
-    if setting not in known:
-        raise unknown("setting", setting, known, f"metric '{entry.name}'", METRICS.listing)
-    try:
-        return type(known[setting])(text)
-    except ValueError as error:
-        default = f"--set {entry.name}.{setting}={known[setting]} is the default"
-        raise RequestError(f"--set {entry.name}.{setting}={text}: a number is needed", default) from error

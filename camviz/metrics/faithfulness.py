@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from camviz.errors import RequestError
 from camviz.metrics import METRICS
-from camviz.metrics.case import Case
+from camviz.metrics.case import Batch, Case
 from camviz.metrics.imputation import impute
 
 if TYPE_CHECKING:
@@ -93,8 +93,8 @@ def _area(case: Case, empty: Tensor, inserting: bool) -> NDArray[np.float64]:
     return np.asarray(((curves[:, 1:] + curves[:, :-1]) / 2 * steps).sum(1))
 
 
-def _scores(case: Case, total: int, batch: object) -> NDArray[np.float64]:
-    return case.score(total, batch).double().cpu().numpy()  # type: ignore[arg-type]
+def _scores(case: Case, total: int, batch: Batch) -> NDArray[np.float64]:
+    return case.score(total, batch).double().cpu().numpy()
 
 
 def _score(case: Case, image: Tensor) -> float:

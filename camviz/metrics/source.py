@@ -62,13 +62,14 @@ class Source:
         from camviz.engine.forward import run_forward
 
         batch = torch.from_numpy(np.stack(inputs)).to(self.model.device)
-        passed = run_forward(self.explainer.ask, batch)
         errors: dict[int, InputError] = {}
-        for wanted in self.explainer.wanted:
-            for targets, here, _ in self.explainer.rounds(wanted, passed, errors):
-                found = _read(self.explainer, passed, targets)
-                for i in here:
-                    yield Asked(i, targets[i], list(found[i]), self._case(batch[i], found[i], views[i], targets[i]))
+        with self.explainer.task.attending(self.model.module, (batch.shape[2], batch.shape[3])):
+            passed = run_forward(self.explainer.ask, batch)
+            for wanted in self.explainer.wanted:
+                for targets, here, _ in self.explainer.rounds(wanted, passed, views, errors):
+                    found = _read(self.explainer, passed, targets)
+                    for i in here:
+                        yield Asked(i, targets[i], list(found[i]), self._case(batch[i], found[i], views[i], targets[i]))
         for i, error in errors.items():
             yield Unanswered(i, error)
 

@@ -104,9 +104,8 @@ def _ranking(found: Evaluation) -> RenderableType:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column, justify in (("rank", "right"), ("method", "left"), ("layer", "left"), ("mean rank", "right")):
-        table.add_column(column, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    table.add_column("first in", justify="right", no_wrap=True)
+    for column in ("rank", "method", "layer", "mean rank", "first in"):
+        table.add_column(column, justify="left" if column in ("method", "layer") else "right", no_wrap=True)
     for number, one in enumerate(found.ranking()[:10], start=1):
         table.add_row(str(number), one.method, one.layer, f"{one.rank:.2f}", f"{one.wins:.0%}")
     return table

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from torch import nn
 
 from camviz.errors import NetworkError, unknown
+from camviz.models.dense import trunk
 from camviz.models.layout import Layouts
 from camviz.models.survey import Seen, Survey, survey
 from camviz.types import Layer, Model
@@ -43,8 +44,10 @@ def default_layer(model: Model, seen: Survey) -> Layer:
     """The last spatial stage before pooling.
 
     Behind the last attention of a network with a class token the patch tokens get no gradient: there it is the norm
-    before that. Pooling, rearranging, the insides of attention and class-score maps (SqueezeNet) are passed over.
+    before that. Pooling, rearranging, the insides of attention and class-score maps (SqueezeNet) are passed over. Of a
+    detector or a segmenter it is the last one that everything is made from.
     """
+    seen = trunk(model.module, seen)
     gridded = [(one, layer) for one, layer in list_layers(model, seen) if layer and _spatial(layer, seen)]
     kinds: dict[int, list[str]] = {}  # of the modules that gave one and the same tensor, its maker first
     for one in seen.layers:

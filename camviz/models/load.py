@@ -154,17 +154,20 @@ def _with_checkpoint(model: Model, request: ModelRequest, weights: Weights | Non
     notes = [*model.notes, *weights.notes, *changed, *settings_note(weights), f"checkpoint: {fitted.summary()}"]
     # the names of other classes would be wrong
     classes = any(" classes instead of " in note for note in changed)
-    return replace(model, notes=tuple(notes), labels=() if classes else model.labels)
+    labels = () if classes else model.labels
+    return replace(model, notes=tuple(notes), labels=labels, fitted=fitted.counts)
 
 
 def _finish(model: Model, request: ModelRequest) -> Model:
     """The model with the preprocessing and the class names that the request asks for."""
+    from camviz.models.dense import preprocessing_of
     from camviz.models.survey import input_channels
 
-    how = model.preprocessing
+    how = preprocessing_of(model.module) or model.preprocessing
     if request.input_size:
         width, height = request.input_size
-        how = replace(how, crop=(height, width), resize=min(width, height))
+        longest = how.longest and max(width, height, how.longest * min(width, height) // min(how.crop))
+        how = replace(how, crop=(height, width), resize=how.resize and min(width, height), longest=longest)
     channels = input_channels(model.module)
     if channels in (1, 2) and len(how.mean) == 3:
         how = replace(how, mean=(0.0,) * channels, std=(1.0,) * channels)

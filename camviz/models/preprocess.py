@@ -77,8 +77,10 @@ def _letterboxed(
     assert isinstance(how.resize, int)
     assert how.longest
     width, height = picture.width, picture.height
-    scale = min(how.resize / min(width, height), how.longest / max(width, height))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
+    size = _short_side(width, height, how.resize)
+    if max(size) > how.longest:
+        scale = how.longest / max(width, height)
+        size = max(1, round(width * scale)), max(1, round(height * scale))
     across, down = (-(-side // how.multiple) * how.multiple for side in size)
     image = _image(picture, 3).resize(size, resampling)
     filled = Image.new("RGB", (across, down), tuple(round(255 * level) for level in how.fill))

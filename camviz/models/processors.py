@@ -82,14 +82,19 @@ def _colours(processor: Any, spec: str) -> tuple[Order, tuple[float, float, floa
     seen = [_run(processor, picture, spec) for picture in flat]
     black, *others = (values[:, values.shape[1] // 2, values.shape[2] // 2].astype(np.float64) for values in seen)
     effect = np.array(others) - black  # (colour given, channel out)
-    for order, sources in (("rgb", [0, 1, 2]), ("bgr", [2, 1, 0])):
+    orders: tuple[tuple[Order, list[int]], ...] = (("rgb", [0, 1, 2]), ("bgr", [2, 1, 0]))
+    for order, sources in orders:
         scale = effect[sources, range(3)]
         rest = effect.copy()
         rest[sources, range(3)] = 0
         if (scale > 0).all() and np.abs(rest).max() < 1e-4 * scale.min():
-            mean, std = (tuple(round(float(v), 6) + 0.0 for v in values) for values in (-black / scale, 1 / scale))
-            return order, mean, std  # type: ignore[return-value]
+            return order, _three(-black / scale), _three(1 / scale)
     raise _unusable(spec, "mixes colours")
+
+
+def _three(values: NDArray[np.float64]) -> tuple[float, float, float]:
+    red, green, blue = (round(float(value), 6) + 0.0 for value in values)  # no minus before zero
+    return red, green, blue
 
 
 def _geometry(

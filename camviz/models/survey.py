@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from camviz.engine.capture import borrowed, first_tensor, watch
 from camviz.errors import NetworkError
+from camviz.models.dense import economical, transform_of
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,9 @@ def differentiable(module: nn.Module, shape: tuple[int, ...]) -> bool:
         with borrowed(module), torch.enable_grad(), warnings.catch_warnings():
             warnings.simplefilter("error")  # torch warns of operators that gradients silently pass by
             output = first_tensor(module(inputs))
-            (gradient,) = torch.autograd.grad(output.float().sum(), inputs, allow_unused=True)  # type: ignore[union-attr]
+            if output is None:
+                return False
+            (gradient,) = torch.autograd.grad(output.float().sum(), inputs, allow_unused=True)
     except (RuntimeError, AttributeError, Warning):  # no graph at all, or nothing that is a number
         return False
     return gradient is not None
@@ -114,17 +117,19 @@ def survey(module: nn.Module, input_size: tuple[int, int], name: str = "the netw
     """
     channels = input_channels(module)
     reasons: list[Exception] = []
+    boxes = transform_of(module) is not None  # which depend on values, so that there is nothing without them
     for count in dict.fromkeys((channels, 3)):  # pixels may be folded into channels before the first convolution
-        for meta in (True, False):  # whatever the meta device cannot do, a real forward can, or tells why not
+        for meta in (False,) if boxes else (True, False):  # what the meta device cannot do a real forward can
             try:
-                return _survey(module, (count, *input_size), meta)
+                with nullcontext(input_size) if meta else economical(module, input_size) as size:
+                    return _survey(module, (count, *size), meta)
             except Exception as error:
-                reasons.append(error)
-    reason = str(reasons[1]).partition("\n")[0]
+                reasons += [] if meta else [error]
+    reason = str(reasons[0]).partition("\n")[0]
     raise NetworkError(
         f"{name} does not accept a picture of {input_size[1]}×{input_size[0]}: {reason}",
         "--input-size WIDTHxHEIGHT sets another size; --fit squash uses the network's own",
-    ) from reasons[1]
+    ) from reasons[0]
 
 
 @contextmanager

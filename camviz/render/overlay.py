@@ -9,6 +9,7 @@ from camviz.render import RENDERERS, colour
 from camviz.render.bar import Bar
 from camviz.render.encoding import suffix
 from camviz.render.frame import caption, framed
+from camviz.render.marks import draw_marks
 from camviz.types import Artefact, Look, Picture, Pixels, SaliencyMap
 
 _OUTSIDE = 128  # grey where the network saw nothing
@@ -26,11 +27,12 @@ def heatmap(picture: Picture, map: SaliencyMap, look: Look) -> Artefact:
     """The map's colours alone, grey where the network saw nothing."""
     colours, nothing = _colours(map, look)
     np.copyto(colours, np.uint8(_OUTSIDE), where=nothing)
+    draw_marks(colours, map.marks, map.view)
     return artefact("heatmap", _finished(colours, map, look), map, look)
 
 
 def blend(pixels: Pixels, map: SaliencyMap, look: Look) -> Pixels:
-    """(1 - alpha) · picture + alpha · colour inside the view; outside it the picture, the view outlined."""
+    """(1 - alpha) · picture + alpha · colour inside the view; outside it the picture, the view outlined; then marks."""
     import cv2
 
     colours, nothing = _colours(map, look)
@@ -39,6 +41,7 @@ def blend(pixels: Pixels, map: SaliencyMap, look: Look) -> Pixels:
         np.copyto(painted, pixels, where=nothing)
     if map.view.partial:
         _outline(painted, map.view.rectangle)
+    draw_marks(painted, map.marks, map.view)
     return painted
 
 

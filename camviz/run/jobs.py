@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from typing import Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 from camviz.errors import InputError, RequestError, closest
 from camviz.pictures import read_picture
@@ -13,7 +13,10 @@ from camviz.run.ledger import FileRow, InputRow, JobRow, Ledger
 from camviz.run.records import SavedMap
 from camviz.types import Job, Picture
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 
 
 def choose_job(ledger: Ledger, key: str | None) -> JobRow:
@@ -53,7 +56,7 @@ def heatmap_job(row: JobRow, verb: str) -> Job:
 def rebuilt(kind: type[T], settings: Mapping[str, Any]) -> T:
     """A dataclass from what JSON kept of it; lists become tuples, what is not its field is passed over."""
     hints = get_type_hints(kind)
-    known = [one.name for one in fields(kind) if one.name in settings]  # type: ignore[arg-type]
+    known = [one.name for one in fields(kind) if one.name in settings]
     return kind(**{name: _value(hints[name], settings[name]) for name in known})
 
 

@@ -5,23 +5,25 @@ Methods see scalars only. To add a task, write a class that derives from `Task` 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from camviz.errors import NetworkError
 from camviz.registry import Registry
-from camviz.types import Model, Target
+from camviz.types import Model, Target, View
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
 class Wanted:
     """One target as asked for, before any output is known. `facet` stands for it in file names.
 
-    `several`: it may mean any number of targets in one picture.
+    `several`: it may mean any number of targets in one picture, told apart by a number behind the facet.
     """
 
     facet: str
@@ -38,43 +40,50 @@ class References:
 
 
 @dataclass(frozen=True)
-class Task:
+class Task(ABC):
     """One kind of network: the questions that can be put to it, and how its outputs answer them.
 
-    `name` and `labels` are the network's; `default` is the target when nobody names one.
+    `name` and `labels` are the network's; `default` is the target and `method` the method when nobody names one.
+    Without a `score` the task reads the one that is usual for it.
     """
 
     name: str
     labels: tuple[str, ...] = ()
-    score: Literal["logit", "prob"] = "logit"
+    score: Literal["logit", "prob"] | None = None
     min_score: float = 0.3
 
     default: ClassVar[str] = "top1"
+    method: ClassVar[str] = "gradcam"
     prefixes: ClassVar[tuple[str, ...]] = ()  # of texts that only this task understands
+    placed: ClassVar[bool] = False  # whether a target has its place in the picture
 
     @staticmethod
+    @abstractmethod
     def recognises(output: Any, labels: Sequence[str]) -> bool:
         """Whether this is the output, for one picture, of a network of this kind with these class names."""
-        raise NotImplementedError
 
+    @abstractmethod
     def parse(self, texts: Sequence[str]) -> Sequence[Wanted]:
         """What the texts of --target mean, without torch; raises `UnknownName`."""
-        raise NotImplementedError
 
-    def check(self, wanted: Sequence[Wanted], output: Any) -> None:
+    def check(self, wanted: Sequence[Wanted], output: Any) -> None:  # noqa: B027 (some tasks refuse nothing)
         """Refuse what this network cannot answer; `output` is what it gives for one picture, shapes only."""
 
     def complete(self, wanted: Sequence[Wanted], references: References) -> Sequence[Wanted]:
         """The targets with what they need from elsewhere: the rows of other pictures, or of words."""
         return wanted
 
+    @abstractmethod
     def rows(self, output: Any, count: int) -> Tensor | Sequence[Any]:
         """A network's output as one row per picture: a tensor (count, …), or a list. Raises `NetworkError`."""
-        raise NotImplementedError
 
-    def choose(self, wanted: Wanted, row: Any) -> list[Target]:
+    @abstractmethod
+    def choose(self, wanted: Wanted, row: Any, view: View) -> list[Target]:
         """The targets in one picture's row; raises `InputError` when there is nothing to explain in it."""
-        raise NotImplementedError
+
+    def attending(self, module: nn.Module, size: tuple[int, int]) -> AbstractContextManager[None]:
+        """The network made ready, within the block, for inputs of (height, width)."""
+        return nullcontext()
 
 
 TASKS: Registry[type[Task]] = Registry("task", __name__)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from camviz import tasks
 from camviz.errors import NetworkError, RequestError, UnknownName, unknown
 from camviz.tasks import TASKS, Task
-from camviz.types import Target
+from camviz.types import Target, View
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -116,7 +116,7 @@ def check_range(wanted: Sequence[Wanted], classes: int, name: str) -> None:
 
 
 def choose(
-    wanted: Wanted, row: Tensor, labels: Sequence[str], score: str = "logit", name: str = "the network"
+    wanted: Wanted, row: Tensor, labels: Sequence[str], score: str | None = None, name: str = "the network"
 ) -> Target:
     """The target for one picture: `row` holds its logits (classes,)."""
     check_range([wanted], row.shape[0], name)
@@ -140,7 +140,7 @@ class Classification(Task):
         from camviz.engine.capture import first_tensor
 
         tensor = first_tensor(output)
-        return tensor is not None and tensor.ndim == 2 and tensor.shape[1] > 1
+        return tensor is not None and tensor.ndim == 2 and tensor.shape[1] > 1 and not isinstance(output, list)
 
     def parse(self, texts: Sequence[str]) -> list[Wanted]:
         return parse_targets(texts, self.labels, self.name)
@@ -171,7 +171,7 @@ class Classification(Task):
             )
         return tensor.float()
 
-    def choose(self, wanted: tasks.Wanted, row: Tensor) -> list[Target]:
+    def choose(self, wanted: tasks.Wanted, row: Tensor, view: View) -> list[Target]:
         assert isinstance(wanted, Wanted)
         return [choose(wanted, row, self.labels, self.score, self.name)]
 

@@ -11,7 +11,7 @@ from camviz import tasks
 from camviz.errors import NetworkError, RequestError, UnknownName
 from camviz.tasks import TASKS, References, Task
 from camviz.tasks.classification import distinct, slug
-from camviz.types import Target
+from camviz.types import Target, View
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -81,7 +81,7 @@ class Embedding(Task):
         tensor = tensor.float()
         return tensor.flatten(2).mean(2) if tensor.ndim == 4 else tensor.flatten(1)
 
-    def choose(self, wanted: tasks.Wanted, row: Tensor) -> list[Target]:
+    def choose(self, wanted: tasks.Wanted, row: Tensor, view: View) -> list[Target]:
         assert isinstance(wanted, Wanted)
         if wanted.row.shape != row.shape:
             raise NetworkError(

@@ -10,7 +10,7 @@ from camviz import tasks
 from camviz.errors import InputError
 from camviz.tasks import TASKS
 from camviz.tasks.classification import Classification, Wanted, choose, label_of, parse_targets
-from camviz.types import Target
+from camviz.types import Target, View
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,7 +31,7 @@ class MultiLabel(Classification):
             found += [Wanted("all", several=True)] if text == "all" else parse_targets([text], self.labels, self.name)
         return list(dict.fromkeys(found))
 
-    def choose(self, wanted: tasks.Wanted, row: Tensor) -> list[Target]:
+    def choose(self, wanted: tasks.Wanted, row: Tensor, view: View) -> list[Target]:
         assert isinstance(wanted, Wanted)
         chances = row.detach().sigmoid()
         found = [wanted]

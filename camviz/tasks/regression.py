@@ -11,7 +11,7 @@ from camviz import tasks
 from camviz.errors import NetworkError, UnknownName
 from camviz.tasks import TASKS, Task
 from camviz.tasks.classification import distinct, find_class, label_of
-from camviz.types import Target
+from camviz.types import Target, View
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -68,7 +68,7 @@ class Regression(Task):
             )
         return tensor.reshape(count, -1).float()
 
-    def choose(self, wanted: tasks.Wanted, row: Tensor) -> list[Target]:
+    def choose(self, wanted: tasks.Wanted, row: Tensor, view: View) -> list[Target]:
         assert isinstance(wanted, Wanted)
         self.check([wanted], row[None])
         name = self.labels[wanted.index] if wanted.index < len(self.labels) else f"output {wanted.index}"
@@ -99,13 +99,13 @@ class Binary(Regression):
                 found.append(Wanted(names[side], sign=1 if side else -1))
         return distinct(list(dict.fromkeys(found)))
 
-    def choose(self, wanted: tasks.Wanted, row: Tensor) -> list[Target]:
+    def choose(self, wanted: tasks.Wanted, row: Tensor, view: View) -> list[Target]:
         assert isinstance(wanted, Wanted)
         self.check([wanted], row[None])
         side = int(row[0] > 0) if wanted.sign == 0 else int(wanted.sign > 0)
         sign = 1 if side else -1
         probability = float((sign * row.detach()[0]).sigmoid())
-        kind = self.score
+        kind = self.score or "logit"
         label = label_of(side, self._names())
         return [Target(label, _reader(0, sign), kind, side, probability, likely=_likelihood(sign))]
 

@@ -111,7 +111,7 @@ def test_a_head_that_was_never_trained():
 def test_a_checkpoint_that_hardly_fits():
     model = small(Small())
     half = Model(
-        model.name, model.module, model.preprocessing, notes=("checkpoint: 2 of 4 tensors fit; 2 missing (fc)",)
+        model.name, model.module, model.preprocessing, notes=("2 of 4 tensors fit; 2 missing (fc)",), fitted=(2, 4)
     )
     [one] = [one for one in diagnose(half, SAMPLES).findings if one.name == "misfit"]
     assert (one.grade, one.seen) == ("serious", "2 of 4 tensors did not come from the checkpoint")

@@ -18,7 +18,7 @@ from camviz.types import Picture, Preprocessing
 
 # one architecture for every way in which torchvision's presets differ: resize, crop, interpolation
 PRESETS = {
-    _preprocessing(listing, weights, None): weights
+    _preprocessing(listing, weights): weights
     for name, listing in classifiers().items()
     for weights in models.get_model_weights(name)
 }

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torchvision import models
 
 import camviz
 from camviz.engine.capture import first_tensor
 from camviz.models.load import plan
-from camviz.types import ModelRequest, Preprocessing
+from camviz.models.preprocess import prepare
+from camviz.types import ModelRequest, Picture, Preprocessing
+from tests.engine.test_explain import pictures
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -17,12 +21,12 @@ IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 @pytest.mark.parametrize(
     ("name", "task", "classes", "expected"),
     [
-        ("lraspp_mobilenet_v3_large", "segmentation", 21, Preprocessing((520, 520), 520, *IMAGENET, longest=1040)),
+        ("lraspp_mobilenet_v3_large", "segmentation", 21, Preprocessing((520, 520), 520, *IMAGENET, longest=2080)),
         (
             "fasterrcnn_mobilenet_v3_large_320_fpn",
             "detection",
             91,
-            Preprocessing((320, 320), 320, (0.0,) * 3, (1.0,) * 3, longest=640),
+            Preprocessing((320, 320), 320, (0.0,) * 3, (1.0,) * 3, longest=640, multiple=32, fill=IMAGENET[0]),
         ),
         ("ssdlite320_mobilenet_v3_large", "detection", 91, Preprocessing((320, 320), None, (0.0,) * 3, (1.0,) * 3)),
     ],
@@ -53,3 +57,17 @@ def test_layers_of_a_detector_without_its_weights(run):
     result = run("layers", "ssdlite320_mobilenet_v3_large", "--depth", "1")
     assert result.exit_code == 0, result.stderr
     assert "backbone" in result.stdout
+
+
+def test_the_preprocessing_is_torchvision_s():
+    from torchvision.models.segmentation import FCN_ResNet50_Weights
+
+    transform = FCN_ResNet50_Weights.DEFAULT.transforms()
+    model = camviz.load("fcn_resnet50", weights="none")
+    assert model.labels[15] == "person"
+    for width, height in ((500, 375), (334, 500), (640, 427), (501, 375)):
+        pixels = pictures(1, size=(height, width))[0]
+        values, view = prepare(Picture(pixels), model.preprocessing)
+        expected = transform(Image.fromarray(pixels))
+        assert view.box == (0, 0, width, height)
+        np.testing.assert_allclose(values, expected.numpy(), atol=1e-5)

@@ -16,7 +16,10 @@ from camviz.tasks import References
 from camviz.tasks.embedding import Embedding
 from camviz.tasks.multilabel import MultiLabel
 from camviz.tasks.regression import Binary, Regression
+from camviz.types import View
 from tests.engine.test_explain import pictures
+
+WHOLE = View((32, 32), (0, 0, 32, 32), (32, 32))
 
 
 class Means(nn.Module):
@@ -73,7 +76,7 @@ def test_one_of_several_outputs_as_a_number():
 def test_named_outputs_are_called_by_their_names():
     task = Regression("net", ("age", "height"))
     [wanted] = task.parse(["height"])
-    [target] = task.choose(wanted, torch.tensor([3.0, 7.0]))
+    [target] = task.choose(wanted, torch.tensor([3.0, 7.0]), WHOLE)
     assert (target.label, float(target.read(torch.tensor([3.0, 7.0])))) == ("height", 7.0)
     with pytest.raises(UnknownName, match="no target 'weight'") as caught:
         task.parse(["weight"])
@@ -97,7 +100,7 @@ def test_the_probability_of_a_side_is_its_own():
     task = Binary("net", score="prob")
     row = torch.tensor([2.0])
     for text, expected in (("positive", 1 / (1 + math.exp(-2))), ("negative", 1 / (1 + math.exp(2)))):
-        [target] = task.choose(task.parse([text])[0], row)
+        [target] = task.choose(task.parse([text])[0], row, WHOLE)
         assert float(target.read(row)) == pytest.approx(expected)
         assert float(target.read(row[None].expand(3, 1))[2]) == pytest.approx(expected)
 
@@ -105,12 +108,12 @@ def test_the_probability_of_a_side_is_its_own():
 def test_several_labels_are_not_rivals():
     task = MultiLabel("net", ("cat", "dog", "bird"), min_score=0.5)
     row = torch.tensor([1.0, -3.0, 2.0])
-    targets = task.choose(task.parse(["all"])[0], row)
+    targets = task.choose(task.parse(["all"])[0], row, WHOLE)
     assert [t.label for t in targets] == ["bird", "cat"]
     assert targets[0].probability == pytest.approx(1 / (1 + math.exp(-2)))
     assert float(targets[1].read(row, "prob")) == pytest.approx(1 / (1 + math.exp(-1)))
     with pytest.raises(InputError, match=r"reaches 0\.5; the likeliest is 'cat' with 0\.27"):
-        task.choose(task.parse(["all"])[0], torch.tensor([-1.0, -3.0, -2.0]))
+        task.choose(task.parse(["all"])[0], torch.tensor([-1.0, -3.0, -2.0]), WHOLE)
 
 
 def test_a_picture_may_have_several_maps_and_another_none():
@@ -124,7 +127,7 @@ def test_a_picture_may_have_several_maps_and_another_none():
     model = loaded(network, task="multilabel")
     found = camviz.explain(model, both, target="all", min_score=0.9)
     assert [one.index for one in found] == [0, 1]
-    assert [one.facets for one in found] == [("0",), ("1",)]
+    assert [one.facets for one in found] == [("all0",), ("all1",)]
     from camviz.engine.explain import Explainer
     from camviz.models.preprocess import prepare
     from camviz.pictures import as_pictures
@@ -163,7 +166,7 @@ def test_words_need_a_network_that_knows_them():
     with pytest.raises(NetworkError, match="knows no words"):
         task.complete(wanted, References(lambda path: torch.ones(3)))
     [known] = task.complete(wanted, References(lambda path: None, lambda text: torch.tensor([0.0, 2.0])))
-    [target] = task.choose(known, torch.tensor([3.0, 4.0]))
+    [target] = task.choose(known, torch.tensor([3.0, 4.0]), WHOLE)
     assert float(target.read(torch.tensor([3.0, 4.0]))) == pytest.approx(0.8)
     assert target.label == "like “a red car”"
 

@@ -22,10 +22,14 @@ class Fit:
     unexpected: tuple[str, ...]
     reshaped: tuple[str, ...]
 
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many of how many tensors of the network came from the checkpoint."""
+        return len(self.fitted), len(self.fitted) + len(self.missing) + len(self.reshaped)
+
     def summary(self) -> str:
         """One line: "122 of 122 tensors fit", then what did not, counted and named."""
-        total = len(self.fitted) + len(self.missing) + len(self.reshaped)
-        parts = [f"{len(self.fitted)} of {total} tensors fit"]
+        parts = ["{} of {} tensors fit".format(*self.counts)]
         for word, names in (
             ("missing", self.missing),
             ("unexpected", self.unexpected),

@@ -41,13 +41,14 @@ class Sealed(nn.Module):
         try:
             if not self.single or len(inputs) == 1:
                 return inner(inputs)
-            return torch.cat([first_tensor(inner(inputs[i : i + 1])) for i in range(len(inputs))])  # type: ignore[misc]
+            alone = [first_tensor(inner(inputs[i : i + 1])) for i in range(len(inputs))]
+            return torch.cat([one for one in alone if one is not None])
         except RuntimeError as error:
             raise RuntimeError(last_line(error)) from error
 
     def _apply(self, fn: Any, recurse: bool = True) -> Sealed:
         self.__dict__["inner"]._apply(fn)
-        return cast(Sealed, super()._apply(fn, recurse))  # type: ignore[no-untyped-call]
+        return cast(Sealed, super()._apply(fn, recurse))  # type: ignore[no-untyped-call]  # torch's
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """The inner network's."""
@@ -74,7 +75,7 @@ def read_script(path: Path) -> Any:
     try:
         with warnings.catch_warnings(), _silence():
             warnings.simplefilter("ignore")
-            return torch.jit.load(str(path), map_location="cpu").eval()  # type: ignore[no-untyped-call]
+            return torch.jit.load(str(path), map_location="cpu").eval()  # type: ignore[no-untyped-call]  # torch's
     except (RuntimeError, ValueError, AttributeError, MemoryError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reason = next((line for line in reversed(lines) if "Error" in line), lines[0] if lines else "")
@@ -151,7 +152,9 @@ def reaches(network: nn.Module, shape: Shape) -> bool:
         [layer] = find_layers(Model("", network, Preprocessing(shape[1:])), [])
         with borrowed(network), capture(network, [layer.path], gradients=True) as recorded:
             scores = first_tensor(network(torch.rand(1, *shape)))
-            torch.autograd.grad(scores.sum(), recorded[layer.path])  # type: ignore[union-attr]
+            if scores is None:
+                return False
+            torch.autograd.grad(scores.sum(), recorded[layer.path])
     except (CamvizError, RuntimeError, KeyError, AttributeError, NotImplementedError):
         return False
     return True

@@ -104,7 +104,7 @@ def _built(match: Match, others: list[Match], weights: Weights, shown: str, requ
     notes = [f"recognised: {match.spec}{also}", *weights.notes, *changed, *settings_note(weights)]
     notes.append(f"checkpoint: {fitted.summary()}")
     labels = model.labels if match.classes == len(model.labels) else ()
-    return replace(model, preprocessing=how, labels=labels, notes=tuple(notes))
+    return replace(model, preprocessing=how, labels=labels, notes=tuple(notes), fitted=fitted.counts)
 
 
 def _names(matches: list[Match], count: int = 6) -> str:

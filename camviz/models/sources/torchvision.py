@@ -13,6 +13,8 @@ from camviz.models.sources import LISTINGS, SOURCES, Offer, Plan, installed
 from camviz.models.timm_names import architectures
 from camviz.types import Model, ModelRequest, Preprocessing
 
+_LONGEST = 4  # times the short side: a longer picture is shown smaller to a segmenter
+
 
 @SOURCES.add("torchvision", offers="image classifiers, segmenters and detectors, by name")
 def torchvision(name: str, request: ModelRequest) -> Plan:
@@ -41,7 +43,7 @@ def torchvision(name: str, request: ModelRequest) -> Plan:
                 network = _download(name, described)
         else:
             network = models.get_model(name, weights=None, **arguments)
-        preprocessing = _preprocessing(listing, described, network)
+        preprocessing = _preprocessing(listing, described)
         return Model(name, network, preprocessing, tuple(described.meta["categories"]), listing.task)
 
     return Plan(name, build, class_names(listing.categories), lambda: build(meta=True), listing.task)
@@ -84,7 +86,7 @@ def _choose_weights(listing: Listing, request: ModelRequest) -> str:
 
 
 def _arguments(listing: Listing, described: Any, same: bool) -> dict[str, Any]:
-    """What a builder needs without weights: no download for its backbone; with `same`, the network that the weights are for."""
+    """What a builder needs: no download for its backbone; with `same`, for the network that the weights are for."""
     name = listing.name
     arguments: dict[str, Any] = {}
     if listing.task in ("segmentation", "detection"):
@@ -112,19 +114,15 @@ def _download(name: str, described: Any) -> Any:
         ) from error
 
 
-def _preprocessing(listing: Listing, described: Any, network: Any) -> Preprocessing:
-    """The weights' own transform. Detectors resize and normalise by themselves: they get what they would make."""
+def _preprocessing(listing: Listing, described: Any) -> Preprocessing:
+    """The weights' own transform; that of a detector is in the network, and read from there later."""
     if listing.task == "detection":
-        own = network.transform
-        side = own.fixed_size[0] if own.fixed_size else own.min_size[-1]
-        longest = None if own.fixed_size else own.max_size
-        resize = side if longest else None
-        return Preprocessing((side, side), resize, (0.0,) * 3, (1.0,) * 3, longest=longest)
+        return Preprocessing()
     transform = described.transforms()
     mean, std = tuple(transform.mean), tuple(transform.std)
     if listing.task == "segmentation":  # no crop: the whole picture, its short side resized
         side = transform.resize_size[0]
-        return Preprocessing((side, side), side, mean, std, transform.interpolation.value, longest=2 * side)
+        return Preprocessing((side, side), side, mean, std, transform.interpolation.value, longest=_LONGEST * side)
     side = transform.crop_size[0]
     return Preprocessing((side, side), transform.resize_size[0], mean, std, transform.interpolation.value)
 

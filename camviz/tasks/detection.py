@@ -1,0 +1,269 @@
+"""Detection and instance segmentation: boxes, each with a class and a score. One map per detection."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from camviz import tasks
+from camviz.errors import InputError, NetworkError, RequestError
+from camviz.tasks import TASKS, Task
+from camviz.tasks.classification import distinct, find_class, label_of, slug
+from camviz.types import Mark, Target, View
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+MOST = 20  # detections of one picture that --target all, or a class, explains
+_LOWEST = 0.05  # what a network itself may throw away: a covered object must not vanish at once
+_SAME = 0.999  # overlap from which a box is the very one that was chosen
+_SHOWN = 0.5  # of an instance's mask
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """What was found in one picture: boxes (k, 4) as left, top, right, bottom; scores (k,), labels (k,).
+
+    Boxes are in pixels of the network's input, or with `shares` in shares of it. `masks` (k, h, w) and `points`
+    (k, p, 2) where the network gives them. Scores are probabilities; `odds` says that their logits are wanted.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+    shares: bool = False
+    masks: Tensor | None = None
+    points: Tensor | None = None
+    odds: bool = True
+
+
+@dataclass(frozen=True)
+class Wanted(tasks.Wanted):
+    """The detection of a `number` (0: the most confident), those of the class `index`, or all."""
+
+    number: int | None = None
+    index: int | None = None
+
+
+@TASKS.add("detection")
+@dataclass(frozen=True)
+class Detection(Task):
+    """Boxes with a class and a score: `box:0` is the most confident; `all`, or a class, those of --min-score and more.
+
+    A detection's score is its probability; with --score logit the log of its odds. On an altered picture it is the
+    largest IoU x score among the detections of its class (D-RISE, arXiv:2006.03204), 0 where there is none.
+    """
+
+    default: ClassVar[str] = "box:0"
+    method: ClassVar[str] = "hirescam"  # a mean over the picture, as Grad-CAM's, forgets which box it was
+    prefixes: ClassVar[tuple[str, ...]] = ("box:",)
+    placed: ClassVar[bool] = True
+
+    @staticmethod
+    def recognises(output: Any, labels: Sequence[str]) -> bool:
+        return _listed(output) or _logits(output) is not None
+
+    def parse(self, texts: Sequence[str]) -> list[Wanted]:
+        found: list[Wanted] = []
+        for text in (text.strip() for text in texts):
+            found += [one for one in self._parse(text) if one not in found]
+        if any(one.facet == "box" for one in found):  # all of them: what else is asked for by number is among them
+            found = [one for one in found if one.number is None]
+        return distinct(found)
+
+    def _parse(self, text: str) -> list[Wanted]:
+        if text.casefold() == "all":
+            return [Wanted("box", several=True)]
+        if top := re.fullmatch(r"top-?(\d+)", text, re.IGNORECASE):
+            return [Wanted(f"box{number}", number=number) for number in range(min(int(top[1]), MOST))]
+        if box := re.fullmatch(r"box:?\s*(\d+)", text, re.IGNORECASE):
+            return [Wanted(f"box{int(box[1])}", number=int(box[1]))]
+        if text.startswith("box:") or not text:
+            raise RequestError(
+                f"no target '{text}': which detection?", "--target box:0, the most confident; all; a class"
+            )
+        if "," in text and text.casefold() not in (label.casefold() for label in self.labels):
+            return [one for part in text.split(",") if part.strip() for one in self._parse(part.strip())]
+        return [Wanted(f"{slug(text)}-", index=find_class(text, self.labels, self.name), several=True)]
+
+    def check(self, wanted: Sequence[tasks.Wanted], output: Any) -> None:
+        if not _listed(output) and _logits(output) is None:
+            self.rows(output, 1)  # which says what is there instead
+
+    def rows(self, output: Any, count: int) -> list[Detections]:
+        found = []
+        if _listed(output):
+            found = [_from_dict(one) for one in output]
+        elif (logits := _logits(output)) is not None:
+            found = _from_queries(output, logits, len(self.labels))
+        if len(found) != count:
+            raise NetworkError(
+                f"{self.name} gives {tasks.described(output)} for {count} picture(s), not boxes with scores and labels",
+                f"--task says what it is: {', '.join(TASKS.names())}",
+            )
+        return found
+
+    def choose(self, wanted: tasks.Wanted, row: Detections, view: View) -> list[Target]:
+        assert isinstance(wanted, Wanted)
+        scores = row.scores.detach()
+        order: list[int] = scores.argsort(descending=True).tolist()
+        numbered = [(number, i) for number, i in enumerate(order) if scores[i] >= self.min_score]
+        if wanted.number is not None:
+            found = numbered[wanted.number : wanted.number + 1]
+        else:
+            found = [(n, i) for n, i in numbered if wanted.index in (None, int(row.labels[i]))]
+        if not found:
+            raise self._nothing(wanted, row, order, len(numbered))
+        return [self._target(row, i, number, view, len(found)) for number, i in found[:MOST]]
+
+    def _nothing(self, wanted: Wanted, row: Detections, order: Sequence[int], enough: int) -> InputError:
+        """Why no detection is the wanted one."""
+        scores = row.scores.detach()
+        if enough and wanted.number is not None:
+            return InputError(
+                f"{self._some(enough)}, so there is no box {wanted.number}",
+                f"--target box:{enough - 1} is the last; --min-score lowers the bar",
+            )
+        what = "detection" if wanted.index is None else f"'{label_of(wanted.index, self.labels)}'"
+        near = [i for i in order if wanted.index in (None, int(row.labels[i]))]
+        if not near:
+            shown = [f"'{label_of(int(row.labels[i]), self.labels)}' {float(scores[i]):.2g}" for i in order[:enough]]
+            there = f"; there is {', '.join(shown[:4])}{', …' * (enough > 4)}" if enough else ""
+            return InputError(f"no {what} at all{there}", "--target box:0 takes the most confident" if enough else "")
+        best = float(scores[near[0]])
+        name = f"'{label_of(int(row.labels[near[0]]), self.labels)}' with " if wanted.index is None else ""
+        return InputError(
+            f"no {what} reaches {self.min_score:g}; the best is {name}{best:.2g}",
+            f"--min-score {int(best * 100) / 100:g}",
+        )
+
+    def _some(self, count: int) -> str:
+        return f"{count} detection{'s'[: count != 1]} of at least {self.min_score:g}"
+
+    def _target(self, row: Detections, i: int, number: int, view: View, count: int) -> Target:
+        index, score = int(row.labels[i]), float(row.scores[i].detach())
+        name = label_of(index, self.labels)
+        box = row.boxes[i].detach()
+        width, height = (1, 1) if row.shares else view.size
+        left, top, right, bottom = (value / side for value, side in zip(box.tolist(), (width, height) * 2, strict=True))
+        marks = [Mark(f"{name} {score:.0%}", box=(left, top, right, bottom))]
+        if row.masks is not None:
+            marks.append(Mark(region=(row.masks[i].detach() > _SHOWN).cpu().numpy()))
+        if row.points is not None:
+            marks += [Mark(point=(x / width, y / height)) for x, y in row.points[i].detach().tolist()]
+        corners = [round(side, 1) for point in ((left, top), (right, bottom)) for side in view.point(*point)]
+        return Target(
+            f"{name}, box {number}",
+            _reader(box, index),
+            self.score or "prob",
+            index,
+            score,
+            _certain,
+            tuple(marks),
+            {"detection": number, "detections": count, "bounding_box": corners},
+        )
+
+    @contextmanager
+    def attending(self, module: nn.Module, size: tuple[int, int]) -> Iterator[None]:
+        """Within the block torchvision's detectors take an input of (height, width) as it is, and keep faint boxes.
+
+        Their own resizing would move the map: a view has done it. Faint boxes never displace others.
+        """
+        changes: list[tuple[Any, str, Any]] = []
+        transform = getattr(module, "transform", None)
+        if hasattr(transform, "min_size") and not getattr(transform, "fixed_size", None):
+            changes += [(transform, "min_size", (min(size),)), (transform, "max_size", max(size))]
+        for part in (module, getattr(module, "roi_heads", None)):
+            own = getattr(part, "score_thresh", None)
+            if isinstance(own, float):
+                changes.append((part, "score_thresh", min(own, self.min_score, _LOWEST)))
+        before = [(part, name, getattr(part, name)) for part, name, _ in changes]
+        try:
+            for part, name, value in changes:
+                setattr(part, name, value)
+            yield
+        finally:
+            for part, name, value in before:
+                setattr(part, name, value)
+
+
+def _listed(output: Any) -> bool:
+    """Whether this is torchvision's way: one dict for each picture."""
+    several = isinstance(output, (list, tuple)) and len(output) > 0
+    return several and all(isinstance(one, Mapping) and {"boxes", "scores", "labels"} <= set(one) for one in output)
+
+
+def _logits(output: Any) -> Tensor | None:
+    """The class scores (n, queries, classes) of a network of the DETR family."""
+    if not isinstance(output, Mapping) or output.get("pred_boxes") is None:
+        return None
+    logits: Tensor | None = output.get("logits", output.get("pred_logits"))
+    return logits
+
+
+def _from_dict(found: Mapping[str, Tensor]) -> Detections:
+    masks, points = found.get("masks"), found.get("keypoints")
+    return Detections(
+        found["boxes"].float(),
+        found["scores"].float(),
+        found["labels"],
+        masks=masks[:, 0] if masks is not None and masks.ndim == 4 else masks,
+        points=None if points is None else points[..., :2],
+    )
+
+
+def _from_queries(output: Mapping[str, Tensor], logits: Tensor, classes: int) -> list[Detections]:
+    """Boxes as (x, y, width, height) around their middle. A last class beyond the names means "no object".
+
+    Without names it is taken for that, as in DETR; networks with a sigmoid for each class have none.
+    """
+    import torch
+
+    logits = logits.float()
+    likely = logits.sigmoid() if logits.shape[-1] == classes else logits.softmax(-1)[..., :-1]
+    scores, labels = likely.max(-1)
+    given = output["pred_boxes"].float()
+    middle, half = given[..., :2], given[..., 2:] / 2
+    boxes = torch.cat([middle - half, middle + half], -1)
+    masks = output.get("pred_masks")
+    return [
+        Detections(boxes[i], scores[i], labels[i], True, None if masks is None else masks[i].float().sigmoid())
+        for i in range(len(logits))
+    ]
+
+
+def _certain(row: Detections) -> Detections:
+    return replace(row, odds=False)
+
+
+def _reader(box: Tensor, index: int) -> Callable[[Detections], Tensor]:
+    def pick(row: Detections) -> Tensor:
+        value = similarity(row, box, index)
+        return value.logit(1e-6) if row.odds else value
+
+    return pick
+
+
+def similarity(row: Detections, box: Tensor, index: int) -> Tensor:
+    """How surely a detection is still there, 0 to 1: the largest IoU x score of its class; its own score for itself."""
+    same = row.labels == index
+    scores = row.scores[same]
+    if not len(scores):
+        return row.scores.sum() * 0  # part of the graph all the same
+    overlap = iou(row.boxes[same].detach(), box)
+    itself = overlap > _SAME
+    return scores[itself].max() if bool(itself.any()) else (overlap * scores).max()
+
+
+def iou(boxes: Tensor, other: Tensor) -> Tensor:
+    """Intersection over union of boxes (k, 4) with one (4,): (k,)."""
+    import torch
+
+    other = other.to(boxes)
+    sides = (torch.minimum(boxes[:, 2:], other[2:]) - torch.maximum(boxes[:, :2], other[:2])).clamp(min=0)
+    shared = sides.prod(1)
+    areas, area = (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(1), (other[2:] - other[:2]).clamp(min=0).prod()
+    return shared / (areas + area - shared).clamp(min=1e-12)

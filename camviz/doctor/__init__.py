@@ -83,8 +83,8 @@ def diagnose(
     model: Any,
     images: Any = None,
     *,
-    method: str = "gradcam",
-    target: str | int = "",
+    method: str | Sequence[str] = (),
+    target: str | int | Sequence[str | int] = (),
     layer: str | Sequence[str] = (),
     **job: Any,
 ) -> Diagnosis:
@@ -94,20 +94,15 @@ def diagnose(
     """
     from camviz.demo import sample_folder
     from camviz.doctor.examination import Examination
+    from camviz.engine.explain import asked
     from camviz.models.load import load
     from camviz.pictures import as_pictures
-    from camviz.types import Job, Model
+    from camviz.types import Model
 
     loaded = model if isinstance(model, Model) else load(model)
     if images is None:
         images = sorted(sample_folder().glob("*.jpg"))
-    asked = Job(
-        methods=(method,),
-        targets=(str(target),) if str(target) else (),
-        layers=tuple([layer] if isinstance(layer, str) else layer),
-        **job,
-    )
-    return examined(Examination(loaded, asked, as_pictures(images)))
+    return examined(Examination(loaded, asked(method, target, layer, **job), as_pictures(images)))
 
 
 def examined(examination: Examination) -> Diagnosis:

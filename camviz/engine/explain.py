@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -278,13 +278,7 @@ def explain(
     from camviz.models.load import load
 
     model = model if isinstance(model, Model) else load(model)
-    asked = Job(
-        methods=tuple(_several(method)),
-        targets=tuple(str(one) for one in _several(target)),
-        layers=tuple(_several(layer)),
-        settings=tuple((key, str(value)) for key, value in (settings or {}).items()),
-    )
-    explainer = Explainer(model, replace(asked, **job))
+    explainer = Explainer(model, asked(method, target, layer, settings, **job))
     prepared = [(picture, *prepare(picture, model.preprocessing, fit)) for picture in as_pictures(images)]
     size = explainer.job.batch_size or default_batch_size(model.device)
     found: list[SaliencyMap] = []
@@ -309,5 +303,19 @@ def by_shape(items: Iterable[T], size: int, key: Callable[[T], Any]) -> Iterator
         yield group
 
 
-def _several(value: Any) -> list[Any]:
+def asked(
+    method: str | Sequence[str] = (),
+    target: str | int | Sequence[str | int] = (),
+    layer: str | Sequence[str] = (),
+    settings: Mapping[str, Any] | None = None,
+    **job: Any,
+) -> Job:
+    """The job that the arguments of `explain` mean: one name or several, settings of any type."""
+    typed = tuple((key, str(value)) for key, value in (settings or {}).items())
+    targets = tuple(str(one) for one in several(target))
+    return Job(methods=tuple(several(method)), targets=targets, layers=tuple(several(layer)), settings=typed, **job)
+
+
+def several(value: Any) -> list[Any]:
+    """One as a list of one."""
     return list(value) if isinstance(value, (list, tuple)) else [value]

@@ -14,7 +14,7 @@ from camviz.metrics import Measure, choose, split_settings
 from camviz.metrics.results import Evaluation, Row
 from camviz.metrics.source import Asked, Source, Unanswered
 from camviz.metrics.truth import Mask, Truth, read_boxes, read_masks
-from camviz.types import Job, Model, Picture, View
+from camviz.types import Model, Picture, View
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,7 +122,7 @@ def evaluate(
     model: Any,
     images: Any,
     *,
-    method: str | Sequence[str] = "gradcam",
+    method: str | Sequence[str] = (),
     target: str | int | Sequence[str | int] = (),
     layer: str | Sequence[str] = (),
     metric: str | Sequence[str] = "all",
@@ -146,25 +146,19 @@ def evaluate(
     from pathlib import Path
 
     from camviz.engine.devices import default_batch_size
-    from camviz.engine.explain import Explainer, by_shape
+    from camviz.engine.explain import Explainer, asked, by_shape, several
     from camviz.models.load import load
     from camviz.models.preprocess import prepare
     from camviz.pictures import as_pictures
 
     model = model if isinstance(model, Model) else load(model)
-    typed = tuple((key, str(value)) for key, value in (settings or {}).items())
-    own, measured = split_settings(typed)
-    asked = Job(
-        methods=tuple(_several(method)),
-        targets=tuple(str(one) for one in _several(target)),
-        layers=tuple(_several(layer)),
-        settings=tuple(own),
-    )
+    question = asked(method, target, layer, settings, **job)
+    own, measured = split_settings(question.settings)
     pictures = as_pictures(images)
     known = read_truth(Path(boxes) if boxes else None, Path(masks) if masks else None, mask_value, match)
     marked = known.mask if known else _given(pictures, truth) if truth is not None else None
-    explainer = Explainer(model, replace(asked, **job))
-    evaluator = Evaluator(explainer, choose(_several(metric), measured), marked, forwards, resamples)
+    explainer = Explainer(model, replace(question, settings=tuple(own)))
+    evaluator = Evaluator(explainer, choose(several(metric), measured), marked, forwards, resamples)
     names = _distinct([picture.name for picture in pictures])
     prepared = [(p, name, *prepare(p, model.preprocessing, fit)) for p, name in zip(pictures, names, strict=True)]
     size = explainer.job.batch_size or default_batch_size(model.device)
@@ -198,7 +192,3 @@ def _distinct(names: Sequence[str]) -> list[str]:
     """Pictures from Python have no names, and two files may share one: a number tells them apart."""
     many = len(set(names)) < len(names)
     return [f"{number} {name}" if many else name for number, name in enumerate(names)]
-
-
-def _several(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, (list, tuple)) else [value]

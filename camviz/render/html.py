@@ -59,6 +59,7 @@ class Card:
     min: float | None = None
     max: float | None = None
     note: str | None = None
+    predicted: str | None = None
     files: Sequence[PageFile] = ()
 
 

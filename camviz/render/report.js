@@ -17,7 +17,7 @@ const percent = (value) => value === null ? "" : value > 0 && value < 0.001 ? "<
 const thumb = (base64) => `data:image/webp;base64,${base64}`;
 const words = cards.map((card) => {
   const picture = pictures[card.picture];
-  return [picture.name, card.target, card.method, card.layer, picture.error, card.note].filter(Boolean).join("\n").toLowerCase();
+  return [picture.name, card.target, card.predicted, card.method, card.layer, picture.error, card.note].filter(Boolean).join("\n").toLowerCase();
 });
 
 // filters and order; all of it lives in the address, so that a view can be kept and reloaded
@@ -143,7 +143,8 @@ function open(place) {
   large.querySelector(".stage").hidden = picture.state === "failed";
   large.querySelector(".mix").hidden = !both;
   large.querySelector(".note").textContent = [picture.error, picture.hint, card.note].filter(Boolean).join(" – ");
-  const facts = [["class", card.target], ["confidence", percent(card.probability)], ["score", number(card.score)], ["method", card.method],
+  const facts = [["class", card.target], ["confidence", percent(card.probability)],
+    ["predicted", card.predicted === card.target ? null : card.predicted], ["score", number(card.score)], ["method", card.method],
     ["layer", card.layer], ["raw values", card.max === null ? null : `${number(card.min)} to ${number(card.max)}`], ["seconds", number(picture.seconds, 3)]];
   large.querySelector(".facts").replaceChildren(...facts.filter(([, value]) => value && value !== "–").map(([name, value]) => {
     const pair = make("div");

@@ -21,7 +21,7 @@ from camviz.run.records import SavedMap, plain
 
 Tick = Callable[[int], None]  # so many pictures are done
 COLUMNS = (
-    "input", "path", "state", "method", "layer", "target", "index", "score", "probability", "model",
+    "input", "path", "state", "method", "layer", "target", "index", "score", "probability", "predicted", "confidence", "model",
     "min", "max", "height", "width", "files", "seconds", "note", "error", "hint",
 )  # fmt: skip
 
@@ -60,8 +60,9 @@ def _of_map(one: SavedMap) -> dict[str, Any]:
     names = ("method", "layer", "target", "index", "score", "probability", "model")
     values, (height, width) = one.values, one.shape
     extremes = {"min": values.min(), "max": values.max()} if values.size else {}
-    note = one.fields.get("facts", {}).get("note")
-    told = {name: one.fields.get(name) for name in names} | extremes | {"height": height, "width": width, "note": note}
+    facts = one.fields.get("facts", {})
+    told = {name: one.fields.get(name) for name in names} | extremes | {"height": height, "width": width}
+    told |= {name: facts.get(name) for name in ("predicted", "confidence", "note")}
     found: dict[str, Any] = plain(told)
     return found
 

@@ -82,7 +82,7 @@ class _Maker:
         else:
             thumb = next((self._thumb(file) for file in own if _showable(file)), "")
         told = {name: one.fields.get(name) for name in ("method", "layer", "target", "probability", "score")}
-        note = one.fields.get("facts", {}).get("note")
+        facts = one.fields.get("facts", {})
         return Card(
             number,
             thumb,
@@ -90,7 +90,8 @@ class _Maker:
             **told,
             min=low,
             max=high,
-            note=note,
+            note=facts.get("note"),
+            predicted=facts.get("predicted"),
             files=[self._link(file) for file in own],
         )
 

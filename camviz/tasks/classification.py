@@ -127,7 +127,9 @@ def choose(
     if wanted.minus is not None:
         label = f"{label} vs {label_of(wanted.minus, labels)}"
     kind: Literal["logit", "prob"] = "prob" if score == "prob" else "logit"
-    return Target(label, _picker(index, wanted.minus), kind, index, float(probabilities[index]))
+    best = int(probabilities.argmax())
+    facts = {"predicted": label_of(best, labels), "confidence": float(probabilities[best])}
+    return Target(label, _picker(index, wanted.minus), kind, index, float(probabilities[index]), facts=facts)
 
 
 @TASKS.add("classification")

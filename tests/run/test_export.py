@@ -13,7 +13,7 @@ from camviz.run.export import COLUMNS, write_export
 from camviz.run.ledger import Ledger
 from tests.runs import AWKWARD, make_run
 
-OTHER = {"method": "layercam", "target": '图, "b"\nc', "probability": None, "facets": ("layercam",)}
+OTHER = {"method": "layercam", "target": '图, "b"\nc', "probability": None, "facets": ("layercam",), "facts": {"predicted": "dog", "confidence": 0.5}}
 MAPS = [{"facets": ("gradcam",)}, OTHER]
 
 
@@ -50,6 +50,7 @@ def test_a_row_says_what_the_map_is(exported, tmp_path):
     assert (first["score"], first["probability"], second["probability"]) == (2.5, 0.75, None)
     assert first["files"] == [f"{AWKWARD[0]}.gradcam.npy", f"{AWKWARD[0]}.gradcam.png"]
     assert (second["method"], second["target"]) == ("layercam", OTHER["target"])
+    assert (second["predicted"], second["confidence"], first["predicted"]) == ("dog", 0.5, None)
     assert (tmp_path / "run" / second["files"][0]).is_file()
     [bad] = [one for one in lines if one["state"] == "failed"]
     assert (bad["input"], bad["hint"], bad["files"], bad["max"]) == ("bad.png", "copy it again", [], None)

@@ -128,6 +128,8 @@ def test_the_likeliest_and_the_next():
     chosen = [choose(Wanted("x", rank=rank), ROW, labels) for rank in range(4)]
     assert [(one.label, one.index) for one in chosen] == [("b", 1), ("c", 2), ("a", 0), ("d", 3)]
     assert sum(one.probability for one in chosen) == pytest.approx(1)
+    assert {one.facts["predicted"] for one in chosen} == {"b"}
+    assert chosen[3].facts["confidence"] == pytest.approx(chosen[0].probability)
 
 
 def test_logit_probability_and_difference():

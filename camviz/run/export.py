@@ -21,8 +21,8 @@ from camviz.run.records import SavedMap, plain
 
 Tick = Callable[[int], None]  # so many pictures are done
 COLUMNS = (
-    "input", "path", "state", "method", "layer", "target", "index", "score", "probability", "predicted", "confidence", "model",
-    "min", "max", "height", "width", "files", "seconds", "note", "error", "hint",
+    "input", "path", "state", "method", "layer", "target", "index", "score", "probability", "predicted", "confidence",
+    "model", "min", "max", "height", "width", "files", "seconds", "note", "error", "hint",
 )  # fmt: skip
 
 

@@ -13,7 +13,13 @@ from camviz.run.export import COLUMNS, write_export
 from camviz.run.ledger import Ledger
 from tests.runs import AWKWARD, make_run
 
-OTHER = {"method": "layercam", "target": '图, "b"\nc', "probability": None, "facets": ("layercam",), "facts": {"predicted": "dog", "confidence": 0.5}}
+OTHER = {
+    "method": "layercam",
+    "target": '图, "b"\nc',
+    "probability": None,
+    "facets": ("layercam",),
+    "facts": {"predicted": "dog", "confidence": 0.5},
+}
 MAPS = [{"facets": ("gradcam",)}, OTHER]
 
 

@@ -7,7 +7,7 @@ import inspect
 import pkgutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, cast
 
 from camviz.errors import RequestError, unknown
@@ -34,6 +34,20 @@ class Entry(Generic[F]):
         """The keyword settings of the function and their defaults."""
         parameters = inspect.signature(self.call).parameters.values()
         return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+
+@dataclass(frozen=True, eq=False)
+class Choice(Generic[F]):
+    """An entry that somebody chose, with its settings. `optional`: it came only with a group."""
+
+    entry: Entry[F]
+    settings: dict[str, Any] = field(default_factory=dict)
+    optional: bool = False
+
+    @property
+    def name(self) -> str:
+        """The entry's name."""
+        return self.entry.name
 
 
 class Registry(Generic[F]):

@@ -13,11 +13,11 @@ layer    "none" for a method that is not tied to a layer; "stages" for one that 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from camviz.errors import RequestError, unknown
-from camviz.registry import Entry, Registry
+from camviz.registry import Choice, Entry, Registry
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,17 +38,8 @@ GROUPS: dict[str, Callable[[Entry[Any]], bool]] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Chosen:
+class Chosen(Choice[Method]):
     """A method with its settings. One that came with a group is passed over where it cannot work."""
-
-    entry: Entry[Method]
-    settings: dict[str, Any] = field(default_factory=dict)
-    optional: bool = False
-
-    @property
-    def name(self) -> str:
-        """The method's name."""
-        return self.entry.name
 
     @property
     def layered(self) -> bool:

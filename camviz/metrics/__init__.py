@@ -13,12 +13,12 @@ part     of which metric it is half: measured only when asked for by name
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from camviz.errors import unknown
-from camviz.registry import Entry, Registry
+from camviz.registry import Choice, Entry, Registry
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,17 +42,8 @@ GROUPS: dict[str, Callable[[Entry[Any]], bool]] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Measure:
+class Measure(Choice[Metric]):
     """A metric with its settings. One that came with a group is passed over where there is no truth."""
-
-    entry: Entry[Metric]
-    settings: dict[str, Any] = field(default_factory=dict)
-    optional: bool = False
-
-    @property
-    def name(self) -> str:
-        """The metric's name."""
-        return self.entry.name
 
     @property
     def family(self) -> str:

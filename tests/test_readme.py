@@ -1,11 +1,15 @@
 """What the README says exists, and what exists the README says."""
 
 import re
+import shutil
 from pathlib import Path
 
+import numpy as np
 import typer.main
 
+import camviz
 from camviz.cli.app import app
+from camviz.demo import sample_folder
 from camviz.methods import GROUPS, METHODS
 
 TEXT = (Path(__file__).resolve().parents[1] / "README.md").read_text("utf-8")
@@ -38,3 +42,34 @@ def test_every_command_is_named_and_every_named_command_and_option_exists():
 def test_how_many_methods_the_changelog_says():
     text = (Path(__file__).resolve().parents[1] / "CHANGELOG.md").read_text("utf-8")
     assert f"{len(METHODS.names())} methods" in text
+
+
+def python(beginning: str) -> str:
+    """The block of Python that begins so."""
+    [block] = [one for one in re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL) if one.startswith(beginning)]
+    return block
+
+
+def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
+    """With the bundled model and pictures in the place of the reader's."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(sample_folder() / "star_and_ring.jpg", "cat.jpg")
+    shutil.copy(sample_folder() / "drop_alone.jpg", "dog.jpg")
+    code = python("import camviz").replace('"resnet50"', '"demo"').replace('"tabby"', '"star"')
+    found: dict = {}
+    exec(code.replace('layer="layer3"', 'layer="features.3"'), found)
+    assert Path("cat_overlay.png").exists()
+    assert found["m"].values.ndim == 2
+    assert "insertion" in capsys.readouterr().out
+
+
+def test_the_method_that_the_readme_adds_works(pixels):
+    try:
+        exec(python("from camviz.engine.probe"), {})
+        [plain, squared] = [
+            camviz.explain("demo", pixels(40, 40), method="mine", settings={"power": power}) for power in (1, 2)
+        ]
+        assert plain[0].values.shape == squared[0].values.shape
+        assert np.abs(plain[0].values - squared[0].values).max() > 0
+    finally:
+        METHODS._entries.pop("mine", None)

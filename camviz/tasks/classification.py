@@ -129,7 +129,8 @@ def choose(
     kind: Literal["logit", "prob"] = "prob" if score == "prob" else "logit"
     best = int(probabilities.argmax())
     facts = {"predicted": label_of(best, labels), "confidence": float(probabilities[best])}
-    return Target(label, _picker(index, wanted.minus), kind, index, float(probabilities[index]), facts=facts)
+    chance = float(probabilities[index]) if wanted.minus is None else None  # a difference has none
+    return Target(label, _picker(index, wanted.minus), kind, index, chance, facts=facts)
 
 
 @TASKS.add("classification")

@@ -137,6 +137,7 @@ def test_logit_probability_and_difference():
     assert float(choose(Wanted("x", index=2), ROW, (), "prob").read(ROW)) == pytest.approx(float(ROW.softmax(0)[2]))
     versus = choose(Wanted("x", index=1, minus=0), ROW, ("a", "b", "c", "d"))
     assert float(versus.read(ROW)) == 3
+    assert versus.probability is None
     assert (versus.label, versus.index) == ("b vs a", 1)
 
 

@@ -7,6 +7,7 @@ offset for each channel, and that can be measured.
 
 from __future__ import annotations
 
+import json
 import math
 import tempfile
 from dataclasses import replace
@@ -20,6 +21,7 @@ from camviz.errors import NetworkError
 from camviz.types import Preprocessing
 
 Order = Literal["rgb", "bgr"]
+FILES = ("preprocessor_config.json", "processor_config.json")  # the second has it among other things, or has not
 
 _WIDTH, _HEIGHT = 730, 470  # of an aspect ratio that nobody squashes to
 _STEEP = 0.7  # of a ramp along one axis; the rest, along the other, averages the rounding to eight bits out
@@ -39,7 +41,7 @@ def preprocessing_of(folder: Path, config: Any, spec: str) -> tuple[Preprocessin
     from transformers import AutoImageProcessor
 
     settings = {"config": config, "trust_remote_code": False, "local_files_only": True}
-    if (folder / "preprocessor_config.json").is_file():
+    if _described(folder):
         try:
             processor = AutoImageProcessor.from_pretrained(folder, **settings)
         except Exception as error:
@@ -57,6 +59,17 @@ def preprocessing_of(folder: Path, config: Any, spec: str) -> tuple[Preprocessin
         height, width = (size, size) if isinstance(size, int) else size
         usual = replace(usual, crop=(height, width), resize=None)
     return usual, whose
+
+
+def _described(folder: Path) -> bool:
+    """Whether the folder says what its image processor does."""
+    own, shared = (folder / name for name in FILES)
+    if own.is_file() or not shared.is_file():
+        return own.is_file()
+    try:
+        return "image_processor" in json.loads(shared.read_text("utf-8"))
+    except ValueError:
+        return False
 
 
 def _unusable(spec: str, what: str, error: Exception | None = None) -> NetworkError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,17 +20,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Wanted(tasks.Wanted):
-    """Likeness to a picture (its path), or to words. `row` (d,) is what that is to the network, once known."""
+    """Likeness to a picture (its path), or to words. `row` (d,) is what that is to the network, once known.
+
+    With `minus`, how much more like this than like that.
+    """
 
     text: str = ""
     words: bool = False
     row: Any = field(default=None, compare=False)
+    minus: Wanted | None = None
+
+    @property
+    def label(self) -> str:
+        """What it is like."""
+        name = f"“{self.text}”" if self.words else Path(self.text).name
+        return f"{name} vs {self.minus.label}" if self.minus else name
 
 
 @TASKS.add("embedding")
 @dataclass(frozen=True)
 class Embedding(Task):
-    """One vector per picture; similar:REF.jpg is its cosine with another picture's, text:WORDS with that of words."""
+    """One vector per picture; similar:REF.jpg is its cosine with another picture's, text:WORDS with that of words.
+
+    A contrast ("text:a cat vs a dog", "similar:A.jpg vs similar:B.jpg") is the difference of two cosines.
+    """
 
     default: ClassVar[str] = ""
     prefixes: ClassVar[tuple[str, ...]] = ("similar:", "text:")
@@ -41,32 +55,43 @@ class Embedding(Task):
     def parse(self, texts: Sequence[str]) -> list[Wanted]:
         found = []
         for text in texts:
-            kind, colon, rest = text.partition(":")
-            if not text:
-                raise RequestError(f"{self.name} gives embeddings: like what?", "--target similar:REF.jpg")
-            if not colon or f"{kind}:" not in self.prefixes or not rest.strip():
-                raise UnknownName(
-                    f"no target '{text}': {self.name} gives embeddings", "--target similar:REF.jpg, or 'text:a red car'"
-                )
-            words = kind == "text"
-            if not words and not Path(rest).is_file():
-                raise RequestError(f"no picture '{rest}' to be similar to", "--target similar:FILE")
-            name = slug(rest)[:40] if words else slug(Path(rest).stem)
-            found.append(Wanted(f"{kind}_{name}", text=rest, words=words))
+            one, *others = re.split(" vs (?=text:|similar:)", text, maxsplit=1)
+            if not others and text.startswith("text:"):  # a file's name may have a " vs " in it
+                one, *others = text.split(" vs ", 1)
+                others = [f"text:{other}" for other in others]
+            wanted = self._parse(one)
+            if others:
+                minus = self._parse(others[0])
+                wanted = replace(wanted, facet=f"{wanted.facet}-vs-{minus.facet}", minus=minus)
+            found.append(wanted)
         return distinct(list(dict.fromkeys(found)))
 
+    def _parse(self, text: str) -> Wanted:
+        """One text without a contrast."""
+        kind, colon, rest = text.partition(":")
+        if not text:
+            raise RequestError(f"{self.name} gives embeddings: like what?", "--target similar:REF.jpg, or 'text:a car'")
+        if not colon or f"{kind}:" not in self.prefixes or not rest.strip():
+            raise UnknownName(
+                f"no target '{text}': {self.name} gives embeddings", "--target similar:REF.jpg, or 'text:a red car'"
+            )
+        words = kind == "text"
+        if not words and not Path(rest).is_file():
+            raise RequestError(f"no picture '{rest}' to be similar to", "--target similar:FILE")
+        name = slug(rest)[:40] if words else slug(Path(rest).stem)
+        return Wanted(f"{kind}_{name}", text=rest.strip() if words else rest, words=words)
+
     def complete(self, wanted: Sequence[tasks.Wanted], references: References) -> list[Wanted]:
-        found = []
-        for one in wanted:
-            assert isinstance(one, Wanted)
-            if one.words and not references.words:
-                raise NetworkError(
-                    f"{self.name} knows no words: 'text:{one.text}' means nothing to it",
-                    "a model of images and text does, as --model hf:FOLDER of a CLIP; similar:REF.jpg works here",
-                )
-            row = references.words(one.text) if one.words and references.words else references.picture(one.text)
-            found.append(replace(one, row=row))
-        return found
+        return [self._complete(one, references) for one in wanted if isinstance(one, Wanted)]
+
+    def _complete(self, one: Wanted, references: References) -> Wanted:
+        if one.words and not references.words:
+            raise NetworkError(
+                f"{self.name} knows no words: 'text:{one.text}' means nothing to it",
+                "a model of images and text does, as --model hf:FOLDER of a CLIP; similar:REF.jpg works here",
+            )
+        row = references.words(one.text) if one.words and references.words else references.picture(one.text)
+        return replace(one, row=row, minus=self._complete(one.minus, references) if one.minus else None)
 
     def rows(self, output: Any, count: int) -> Tensor:
         """(count, d): the output itself, or its mean over places when it has any."""
@@ -83,22 +108,24 @@ class Embedding(Task):
 
     def choose(self, wanted: tasks.Wanted, row: Tensor, view: View) -> list[Target]:
         assert isinstance(wanted, Wanted)
-        if wanted.row.shape != row.shape:
-            raise NetworkError(
-                f"'{wanted.text}' is {len(wanted.row)} numbers to {self.name}, a picture {len(row)}",
-                "--output-key chooses the part of the output that has the picture's embedding",
-            )
-        pick = _cosine(wanted.row.detach().float())
-        name = f"“{wanted.text}”" if wanted.words else Path(wanted.text).name
-        return [Target(f"like {name}", pick, likely=lambda same: same)]
+        sides = [side for side in (wanted, wanted.minus) if side]
+        for side in sides:
+            if side.row.shape != row.shape:
+                raise NetworkError(
+                    f"'{side.text}' is {len(side.row)} numbers to {self.name}, a picture {len(row)}",
+                    "--output-key chooses the part of the output that has the picture's embedding",
+                )
+        pick = _cosine(*(side.row.detach().float() for side in sides))
+        return [Target(f"like {wanted.label}", pick, likely=lambda same: same)]
 
 
-def _cosine(reference: Tensor) -> Callable[[Any], Tensor]:
-    """cos(row, reference) over the last axis."""
+def _cosine(reference: Tensor, other: Tensor | None = None) -> Callable[[Any], Tensor]:
+    """cos(row, reference) over the last axis, less cos(row, other) where there is another."""
 
     def pick(row: Tensor) -> Tensor:
         from torch.nn import functional as F
 
-        return F.cosine_similarity(row, reference.to(row.device), dim=-1)
+        like = F.cosine_similarity(row, reference.to(row.device), dim=-1)
+        return like if other is None else like - F.cosine_similarity(row, other.to(row.device), dim=-1)
 
     return pick

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from camviz.errors import CheckpointError, NetworkError, RequestError, UnknownName, WeightsError
 from camviz.models import hub
+from camviz.models.processors import FILES, preprocessing_of
 from camviz.models.sources import LISTINGS, SOURCES, Offer, Plan, need
 from camviz.models.sources.timm import read_config, weights_in
+from camviz.models.words import TOKENIZERS, seeing, words_of
 from camviz.types import Model, ModelRequest
 
 _INDEX = "model.safetensors.index.json"
@@ -26,6 +28,7 @@ _HEADS = {  # the end of an architecture's name: (task, the class of transformer
     "ForSemanticSegmentation": ("segmentation", "AutoModelForSemanticSegmentation"),
     "ForObjectDetection": ("detection", "AutoModelForObjectDetection"),
 }
+_WITH_WORDS = ("AlignModel", "AltCLIPModel", "ChineseCLIPModel", "CLIPModel", "MetaClip2Model", "SiglipModel")
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class _Described:
     labels: tuple[str, ...]
 
 
-@SOURCES.add("hf", offers="image classifiers, segmenters and detectors of transformers, by folder or hub name")
+@SOURCES.add("hf", offers="classifiers, segmenters, detectors, CLIP and SigLIP of transformers, by folder or name")
 def hf(name: str, request: ModelRequest) -> Plan:
     """A folder with config.json and model.safetensors, or OWNER/NAME of the hub (OWNER/NAME@REVISION)."""
     spec = f"hf:{name}"
@@ -70,11 +73,14 @@ def _describe(facts: dict[str, Any], spec: str) -> _Described:
     if "model_type" not in facts and "architecture" in facts:
         raise RequestError(f"'{spec}' was saved by timm", f"--model timm:{name}")
     architecture = str(next(iter(facts.get("architectures") or ()), ""))
+    if architecture in _WITH_WORDS:
+        return _Described("embedding", "AutoModel", ())
     head = next((end for end in _HEADS if architecture.endswith(end)), None)
     if head is None:
         what = f"is a {architecture}" if architecture else "has a config.json that names no architecture"
         raise NetworkError(
-            f"'{spec}' {what}, not a network for image classification, semantic segmentation or object detection",
+            f"'{spec}' {what}, not a network for image classification, semantic segmentation, object detection, or "
+            "pictures and words",
             "--model net.py:NAME takes a network you build from it in a file of your own",
         )
     task, builder = _HEADS[head]
@@ -97,8 +103,9 @@ def _download(name: str, spec: str, weights: bool, allow_pickle: bool) -> Path:
     """The folder of the hub's cache that has the repository's files, got if need be."""
     hint = f"get {hub.endpoint()}/{name.replace('@', '/tree/')} elsewhere into a folder, then --model hf:FOLDER"
     folder = hub.get(name, "config.json", hint).parent
-    with suppress(hub.NoSuchFile):
-        hub.get(name, "preprocessor_config.json", hint)
+    words = _describe(read_config(folder / "config.json", spec), spec).task == "embedding"
+    _get_any(name, FILES, hint)
+    _get_any(name, TOKENIZERS if words else (), hint)
     if not weights:
         return folder
     try:
@@ -119,11 +126,19 @@ def _download(name: str, spec: str, weights: bool, allow_pickle: bool) -> Path:
     return folder
 
 
+def _get_any(name: str, files: Sequence[str], hint: str) -> None:
+    """Get those of the files that the repository has, unless one of them is here already."""
+    if any(hub.cached(name, file) for file in files):
+        return
+    for file in files:
+        with suppress(hub.NoSuchFile):
+            hub.get(name, file, hint)
+
+
 def _load(spec: str, folder: Path, pretrained: bool, meta: bool) -> Model:
     """The network of a folder on this machine, with the preprocessing and the class names beside it."""
     import transformers
 
-    from camviz.models.processors import preprocessing_of
     from camviz.models.survey import parameters_on_meta
 
     described = _describe(read_config(folder / "config.json", spec), spec)
@@ -149,7 +164,10 @@ def _load(spec: str, folder: Path, pretrained: bool, meta: bool) -> Model:
         preprocessing, assumed = preprocessing_of(folder, config, spec)
     if assumed:
         notes = (*notes, f"no preprocessor_config.json in '{folder}': {assumed} is assumed")
-    return Model(spec, network, preprocessing, described.labels, described.task, notes=notes)
+    model = Model(spec, network, preprocessing, described.labels, described.task, notes=notes)
+    if described.task != "embedding":
+        return model
+    return replace(model, module=seeing(network), words=words_of(network, folder, spec))
 
 
 def _untrained(builder: Any, config: Any, spec: str) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 
 from camviz.errors import InputError
 from camviz.types import Picture
+from camviz.videos import is_video, starts_like_video
 
 SUFFIXES = frozenset(
     [
@@ -65,6 +66,11 @@ def read_picture(path: Path) -> Picture:
     except PermissionError as error:
         raise InputError(f"'{path}' may not be read", f"chmod u+r '{path}'") from error
     except UnidentifiedImageError as error:
+        if is_video(path) or starts_like_video(_start(path)):
+            raise InputError(
+                f"'{path}' is a video, here a picture is wanted",
+                f"camviz heatmap '{path}' explains it; ffmpeg -i '{path}' %05d.png makes pictures of it",
+            ) from error
         raise InputError(
             f"'{path}' is not a picture{_looks_like(path)}", "its content decides, not its name"
         ) from error
@@ -101,10 +107,14 @@ def _bands(image: Any) -> np.ndarray[Any, np.dtype[np.uint8]] | None:
     return np.array(image.convert("RGBA")) if _has_alpha(image) else None
 
 
+def _start(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(256)
+
+
 def _looks_like(path: Path) -> str:
     """A guess, in brackets, at what a file that is no picture holds."""
-    with path.open("rb") as file:
-        start = file.read(256)
+    start = _start(path)
     if start.lstrip().lower().startswith((b"<!doctype", b"<html")):
         return " (it is a web page)"
     if start.startswith(b"version https://git-lfs"):

@@ -349,4 +349,5 @@ class Job:
     fuse: Literal["none", "mean", "max", "layercam", "product"] = "none"
     seed: int = 0
     save_raw: bool = False
+    every: int = 1  # of a video's frames
     look: Look = Look()

@@ -63,12 +63,17 @@ class Bar:
             self._progress.update(self._pictures, completed=seen, total=self._total[0] or None, told=self.told())
         self._line()
 
-    def scored(self, done: int, total: int) -> None:
-        """So many of the forwards of one map are done."""
-        self._forwards = f", {done} of {total} forwards" if done < total else ""
+    def scored(self, done: int, total: int, what: str = "forwards") -> None:
+        """So many of the forwards of one map are done, or of the frames of a video."""
+        self._forwards = f", {done} of {total} {what}" if done < total else ""
         if self._progress:
-            self._progress.update(self._scored, completed=done, total=total, visible=done < total)
+            seen = {"completed": done, "total": total, "visible": done < total, "description": what}
+            self._progress.update(self._scored, **seen)
         self._line()
+
+    def frame(self, done: int, total: int) -> None:
+        """So many of the frames of a video are done."""
+        self.scored(done, total, "frames")
 
     def told(self) -> str:
         """Rate, remaining time, failures, memory."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from camviz.run.written import Written
     from camviz.types import Job
 
+Every = Annotated[
+    int, typer.Option("--every", min=1, help="Of a video: every so many frames.", rich_help_panel="Computing")
+]
+
 
 @with_groups
 def heatmap(
@@ -42,9 +46,11 @@ def heatmap(
     target: Targets = None,
     fit: Fit = "model",
     save_raw: SaveRaw = False,
+    every: Every = 1,
 ) -> None:
-    """Heatmaps over pictures: what speaks for a class, and where."""
-    job = job_of(model, how, compute, images, layer, target, fit, save_raw=save_raw, look=look.look())
+    """Heatmaps over pictures and videos: what speaks for a class, and where."""
+    drawn = look.look(films=True)
+    job = job_of(model, how, compute, images, layer, target, fit, save_raw=save_raw, every=every, look=drawn)
     console = Console(out.quiet)
     with console.only_results():
         status = _run(job, Work(job.model, job.device, images, out, console, again))

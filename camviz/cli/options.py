@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import MISSING, dataclass, fields, make_dataclass
+from dataclasses import MISSING, dataclass, fields, make_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
@@ -260,7 +260,9 @@ class LookOptions:
             rich_help_panel="Drawing",
         ),
     ] = "image"
-    format: Annotated[str, typer.Option("--format", help="png, jpg or webp.", rich_help_panel="Drawing")] = "png"
+    format: Annotated[
+        str, typer.Option("--format", help="png, jpg or webp; of a video mp4, or gif.", rich_help_panel="Drawing")
+    ] = "png"
     colorbar: Annotated[
         bool | None,
         typer.Option(
@@ -274,14 +276,14 @@ class LookOptions:
         ),
     ] = None
 
-    def look(self) -> Look:
-        """The look, checked."""
-        from camviz.render import check
+    def look(self, films: bool = False) -> Look:
+        """The look, checked; `films`: its format may be one of videos."""
+        from camviz.render import animation, check
 
         look = Look(
             self.layout, self.colormap, self.alpha, self.sign, self.scale, self.format, self.colorbar, self.caption
         )
-        check(look)
+        check(replace(look, format="png") if films and look.format in animation.FORMATS else look)
         return look
 
 

@@ -184,7 +184,7 @@ class Work:
             run.smaller(size)
 
         fits = run.job.batch_size if run.job else None
-        return How(self.folder, run.open().write, fits, smaller, wants_traceback())
+        return How(self.folder, run.open().write, fits, smaller, wants_traceback(), frames=self.bar.frame)
 
     def nothing_to_compute(self, run: Run) -> int:
         """For --dry-run the pictures that are to be done; else that all is done."""

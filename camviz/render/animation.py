@@ -2,49 +2,86 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from camviz.errors import RequestError
 from camviz.render.canvas import fit
 from camviz.types import Pixels
 
 FORMATS = ("gif", "mp4")
+_STILL = 10  # frames per second of an MP4 whose pictures are shown for longer
 
 
 def animate(frames: Sequence[Pixels], format: str, seconds: float = 0.8) -> bytes:
     """An endless GIF, or an MP4, of frames brought to one even size; each is shown for `seconds`."""
-    height = max(frame.shape[0] for frame in frames)
-    width = max(frame.shape[1] for frame in frames)
-    equal = [fit(frame, height + height % 2, width + width % 2) for frame in frames]
-    return _gif(equal, seconds) if format == "gif" else _mp4(equal, seconds)
-
-
-def _gif(frames: Sequence[Pixels], seconds: float) -> bytes:
-    import io
-
-    from PIL import Image
-
-    images = [Image.fromarray(frame) for frame in frames]
-    buffer = io.BytesIO()
-    images[0].save(
-        buffer, "GIF", save_all=True, append_images=images[1:], duration=round(seconds * 1000), loop=0, disposal=1
-    )
-    return buffer.getvalue()
-
-
-def _mp4(frames: Sequence[Pixels], seconds: float) -> bytes:
-    import cv2
-
-    height, width = frames[0].shape[:2]
-    with tempfile.TemporaryDirectory() as folder:  # OpenCV only writes to files
-        path = Path(folder) / "film.mp4"
-        writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 10, (width, height))
-        if not writer.isOpened():
-            raise RequestError("this OpenCV cannot write MP4", "--format gif")
+    size = (max(frame.shape[0] for frame in frames), max(frame.shape[1] for frame in frames))
+    repeated = max(1, round(_STILL * seconds)) if format == "mp4" else 1
+    with Film(format, _STILL if format == "mp4" else 1 / seconds, size) as film:
         for frame in frames:
-            for _ in range(max(1, round(10 * seconds))):
-                writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
-        writer.release()
-        return path.read_bytes()
+            for _ in range(repeated):
+                film.add(frame)
+        return film.finish()
+
+
+class Film:
+    """Frames written as they come, on paper of one size (height, width), made even; `rate` is frames per second.
+
+    An MP4 goes to a temporary file, whatever its length; the frames of a GIF wait in memory, as Pillow wants them.
+    """
+
+    def __init__(self, format: str, rate: float, size: tuple[int, int]) -> None:
+        self.size = (size[0] + size[0] % 2, size[1] + size[1] % 2)
+        self.format, self.rate = format, rate
+        self._frames: list[Any] = []
+        self._writer: Any = None
+        self._folder = Path(tempfile.mkdtemp(prefix="camviz-")) if format == "mp4" else None
+
+    def __enter__(self) -> Film:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._writer is not None:
+            self._writer.release()
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def add(self, frame: Pixels) -> None:
+        """The next frame; what is larger than the film is cut at the right and at the bottom."""
+        height, width = self.size
+        whole = np.ascontiguousarray(fit(frame, height, width)[:height, :width])
+        if self._folder:
+            self._mp4(self._folder).write(whole[..., ::-1].copy())
+            return
+        from PIL import Image
+
+        self._frames.append(Image.fromarray(whole).convert("P", palette=Image.Palette.ADAPTIVE))
+
+    def finish(self) -> bytes:
+        """The file; nothing can be added to it then."""
+        if self._folder:
+            self._mp4(self._folder).release()
+            return (self._folder / "film.mp4").read_bytes()
+        import io
+
+        buffer = io.BytesIO()
+        first, *others = self._frames
+        shown = max(20, round(1000 / self.rate / 10) * 10)  # a GIF counts hundredths; browsers slow down below two
+        first.save(buffer, "GIF", save_all=True, append_images=others, duration=shown, loop=0, disposal=1)
+        return buffer.getvalue()
+
+    def _mp4(self, folder: Path) -> Any:
+        """OpenCV's writer, which only writes to files."""
+        if self._writer is None:
+            import cv2
+
+            code, (height, width) = cv2.VideoWriter.fourcc(*"mp4v"), self.size
+            self._writer = cv2.VideoWriter(str(folder / "film.mp4"), code, self.rate, (width, height))
+            if not self._writer.isOpened():
+                raise RequestError("this OpenCV cannot write MP4", "--format gif")
+        return self._writer

@@ -142,6 +142,7 @@ def _nothing(argument: str) -> InputError:
         return InputError("no path came on standard input", "ls *.jpg | camviz heatmap -")
     if os.path.isdir(argument):
         return InputError(
-            f"no pictures in folder '{argument}'", "looked for .jpg .png .webp .bmp .gif .tif …, also in sub-folders"
+            f"no pictures in folder '{argument}'",
+            "looked for .jpg .png .webp .bmp .gif .tif …, also in sub-folders; videos are named one by one",
         )
     return InputError(f"nothing matches '{argument}'", "check the pattern; quote it so that the shell leaves it alone")

@@ -19,11 +19,14 @@ from camviz.models.preprocess import prepare
 from camviz.pictures import read_picture
 from camviz.run.drawn import Write, write_maps
 from camviz.run.files import write_file
+from camviz.run.films import stills
 from camviz.run.flow import Flow, Pace, Stages
 from camviz.run.inputs import Input
 from camviz.run.records import Record, SavedMap, predictions
 from camviz.run.threads import LANES, cores, one_thread_each, torch_threads
+from camviz.run.videos import explain_video
 from camviz.types import Job, Model, Picture, SaliencyMap, View
+from camviz.videos import is_video
 
 Failed = Callable[[str, InputError], None]
 _LIGHT = ("nothing", "1 backward")  # what a method costs that is done in a moment
@@ -60,7 +63,7 @@ def read_inputs(model: Model, inputs: Iterable[Input], fit: str, failed: Failed)
 class How:
     """What a run may decide beside its job: where files go, the largest batch known to fit, whom to tell a smaller.
 
-    Without `draws` there are maps, but no files.
+    Without `draws` there are maps, but no files. `frames` hears how many of a video's frames are done.
     """
 
     folder: Path
@@ -69,6 +72,7 @@ class How:
     smaller: Callable[[int], None] = lambda _size: None
     strict: bool = False
     draws: bool = True
+    frames: Callable[[int, int], None] = lambda _done, _total: None
 
     def pace(self, batch: int, lanes: int) -> Pace:
         """The batch and the threads of a flow with so many engines."""
@@ -87,13 +91,26 @@ def heatmaps(job: Job, explainer: Explainer, inputs: Iterable[Input], how: How) 
     torch_threads(cores() // len(lanes))
     one_thread_each()
     batch = (job.batch_size or default_batch_size(explainer.model.device)) if light else 1
+    look, pace, videos = stills(job.look), how.pace(batch, len(lanes)), list[Input]()
+
+    def pictures() -> Iterator[Input]:
+        for source in inputs:
+            if is_video(source.path) and not source.error:
+                videos.append(source)
+            else:
+                yield source
+
+    def prepared(source: Input, picture: Picture) -> Ready:
+        return Ready(source, picture, *prepare(picture, explainer.model.preprocessing, job.fit))
 
     def write(source: Input, _ready: Ready, maps: list[SaliencyMap]) -> Record:
-        files = tuple(write_maps(maps, source, how.folder, job.look, job.save_raw, how.write)) if how.draws else ()
+        files = tuple(write_maps(maps, source, how.folder, look, job.save_raw, how.write)) if how.draws else ()
         return Record(source, 0.0, tuple(map(SavedMap.of, maps)), files, predictions(maps))
 
     stages = Stages(lambda source: read_input(explainer.model, source, job.fit), shape_of, lanes, write)
-    yield from Flow(inputs, stages, how.pace(batch, len(lanes)))
+    yield from Flow(pictures(), stages, pace)
+    for source in videos:
+        yield explain_video(job, lanes, prepared, source, how, pace)
     for lane in lanes:
         explainer.skipped.update(lane.explainer.skipped if lane.explainer else {})
 

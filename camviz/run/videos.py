@@ -1,0 +1,101 @@
+"""A video as an input: its frames through the same engines as pictures, then films of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from camviz.errors import InputError
+from camviz.run.films import Maps, Reel, refused, write_films
+from camviz.run.flow import Flow, Pace, Stages
+from camviz.run.inputs import Input
+from camviz.run.records import Record, failure
+from camviz.types import Job, Picture, SaliencyMap
+from camviz.videos import Facts, facts_of, read_frames
+
+if TYPE_CHECKING:
+    from camviz.run.pipeline import How, Lane, Ready
+
+_CUT = 0.95  # of the frames that a file announces; with fewer it is told to be cut off
+
+
+@dataclass(frozen=True)
+class Frame(Input):
+    """A picture of a video, prepared where it was met: frames are decoded one after the other."""
+
+    number: int = 0
+    ready: Any = field(default=None, compare=False)
+
+
+def explain_video(
+    job: Job, lanes: Sequence[Lane], prepared: Callable[[Input, Picture], Ready], source: Input, how: How, pace: Pace
+) -> Record:
+    """The record of a video, once its films are complete: one input, whatever the number of its frames.
+
+    Inputs of the network are under way, and layer-sized maps go to the disk: nothing in memory grows with the video's
+    length. Its raw maps are not remembered: `--save-raw` writes them.
+    """
+    start = time.perf_counter()
+    try:
+        refusal = refused(source, job.look) if how.draws else _unkept(source)
+        if refusal:
+            raise refusal
+        known = facts_of(source.path)
+        with Maps(job.look) as maps:
+            _compute(_frames(job, prepared, source, maps), lanes, maps, pace, how, -(-known.frames // job.every))
+            if not maps.tracks:
+                raise maps.errors[min(maps.errors)]
+            reel = Reel(source, known.rate, known.rate / job.every, _told(known, job.every, maps))
+            files = tuple(write_films(maps, reel, how.folder, job.save_raw, how.write))
+            return Record(source, time.perf_counter() - start, (), files, maps.predictions)
+    except InputError as error:
+        return failure(source, error)
+
+
+def _unkept(source: Input) -> InputError:
+    return InputError(f"'{source.path}' is a video, and its maps are not in the ledger", "'camviz heatmap' makes them")
+
+
+def _frames(job: Job, prepared: Callable[[Input, Picture], Ready], source: Input, maps: Maps) -> Iterator[Frame]:
+    """The frames to explain. Their pixels are let go of at once: drawing reads the video again."""
+    for number, pixels in read_frames(source.path, lambda number: number % job.every == 0):
+        ready = prepared(source, Picture(pixels, source.path))
+        bare = Picture(np.broadcast_to(np.uint8(0), pixels.shape), source.path)
+        maps.numbers.append(number)
+        yield Frame(source.path, f"{source.name}#{number}", None, None, number, replace(ready, picture=bare))
+
+
+def _compute(frames: Iterator[Frame], lanes: Sequence[Lane], maps: Maps, pace: Pace, how: How, total: int) -> None:
+    """All frames through the engines; what cannot be explained is noted."""
+
+    def keep(frame: Input, _ready: Ready, found: list[SaliencyMap]) -> Record:
+        assert isinstance(frame, Frame)
+        maps.add(frame.number, found)
+        return Record(frame)
+
+    stages: Stages[Ready, list[SaliencyMap]] = Stages(_ready, lambda ready: ready.values.shape, lanes, keep)
+    for done, record in enumerate(Flow(frames, stages, pace), 1):
+        how.frames(min(done, total - 1) if total else 0, total)
+        assert isinstance(record.source, Frame)
+        if record.error:
+            maps.errors[record.source.number] = record.error
+    how.frames(total, total)
+
+
+def _ready(frame: Input) -> Ready:
+    assert isinstance(frame, Frame)
+    ready: Ready = frame.ready
+    return ready
+
+
+def _told(known: Facts, every: int, maps: Maps) -> dict[str, Any]:
+    """What of the video belongs to every file made from it."""
+    facts: dict[str, Any] = {"rate": round(known.rate / every, 3), "every": every}
+    expected = -(-known.frames // every)
+    if len(maps.numbers) < _CUT * expected:
+        facts["note"] = f"the video is cut off: {len(maps.numbers)} of {expected} frames could be read"
+    return facts

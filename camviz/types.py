@@ -120,7 +120,8 @@ class Preprocessing:
     `resize` may be a size, to which the picture is squashed before the crop; None squashes it to `crop` itself. Sizes
     are (height, width). With `longest` the whole picture is shown: the long side at most so long, no crop, and `fill`
     added at the right and the bottom until the sides are a `multiple`, as detectors do. `order` is that of the
-    network's channels, also in `mean` and `std`.
+    network's channels, also in `mean` and `std`. A network of clips sees so many `frames`, stacked; `crop` is then all
+    of the stack, and the rest is for each frame.
     """
 
     crop: tuple[int, int] = (224, 224)
@@ -130,6 +131,7 @@ class Preprocessing:
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bilinear"
     longest: int | None = None
     multiple: int = 1
+    frames: int = 1
     order: Literal["rgb", "bgr"] = "rgb"
     fill: tuple[float, float, float] = (0.485, 0.456, 0.406)  # of what is added: the mean colour, zero to the network
 
@@ -161,11 +163,12 @@ class Layer:
     """A place in a network, and how its output becomes maps (n, c, h, w).
 
     plain: (n, c, h, w) already. channels_last: (n, h, w, c). tokens: (n, prefix + h·w, c) in reading order, where the
-    grid (h, w) is the input's size divided by `patch`, give or take one.
+    grid (h, w) is the input's size divided by `patch`, give or take one. Of clips, whose t steps become rows below
+    each other, (n, c, t·h, w): clip: (n, c, t, h, w). clip_last: (n, t, h, w, c).
     """
 
     path: str
-    layout: Literal["plain", "channels_last", "tokens"] = "plain"
+    layout: Literal["plain", "channels_last", "tokens", "clip", "clip_last"] = "plain"
     prefix: int = 0
     patch: tuple[float, float] = (1, 1)
     shape: tuple[int, ...] = ()  # of the output for one picture, as surveyed
@@ -187,6 +190,9 @@ class Layer:
         """The output as (n, c, h, w); `input_size` is (height, width) of the network's input."""
         if self.layout == "channels_last":
             return output.permute(0, 3, 1, 2)
+        if self.layout in ("clip", "clip_last"):
+            steps = output if self.layout == "clip" else output.permute(0, 4, 1, 2, 3)
+            return steps.flatten(2, 3)
         if self.layout == "tokens":
             h, w = self.cells(output.shape[1], input_size)
             tokens = output[:, self.prefix :]  # (n, h·w, c)
@@ -197,6 +203,10 @@ class Layer:
         """The inverse of `to_maps`: maps (m, c, h, w) as an output; prefix tokens come from `like` (1 or m, …)."""
         if self.layout == "channels_last":
             return maps.permute(0, 2, 3, 1)
+        if self.layout == "clip":
+            return maps.reshape(*maps.shape[:2], like.shape[2], -1, maps.shape[3])
+        if self.layout == "clip_last":
+            return maps.reshape(*maps.shape[:2], like.shape[1], -1, maps.shape[3]).permute(0, 2, 3, 4, 1)
         if self.layout == "tokens":
             tokens = maps.flatten(2).transpose(1, 2)  # (m, h·w, c)
             output = like.expand(tokens.shape[0], -1, -1).clone()

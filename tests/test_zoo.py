@@ -25,7 +25,7 @@ from tests.small_transformers import CLASSIFIERS, configuration
 
 HANDFUL = ["squeezenet1_1", "mobilenet_v3_small", "resnet18", "shufflenet_v2_x0_5", "swin_t", "vit_b_32", "googlenet"]
 REST = [name for name in classifiers() if name not in HANDFUL]
-REFUSED = {"quantized classification": "integers", "video classification": "video", "optical flow": "two pictures"}
+REFUSED = {"quantized classification": "integers", "optical flow": "two pictures"}
 
 HF_HANDFUL = ["ViT", "ResNet", "Dinov2WithRegisters"]
 TIMM_HANDFUL = ["resnet18", "vit_tiny_patch16_224", "levit_128s", "mobilevit_xxs"]
@@ -139,7 +139,7 @@ def test_what_takes_no_picture_says_so(name):
 
 
 def test_every_model_of_torchvision_is_one_or_the_other():
-    tasks = {"classification", "segmentation", "detection", *REFUSED}
+    tasks = {"classification", "segmentation", "detection", "video classification", *REFUSED}
     assert {name for name, one in listings().items() if one.task in tasks} == set(models.list_models())
 
 

@@ -74,6 +74,8 @@ class Explainer:
             )
         self.skipped: dict[str, str] = {}
         self.notes: list[str] = []
+        if model.preprocessing.frames > 1:
+            self._check_clip()
         if not job.methods and self.task.method != Task.method:
             self.notes.append(f"method: {self.task.method} (--method chooses another)")
         self.layers = self._reachable(seen)
@@ -95,6 +97,19 @@ class Explainer:
             any(chosen.needs("GAP head") for chosen in self.methods),
         )
         self.wanted = self.task.complete(self.wanted, References(self._row_of, model.words))
+
+    def _check_clip(self) -> None:
+        """Refuse what would take the frames of a clip, which lie below each other, for one picture."""
+        if self.job.smooth == "aug" or self.job.fuse != "none":
+            option = "--smooth aug" if self.job.smooth == "aug" else f"--fuse {self.job.fuse}"
+            raise RequestError(f"{option} is for pictures, and {self.model.name} takes clips", "leave it out")
+        for chosen in self.methods:
+            if chosen.entry.facts["family"] == "cam" and chosen.entry.facts.get("layer") != "stages":
+                continue
+            reason = f"method '{chosen.name}' is for pictures, and {self.model.name} takes clips"
+            if not chosen.optional:
+                raise NetworkError(reason, "--method gradcam, layercam, eigencam or another of the CAM family")
+            self.skipped[chosen.name] = reason
 
     def _row_of(self, path: str) -> Any:
         """The network's row for another picture, seen as the job's pictures are."""

@@ -58,7 +58,7 @@ def default_layer(model: Model, seen: Survey) -> Layer:
     chosen = None
     for one, layer in outside or gridded:
         made = (channels_of(layer),) == seen.output_shape
-        scores = made and (headless if layer.layout == "plain" else one.kind == "Linear")
+        scores = made and (headless if layer.layout in ("plain", "clip") else one.kind == "Linear")
         pooled = any(pool in kinds[one.output][0] for pool in _POOLING)
         rearranged = all(kind.endswith(_REARRANGING) for kind in kinds[one.output])
         if not (scores or pooled or rearranged):
@@ -232,9 +232,12 @@ def grid(layer: Layer, input_size: tuple[int, int]) -> tuple[int, int]:
         return layer.shape[1], layer.shape[2]
     if layer.layout == "channels_last":
         return layer.shape[0], layer.shape[1]
+    if layer.layout in ("clip", "clip_last"):
+        steps, height, width = layer.shape[1:] if layer.layout == "clip" else layer.shape[:3]
+        return steps * height, width
     return layer.cells(layer.shape[0], input_size)
 
 
 def channels_of(layer: Layer) -> int:
     """How many channels the layer's maps have."""
-    return layer.shape[0] if layer.layout == "plain" else layer.shape[-1]
+    return layer.shape[0] if layer.layout in ("plain", "clip") else layer.shape[-1]

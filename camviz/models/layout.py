@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import nn
 
 from camviz.models.survey import Seen, Survey
@@ -21,15 +23,16 @@ class Layouts:
 
     def __init__(self, module: nn.Module, seen: Survey) -> None:
         self.input_size = seen.input_size
+        self._frames = int(getattr(module, "clip_frames", 1))
         self._hint = int(getattr(module, "num_prefix_tokens", -1) or 0)
         self._featured = {one.shape[:-1] for one in seen.layers if one.batched and _on_last_axis(module, one)}
         self._grids: list[_Grid] = []
         self._tokens: dict[int, tuple[_Grid, int]] = {}
         for one in seen.layers:
-            layer = self._shaped(one) if one.batched and len(one.shape) == 3 else None
+            layer = self._gridded(one) if one.batched else None
             if layer:
-                size = one.shape[1:] if layer.layout == "plain" else one.shape[:2]
-                self._note((size[0], size[1]))
+                size = one.shape[1:] if layer.layout in ("plain", "clip") else one.shape[:-1]
+                self._note((math.prod(size[:-1]), size[-1]))
         latest: _Grid | None = None
         for one in seen.layers:
             if one.batched and len(one.shape) == 2 and one.shape[:1] in self._featured:
@@ -39,13 +42,30 @@ class Layouts:
         """How the output of `one` becomes maps; None when it has no grid."""
         if not one.batched:
             return None
-        if len(one.shape) == 3:
-            return self._shaped(one)
+        if len(one.shape) > 2:
+            return self._gridded(one)
         if len(one.shape) == 2 and one.shape[0] in self._tokens:
             (h, w), prefix = self._tokens[one.shape[0]]
             patch = (_share(self.input_size[0], h), _share(self.input_size[1], w))
             return Layer(one.path, "tokens", prefix, patch, one.shape)
         return None
+
+    def _gridded(self, one: Seen) -> Layer | None:
+        """The layout of an output with axes for places."""
+        if self._frames == 1:
+            return self._shaped(one) if len(one.shape) == 3 else None
+        return self._clip(one) if len(one.shape) == 4 else None
+
+    def _clip(self, one: Seen) -> Layer | None:
+        """The layout of an output with four axes, one of them time."""
+        first, second, third, fourth = one.shape
+        plain = self._like_input(third, fourth) and second <= self._frames
+        last = self._like_input(second, third) and first <= self._frames
+        if plain and last:
+            last = one.shape[:3] in self._featured and not one.kind.lower().endswith("3d")
+        if last:
+            return Layer(one.path, "clip_last", shape=one.shape)
+        return Layer(one.path, "clip", shape=one.shape) if plain else None
 
     def _shaped(self, one: Seen) -> Layer | None:
         """The layout of an output with three axes: those that are a grid have the input's proportions."""
@@ -60,8 +80,8 @@ class Layouts:
         return Layer(one.path, "plain", shape=one.shape) if plain else None
 
     def _like_input(self, height: int, width: int) -> bool:
-        """Whether (height, width) has the proportions of the input, give or take one cell."""
-        full_height, full_width = self.input_size
+        """Whether (height, width) has the proportions of the input, or of its frames, give or take one cell."""
+        full_height, full_width = self.input_size[0] // self._frames, self.input_size[1]
         return abs(height * full_width - width * full_height) <= max(full_height, full_width)
 
     def _note(self, grid: _Grid) -> None:

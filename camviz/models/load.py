@@ -167,7 +167,7 @@ def _finish(model: Model, request: ModelRequest) -> Model:
     if request.input_size:
         width, height = request.input_size
         longest = how.longest and max(width, height, how.longest * min(width, height) // min(how.crop))
-        how = replace(how, crop=(height, width), resize=how.resize and min(width, height), longest=longest)
+        how = replace(how, crop=(how.frames * height, width), resize=how.resize and min(width, height), longest=longest)
     channels = input_channels(model.module)
     if channels in (1, 2) and len(how.mean) == 3:
         how = replace(how, mean=(0.0,) * channels, std=(1.0,) * channels)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +30,8 @@ def prepare(picture: Picture, how: Preprocessing, fit: str = "model") -> tuple[N
     """
     from PIL import Image
 
+    if how.frames > 1:
+        raise InputError(f"'{picture.path or picture.name}' is a picture, and the network takes clips", "give a video")
     resampling = Image.Resampling[how.interpolation.upper()]
     width, height = picture.width, picture.height
     if how.longest and fit == "model":
@@ -45,6 +49,18 @@ def prepare(picture: Picture, how: Preprocessing, fit: str = "model") -> tuple[N
     across, down = width / size[0], height / size[1]
     box = (left * across, top * down, (left + crop[0]) * across, (top + crop[1]) * down)
     return _normalised(image, how), View((width, height), box, crop)
+
+
+def prepare_clip(
+    pictures: Sequence[Picture], how: Preprocessing, fit: str = "model"
+) -> tuple[NDArray[np.float32], View]:
+    """The input (channels, frames·height, width) of a network of clips, and the `View` that each frame shows.
+
+    torchvision trained them without antialiasing when it resizes; here it is as for pictures.
+    """
+    one = replace(how, frames=1, crop=(how.crop[0] // how.frames, how.crop[1]))
+    prepared = [prepare(picture, one, fit) for picture in pictures]
+    return np.concatenate([values for values, _ in prepared], axis=1), prepared[0][1]
 
 
 def _image(picture: Picture, channels: int) -> Image.Image:

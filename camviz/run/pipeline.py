@@ -15,7 +15,7 @@ from camviz.engine.devices import default_batch_size
 from camviz.engine.explain import Explainer
 from camviz.engine.lanes import small, twin
 from camviz.errors import InputError
-from camviz.models.preprocess import prepare
+from camviz.models.preprocess import prepare, prepare_clip
 from camviz.pictures import read_picture
 from camviz.run.drawn import Write, write_maps
 from camviz.run.files import write_file
@@ -24,7 +24,7 @@ from camviz.run.flow import Flow, Pace, Stages
 from camviz.run.inputs import Input
 from camviz.run.records import Record, SavedMap, predictions
 from camviz.run.threads import LANES, cores, one_thread_each, torch_threads
-from camviz.run.videos import explain_video
+from camviz.run.videos import Camera, explain_video
 from camviz.types import Job, Model, Picture, SaliencyMap, View
 from camviz.videos import is_video
 
@@ -100,8 +100,11 @@ def heatmaps(job: Job, explainer: Explainer, inputs: Iterable[Input], how: How) 
             else:
                 yield source
 
-    def prepared(source: Input, picture: Picture) -> Ready:
-        return Ready(source, picture, *prepare(picture, explainer.model.preprocessing, job.fit))
+    seen = explainer.model.preprocessing
+
+    def prepared(source: Input, pictures: Sequence[Picture]) -> Ready:
+        found = prepare_clip(pictures, seen, job.fit) if seen.frames > 1 else prepare(pictures[0], seen, job.fit)
+        return Ready(source, pictures[0], *found)
 
     def write(source: Input, _ready: Ready, maps: list[SaliencyMap]) -> Record:
         files = tuple(write_maps(maps, source, how.folder, look, job.save_raw, how.write)) if how.draws else ()
@@ -110,7 +113,7 @@ def heatmaps(job: Job, explainer: Explainer, inputs: Iterable[Input], how: How) 
     stages = Stages(lambda source: read_input(explainer.model, source, job.fit), shape_of, lanes, write)
     yield from Flow(pictures(), stages, pace)
     for source in videos:
-        yield explain_video(job, lanes, prepared, source, how, pace)
+        yield explain_video(job, lanes, Camera(seen.frames, prepared), source, how, pace)
     for lane in lanes:
         explainer.skipped.update(lane.explainer.skipped if lane.explainer else {})
 

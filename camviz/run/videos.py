@@ -14,8 +14,8 @@ from camviz.run.films import Maps, Reel, refused, write_films
 from camviz.run.flow import Flow, Pace, Stages
 from camviz.run.inputs import Input
 from camviz.run.records import Record, failure
-from camviz.types import Job, Picture, SaliencyMap
-from camviz.videos import Facts, facts_of, read_frames
+from camviz.types import Job, Map, Picture, SaliencyMap
+from camviz.videos import Facts, count_frames, facts_of, read_frames, spread
 
 if TYPE_CHECKING:
     from camviz.run.pipeline import How, Lane, Ready
@@ -31,9 +31,15 @@ class Frame(Input):
     ready: Any = field(default=None, compare=False)
 
 
-def explain_video(
-    job: Job, lanes: Sequence[Lane], prepared: Callable[[Input, Picture], Ready], source: Input, how: How, pace: Pace
-) -> Record:
+@dataclass(frozen=True)
+class Camera:
+    """What a network sees of a video: one picture at a time, or a clip of so many `frames`, made ready together."""
+
+    frames: int
+    prepared: Callable[[Input, Sequence[Picture]], Ready]
+
+
+def explain_video(job: Job, lanes: Sequence[Lane], camera: Camera, source: Input, how: How, pace: Pace) -> Record:
     """The record of a video, once its films are complete: one input, whatever the number of its frames.
 
     Inputs of the network are under way, and layer-sized maps go to the disk: nothing in memory grows with the video's
@@ -46,10 +52,13 @@ def explain_video(
             raise refusal
         known = facts_of(source.path)
         with Maps(job.look) as maps:
-            _compute(_frames(job, prepared, source, maps), lanes, maps, pace, how, -(-known.frames // job.every))
+            if camera.frames > 1:
+                reel = _clip(job, camera, source, maps, lanes[0], known)
+            else:
+                _compute(_frames(job, camera, source, maps), lanes, maps, pace, how, -(-known.frames // job.every))
+                reel = Reel(source, known.rate, known.rate / job.every, _told(known, job.every, maps))
             if not maps.tracks:
                 raise maps.errors[min(maps.errors)]
-            reel = Reel(source, known.rate, known.rate / job.every, _told(known, job.every, maps))
             files = tuple(write_films(maps, reel, how.folder, job.save_raw, how.write))
             return Record(source, time.perf_counter() - start, (), files, maps.predictions)
     except InputError as error:
@@ -60,13 +69,44 @@ def _unkept(source: Input) -> InputError:
     return InputError(f"'{source.path}' is a video, and its maps are not in the ledger", "'camviz heatmap' makes them")
 
 
-def _frames(job: Job, prepared: Callable[[Input, Picture], Ready], source: Input, maps: Maps) -> Iterator[Frame]:
+def _frames(job: Job, camera: Camera, source: Input, maps: Maps) -> Iterator[Frame]:
     """The frames to explain. Their pixels are let go of at once: drawing reads the video again."""
     for number, pixels in read_frames(source.path, lambda number: number % job.every == 0):
-        ready = prepared(source, Picture(pixels, source.path))
+        ready = camera.prepared(source, [Picture(pixels, source.path)])
         bare = Picture(np.broadcast_to(np.uint8(0), pixels.shape), source.path)
         maps.numbers.append(number)
         yield Frame(source.path, f"{source.name}#{number}", None, None, number, replace(ready, picture=bare))
+
+
+def _clip(job: Job, camera: Camera, source: Input, maps: Maps, lane: Lane, known: Facts) -> Reel:
+    """The maps of a network of clips: the frames are spread evenly over those that `--every` leaves of the video.
+
+    Its layer gives maps for fewer steps in time; each is shown with the frames that it stands for.
+    """
+    left = -(-count_frames(source.path) // job.every)
+    numbers = [job.every * place for place in spread(max(1, left), camera.frames)]
+    pictures = {
+        number: Picture(pixels, source.path) for number, pixels in read_frames(source.path, set(numbers).__contains__)
+    }
+    [found] = lane([camera.prepared(source, [pictures[number] for number in numbers])])
+    if isinstance(found, Exception):
+        raise found
+    maps.numbers.extend(pictures)
+    for place, number in enumerate(numbers):
+        if number not in numbers[:place]:
+            maps.add(number, [replace(one, values=_at(one, place, camera.frames)) for one in found])
+    length = job.every * left / known.rate
+    facts = {"rate": round(len(pictures) / length, 3), "every": job.every, "clip": camera.frames}
+    return Reel(source, known.rate, len(pictures) / length, facts)
+
+
+def _at(one: SaliencyMap, frame: int, frames: int) -> Map:
+    """The map of a clip's frame, from maps of all its steps below each other."""
+    rows, columns = one.values.shape
+    width, height = one.view.size
+    steps = max(1, round(rows * width / (columns * height)))
+    step: Map = one.values.reshape(steps, -1, columns)[frame * steps // frames]
+    return step
 
 
 def _compute(frames: Iterator[Frame], lanes: Sequence[Lane], maps: Maps, pace: Pace, how: How, total: int) -> None:

@@ -15,7 +15,7 @@ from camviz.errors import InputError
 from camviz.render import draw
 from camviz.run.films import Maps, Reel, write_films
 from camviz.run.inputs import Input
-from camviz.run.videos import _frames
+from camviz.run.videos import Camera, _frames
 from camviz.types import Job, Look, Picture, SaliencyMap, View
 from camviz.videos import read_frames
 from tests.small_videos import moving, read_back, write_video
@@ -165,7 +165,8 @@ def test_frames_under_way_hold_no_pixels(clip):
         picture: Picture
 
     with Maps(Look()) as maps:
-        for frame in _frames(Job(), Prepared, Input(clip, "clip.avi"), maps):
+        camera = Camera(1, lambda source, pictures: Prepared(source, pictures[0]))
+        for frame in _frames(Job(), camera, Input(clip, "clip.avi"), maps):
             assert frame.ready.picture.pixels.strides == (0, 0, 0)
             assert (frame.ready.picture.width, frame.ready.picture.height) == (48, 32)
     assert maps.numbers == list(range(8))

@@ -16,7 +16,7 @@ from camviz.types import Model, ModelRequest, Preprocessing
 _LONGEST = 4  # times the short side: a longer picture is shown smaller to a segmenter
 
 
-@SOURCES.add("torchvision", offers="image classifiers, segmenters and detectors, by name")
+@SOURCES.add("torchvision", offers="classifiers of images and videos, segmenters and detectors, by name")
 def torchvision(name: str, request: ModelRequest) -> Plan:
     """Every network of torchvision that takes one picture, by its name."""
     known = listings()
@@ -25,6 +25,7 @@ def torchvision(name: str, request: ModelRequest) -> Plan:
     listing = known[name]
     _check_task(listing)
     chosen = _choose_weights(listing, request)
+    task = listing.task.removeprefix("video ")
 
     def build(meta: bool = False) -> Model:
         from torchvision import models
@@ -44,9 +45,13 @@ def torchvision(name: str, request: ModelRequest) -> Plan:
         else:
             network = models.get_model(name, weights=None, **arguments)
         preprocessing = _preprocessing(listing, described)
-        return Model(name, network, preprocessing, tuple(described.meta["categories"]), listing.task)
+        if preprocessing.frames > 1:
+            from camviz.models.clips import stacked
 
-    return Plan(name, build, class_names(listing.categories), lambda: build(meta=True), listing.task)
+            network = stacked(network, preprocessing.frames)
+        return Model(name, network, preprocessing, tuple(described.meta["categories"]), task)
+
+    return Plan(name, build, class_names(listing.categories), lambda: build(meta=True), task)
 
 
 def _unknown(name: str, known: list[str]) -> UnknownName:
@@ -57,10 +62,8 @@ def _unknown(name: str, known: list[str]) -> UnknownName:
 
 
 def _check_task(listing: Listing) -> None:
-    """Refuse what one picture cannot be given to, or what has no gradient."""
+    """Refuse what neither one picture nor one clip can be given to, or what has no gradient."""
     hint = "'camviz models' tells the task of each"
-    if listing.task == "video classification":
-        raise NetworkError(f"'{listing.name}' takes clips of video, not pictures", hint)
     if listing.task == "optical flow":
         raise NetworkError(f"'{listing.name}' takes two pictures and gives what moved between them", hint)
     if listing.task == "quantized classification":
@@ -124,7 +127,21 @@ def _preprocessing(listing: Listing, described: Any) -> Preprocessing:
         side = transform.resize_size[0]
         return Preprocessing((side, side), side, mean, std, transform.interpolation.value, longest=_LONGEST * side)
     side = transform.crop_size[0]
+    if listing.task == "video classification":
+        return _of_clips(listing.name, transform)
     return Preprocessing((side, side), transform.resize_size[0], mean, std, transform.interpolation.value)
+
+
+def _of_clips(name: str, transform: Any) -> Preprocessing:
+    """The transform of a video classifier, for each frame of a clip as long as in training."""
+    from camviz.models.clips import LENGTHS, USUAL_LENGTH
+
+    frames = LENGTHS.get(name, USUAL_LENGTH)
+    height, width = transform.crop_size
+    size = transform.resize_size
+    resize = (size[0], size[1]) if len(size) == 2 else size[0]
+    mean, std = tuple(transform.mean), tuple(transform.std)
+    return Preprocessing((frames * height, width), resize, mean, std, transform.interpolation.value, frames=frames)
 
 
 @LISTINGS.add("torchvision")

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import gc
 import os
-import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +15,11 @@ import torch
 from torchvision import models
 
 import camviz
-from camviz.errors import NetworkError
+from camviz.errors import InputError, NetworkError
 from camviz.models.catalogue import classifiers, listings
-from camviz.types import Model
+from camviz.types import Model, SaliencyMap
 from tests.engine.test_capture import hook_count, state_of
-from tests.small_transformers import CLASSIFIERS, configuration
+from tests.small_transformers import CLASSIFIERS, DETECTORS, SEGMENTERS, configuration
 
 HANDFUL = ["squeezenet1_1", "mobilenet_v3_small", "resnet18", "shufflenet_v2_x0_5", "swin_t", "vit_b_32", "googlenet"]
 REST = [name for name in classifiers() if name not in HANDFUL]
@@ -41,74 +39,53 @@ TIMM = """
 """.split()  # noqa: SIM905
 
 
-WHY_NOT = {  # what does not work, and why: no claim is made for these
-    "coat_tiny": "keeps a tensor of the first forward, which was on another device",
-    "convit_tiny": "its blocks are not known as attention, and behind the last one the patches have no gradient",
-    "mvitv2_tiny": "the default layer gives one row per head, not per picture",
-    "pit_ti_224": "the default layer gives patches and class token apart, and only the token counts",
-    "tnt_s_patch16_224": "the default layer gives one row per patch, not per picture",
-    "Swin": "the default layer is a table of position biases",
-    "MobileNetV1": "the default layer gives maps and their mean together, and only the mean counts",
-    "Cvt": "the default layer gives maps and class token together, and only the token counts",
-}
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What one network gave: the default layer, its grid, and how long loading and explaining took."""
-
-    layer: str
-    grid: tuple[int, int]
-    seconds: float
-
-
 def known(names: list[str], quick: list[str]) -> list:
-    """The names as parameters: all but the quick ones slow, what is known not to work expected to fail."""
-    marks = {name: [] if name in quick else [pytest.mark.slow] for name in (*quick, *names)}
-    for name in WHY_NOT.keys() & marks.keys():
-        marks[name].append(pytest.mark.xfail(reason=WHY_NOT[name], strict=True))
-    return [pytest.param(name, marks=own) for name, own in marks.items()]
+    """The names as parameters, all but the quick ones slow."""
+    return [*quick, *(pytest.param(name, marks=pytest.mark.slow) for name in names if name not in quick)]
 
 
-def tell(name: str, library: str, outcome: str, detail: str = "") -> None:
-    """A row of the table, where one is asked for."""
+def tell(name: str, kind: str, outcome: str, detail: str = "") -> None:
+    """A row of the table, where one is asked for: below the summary, in place of an earlier one of the network."""
     place = os.environ.get("CAMVIZ_ZOO")
     if not place:
         return
-    with Path(place).open("a", encoding="utf-8") as file:
-        if not file.tell():
-            file.write("| library | network | outcome | default layer, grid |\n|---|---|---|---|\n")
-        file.write(f"| {library} | {name} | {outcome} | {detail} |\n")
+    text = Path(place).read_text("utf-8") if Path(place).is_file() else ""
+    lines = [line.strip("| ").split(" | ") for line in text.partition("\n\n")[2].splitlines()[2:]]
+    rows = {(line[0], line[1]): line for line in lines}
+    rows[kind, name] = [kind, name, outcome.replace("|", "/"), detail or "–"]
+    counts = {one: [row[2] == "works" for row in rows.values() if row[0] == one] for one, _ in rows}
+    head = ["| networks | work | of |", "|---|---|---|"]
+    head += [f"| {one} | {sum(works)} | {len(works)} |" for one, works in counts.items()]
+    head += ["", "| networks | name | outcome | default layer, grid |", "|---|---|---|---|"]
+    body = [f"| {' | '.join(row)} |" for row in sorted(rows.values(), key=lambda row: list(counts).index(row[0]))]
+    Path(place).write_text("\n".join([*head, *body, ""]), "utf-8")
 
 
-def look(name: str, library: str, load, image, **question) -> Seen:
+def look(name: str, kind: str, load, image, least: int = 4, **question) -> SaliencyMap:
     """Explain a picture with a network; the map must be right, and the network as it was."""
     try:
-        seen = _look(load, image, question)
+        found = _look(load, image, least, question)
     except BaseException as error:
-        tell(name, library, "no: " + str(error).partition("\n")[0].replace("|", "/")[:200])
+        tell(name, kind, "no: " + str(error).partition("\n")[0][:200])
         raise
-    tell(name, library, "works", f"`{seen.layer}`, {seen.grid[0]}×{seen.grid[1]}")
-    return seen
+    gc.collect()
+    tell(name, kind, "works", f"`{found.layer}`, {found.values.shape[0]}×{found.values.shape[1]}")
+    return found
 
 
-def _look(load, image, question) -> Seen:
+def _look(load, image, least: int, question) -> SaliencyMap:
     torch.manual_seed(0)
-    start = time.perf_counter()
     model: Model = load()
     liven(model.module)
     before = state_of(model.module)
     [found] = camviz.explain(model, image, **question)
     assert np.isfinite(found.values).all(), "the map is not finite"
     assert np.abs(found.values).max() > 0, f"no gradient at the default layer '{found.layer}'"
-    assert min(found.values.shape) >= 4, f"a grid of {found.values.shape} at '{found.layer}'"
+    assert min(found.values.shape) >= least, f"a grid of {found.values.shape} at '{found.layer}'"
     assert found.overlay().size == (300, 200)
     assert hook_count(model.module) == 0
     assert state_of(model.module) == before
-    seen = Seen(found.layer, found.values.shape, time.perf_counter() - start)
-    del model
-    gc.collect()
-    return seen
+    return found
 
 
 def liven(network: torch.nn.Module) -> None:
@@ -128,14 +105,42 @@ def redraw(network: torch.nn.Module) -> None:
 
 @pytest.mark.parametrize("name", [*HANDFUL, *(pytest.param(name, marks=pytest.mark.slow) for name in REST)])
 def test_a_heatmap_of_every_classifier(name, pixels):
-    look(name, "torchvision", lambda: camviz.load(name, weights="none"), pixels(300, 200))
+    look(name, "torchvision: classification", lambda: camviz.load(name, weights="none"), pixels(300, 200))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [one.name for one in listings().values() if one.task == "segmentation"])
+def test_a_heatmap_of_every_segmenter(name, pixels):
+    load = lambda: camviz.load(name, weights="none")  # noqa: E731
+    found = look(name, "torchvision: segmentation", load, pixels(300, 200), 20, target="top1")
+    assert found.layer.startswith("backbone.")
+    assert found.marks[0].region.any()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [one.name for one in listings().values() if one.task == "detection"])
+def test_a_heatmap_of_every_detector(name, pixels):
+    def load() -> Model:
+        model = camviz.load(name, weights="none")
+        for part in model.module.head.modules() if name.startswith("ssd300") else ():
+            if isinstance(part, torch.nn.Conv2d):
+                torch.nn.init.normal_(part.weight, std=1e-4)  # as it is drawn, it is certain of everything
+        return model
+
+    torch.manual_seed(0)
+    with pytest.raises(InputError, match="no detection") as caught:
+        camviz.explain(load(), pixels(300, 200), min_score=0.999)
+    bar = float(caught.value.hint.partition("--min-score ")[2] or 0)
+    found = look(name, "torchvision: detection", load, pixels(300, 200), 7, min_score=min(bar, 0.01))
+    assert found.layer.startswith("backbone.")
+    assert found.marks[0].box
 
 
 @pytest.mark.parametrize("name", [name for name, one in listings().items() if one.task in REFUSED])
 def test_what_takes_no_picture_says_so(name):
     with pytest.raises(NetworkError, match=REFUSED[listings()[name].task]) as caught:
         camviz.load(name, weights="none")
-    tell(name, "torchvision", f"no: {caught.value.message}")
+    tell(name, f"torchvision: {listings()[name].task}", f"no: {caught.value.message}")
 
 
 def test_every_model_of_torchvision_is_one_or_the_other():
@@ -151,18 +156,40 @@ def test_a_heatmap_of_timms_architectures(name, pixels, picture, tmp_path):
     [default] = architectures()[name].configurations[:1]
     embeds = task_of(name, 1000 if default.classes is None else default.classes) == "embedding"
     question = {"target": f"similar:{picture(tmp_path / 'other.png', 64, 64, 1)}"} if embeds else {}
-    look(name, "timm", lambda: camviz.load(f"timm:{name}", weights="none"), pixels(300, 200), **question)
+    task = "image features" if embeds else "classification"
+    look(name, f"timm: {task}", lambda: camviz.load(f"timm:{name}", weights="none"), pixels(300, 200), **question)
+
+
+def transformer(architecture: str, folder: Path) -> Model:
+    """A small one, made from its configuration."""
+    configuration(architecture).save_pretrained(folder)
+    model = camviz.load(f"hf:{folder}", weights="none")
+    redraw(model.module)
+    return model
 
 
 @pytest.mark.parametrize("name", known(list(CLASSIFIERS), HF_HANDFUL))
-def test_a_heatmap_of_transformers_architectures(name, pixels, tmp_path):
+def test_a_heatmap_of_transformers_classifiers(name, pixels, tmp_path):
     pytest.importorskip("transformers", reason="transformers is not installed")
     architecture = f"{name}ForImageClassification"
-    configuration(architecture).save_pretrained(tmp_path)
+    look(architecture, "transformers: classification", lambda: transformer(architecture, tmp_path), pixels(300, 200))
 
-    def load() -> Model:
-        model = camviz.load(f"hf:{tmp_path}", weights="none")
-        redraw(model.module)
-        return model
 
-    look(architecture, "transformers", load, pixels(300, 200))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SEGMENTERS)
+def test_a_heatmap_of_transformers_segmenters(name, pixels, tmp_path):
+    pytest.importorskip("transformers", reason="transformers is not installed")
+    architecture = f"{name}ForSemanticSegmentation"
+    load = lambda: transformer(architecture, tmp_path)  # noqa: E731
+    found = look(architecture, "transformers: segmentation", load, pixels(300, 200), target="top1")
+    assert found.marks[0].region.any()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DETECTORS)
+def test_a_heatmap_of_transformers_detectors(name, pixels, tmp_path):
+    pytest.importorskip("transformers", reason="transformers is not installed")
+    architecture = f"{name}ForObjectDetection"
+    load = lambda: transformer(architecture, tmp_path)  # noqa: E731
+    found = look(architecture, "transformers: detection", load, pixels(300, 200), min_score=0.001)
+    assert found.marks[0].box

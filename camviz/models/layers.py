@@ -144,11 +144,23 @@ def _stage(model: Model, seen: Survey, chosen: Seen) -> str:
     same = [one for one in seen.layers if one.output == chosen.output]
     path = min(same, key=lambda one: (one.path.count("."), -seen.layers.index(one))).path
     while True:
-        children = [one for one in seen.layers if one.path.rpartition(".")[0] == path]
+        children = _below(seen, path)
         inside = [one for one in children if one.output == chosen.output]
         if len({one.shape[-2:] for one in children}) < 2 or not inside:
             return path
         path = inside[-1].path
+
+
+def _below(seen: Survey, path: str) -> list[Seen]:
+    """The layers right below `path`: what only holds others (a list of blocks) does not run, and does not count."""
+    inside = [one for one in seen.layers if one.path.startswith(f"{path}.")]
+    ran = {one.path for one in inside}
+
+    def holder(inner: str) -> str:
+        outer = inner.rpartition(".")[0]
+        return outer if outer == path or outer in ran else holder(outer)
+
+    return [one for one in inside if holder(one.path) == path]
 
 
 def _before_last_attention(seen: Survey, layers: dict[str, Layer]) -> str | None:

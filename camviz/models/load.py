@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from camviz.errors import RequestError, UnknownName, unknown
 from camviz.models.checkpoint import SUFFIXES, Weights, check_file, fit, read_weights, settings_note
+from camviz.models.checkpoint.dialects import variants
 from camviz.models.labels import read_labels
 from camviz.models.sources import SOURCES, Plan
 from camviz.tasks import TASKS
@@ -85,8 +86,8 @@ def plan(request: ModelRequest) -> Plan:
         model = made.build()
         model.module.eval()
         if told:
-            given = " ".join(f"{key}={text}" for key, text in told)
-            model = replace(model, notes=(*model.notes, f"arguments from the checkpoint: {given} (--model-args)"))
+            given = " ".join(f"{key}={text}" for key, text in told) + (" (--model-args)" if prefix == "py" else "")
+            model = replace(model, notes=(*model.notes, f"arguments from the checkpoint: {given}"))
         return _finish(_with_checkpoint(model, request, weights), request)
 
     return replace(
@@ -136,7 +137,15 @@ def _weights(request: ModelRequest) -> Weights | None:
 def _told_arguments(
     prefix: str, name: str, request: ModelRequest, weights: Weights | None
 ) -> tuple[tuple[str, str], ...]:
-    """The hyper-parameters of a checkpoint that are arguments of the network, unless some were typed."""
+    """The hyper-parameters of a checkpoint that are arguments of the network, unless some were typed.
+
+    Of torchvision's detectors and segmenters it is the number of classes, as the tensors tell it.
+    """
+    if prefix == "torchvision" and weights is not None:
+        from camviz.models.recognise import classes_in, shapes_of
+
+        counts = [classes_in(name, shapes_of(state)) for state, _ in variants(weights.state)]
+        return tuple(("num_classes", str(count)) for count in counts if count)[:1]
     if prefix != "py" or request.arguments or weights is None:
         return ()
     from camviz.models.sources.python_file import parameters_of

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from math import isqrt
 from typing import Any
 
 from camviz.models.signatures.table import Head, Shapes, Signature, body_names, counted, digest_names, digest_shapes
 from camviz.models.signatures.table import table as installed
+
+_POSITIONS, _PATCHES = "pos_embed", "patch_embed.proj.weight"  # of timm's transformers
+_BUILT = ("segmentation", "detection")  # built for their number of classes: it is in more than their last layer
 
 
 @dataclass(frozen=True)
@@ -30,20 +34,38 @@ class Match:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What its builder needs to make these shapes; the numbers of classes and channels are not among them."""
+        """What its builder needs to make these shapes; a classifier's classes and the channels are not among them."""
         known = dict(self.signature.arguments)
-        if self.size and self.size != self.signature.size:
+        if self.signature.source == "torchvision" and self.resized:
             known["image_size"] = self.size
+        if self.signature.task in _BUILT and self.classes not in (0, self.signature.classes):
+            known["num_classes"] = self.classes
         return known
+
+    @property
+    def resized(self) -> bool:
+        """Whether it was trained on pictures of another size than the architecture is known for."""
+        return self.size not in (0, self.signature.size)
 
 
 def recognise(shapes: Shapes, rows: Iterable[Signature] | None = None) -> list[Match]:
-    """Every architecture with exactly these tensors, torchvision's first; without one, those that have this body."""
+    """Every architecture with exactly these tensors, torchvision's first; without one, those that have this body.
+
+    Between the two: transformers of timm that differ in nothing but the number of places for patches.
+    """
     rows = list(installed().rows if rows is None else rows)
     word = digest_names(shapes)
     whole = [row for row in rows if row.names == word and digest_shapes(shapes, row.head, row.inputs) == row.shapes]
     if whole:
         return [_match(row, shapes) for row in whole]
+    resized: dict[str, Match] = {}  # by name without the size, which is no longer that of the name: the nearest
+    for row in rows:
+        size = _resized(row, shapes) if row.names == word and row.source == "timm" else 0
+        stem = row.name.removesuffix(f"_{row.size}")
+        if size and (stem not in resized or abs(row.size - size) < abs(resized[stem].signature.size - size)):
+            resized[stem] = replace(_match(row, shapes), size=size)
+    if resized:
+        return list(resized.values())
     found = []
     words: dict[Head, str] = {}
     for row in rows:
@@ -72,6 +94,26 @@ def _match(row: Signature, shapes: Shapes) -> Match:
     return Match(row, classes, channels, _size(row, shapes))
 
 
+def _resized(row: Signature, shapes: Shapes) -> int:
+    """The size of pictures for which the shapes are the row's but for the position table; 0 when they are not."""
+    places, patches = shapes.get(_POSITIONS, ()), shapes.get(_PATCHES, ())
+    if len(places) != 3 or len(patches) != 4 or not row.size:
+        return 0
+    side = isqrt(places[1])
+    own = row.size // patches[-1]
+    known = (places[0], own**2 + places[1] - side**2, places[2])
+    fits = digest_shapes({**shapes, _POSITIONS: known}, row.head, row.inputs) == row.shapes
+    return int(side * patches[-1]) if fits else 0
+
+
+def classes_in(name: str, shapes: Shapes) -> int:
+    """The classes of tensors for torchvision's `name`, where they belong to how it is built; 0 elsewhere."""
+    for row in installed().rows:
+        if row.source == "torchvision" and row.name == name and row.task in _BUILT and row.head.key in shapes:
+            return shapes[row.head.key][0] // row.head.factor
+    return 0
+
+
 def _size(row: Signature, shapes: Shapes) -> int:
     """Of the pictures that a ViT was trained on: its position table has a place for every patch, and one more."""
     positions = shapes.get("encoder.pos_embedding") if row.name.startswith("vit_") else None
@@ -81,16 +123,18 @@ def _size(row: Signature, shapes: Shapes) -> int:
     return int(side * shapes[row.inputs[0]][-1])
 
 
-def preferred(matches: list[Match]) -> tuple[Match | None, list[Match]]:
-    """The one to take, None when that cannot be told, and the others.
+def preferred(matches: list[Match], said: Iterable[Any] = ()) -> tuple[Match | None, list[Match]]:
+    """The one to take, None when that cannot be told, and the others. `said` is what the file says of itself.
 
     timm has its own build of many of torchvision's networks, and variants without tensors of their own; with one
     of torchvision among them that one is meant.
     """
-    ours = [match for match in matches if match.signature.source == "torchvision"]
+    words = {text.removeprefix("timm/").partition(".")[0] for text in said if isinstance(text, str)}
+    named = [match for match in matches if match.signature.name in words] or matches
+    ours = [match for match in named if match.signature.source == "torchvision"]
     names = {match.signature.name for match in ours}
-    if len(names) == 1 or len(matches) == 1:
-        first = (ours or matches)[0]
+    if len(names) == 1 or len(named) == 1:
+        first = (ours or named)[0]
         return first, [match for match in matches if match.spec != first.spec]
     return None, matches
 

@@ -235,3 +235,104 @@ def test_looking_up_is_quick():
     start = time.process_time()
     assert best(found) == "efficientnet_v2_l"
     assert time.process_time() - start < 0.5
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("fasterrcnn_mobilenet_v3_large_fpn", marks=pytest.mark.slow),
+        pytest.param("ssdlite320_mobilenet_v3_large", marks=pytest.mark.slow),
+        "lraspp_mobilenet_v3_large",
+    ],
+)
+def test_detectors_and_segmenters_are_built_for_the_classes_of_the_file(tmp_path, name):
+    torch.manual_seed(0)
+    network = models.get_model(name, weights=None, weights_backbone=None, num_classes=5)
+    path = saved(tmp_path, network)
+    for model in (camviz.load(name, checkpoint=path), *([] if name.startswith("faster") else [camviz.load(path)])):
+        assert (model.labels, model.fitted[0]) == ((), model.fitted[1])
+        assert all(torch.equal(value, model.module.state_dict()[key]) for key, value in network.state_dict().items())
+
+
+# timm
+
+
+def timms(name: str, **arguments):
+    timm = pytest.importorskip("timm", reason="timm is not installed")
+    with without_initialisation():
+        return timm.create_model(name, pretrained=False, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("convnext_atto", {"num_classes": 5}),
+        ("mobilenetv4_conv_small", {}),
+        ("regnety_002", {"num_classes": 3, "in_chans": 1}),
+        ("ghostnet_050", {"in_chans": 1}),
+        ("deit_tiny_distilled_patch16_224", {"num_classes": 4}),
+        ("levit_128s", {"num_classes": 4}),
+        ("mixer_s32_224", {}),
+        ("edgenext_xx_small", {"num_classes": 3}),
+        ("resnet26", {"num_classes": 3}),
+        ("eva02_tiny_patch14_224", {}),
+        ("vit_tiny_patch16_384", {"num_classes": 3}),
+    ],
+)
+def test_networks_of_timm_from_their_file_alone(tmp_path, name, arguments):
+    network = timms(name, **arguments).eval()
+    torch.manual_seed(0)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.02)
+    model = camviz.load(saved(tmp_path, network))
+    assert model.name == f"timm:{name}"
+    assert model.fitted[0] == model.fitted[1]
+    assert bool(model.labels) == (network.num_classes == 1000)
+    image = torch.rand(1, arguments.get("in_chans", 3), *model.preprocessing.crop)
+    assert torch.equal(model.module.eval()(image), network(image))
+
+
+@pytest.mark.parametrize(
+    ("wrap", "note"),
+    [
+        (lambda s: {"state_dict": {f"module.{k}": v for k, v in s.items()}, "epoch": 3}, "prefix 'module.' stripped"),
+        (lambda s: {"state_dict": {f"model.{k}": v for k, v in s.items()}}, "prefix 'model.' stripped"),
+        (lambda s: {"state_dict": s, "state_dict_ema": s}, "EMA weights taken from 'state_dict_ema', not the raw ones"),
+        (lambda s: {"model": {f"backbone.{k}": v for k, v in s.items()}}, "prefix 'backbone.' stripped"),
+    ],
+)
+def test_networks_of_timm_in_somebodys_packing(tmp_path, wrap, note):
+    model = camviz.load(saved(tmp_path, timms("ghostnet_050", num_classes=7), wrap=wrap))
+    assert model.name == "timm:ghostnet_050"
+    assert note in model.notes
+
+
+def test_candidates_of_timm_are_listed_unless_the_file_says_which(tmp_path):
+    network = timms("tf_efficientnet_lite0")
+    message, hint = refusal(saved(tmp_path, network))
+    assert message.endswith("fits 2 architectures: timm:efficientnet_lite0, timm:tf_efficientnet_lite0")
+    assert hint == f"type which: --model timm:efficientnet_lite0 --checkpoint {tmp_path / 'my.pth'}"
+    model = camviz.load(saved(tmp_path, network, wrap=lambda s: {"arch": "tf_efficientnet_lite0", "state_dict": s}))
+    assert model.name == "timm:tf_efficientnet_lite0"
+    assert model.notes[0] == "recognised: timm:tf_efficientnet_lite0 (the same tensors fit timm:efficientnet_lite0)"
+
+
+def test_a_transformer_of_timm_trained_on_pictures_of_another_size(tmp_path):
+    network = timms("vit_tiny_patch16_224", img_size=96, num_classes=3)
+    path = saved(tmp_path, network)
+    _, hint = refusal(path)
+    assert hint == f"type which: --model timm:deit_tiny_patch16_224 --input-size 96 --checkpoint {path}"
+    model = camviz.load("timm:vit_tiny_patch16_224", input_size=(96, 96), checkpoint=path)
+    assert model.fitted[0] == model.fitted[1]
+    assert model.preprocessing.crop == (96, 96)
+    path = saved(tmp_path, timms("deit3_small_patch16_224", img_size=96, num_classes=3))
+    model = camviz.load(path)
+    assert (model.name, model.preprocessing.crop) == ("timm:deit3_small_patch16_224", (96, 96))
+    assert model.fitted[0] == model.fitted[1]
+    assert model.module(torch.zeros(1, 3, 96, 96)).shape == (1, 3)
+
+
+def test_another_depth_of_a_transformer_is_for_no_architecture(tmp_path):
+    message, hint = refusal(saved(tmp_path, timms("vit_tiny_patch16_224", depth=5)))
+    assert "is for no architecture of torchvision or timm (68 tensors, such as patch_embed.proj.weight" in message
+    assert hint == f"--model net.py:Net --checkpoint {tmp_path / 'my.pth'}"

@@ -59,6 +59,8 @@ def _unwrap(path: Path, content: Any) -> Weights:
     network = None
     while isinstance(content, Mapping):  # beside a nested state_dict there may be tensors, such as the best accuracy
         settings = settings or next((_plain(content[key]) for key in _SETTINGS if _plain(content.get(key))), {})
+        if isinstance(content.get("arch"), str):
+            settings = {"arch": content["arch"], **settings}
         key, chosen = nested(content)
         if not key:
             break

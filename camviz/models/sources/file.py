@@ -63,7 +63,7 @@ def _recognised(weights: Weights, shown: str, request: ModelRequest) -> Model | 
         if not matches or matches[0].headless:
             problems.append((shapes, matches))
             continue
-        match, others = preferred(matches)
+        match, others = preferred(matches, weights.settings.values())
         if match is None:
             return _several(shown, others)
         return _built(match, others, replace_state(weights, state, stripped), shown, request)
@@ -84,6 +84,8 @@ def _built(match: Match, others: list[Match], weights: Weights, shown: str, requ
         )
     arguments = tuple((key, repr(value)) for key, value in match.arguments.items())
     asked = replace(request, spec=match.spec, weights="none", checkpoint=shown, arguments=arguments)
+    if match.resized and not request.input_size:
+        asked = replace(asked, input_size=(match.size, match.size))
     try:
         plan = SOURCES.find(signature.source).call(signature.name, asked)
     except UnknownName as error:
@@ -98,7 +100,7 @@ def _built(match: Match, others: list[Match], weights: Weights, shown: str, requ
         model = plan.build()
     fitted, changed = fit(model.module, weights.state, shown, model.name)
     how = model.preprocessing
-    if match.size and match.size != signature.size:
+    if match.resized:
         how = replace(how, crop=(match.size, match.size), resize=match.size)
     also = f" (the same tensors fit {_names(others)})" if others else ""
     notes = [f"recognised: {match.spec}{also}", *weights.notes, *changed, *settings_note(weights)]
@@ -114,6 +116,8 @@ def _names(matches: list[Match], count: int = 6) -> str:
 
 def _several(shown: str, matches: list[Match]) -> CheckpointError:
     first = matches[0].spec
+    if matches[0].resized and matches[0].signature.source == "timm":
+        first += f" --input-size {matches[0].size}"
     return CheckpointError(
         f"'{shown}' fits {len({match.spec for match in matches})} architectures: {_names(matches)}",
         f"type which: --model {first} --checkpoint {shown}",

@@ -49,7 +49,9 @@ def torchvision(name: str, request: ModelRequest) -> Plan:
             from camviz.models.clips import stacked
 
             network = stacked(network, preprocessing.frames)
-        return Model(name, network, preprocessing, tuple(described.meta["categories"]), task)
+        labels = tuple(described.meta["categories"])
+        known = arguments.get("num_classes", len(labels)) == len(labels)  # the names of other classes would be wrong
+        return Model(name, network, preprocessing, labels if known else (), task)
 
     return Plan(name, build, class_names(listing.categories), lambda: build(meta=True), task)
 

@@ -73,6 +73,7 @@ class Explainer:
                 "--smooth noise leaves everything where it is",
             )
         self.skipped: dict[str, str] = {}
+        self._instead = ""
         self.notes: list[str] = []
         if model.preprocessing.frames > 1:
             self._check_clip()
@@ -225,7 +226,18 @@ class Explainer:
         )
 
     def read(self, reading: Reading) -> Iterator[Found]:
-        """All maps of one reading: layers × methods; a method without a layer once, a fused one once."""
+        """All maps of one reading: layers × methods; a method without a layer once, a fused one once.
+
+        Raises `NetworkError` where nothing of a group works.
+        """
+        given = False
+        for found in self._read(reading):
+            given = True
+            yield found
+        if not given and self.skipped:
+            raise NetworkError(next(iter(self.skipped.values())), self._instead)
+
+    def _read(self, reading: Reading) -> Iterator[Found]:
         probes = [Probe(reading, layer) for layer in self.layers or [Layer("input")]]
         active = [chosen for chosen in self.methods if chosen.name not in self.skipped]
         for number, probe in enumerate(probes):
@@ -246,6 +258,7 @@ class Explainer:
             if not chosen.optional:
                 raise
             self.skipped[chosen.name] = error.message
+            self._instead = self._instead or error.hint
 
     def _run(self, chosen: Chosen, probes: Sequence[Probe]) -> Iterator[Found]:
         runs, facts = [], []

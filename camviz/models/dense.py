@@ -87,8 +87,16 @@ def trunk(module: nn.Module, seen: Survey) -> Survey:
         found = [one for one in layers if ".backbone." in f".{one.path}" and "position" not in one.kind.lower()]
         return replace(seen, layers=_without_trunks(tuple(found)) or layers)
     if len(seen.output_shape) == 3:
-        return replace(seen, layers=backbone or _to_coarsest(_without_trunks(layers)))
+        return replace(seen, layers=backbone or _before_scores(_to_coarsest(_without_trunks(layers)), seen))
     return seen
+
+
+def _before_scores(layers: tuple[Seen, ...], seen: Survey) -> tuple[Seen, ...]:
+    """Without what comes last and already has a channel for each class."""
+    end = len(layers)
+    while end and layers[end - 1].shape[:1] == seen.output_shape[:1]:
+        end -= 1
+    return layers[:end] or layers
 
 
 def _without_trunks(layers: tuple[Seen, ...]) -> tuple[Seen, ...]:
@@ -118,9 +126,13 @@ def _finer(layers: tuple[Seen, ...], finest: tuple[int, ...]) -> tuple[Seen, ...
 
 
 def _to_coarsest(layers: tuple[Seen, ...]) -> tuple[Seen, ...]:
-    """Up to the last layer of the coarsest grid that is more than one cell."""
+    """Up to the last layer of the coarsest grid that is more than one cell, and no summary of a finer one."""
+    makers: dict[tuple[int, ...], str] = {}
+    for one in layers:
+        makers.setdefault(one.shape[1:], one.kind)
     cells = {i: one.shape[1] * one.shape[2] for i, one in enumerate(layers) if len(one.shape) == 3}
-    gridded = {i: count for i, count in cells.items() if min(layers[i].shape[1:]) > 1}
+    sizes = {size for size, kind in makers.items() if min(size, default=0) > 1 and "AdaptiveAvgPool" not in kind}
+    gridded = {i: count for i, count in cells.items() if layers[i].shape[1:] in sizes}
     if not gridded:
         return layers
     return layers[: max(i for i, count in gridded.items() if count == min(gridded.values())) + 1]

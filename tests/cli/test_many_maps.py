@@ -81,6 +81,16 @@ def test_a_group_passes_over_what_cannot_work_and_says_so(run, picture, tmp_path
     assert len(names) == len(pixels) - 3
 
 
+def test_a_group_of_which_nothing_works_is_an_error_and_beside_another_method_is_passed_over(
+    heatmap, refused, picture, tmp_path
+):
+    file = picture(tmp_path / "a.png")
+    refused(heatmap(file, "--method", "attention", "-q"), "Net has no attention", "--method gradcam works on it")
+    both = heatmap(file, "--method", "attention,gradcam")
+    assert len(lines(both)) == 1
+    assert "skipped: legrad: net:Net has no attention that could be read" in both.stderr
+
+
 def test_the_grid_is_one_file_of_all_maps(heatmap, picture, tmp_path):
     file = picture(tmp_path / "a.png", 60, 40)
     [line] = lines(

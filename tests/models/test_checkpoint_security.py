@@ -167,6 +167,46 @@ def test_nothing_runs(tmp_path, net_file, name, trap):
         assert not (tmp_path / "ran").exists()
 
 
+def of_timm(place) -> str:
+    pytest.importorskip("timm", reason="timm is not installed")
+    (place / "config.json").write_text(json.dumps({"architecture": "resnet10t", "num_classes": 3}))
+    return f"timm:{place}"
+
+
+def of_transformers(place) -> str:
+    pytest.importorskip("transformers", reason="transformers is not installed")
+    from tests.small_transformers import configuration
+
+    configuration("ViTForImageClassification").save_pretrained(place)
+    return f"hf:{place}"
+
+
+@pytest.mark.parametrize("described", [of_timm, of_transformers])
+@pytest.mark.parametrize("name", [name for name in TRAPS if not name.endswith(".pt2")])
+def test_nothing_runs_in_a_folder(tmp_path, name, described):
+    place = tmp_path / "folder"
+    place.mkdir()
+    ending = name.rpartition(".")[2]
+    TRAPS[name](place / ("model.safetensors" if ending == "safetensors" else "weights.bin"), Trap(tmp_path / "ran"))
+    with pytest.raises(CheckpointError) as caught:
+        camviz.load(described(place))
+    assert str(place) in caught.value.message
+    assert caught.value.hint
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("described", [of_timm, of_transformers])
+@pytest.mark.parametrize("name", ["model.safetensors", "part-1.safetensors", "pytorch_model.bin"])
+def test_a_folder_with_sizes_that_cannot_be_true(tmp_path, name, described):
+    spec = described(tmp_path)
+    bomb(tmp_path / name)
+    with pytest.raises(CheckpointError, match="claims to unpack to 200 MB"):
+        plan(ModelRequest(spec))
+    header(tmp_path / name, 10_000_000_000)
+    with pytest.raises(CheckpointError, match=r"its header claims 10\.0 GB"):
+        plan(ModelRequest(spec))
+
+
 @pytest.mark.parametrize("name", ["zip.pth", "old.pth", "lightning.ckpt"])
 def test_the_traps_do_run_where_they_are_allowed_to(tmp_path, name):
     TRAPS[name](tmp_path / name, Trap(tmp_path / "ran"))

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from camviz.errors import CheckpointError, NetworkError, RequestError, UnknownName, WeightsError
+from camviz.errors import CheckpointError, NetworkError, RequestError, UnknownName
 from camviz.models import hub
+from camviz.models.checkpoint import kind_of, read_weights
 from camviz.models.processors import FILES, preprocessing_of
 from camviz.models.sources import LISTINGS, SOURCES, Offer, Plan, need
 from camviz.models.sources.timm import read_config, weights_in
@@ -55,11 +56,11 @@ def hf(name: str, request: ModelRequest) -> Plan:
     config = folder / "config.json" if local else hub.cached(name, "config.json")
     described = _describe(read_config(config, spec), spec) if config else None
     if local and pretrained:
-        weights_in(folder, spec, request.allow_pickle, _INDEX)
+        weights_in(folder, spec, request.allow_pickle, _INDEX)  # what is wrong is said before anything is built
 
     def build(meta: bool = False) -> Model:
         wanted = pretrained and not meta
-        return _load(spec, folder if local else _download(name, spec, wanted, request.allow_pickle), wanted, meta)
+        return _load(spec, folder if local else _download(name, spec, wanted), wanted, meta, request.allow_pickle)
 
     skeleton = lambda: build(meta=True)  # noqa: E731
     if described is None:
@@ -99,7 +100,7 @@ def _labels(facts: dict[str, Any]) -> tuple[str, ...]:
     return tuple(names.get(index, f"class {index}") for index in range(max(names) + 1))
 
 
-def _download(name: str, spec: str, weights: bool, allow_pickle: bool) -> Path:
+def _download(name: str, spec: str, weights: bool) -> Path:
     """The folder of the hub's cache that has the repository's files, got if need be."""
     hint = f"get {hub.endpoint()}/{name.replace('@', '/tree/')} elsewhere into a folder, then --model hf:FOLDER"
     folder = hub.get(name, "config.json", hint).parent
@@ -117,11 +118,7 @@ def _download(name: str, spec: str, weights: bool, allow_pickle: bool) -> Path:
         index = hub.get(name, _INDEX, hint)
         for file in set(json.loads(index.read_text("utf-8"))["weight_map"].values()):
             hub.get(name, file, hint)
-    except hub.NoSuchFile as error:
-        if not allow_pickle:
-            raise WeightsError(
-                f"'{spec}' has no safetensors", "--allow-pickle reads its pickle, if you trust whoever made it"
-            ) from error
+    except hub.NoSuchFile:
         hub.get(name, "pytorch_model.bin", hint)
     return folder
 
@@ -135,7 +132,7 @@ def _get_any(name: str, files: Sequence[str], hint: str) -> None:
             hub.get(name, file, hint)
 
 
-def _load(spec: str, folder: Path, pretrained: bool, meta: bool) -> Model:
+def _load(spec: str, folder: Path, pretrained: bool, meta: bool, allow_pickle: bool) -> Model:
     """The network of a folder on this machine, with the preprocessing and the class names beside it."""
     import transformers
 
@@ -152,7 +149,7 @@ def _load(spec: str, folder: Path, pretrained: bool, meta: bool) -> Model:
         builder = getattr(transformers, described.builder)
         notes: tuple[str, ...] = ()
         if pretrained:
-            network, notes = _trained(builder, config, folder, spec)
+            network, notes = _trained(builder, config, folder, spec, allow_pickle)
         elif meta and described.task != "detection":  # detectors pick boxes by their values
             try:
                 with parameters_on_meta():
@@ -179,15 +176,20 @@ def _untrained(builder: Any, config: Any, spec: str) -> Any:
         raise NetworkError(f"transformers cannot build '{spec}': {_said(error)}", _newer(error)) from error
 
 
-def _trained(builder: Any, config: Any, folder: Path, spec: str) -> tuple[Any, tuple[str, ...]]:
+def _trained(builder: Any, config: Any, folder: Path, spec: str, allow_pickle: bool) -> tuple[Any, tuple[str, ...]]:
     """The network with the folder's weights, and what of it they did not have."""
     import torch
+    import transformers
 
-    safe = any(folder.glob("*.safetensors"))
+    file = weights_in(folder, spec, allow_pickle, _INDEX)
+    safe = file.name == _INDEX or kind_of(file) == "safetensors"
+    state = None if safe else read_weights(file, allow_pickle).state
+    own = builder if safe else getattr(transformers, config.architectures[0])  # the former wants a folder
     try:
-        network, told = builder.from_pretrained(
-            folder,
+        network, told = own.from_pretrained(
+            folder if safe else None,
             config=config,
+            state_dict=state,
             dtype=torch.float32,
             use_safetensors=safe,
             local_files_only=True,

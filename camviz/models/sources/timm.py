@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from camviz.errors import CheckpointError, NetworkError, RequestError, UnknownName, WeightsError, unknown
 from camviz.models import hub
 from camviz.models.catalogue import weights_file
+from camviz.models.checkpoint import check_file, fit, kind_of, read_weights
 from camviz.models.sources import LISTINGS, SOURCES, Offer, Plan, installed, need
 from camviz.models.timm_names import Architecture, architectures, class_names, task_of
 from camviz.types import Model, ModelRequest, Preprocessing
@@ -78,7 +80,7 @@ def _from_folder(spec: str, folder: Path, name: str, request: ModelRequest) -> P
     if facts:
         _architecture(facts, spec)
     if local and pretrained:
-        weights_in(folder, spec, request.allow_pickle)
+        weights_in(folder, spec, request.allow_pickle)  # what is wrong with it is said before anything is built
 
     def build(meta: bool = False) -> Model:
         source = folder if local else hub.get(name, "config.json", by_hand).parent
@@ -87,8 +89,16 @@ def _from_folder(spec: str, folder: Path, name: str, request: ModelRequest) -> P
         if pretrained and not meta:
             if not local:
                 hub.get(name, "model.safetensors", by_hand)
-            overlay["file"] = str(weights_in(source, spec, request.allow_pickle))
-        return _model(spec, _architecture(own, spec), request, overlay, meta, own.get("model_args") or {})
+            file = weights_in(source, spec, request.allow_pickle)
+            if kind_of(file) != "safetensors":
+                untrained = build_from(own, overlay, replace(request, weights="none"), meta)
+                fitted, notes = fit(untrained.module, read_weights(file, request.allow_pickle).state, str(file), spec)
+                return replace(untrained, notes=(*notes, f"checkpoint: {fitted.summary()}"), fitted=fitted.counts)
+            overlay["file"] = str(file)
+        return build_from(own, overlay, request, meta)
+
+    def build_from(own: dict[str, Any], overlay: dict[str, Any], asked: ModelRequest, meta: bool) -> Model:
+        return _model(spec, _architecture(own, spec), asked, overlay, meta, own.get("model_args") or {})
 
     own = _own_configuration(facts)
     labels = _given_labels(own) or class_names(own.get("num_classes", 0))
@@ -111,12 +121,14 @@ def read_config(path: Path, spec: str) -> dict[str, Any]:
 
 
 def weights_in(folder: Path, spec: str, allow_pickle: bool, index: str = "") -> Path:
-    """The file of weights in the folder of a saved model: safetensors, or a pickle where that is allowed.
+    """The file of weights in the folder of a saved model, looked at: safetensors, or else a pickle.
 
     `index` is a file that may stand for several files of weights.
     """
-    safe = [folder / "model.safetensors", *([folder / index] if index else []), *sorted(folder.glob("*.safetensors"))]
-    for path in safe:
+    parts = sorted(folder.glob("*.safetensors"))
+    for path in parts:
+        check_file(path, allow_pickle)
+    for path in [folder / "model.safetensors", *([folder / index] if index else []), *parts]:
         if path.is_file():
             return path
     pickled = [path for suffix in ("bin", "pth", "pt") for path in sorted(folder.glob(f"*.{suffix}"))]
@@ -124,11 +136,7 @@ def weights_in(folder: Path, spec: str, allow_pickle: bool, index: str = "") -> 
         raise CheckpointError(
             f"no weights in '{folder}' for '{spec}'", "model.safetensors belongs there; --weights none goes without"
         )
-    if not allow_pickle:
-        raise CheckpointError(
-            f"the weights of '{spec}' are a pickle ('{pickled[0].name}')",
-            "--allow-pickle reads it, only if you trust whoever made it; safer: save it as safetensors",
-        )
+    check_file(pickled[0], allow_pickle)
     return pickled[0]
 
 

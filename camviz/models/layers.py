@@ -197,6 +197,11 @@ def _match(model: Model, seen: Survey, pattern: str) -> list[Layer]:
     hint = f"'{near}' has one; 'camviz layers {model.name}' lists all" if near else ""
     if path not in listed:
         raise NetworkError(f"layer '{path}' does not run in a forward of {model.name}", hint)
+    if path in Layouts(model.module, seen).scattered:
+        raise NetworkError(
+            f"the tokens of layer '{path}' of {model.name} lie in mask units, not in the order of places",
+            f"those of '{default_layer(model, seen).path}' do; 'camviz layers {model.name}' lists all",
+        )
     shape = "×".join(str(size) for size in (seen.find(path) or seen.layers[0]).shape)
     raise NetworkError(f"layer '{path}' of {model.name} gives {shape}: no grid to draw a map on", hint)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 from torch import nn
 
@@ -24,6 +25,7 @@ class Layouts:
     def __init__(self, module: nn.Module, seen: Survey) -> None:
         self.input_size = seen.input_size
         self._frames = int(getattr(module, "clip_frames", 1))
+        self.scattered = frozenset(_in_units(module, seen))
         self._hint = int(getattr(module, "num_prefix_tokens", -1) or 0)
         self._featured = {one.shape[:-1] for one in seen.layers if one.batched and _on_last_axis(module, one)}
         self._grids: list[_Grid] = []
@@ -44,7 +46,7 @@ class Layouts:
             return None
         if len(one.shape) > 2:
             return self._gridded(one)
-        if len(one.shape) == 2 and one.shape[0] in self._tokens:
+        if len(one.shape) == 2 and one.shape[0] in self._tokens and one.path not in self.scattered:
             (h, w), prefix = self._tokens[one.shape[0]]
             patch = (_share(self.input_size[0], h), _share(self.input_size[1], w))
             return Layer(one.path, "tokens", prefix, patch, one.shape)
@@ -108,6 +110,22 @@ class Layouts:
         """Grids of patches cut without a convolution; none where feature maps told the grid."""
         height, width = self.input_size
         return [] if self._grids else [(height // side, width // side) for side in range(4, min(height, width) // 2)]
+
+
+def _in_units(module: nn.Module, seen: Survey) -> Iterator[str]:
+    """Layers of tokens in the order of mask units (Hiera, arXiv:2306.00989), not in that of places.
+
+    Each pooling makes the units smaller; where one token of each is left they lie in reading order.
+    """
+    units = [path for path, part in module.named_modules() if type(part).__name__.endswith("MaskUnitAttention")]
+    blocks = tuple(f"{path.rpartition('.')[0]}." for path in units)
+    inside = [one for one in seen.layers if one.path.startswith(blocks) and len(one.shape) == 2] if blocks else []
+    fewest = min((one.shape[0] for one in inside), default=0)
+    begun = False
+    for one in seen.layers if inside else ():
+        begun = begun or one.kind == "Unroll" or one.path.startswith(blocks[0])
+        if begun and len(one.shape) == 2 and one.shape[0] > fewest:
+            yield one.path
 
 
 def _on_last_axis(module: nn.Module, one: Seen) -> bool:

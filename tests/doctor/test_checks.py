@@ -16,6 +16,7 @@ from camviz.doctor import CHECKS, Diagnosis, diagnose
 from camviz.models.catalogue import imagenet_labels
 from camviz.types import Model, Picture, Preprocessing
 from tests.engine.test_capture import hook_count, state_of
+from tests.networks import make
 
 SAMPLES = sorted(sample_folder().glob("*.jpg"))[:4]
 
@@ -283,6 +284,17 @@ class Blocked(Small):
 def test_a_score_that_does_not_depend_on_the_layer():
     found = examine(Blocked(), layer="conv")
     assert "gradient" in names(found), str(found)
+
+
+def test_patch_tokens_that_nothing_reads_any_more():
+    model = camviz.load(make("vit"), input_size=(32, 32))
+    found = diagnose(model, SAMPLES, layer="encoder.layers.encoder_layer_1")
+    assert "gradient" in names(found), str(found)
+    [one] = [one for one in found.findings if one.name == "gradient"]
+    assert one.seen == "the patch tokens of layer 'encoder.layers.encoder_layer_1' are dead"
+    assert "only its 1 prefix token(s) have a gradient" in one.evidence
+    assert one.command.endswith("--layer encoder.layers.encoder_layer_1.ln_1")
+    assert "gradient" not in names(diagnose(model, SAMPLES, layer="encoder.layers.encoder_layer_1.ln_1"))
 
 
 def test_maps_without_a_positive_value():

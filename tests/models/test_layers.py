@@ -9,8 +9,8 @@ from camviz.errors import NetworkError, UnknownName
 from camviz.models.layers import find_layers, list_layers
 from camviz.models.load import plan
 from camviz.models.survey import parameters_on_meta, survey
-from camviz.types import Model, ModelRequest, Preprocessing
-from tests.networks import SIZE, make
+from camviz.types import Layer, Model, ModelRequest, Preprocessing
+from tests.networks import SIZE, Block, make
 
 
 def tiny(name: str) -> Model:
@@ -99,6 +99,112 @@ def test_several_patterns_keep_their_order_without_doubles():
 
 def test_a_glob_passes_over_layers_without_a_grid():
     assert [layer.path for layer in find_layers(tiny("residual"), ["*"])][-1] == "pool"
+
+
+def model_of(module: nn.Module, size: int) -> Model:
+    return Model("net", module.eval(), Preprocessing(crop=(size, size)))
+
+
+def listed(module: nn.Module, size: int) -> dict[str, Layer | None]:
+    model = model_of(module, size)
+    return {one.path: layer for one, layer in list_layers(model, survey(model.module, (size, size)))}
+
+
+class Pooled(nn.Module):
+    """Blocks in a list, and their mean beside the maps, as transformers' MobileNetV1 gives it."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 6, 4, stride=4)
+        self.blocks = nn.ModuleList([nn.Conv2d(6, 6, 3, padding=1), nn.Conv2d(6, 6, 3, padding=1)])
+        self.pool = nn.AdaptiveAvgPool2d(1)
+
+    def forward(self, x):
+        x = self.stem(x)
+        for block in self.blocks:
+            x = block(x)
+        return x, self.pool(x).flatten(1)
+
+
+class Reads(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body, self.fc = Pooled(), nn.Linear(6, 4)
+
+    def forward(self, x):
+        return self.fc(self.body(x)[1])
+
+
+def test_maps_beside_which_their_mean_is_given_are_passed_over():
+    [layer] = find_layers(model_of(Reads(), SIZE), [])
+    assert layer.path == "body.blocks.1"
+
+
+class Pyramid(nn.Module):
+    """A segmenter that sums up its maps in 2×2 cells beside them, and tells classes at the coarse grid."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Conv2d(3, 6, 4, stride=4)
+        self.cells = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Conv2d(6, 6, 1))
+        self.mix, self.classes = nn.Conv2d(6, 6, 1), nn.Conv2d(6, 4, 1)
+
+    def forward(self, x):
+        x = self.body(x)
+        x = self.classes(self.mix(x + nn.functional.interpolate(self.cells(x), x.shape[2:])))
+        return nn.functional.interpolate(x, scale_factor=4.0)
+
+
+def test_summaries_and_scores_of_a_segmenter_are_passed_over():
+    model = Model("net", Pyramid().eval(), Preprocessing(crop=(SIZE, SIZE)), task="segmentation")
+    [layer] = find_layers(model, [])
+    assert layer.path == "mix"
+
+
+class MaskUnitAttention(Block):
+    """Attention within units, as far as a layout can tell."""
+
+    def __init__(self):
+        super().__init__(True)
+
+
+class Units(nn.Module):
+    """Hiera's order: the first of every 2×2 patches, then the second …, pooled to one of each."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Conv2d(3, 12, 8, stride=8)
+        self.flat = nn.LayerNorm(12)
+        self.first, self.second = nn.Sequential(MaskUnitAttention()), nn.Sequential(MaskUnitAttention())
+        self.head = nn.Linear(12, 4)
+
+    def forward(self, x):
+        x = self.flat(self.embed(x).flatten(2).mT).unflatten(1, (4, 2, 4, 2))
+        x = self.first(x.permute(0, 2, 4, 1, 3, 5).flatten(1, 4))
+        return self.head(self.second(x.unflatten(1, (4, 16)).amax(1)).mean(1))
+
+
+def test_tokens_in_mask_units_are_not_drawn_as_if_they_lay_in_their_places():
+    found = listed(Units(), 64)
+    assert [path for path in ("flat", "first", "first.0.norm1", "second") if found[path]] == ["flat", "second"]
+    with pytest.raises(NetworkError, match="tokens of layer 'first' of net lie in mask units") as caught:
+        find_layers(model_of(Units(), 64), ["first"])
+    assert caught.value.hint.startswith("those of 'second' do")
+
+
+def test_hieras_last_stage_lies_in_reading_order():
+    timm = pytest.importorskip("timm", reason="timm is not installed")
+    network = timm.create_model("hiera_tiny_224", pretrained=False)
+    units = torch.arange(49).reshape(7, 7).repeat_interleave(8, 0).repeat_interleave(8, 1)
+    tokens = network.unroll(units.reshape(1, -1, 1))
+    for _ in range(network.q_pool):
+        tokens = tokens.unflatten(1, (4, -1)).amax(1)  # as its attention pools
+    assert tokens.flatten().tolist() == list(range(49))
+    found = listed(network, 224)
+    assert [path for path in ("blocks.0", "blocks.9", "blocks.10", "blocks.11") if found[path]] == [
+        "blocks.10",
+        "blocks.11",
+    ]
 
 
 def test_a_layer_that_does_not_exist():

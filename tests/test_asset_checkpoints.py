@@ -98,6 +98,22 @@ def test_cifar_networks(network, name, settings, count):
     assert right(model, *cifar()) == count
 
 
+@pytest.mark.parametrize(
+    ("network", "name", "more"),
+    [
+        ("ResNet20", "akamaster_resnet20_cifar10.th", []),
+        ("TutorialNet", "phlippe_t5_ResNet_cifar10.ckpt", []),
+        ("vit_cifar", "vit_cifar10_torchvision.pth", ["--mean", 0, "--std", 1]),
+    ],
+)
+def test_the_shortest_commands(run, tmp_path, network, name, more):
+    file = IMAGES / "cifar10_test_300" / "cat" / "0000.jpg"
+    spec = ["--model", f"{ASSETS / 'nets' / 'cifar_nets.py'}:{network}", "-c", WEIGHTS / name]
+    result = run("heatmap", file, *spec, *more, "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.splitlines() == [str(tmp_path / "out" / "0000.jpg.png")]
+
+
 def test_what_packaging_was_taken_off_is_told():
     nets = ASSETS / "nets" / "cifar_nets.py"
     first = load(f"{nets}:ResNet20", checkpoint=WEIGHTS / "akamaster_resnet20_cifar10.th")

@@ -173,6 +173,9 @@ def _finish(model: Model, request: ModelRequest) -> Model:
     from camviz.models.survey import input_channels
 
     how = preprocessing_of(model.module) or model.preprocessing
+    own = getattr(model.module, "image_size", None)  # torchvision's transformers, in somebody's own file, take no other
+    if how == Preprocessing() and isinstance(own, int) and own > 0:
+        how = replace(how, crop=(own, own), resize=own)
     if request.input_size:
         width, height = request.input_size
         longest = how.longest and max(width, height, how.longest * min(width, height) // min(how.crop))

@@ -270,3 +270,11 @@ def test_networks_of_other_channels_explain_pictures(channels, mean):
     assert found.values.shape == (32, 32)
     [found] = camviz.explain(model, np.full((40, 40, 3), 100, np.uint8), method="occlusion")
     assert np.isfinite(found.values).all()
+
+
+def test_the_size_of_pictures_that_a_network_tells_of():
+    from tests.networks import SIZE, make
+
+    model = camviz.load(make("vit"))
+    assert model.preprocessing.crop == (SIZE, SIZE)
+    assert camviz.load(make("plain")).preprocessing.crop == (224, 224)

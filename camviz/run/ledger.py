@@ -20,63 +20,13 @@ from typing import Any, Literal, TypeVar
 
 from camviz.errors import CamvizError, OutputError
 from camviz.run.records import Record, SavedMap, plain
+from camviz.run.tables import KNOWN, TABLES, VERSION, back, columns, saved, text
 from camviz.run.written import Written
-from camviz.types import View
 
 NAME = "camviz.sqlite"
-VERSION = 1  # of the tables below; `PRAGMA user_version`
 _EVERY = 1.0  # seconds between commits: what a kill may cost, beside the pictures under way
 _INDIFFERENT = ("device", "batch_size")  # settings that change how fast a result comes, not what it is
 
-_TABLES = """
-CREATE TABLE jobs (             -- one per command and settings; `key` is their digest
-  id INTEGER PRIMARY KEY,
-  key TEXT NOT NULL UNIQUE,
-  command TEXT NOT NULL,        -- heatmap, features
-  settings TEXT NOT NULL,       -- JSON, as the command understood them; "contents": digests of the files they name
-  versions TEXT NOT NULL,       -- JSON: camviz, python, torch, torchvision
-  created TEXT NOT NULL,        -- ISO 8601, UTC
-  batch_size INTEGER            -- the largest that fitted into memory, where one did not
-);
-CREATE TABLE inputs (           -- one per job and picture
-  id INTEGER PRIMARY KEY,
-  job INTEGER NOT NULL REFERENCES jobs ON DELETE CASCADE,
-  name TEXT NOT NULL,           -- its place below the inputs' common folder; names its files
-  path TEXT NOT NULL,           -- absolute
-  size INTEGER,                 -- bytes, and
-  mtime_ns INTEGER,             -- when it was last changed: another value means another picture
-  state TEXT NOT NULL CHECK (state IN ('done', 'failed')),
-  files INTEGER NOT NULL,       -- how many were written; if another job has replaced one, `files` holds fewer rows
-  seconds REAL NOT NULL,
-  finished TEXT NOT NULL,       -- ISO 8601, UTC
-  predictions TEXT NOT NULL,    -- JSON list: label, index, score, probability of what was explained
-  error TEXT, hint TEXT, traceback TEXT,  -- of the failed
-  UNIQUE (job, name)
-);
-CREATE TABLE maps (             -- raw maps, in the order of their making
-  id INTEGER PRIMARY KEY,
-  input INTEGER NOT NULL REFERENCES inputs ON DELETE CASCADE,
-  position INTEGER NOT NULL,
-  method TEXT, layer TEXT, target TEXT, class_index INTEGER, score REAL, probability REAL, model TEXT,
-  facets TEXT NOT NULL,         -- JSON list: what tells its file from the picture's others
-  facts TEXT NOT NULL,          -- JSON
-  more TEXT NOT NULL,           -- JSON: whatever else a SaliencyMap has
-  view TEXT NOT NULL,           -- JSON: picture [width, height], box [left, top, right, bottom], size [width, height]
-  height INTEGER NOT NULL,
-  width INTEGER NOT NULL,
-  raw BLOB NOT NULL             -- zlib over float32, little-endian, row by row: exact
-);
-CREATE INDEX maps_of_input ON maps (input);
-CREATE TABLE files (            -- what is in the output folder; a path belongs to the job that wrote it last
-  path TEXT PRIMARY KEY,        -- relative to the output folder
-  input INTEGER NOT NULL REFERENCES inputs ON DELETE CASCADE,
-  kind TEXT NOT NULL,
-  size INTEGER NOT NULL,
-  facts TEXT NOT NULL           -- JSON, as --json tells them
-) WITHOUT ROWID;
-CREATE INDEX files_of_input ON files (input, path, size);
-"""
-_MAP = ("method", "layer", "target", "index", "score", "probability", "model")  # columns of their own; index is a word
 T = TypeVar("T")
 
 
@@ -176,7 +126,7 @@ class Ledger:
                 raise _newer(self.path)
             if not version:
                 db.execute("PRAGMA journal_mode = WAL")
-                db.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT")
+                db.executescript(f"BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {VERSION}; COMMIT")
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = NORMAL")
             db.execute("PRAGMA foreign_keys = ON")
@@ -256,19 +206,19 @@ class Ledger:
 
     def _insert(self, job: int, record: Record) -> None:
         source, error = record.source, record.error
-        name = _text(source.name)
+        name = text(source.name)
         self._db.execute("DELETE FROM inputs WHERE job = ? AND name = ?", (job, name))
         size, mtime_ns = source.stamp or (None, None)
-        row: list[Any] = [job, name, _text(os.path.abspath(source.path)), size, mtime_ns]
+        row: list[Any] = [job, name, text(os.path.abspath(source.path)), size, mtime_ns]
         row += ["done" if record.done else "failed", len(record.written), record.seconds, _now()]
         row += [json.dumps(record.predictions)]
-        row += [_text(one) for one in (error.message, error.hint, record.traceback)] if error else [None] * 3
+        row += [text(one) for one in (error.message, error.hint, record.traceback)] if error else [None] * 3
         input = self._db.execute(f"INSERT INTO inputs VALUES (NULL{', ?' * len(row)})", row).lastrowid
         for position, one in enumerate(record.maps):
-            self._db.execute(f"INSERT INTO maps VALUES (NULL{', ?' * 16})", (input, position, *_columns(one)))
+            self._db.execute(f"INSERT INTO maps VALUES (NULL{', ?' * 16})", (input, position, *columns(one)))
         for file in record.written:
             told = (
-                _text(self.relative(file)),
+                text(self.relative(file)),
                 input,
                 file.facts.get("kind", ""),
                 file.size,
@@ -300,11 +250,11 @@ class Ledger:
 
     def known(self, job: int, name: str) -> Known | None:
         """What is known of a picture, or None."""
-        rows = self._db.execute(_KNOWN, (job, _text(name))).fetchall()
+        rows = self._db.execute(KNOWN, (job, text(name))).fetchall()
         if not rows:
             return None
         state, size, mtime_ns, files = rows[0][:4]
-        there = tuple((_back(path), length) for *_, path, length in rows if path is not None)
+        there = tuple((back(path), length) for *_, path, length in rows if path is not None)
         return Known(state, size, mtime_ns, files, there)
 
     def counts(self, job: int) -> dict[str, int]:
@@ -334,25 +284,19 @@ class Ledger:
         for row in self._db.execute(query, (job, state, state)):
             id, job, name, path, size, mtime_ns, state_, files, seconds, finished, predictions, *error = row
             yield InputRow(
-                id, job, _back(name), Path(_back(path)), size, mtime_ns, state_, files, seconds, finished,
-                json.loads(predictions), *(None if one is None else _back(one) for one in error),
+                id, job, back(name), Path(back(path)), size, mtime_ns, state_, files, seconds, finished,
+                json.loads(predictions), *(None if one is None else back(one) for one in error),
             )  # fmt: skip
 
     def maps(self, input: int) -> list[SavedMap]:
         """The raw maps of a picture, in the order of their making."""
         rows = self._db.execute("SELECT * FROM maps WHERE input = ? ORDER BY position", (input,)).fetchall()
-        return [_saved(row[3:]) for row in rows]
+        return [saved(row[3:]) for row in rows]
 
     def files(self, input: int) -> list[FileRow]:
         """The files of a picture that no other job has replaced."""
         rows = self._db.execute("SELECT path, kind, size, facts FROM files WHERE input = ? ORDER BY path", (input,))
-        return [FileRow(_back(path), kind, size, json.loads(facts)) for path, kind, size, facts in rows.fetchall()]
-
-
-_KNOWN = """
-SELECT i.state, i.size, i.mtime_ns, i.files, f.path, f.size FROM inputs AS i LEFT JOIN files AS f ON f.input = i.id
-WHERE i.job = ? AND i.name = ?
-"""
+        return [FileRow(back(path), kind, size, json.loads(facts)) for path, kind, size, facts in rows.fetchall()]
 
 
 def gone(folder: Path) -> OutputError:
@@ -364,34 +308,6 @@ def _newer(path: Path) -> CamvizError:
     return OutputError(
         f"the ledger '{path}' is of a newer camviz", "pip install --upgrade camviz, or --output elsewhere"
     )
-
-
-def _columns(map: SavedMap) -> tuple[Any, ...]:
-    own, view = map.fields, map.view
-    more = {name: value for name, value in own.items() if name not in (*_MAP, "facets", "facts")}
-    placed = json.dumps({"picture": view.picture, "box": view.box, "size": view.size})
-    words = [json.dumps(one) for one in (own.get("facets", ()), own.get("facts", {}), more)]
-    return (*(own.get(name) for name in _MAP), *words, placed, *map.shape, map.blob)
-
-
-def _saved(row: tuple[Any, ...]) -> SavedMap:
-    facets, facts, more, view, height, width, raw = row[len(_MAP) :]
-    placed = {name: tuple(value) for name, value in json.loads(view).items()}
-    fields = dict(zip(_MAP, row, strict=False)) | {"facets": json.loads(facets), "facts": json.loads(facts)}
-    return SavedMap((height, width), raw, View(**placed), fields | json.loads(more))
-
-
-def _text(text: str) -> str | bytes:
-    """As text; a name that is no UTF-8 as its bytes."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return os.fsencode(text)
-    return text
-
-
-def _back(value: str | bytes) -> str:
-    return value if isinstance(value, str) else os.fsdecode(value)
 
 
 def _now() -> str:

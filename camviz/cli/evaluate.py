@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from camviz.cli.cluster import ClusterOptions
 from camviz.cli.console import Console
 from camviz.cli.options import (
     ComputeOptions,
@@ -90,6 +91,7 @@ def evaluate(
     how: MethodOptions,
     model: ModelOptions,
     compute: ComputeOptions,
+    cluster: ClusterOptions,
     images: Images = None,
     layer: Layers = None,
     target: Targets = None,
@@ -113,6 +115,7 @@ def evaluate(
     if listing:
         _list(console, as_json)
         return
+    cluster.refuse_parts("means and intervals need all pictures in one place")
     methods, own = split_settings(how.settings())
     measures = choose_metrics(several(metric, ["faithfulness", "localisation"] if rank else ["all"]), own)
     usual = RANK_METHODS if rank else ()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from camviz.cli.cluster import ClusterOptions
 from camviz.cli.console import Console
 from camviz.cli.options import (
     ComputeOptions,
@@ -59,6 +60,7 @@ def features(
     compute: ComputeOptions,
     out: OutputOptions,
     again: ResumeOptions,
+    cluster: ClusterOptions,
     images: Images = None,
     layer: Layers = None,
     attention: Attention = False,
@@ -86,9 +88,11 @@ def features(
     style = Style(rank, top, several(channels), scale, colormap)
     job = FeatureJob(style, reduce, layout, overlay, fit, format, compute.batch_size, save_raw, attention)
     job.check()
+    if job.twice:
+        cluster.refuse_parts(job.why_twice)
     console = Console(out.quiet)
     with console.only_results():
-        work = Work(model.request(images=bool(images)), compute.device, images, out, console, again)
+        work = Work(model.request(images=bool(images)), compute.device, images, out, console, again, cluster=cluster)
         status = _run(job, work, several(layer), _target(target, rank), compute.precision)
     raise typer.Exit(status)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from camviz.cli.cluster import ClusterOptions
 from camviz.cli.console import Console
 from camviz.cli.options import (
     ComputeOptions,
@@ -41,6 +42,7 @@ def heatmap(
     look: LookOptions,
     out: OutputOptions,
     again: ResumeOptions,
+    cluster: ClusterOptions,
     images: Images = None,
     layer: Layers = None,
     target: Targets = None,
@@ -53,7 +55,7 @@ def heatmap(
     job = job_of(model, how, compute, images, layer, target, fit, save_raw=save_raw, every=every, look=drawn)
     console = Console(out.quiet)
     with console.only_results():
-        status = _run(job, Work(job.model, job.device, images, out, console, again))
+        status = _run(job, Work(job.model, job.device, images, out, console, again, cluster=cluster))
     raise typer.Exit(status)
 
 

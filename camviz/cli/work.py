@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
+from camviz.cli.cluster import ClusterOptions
 from camviz.cli.console import Bar, Console, wants_traceback
 from camviz.cli.options import (
     ComputeOptions,
@@ -24,6 +25,7 @@ from camviz.cli.options import (
 )
 from camviz.errors import CamvizError, InputError
 from camviz.run.report import Report
+from camviz.run.shard import home
 from camviz.run.threads import settle
 from camviz.types import Job, Model, ModelRequest
 
@@ -80,6 +82,7 @@ class Work:
         console: Console,
         again: ResumeOptions | None = None,
         writes: bool = True,
+        cluster: ClusterOptions | None = None,
     ) -> None:
         from camviz.engine.devices import check_device
         from camviz.models.load import plan
@@ -88,6 +91,7 @@ class Work:
         self.console, self.out, self.device, self.images = console, out, device, images
         self.request, self.again = request, again or ResumeOptions()
         self.writes = writes
+        self.shard, self._said = cluster.part() if cluster else (None, "")
         self.report = Report()
         check_device(device)
         settle()
@@ -152,6 +156,8 @@ class Work:
     def _say_samples(self) -> None:
         if not self.images:
             self.console.say("no image given: the bundled samples")
+        if self.shard:
+            self.console.say(f"{self.shard}{f': {self._said}' if self._said else ''}")
 
     # a run with a ledger
 
@@ -167,7 +173,7 @@ class Work:
         from camviz.run.resume import Again, Run
 
         again = Again(self.again.overwrite, self.again.retry, together)
-        return Run(self.folder, command, settings, self.listing, self.report, again)
+        return Run(self.folder, command, settings, self.listing, self.report, again, self.shard)
 
     def missing(self, run: Run) -> Iterator[Input]:
         """What is left to do. The output folder is made: the request is right."""
@@ -236,12 +242,16 @@ class Work:
         if self.report.failed_before:
             pictures = f"{self.report.failed_before} picture{'s' * (self.report.failed_before != 1)}"
             self.console.error(InputError(f"{pictures} failed before and will again", "--retry tries all the same"))
-        self.console.say(f"{self.report.summary()} in {self.folder}")
+        joined = f"; 'camviz merge {self.folder}' joins the shards" if self.shard else ""
+        self.console.say(f"{self.report.summary()} in {self.folder}{joined}")
         return self.report.exit_status
 
     def _count(self) -> int | None:
         """How many pictures there are, where that can be known beforehand."""
-        return None if "-" in (self.images or []) else sum(1 for _ in self.listing())
+        if "-" in (self.images or []):
+            return None
+        here = self.shard
+        return sum(1 for one in self.listing() if here is None or home(one.name, here.count) == here.number)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +21,7 @@ from typing import Any, Literal, TypeVar
 
 from camviz.errors import CamvizError, OutputError
 from camviz.run.records import Record, SavedMap, plain
-from camviz.run.tables import KNOWN, TABLES, VERSION, back, columns, saved, text
+from camviz.run.tables import ABSORB, KNOWN, SHARDS, TABLES, VERSION, back, columns, saved, text
 from camviz.run.written import Written
 
 NAME = "camviz.sqlite"
@@ -90,21 +91,34 @@ def key_of(command: str, settings: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps([command, plain(deciding)], sort_keys=True).encode()).hexdigest()[:16]
 
 
-def ledger_path(folder: Path) -> Path:
-    """Where the ledger of an output folder is."""
-    return folder / NAME
+def ledger_path(folder: Path, shard: str = "") -> Path:
+    """Where the ledger of an output folder is, or that of one shard, by its tag."""
+    return folder / (f"camviz.{shard}.sqlite" if shard else NAME)
+
+
+def shard_ledgers(folder: Path) -> list[str]:
+    """The tags of the shards that have a ledger in a folder and are not merged."""
+    try:
+        found = [re.fullmatch(r"camviz\.(shard-\d+-of-\d+)\.sqlite", name) for name in os.listdir(folder)]
+    except OSError:
+        return []
+    return [one[1] for one in found if one]
 
 
 class Ledger:
-    """The ledger of an output folder. Use as a context, or `close` it; without `write` nothing is ever changed.
+    """The ledger of an output folder, or of one shard. Use as a context, or `close` it; only `write` changes anything.
 
     Raises `OutputError` where there is none to read, or where it cannot be read or written.
     """
 
-    def __init__(self, folder: Path, write: bool = False) -> None:
-        self.folder, self.path, self._write = folder, ledger_path(folder), write
+    def __init__(self, folder: Path, write: bool = False, shard: str = "") -> None:
+        self.folder, self.path, self._write = folder, ledger_path(folder, shard), write
         self._committed = time.monotonic()
         if not write and not self.path.is_file():
+            if not shard and (tags := shard_ledgers(folder)):
+                raise OutputError(
+                    f"'{folder}' holds {len(tags)} shard(s) that are not merged", f"camviz merge {folder}"
+                )
             raise OutputError(f"no run in '{folder}': it has no {NAME}", "camviz heatmap photos/ -o RUN makes one")
         self._db = self._guarded(self._open)
         self._inode = os.stat(self.path).st_ino
@@ -234,6 +248,38 @@ class Ledger:
         """So many pictures at once fitted into memory."""
         self._guarded(lambda: self._db.execute("UPDATE jobs SET batch_size = ? WHERE id = ?", (size, job)))
 
+    def begun(self, job: int) -> None:
+        """A shard's part of a job is not complete any more."""
+        self._guarded(lambda: self._db.executescript(f"{SHARDS} DELETE FROM shards WHERE job = {job};"))
+
+    def finished(self, job: int, listed: int, taken: int, digest: str) -> None:
+        """A shard's part of a job is complete: `taken` of the `listed` pictures, whose names have that digest."""
+        row = (job, listed, taken, digest)
+        self._guarded(lambda: self._db.executescript(SHARDS))
+        self._guarded(lambda: self._db.execute("INSERT OR REPLACE INTO shards VALUES (?, ?, ?, ?)", row))
+
+    def share(self, job: int) -> tuple[int, int, str] | None:
+        """What `finished` was told of a job; None while it is not complete."""
+        try:
+            found = self._db.execute("SELECT listed, taken, digest FROM shards WHERE job = ?", (job,)).fetchone()
+        except sqlite3.OperationalError:  # no such table: never complete
+            return None
+        return None if found is None else (found[0], found[1], found[2])
+
+    def absorb(self, other: Path) -> None:
+        """Take over all that another ledger knows; its pictures replace those of the same job and name."""
+
+        def work() -> None:
+            self._db.execute("ATTACH ? AS other", (str(other),))
+            try:
+                self._db.executescript(f"BEGIN IMMEDIATE; {ABSORB} COMMIT")
+            finally:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                self._db.execute("DETACH other")
+
+        self._guarded(work)
+
     def commit(self) -> None:
         """Make what was added permanent; raises `OutputError` if the folder is no longer there."""
         self._committed = time.monotonic()
@@ -277,6 +323,11 @@ class Ledger:
         found = self._db.execute("SELECT job FROM inputs ORDER BY finished DESC, id DESC LIMIT 1").fetchone()
         jobs = self.jobs()
         return next((job for job in jobs if found and job.id == found[0]), jobs[-1] if jobs else None)
+
+    def names(self, job: int) -> Iterator[str]:
+        """The names of a job's pictures."""
+        for (name,) in self._db.execute("SELECT name FROM inputs WHERE job = ?", (job,)):
+            yield back(name)
 
     def inputs(self, job: int, state: str | None = None) -> Iterator[InputRow]:
         """The pictures of a job by name, one after the other; `state`: only the done, or only the failed."""

@@ -58,6 +58,33 @@ CREATE TABLE files (            -- what is in the output folder; a path belongs 
 ) WITHOUT ROWID;
 CREATE INDEX files_of_input ON files (input, path, size);
 """
+SHARDS = """
+CREATE TABLE IF NOT EXISTS shards (  -- in the ledger of a shard: the jobs whose part is complete
+  job INTEGER PRIMARY KEY REFERENCES jobs ON DELETE CASCADE,
+  listed INTEGER NOT NULL,      -- pictures in all shards together
+  taken INTEGER NOT NULL,       -- of this shard
+  digest TEXT NOT NULL          -- of the names of all that were listed: shards of one run agree
+);
+"""
+ABSORB = """
+INSERT OR IGNORE INTO main.jobs (key, command, settings, versions, created, batch_size)
+  SELECT key, command, settings, versions, created, batch_size FROM other.jobs ORDER BY id;
+CREATE TEMP TABLE pairs AS SELECT o.id AS theirs, m.id AS ours FROM other.jobs AS o JOIN main.jobs AS m USING (key);
+DELETE FROM main.inputs WHERE id IN (
+  SELECT m.id FROM other.inputs AS o JOIN pairs AS p ON o.job = p.theirs
+  JOIN main.inputs AS m ON m.job = p.ours AND m.name = o.name);
+CREATE TEMP TABLE shift AS SELECT coalesce(max(id), 0) AS n FROM main.inputs;
+INSERT INTO main.inputs SELECT o.id + shift.n, p.ours, o.name, o.path, o.size, o.mtime_ns, o.state, o.files,
+  o.seconds, o.finished, o.predictions, o.error, o.hint, o.traceback
+  FROM shift, other.inputs AS o JOIN pairs AS p ON o.job = p.theirs ORDER BY o.id;
+INSERT INTO main.maps SELECT NULL, o.input + shift.n, o.position, o.method, o.layer, o.target, o.class_index, o.score,
+  o.probability, o.model, o.facets, o.facts, o.more, o.view, o.height, o.width, o.raw
+  FROM shift, other.maps AS o ORDER BY o.id;
+INSERT OR REPLACE INTO main.files SELECT o.path, o.input + shift.n, o.kind, o.size, o.facts
+  FROM shift, other.files AS o;
+DROP TABLE temp.pairs;
+DROP TABLE temp.shift;
+"""
 KNOWN = """
 SELECT i.state, i.size, i.mtime_ns, i.files, f.path, f.size FROM inputs AS i LEFT JOIN files AS f ON f.input = i.id
 WHERE i.job = ? AND i.name = ?

@@ -29,6 +29,7 @@ from camviz.cli.options import (
 from camviz.cli.work import Work, job_of
 from camviz.metrics import choose as choose_metrics
 from camviz.metrics import split_settings
+from camviz.places import place
 
 if TYPE_CHECKING:
     from camviz.metrics import Measure, Metric
@@ -79,7 +80,7 @@ Rank = Annotated[
 Format = Annotated[Literal["table", "csv"], typer.Option("--format", help="Of what is printed.")]
 Output = Annotated[
     Path | None,
-    typer.Option("--output", "-o", help="Folder for the results.", show_default=False),
+    typer.Option("--output", "-o", parser=place, metavar="PATH", help="Folder for the results.", show_default=False),
 ]
 Listing = Annotated[bool, typer.Option("--list", help="List the metrics: what they measure, and their papers.")]
 RANK_METHODS, RANK_STAGES = ("gradients", "eigencam"), 3

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from camviz.errors import OutputError
+from camviz.places import Url
 from camviz.run.files import prepare_folder, write_file
 from camviz.run.ledger import gone
 
@@ -28,6 +29,10 @@ class OutputFolder:
     def __init__(self, path: Path, shard: str = "") -> None:
         self.path = path
         prepare_folder(path)
+        if isinstance(path, Url):  # a store knows no locks
+            self._locks: list[int | None] = []
+            self._store = Store(path, Path(tempfile.mkdtemp(".parts", "camviz-")))
+            return
         self._locks = [_locked(path, f"output folder '{path}'", shared=bool(shard))]
         try:
             if shard:

@@ -13,14 +13,16 @@ import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from camviz.errors import CamvizError, OutputError
+from camviz.places import Url, absolute, place
 from camviz.run.records import Record, SavedMap, plain
+from camviz.run.remote import Copy
 from camviz.run.tables import ABSORB, KNOWN, SHARDS, TABLES, VERSION, back, columns, saved, text
 from camviz.run.written import Written
 
@@ -99,9 +101,14 @@ def ledger_path(folder: Path, shard: str = "") -> Path:
 def shard_ledgers(folder: Path) -> list[str]:
     """The tags of the shards that have a ledger in a folder and are not merged."""
     try:
-        found = [re.fullmatch(r"camviz\.(shard-\d+-of-\d+)\.sqlite", name) for name in os.listdir(folder)]
-    except OSError:
+        names = folder.beginning("camviz.shard-") if isinstance(folder, Url) else os.listdir(folder)
+    except FileNotFoundError:
         return []
+    except OSError as error:
+        if isinstance(folder, Url):
+            raise OutputError(f"cannot use '{folder}': {error.strerror}", "check the address, and your keys") from error
+        return []
+    found = [re.fullmatch(r"camviz\.(shard-\d+-of-\d+)\.sqlite", name) for name in names]
     return [one[1] for one in found if one]
 
 
@@ -120,8 +127,10 @@ class Ledger:
                     f"'{folder}' holds {len(tags)} shard(s) that are not merged", f"camviz merge {folder}"
                 )
             raise OutputError(f"no run in '{folder}': it has no {NAME}", "camviz heatmap photos/ -o RUN makes one")
+        self._copy = Copy(self.path) if isinstance(self.path, Url) else None
+        self.file = self._copy.path if self._copy else self.path  # on this machine
         self._db = self._guarded(self._open)
-        self._inode = os.stat(self.path).st_ino
+        self._inode = os.stat(self.file).st_ino
 
     def __enter__(self) -> Ledger:
         return self
@@ -132,7 +141,7 @@ class Ledger:
     def _open(self) -> sqlite3.Connection:
         if not self._write:
             return self._open_to_read()
-        db = sqlite3.connect(self.path, timeout=10, isolation_level=None, check_same_thread=False)
+        db = sqlite3.connect(self.file, timeout=10, isolation_level=None, check_same_thread=False)
         try:
             db.execute("PRAGMA synchronous = OFF")  # nothing is lost when the process dies, and making it costs no time
             version = db.execute("PRAGMA user_version").fetchone()[0]
@@ -150,9 +159,11 @@ class Ledger:
         return db
 
     def _open_to_read(self) -> sqlite3.Connection:
-        place = self.path.absolute().as_uri()
+        address = self.file.absolute().as_uri()
         for how in ("mode=ro", "immutable=1"):  # the second where nothing may be written beside it
-            db = sqlite3.connect(f"{place}?{how}", uri=True, timeout=10, isolation_level=None, check_same_thread=False)
+            db = sqlite3.connect(
+                f"{address}?{how}", uri=True, timeout=10, isolation_level=None, check_same_thread=False
+            )
             try:
                 version = db.execute("PRAGMA user_version").fetchone()[0]
                 db.execute("SELECT count(*) FROM jobs").fetchone()
@@ -169,7 +180,12 @@ class Ledger:
 
     def close(self) -> None:
         """Commit, and leave one plain file behind."""
-        with closing(self._db):
+        with ExitStack() as stack:
+            if self._copy:
+                stack.callback(self._copy.close)
+            if self._copy and self._write:
+                stack.callback(self._copy.send)
+            stack.enter_context(closing(self._db))
             if self._write:
                 self.commit()
                 with suppress(sqlite3.OperationalError):  # somebody is reading: the next run tidies up
@@ -223,7 +239,7 @@ class Ledger:
         name = text(source.name)
         self._db.execute("DELETE FROM inputs WHERE job = ? AND name = ?", (job, name))
         size, mtime_ns = source.stamp or (None, None)
-        row: list[Any] = [job, name, text(os.path.abspath(source.path)), size, mtime_ns]
+        row: list[Any] = [job, name, text(absolute(source.path)), size, mtime_ns]
         row += ["done" if record.done else "failed", len(record.written), record.seconds, _now()]
         row += [json.dumps(record.predictions)]
         row += [text(one) for one in (error.message, error.hint, record.traceback)] if error else [None] * 3
@@ -242,6 +258,8 @@ class Ledger:
 
     def relative(self, file: Written) -> str:
         """The file's place in the output folder."""
+        if isinstance(self.folder, Url):
+            return str(file.path.relative_to(self.folder))
         return os.path.relpath(file.path, self.folder).replace(os.sep, "/")
 
     def remember_batch(self, job: int, size: int) -> None:
@@ -286,11 +304,13 @@ class Ledger:
         if self._db.in_transaction:
             self._guarded(lambda: self._db.execute("COMMIT"))
         try:
-            same = os.stat(self.path).st_ino == self._inode
+            same = os.stat(self.file).st_ino == self._inode
         except FileNotFoundError:
             same = False
         if not same:
             raise gone(self.folder)
+        if self._copy and self._write:
+            self._copy.send_now_and_then(self._db)
 
     # reading
 
@@ -335,7 +355,7 @@ class Ledger:
         for row in self._db.execute(query, (job, state, state)):
             id, job, name, path, size, mtime_ns, state_, files, seconds, finished, predictions, *error = row
             yield InputRow(
-                id, job, back(name), Path(back(path)), size, mtime_ns, state_, files, seconds, finished,
+                id, job, back(name), place(back(path)), size, mtime_ns, state_, files, seconds, finished,
                 json.loads(predictions), *(None if one is None else back(one) for one in error),
             )  # fmt: skip
 

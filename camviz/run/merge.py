@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from camviz.errors import OutputError
+from camviz.places import Url
 from camviz.run.folder import OutputFolder
 from camviz.run.ledger import JobRow, Ledger, ledger_path, shard_ledgers
 from camviz.run.shard import Shard, home
@@ -41,11 +42,11 @@ def merge(folder: Path) -> Merged:
         rows = _same_jobs(folder, ledgers)
         for key in rows[shards[0]]:
             _complete(ledgers, {shard: rows[shard][key] for shard in shards}, before)
-        for part in (before, *ledgers.values()):
-            if part:
-                part.close()
-        merged = _join(output.parts, [ledger_path(folder)] * bool(before) + [ledgers[one].path for one in shards])
-        os.replace(merged, ledger_path(folder))
+        merged = _join(output.parts, [one.file for one in (before, *ledgers.values()) if one])
+        if isinstance(folder, Url):
+            ledger_path(folder).write_bytes(merged.read_bytes())
+        else:
+            os.replace(merged, ledger_path(folder))
         for ledger in ledgers.values():
             ledger.path.unlink()
     with Ledger(folder) as ledger:

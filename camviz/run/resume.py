@@ -6,7 +6,6 @@ import hashlib
 import os
 import platform
 import re
-import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import Any
 
 from camviz import __version__
 from camviz.errors import OutputError
+from camviz.places import Sizes, stamp
 from camviz.run.folder import OutputFolder
 from camviz.run.inputs import Input
 from camviz.run.ledger import JobRow, Ledger, key_of, ledger_path, shard_ledgers
@@ -60,6 +60,7 @@ class Run:
     def __post_init__(self) -> None:
         self._tag = self.shard.tag if self.shard else ""
         self._share = Share(self.shard) if self.shard else None
+        self._sizes = Sizes(self.folder)
         check_shards(self.folder, self.shard)
 
     def __enter__(self) -> Run:
@@ -162,23 +163,22 @@ class Run:
             if source.error:
                 yield source
                 continue
-            stamp = _stamp(os.fspath(source.path))
-            if stamp and not self.again.overwrite and self._settled(jobs, source.name, stamp):
+            now = source.stamp or stamp(source.path)
+            if now and not self.again.overwrite and self._settled(jobs, source.name, now):
                 continue
-            yield Input(source.path, source.name, None, stamp)
+            yield Input(source.path, source.name, None, now)
 
-    def _settled(self, jobs: Sequence[tuple[Ledger, int]], name: str, stamp: tuple[int, int]) -> bool:
+    def _settled(self, jobs: Sequence[tuple[Ledger, int]], name: str, now: tuple[int, int]) -> bool:
         """Whether nothing is to be done for a picture: done before with all its files, or failed before."""
         known = next((found for ledger, job in jobs if (found := ledger.known(job, name))), None)
-        if known is None or (known.size, known.mtime_ns) != stamp:
+        if known is None or (known.size, known.mtime_ns) != now:
             return False
         if known.state == "failed":
             if self.again.retry:
                 return False
             self.report.failed_before += 1
             return True
-        root = os.fspath(self.folder)
-        if len(known.there) != known.files or not all(_size(f"{root}/{path}") == size for path, size in known.there):
+        if len(known.there) != known.files or not all(self._sizes(path) == size for path, size in known.there):
             return False
         self.report.before += 1
         return True
@@ -193,21 +193,6 @@ def check_shards(folder: Path, shard: Shard | None) -> None:
         if shard:
             told += f", of {others[0].rpartition('-')[2]} and not of {shard.count}"
         raise OutputError(f"'{folder}' holds {told}", f"camviz merge {folder}")
-
-
-def _stamp(path: str) -> tuple[int, int] | None:
-    try:
-        found = os.stat(path)
-    except (OSError, ValueError):
-        return None
-    return (found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except OSError:
-        return -1
 
 
 def versions() -> dict[str, str]:

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
@@ -24,6 +25,7 @@ from camviz.cli.options import (
     several,
 )
 from camviz.errors import CamvizError, InputError
+from camviz.places import Url
 from camviz.run.report import Report
 from camviz.run.shard import home
 from camviz.run.threads import settle
@@ -31,10 +33,12 @@ from camviz.types import Job, Model, ModelRequest
 
 if TYPE_CHECKING:
     from camviz.models.sources import Plan
+    from camviz.run import units
     from camviz.run.inputs import Input
     from camviz.run.pipeline import How
     from camviz.run.records import Record
     from camviz.run.resume import Run
+    from camviz.run.units import Answer, Place
     from camviz.run.written import Written
 
 Notes = Callable[["Written"], Iterable[str]]
@@ -91,7 +95,9 @@ class Work:
         self.console, self.out, self.device, self.images = console, out, device, images
         self.request, self.again = request, again or ResumeOptions()
         self.writes = writes
-        self.shard, self._said = cluster.part() if cluster else (None, "")
+        self.cluster = cluster or ClusterOptions()
+        self.cluster.check()
+        self.shard, self._said = self.cluster.part() if cluster else (None, "")
         self.report = Report()
         check_device(device)
         settle()
@@ -128,7 +134,8 @@ class Work:
         """The network on its device; tells what loading had to say."""
         from camviz.models.load import to_device
 
-        model = to_device(self.plan.build(), self.device)
+        spread = self.cluster.engine == "ray"  # then it is only looked at here, and computes elsewhere
+        model = to_device(self.plan.build(), "cpu" if spread else self.device)
         for note in model.notes:
             self.console.say(f"note: {note}")
         return model
@@ -191,6 +198,42 @@ class Work:
 
         fits = run.job.batch_size if run.job else None
         return How(self.folder, run.open().write, fits, smaller, wants_traceback(), frames=self.bar.frame)
+
+    def spread(self, run: Run, work: Callable[[Place], units.Work]) -> Iterator[Answer]:
+        """What the processes of a cluster answer, unit by unit. Files whose bytes travel are written here."""
+        from camviz.run.units import Place
+
+        joined = self.cluster.address is not None  # its machines may have other disks
+        shared = not joined or isinstance(self.folder, Url)
+        how = self.how(run)
+        output = run.open()
+        place = Place(strict=how.strict, fits=how.fits)
+        if shared:
+            place = replace(place, folder=self.folder, parts=output.parts)
+        for _, answer in self.answers(work(place), self.missing(run)):
+            if answer.fits:
+                how.smaller(answer.fits)
+            yield replace(answer, records=tuple(self._home(one, how) for one in answer.records))
+
+    def answers(self, work: units.Work, inputs: Iterable[Input]) -> Iterator[tuple[int, Answer]]:
+        """What the processes of a cluster answer, with the number of the unit: units are numbered as inputs come."""
+        from camviz.run.cluster import Cluster
+
+        with Cluster(self.cluster.address, self.cluster.workers, self.device != "cpu") as cluster:
+            self.console.say(f"ray: {cluster.pool.told}")
+            for number, (unit, answer) in enumerate(cluster.answers(work, inputs)):
+                if not number:
+                    self.bar.began(sum(record.seconds for record in answer.records))
+                yield unit, answer
+
+    def _home(self, record: Record, how: How) -> Record:
+        """A record whose files are in the output folder."""
+        if all(file.data is None for file in record.written):
+            return record
+        files = [replace(file, path=how.folder / file.path, data=None) for file in record.written]
+        for file, sent in zip(files, record.written, strict=True):
+            how.write(file.path, sent.data or b"")
+        return replace(record, written=tuple(files))
 
     def nothing_to_compute(self, run: Run) -> int:
         """For --dry-run the pictures that are to be done; else that all is done."""

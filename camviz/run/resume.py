@@ -132,8 +132,8 @@ class Run:
 
     def keep(self, records: Iterable[Record]) -> Iterator[Record]:
         """Remember each picture as it comes, and count it."""
-        assert self._ledger
         for record in records:
+            assert self._ledger
             assert self.job
             self._ledger.add(self.job.id, record)
             self.report.count(record)

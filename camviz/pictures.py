@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from camviz.errors import InputError
+from camviz.places import Url
 from camviz.types import Picture
 from camviz.videos import is_video, starts_like_video
 
@@ -46,11 +48,12 @@ def read_picture(path: Path) -> Picture:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        if path.stat().st_size == 0:
+        source, size = _fetched(path) if isinstance(path, Url) else (path, path.stat().st_size)
+        if size == 0:
             raise InputError(f"'{path}' is empty (0 bytes)", "copy or download it again")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(path) as image:
+            with Image.open(source) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise Image.DecompressionBombError
                 image.load()
@@ -81,6 +84,19 @@ def read_picture(path: Path) -> Picture:
     except Exception as error:  # decoders fail in many ways on damaged files
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise InputError(f"'{path}' is damaged: {reason}", "copy or download it again") from error
+
+
+def _fetched(url: Url) -> tuple[io.BytesIO, int]:
+    """An object's bytes, and how many they are."""
+    try:
+        data = url.read_bytes()
+    except (FileNotFoundError, IsADirectoryError):
+        raise
+    except OSError as error:
+        raise InputError(
+            f"'{url}' cannot be read: {error.strerror}", "check the address, and who may read it"
+        ) from error
+    return io.BytesIO(data), len(data)
 
 
 def _rgb(image: Any) -> np.ndarray[Any, np.dtype[np.uint8]]:

@@ -68,3 +68,23 @@ def folder_made(folder: Path) -> Path:
     """The folder, made."""
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def known(folder: Path) -> dict[str, Any]:
+    """All that a ledger knows, by job and picture, but for times and for where it lies."""
+    found: dict[str, Any] = {}
+    with Ledger(folder) as ledger:
+        for job in ledger.jobs():
+            found[job.key] = job.command, job.settings, job.versions
+            for row in ledger.inputs(job.id):
+                facts = [row.path, row.size, row.mtime_ns, row.state, row.files, row.predictions, row.error, row.hint]
+                maps = [(one.shape, one.blob, one.view, one.fields) for one in ledger.maps(row.id)]
+                files = [asdict(one) for one in ledger.files(row.id)]
+                found[f"{job.key} {row.name}"] = facts, maps, files
+    return found
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    """All files but ledgers, hidden ones too."""
+    paths = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
+    return {name: path.read_bytes() for name, path in paths.items() if ".sqlite" not in name}

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "camviz"
 # a module may import from its own line and the lines above it
 FLOORS = [
     ["camviz.errors", "camviz.registry", "camviz.types"],
-    ["camviz.videos", "camviz.pictures", "camviz.demo", "camviz.render"],
+    ["camviz.places", "camviz.videos", "camviz.pictures", "camviz.demo", "camviz.render"],
     ["camviz.engine.capture", "camviz.engine.devices"],
     ["camviz.tasks"],
     ["camviz.models"],

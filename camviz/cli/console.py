@@ -44,6 +44,10 @@ class Bar:
         if self._progress:
             self._progress.stop()
 
+    def began(self, seconds: float) -> None:
+        """The work itself began so many seconds ago: what came before was preparation, and is no part of the rate."""
+        self._started = time.monotonic() - seconds
+
     def count(self, total: Callable[[], int | None]) -> None:
         """How to find out how many pictures there are; asked in a thread, and only when somebody waits."""
         self._counting = total

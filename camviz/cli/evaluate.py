@@ -6,10 +6,11 @@ import json
 import shlex
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from camviz.cli.cluster import ClusterOptions
 from camviz.cli.console import Console
 from camviz.cli.options import (
     ComputeOptions,
@@ -28,9 +29,11 @@ from camviz.cli.options import (
 from camviz.cli.work import Work, job_of
 from camviz.metrics import choose as choose_metrics
 from camviz.metrics import split_settings
+from camviz.places import place
 
 if TYPE_CHECKING:
     from camviz.metrics import Measure, Metric
+    from camviz.metrics.evaluate import Evaluator
     from camviz.metrics.results import Evaluation
     from camviz.metrics.truth import Truth
     from camviz.registry import Entry
@@ -78,7 +81,7 @@ Rank = Annotated[
 Format = Annotated[Literal["table", "csv"], typer.Option("--format", help="Of what is printed.")]
 Output = Annotated[
     Path | None,
-    typer.Option("--output", "-o", help="Folder for the results.", show_default=False),
+    typer.Option("--output", "-o", parser=place, metavar="PATH", help="Folder for the results.", show_default=False),
 ]
 Listing = Annotated[bool, typer.Option("--list", help="List the metrics: what they measure, and their papers.")]
 RANK_METHODS, RANK_STAGES = ("gradients", "eigencam"), 3
@@ -90,6 +93,7 @@ def evaluate(
     how: MethodOptions,
     model: ModelOptions,
     compute: ComputeOptions,
+    cluster: ClusterOptions,
     images: Images = None,
     layer: Layers = None,
     target: Targets = None,
@@ -113,6 +117,7 @@ def evaluate(
     if listing:
         _list(console, as_json)
         return
+    cluster.refuse_parts("means and intervals need all pictures in one place", ray=False)
     methods, own = split_settings(how.settings())
     measures = choose_metrics(several(metric, ["faithfulness", "localisation"] if rank else ["all"]), own)
     usual = RANK_METHODS if rank else ()
@@ -120,7 +125,7 @@ def evaluate(
     job = job_of(model, how, compute, images, layer, target, fit, **more)
     with console.only_results():
         out = OutputOptions(output or Path(), as_json, quiet)
-        work = Work(job.model, job.device, images, out, console, writes=output is not None)
+        work = Work(job.model, job.device, images, out, console, writes=output is not None, cluster=cluster)
         truth = _truth(boxes, masks, mask_value, match, bundled=not images)
         found = _measure(job, work, measures, truth, rank, (forwards, resamples))
         advice = _recommend(found, context) if rank and found.rows else []
@@ -157,10 +162,34 @@ def _measure(
     evaluator = Evaluator(explainer, measures, truth.mask if truth else None, *sizes)
     listed = ", ".join(one.path for one in explainer.layers)
     work.console.say(f"layer{'s' * (len(explainer.layers) > 1)}: {listed} of {model.name} (--layer chooses another)")
+    if work.cluster.engine == "ray":
+        return _spread(job, work, evaluator, truth)
     with work.bar:
         return measure(
             evaluator, work.inputs(), job.fit, work.report, work.failed, lambda _: work.bar.update(work.report)
         )
+
+
+def _spread(job: Job, work: Work, evaluator: Evaluator, truth: Truth | None) -> Evaluation:
+    """Measured by other processes; the rows in the order of the pictures, whoever was first."""
+    from camviz.run.units import Measuring
+
+    found: dict[int, Any] = {}
+    asked = Measuring(job, tuple(evaluator.measures), truth, evaluator.source.forwards)
+    with work.bar:
+        for number, answer in work.answers(asked, work.inputs()):
+            found[number] = answer.more
+            evaluator.explainer.skipped.update(answer.skipped)
+            for record in answer.records:
+                if record.error:
+                    work.failed(record.source.name, record.error)
+                else:
+                    work.report.done += 1
+            work.bar.update(work.report)
+    for number in sorted(found):
+        if found[number] is not None:
+            evaluator.absorb(found[number])
+    return evaluator.result()
 
 
 def _tell(found: Evaluation, work: Work, form: str, advice: list[str]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from camviz.cli.cluster import ClusterOptions
 from camviz.cli.console import Console
 from camviz.cli.options import (
     ComputeOptions,
@@ -59,6 +60,7 @@ def features(
     compute: ComputeOptions,
     out: OutputOptions,
     again: ResumeOptions,
+    cluster: ClusterOptions,
     images: Images = None,
     layer: Layers = None,
     attention: Attention = False,
@@ -86,9 +88,11 @@ def features(
     style = Style(rank, top, several(channels), scale, colormap)
     job = FeatureJob(style, reduce, layout, overlay, fit, format, compute.batch_size, save_raw, attention)
     job.check()
+    if job.twice:
+        cluster.refuse_parts(job.why_twice)
     console = Console(out.quiet)
     with console.only_results():
-        work = Work(model.request(images=bool(images)), compute.device, images, out, console, again)
+        work = Work(model.request(images=bool(images)), compute.device, images, out, console, again, cluster=cluster)
         status = _run(job, work, several(layer), _target(target, rank), compute.precision)
     raise typer.Exit(status)
 
@@ -112,24 +116,17 @@ def _run(job: FeatureJob, work: Work, patterns: tuple[str, ...], target: str, pr
         if work.again.dry_run or run.complete():
             return work.nothing_to_compute(run)
 
-        from camviz.features.extract import Extractor  # from here on torch is imported
-        from camviz.features.heads import HeadExtractor
-        from camviz.models.layers import find_layers, stages
+        from camviz.run.features import Asked, extractor_for  # from here on torch is imported
         from camviz.run.features import features as figures
+        from camviz.run.units import Drawing
 
-        model = work.load()
-        extractor: Extractor | HeadExtractor
-        if job.attention:
-            extractor = HeadExtractor(model, patterns, precision)
-            job.check_heads(extractor.heads, extractor.names[0])
-            names = extractor.names
-        else:
-            layers = stages(model) if job.layout == "strip" and not patterns else find_layers(model, patterns)
-            job.check_layers(layers)
-            extractor = Extractor(model, layers, target, precision, fields=job.layout == "strip")
-            names = [one.path for one in layers]
+        model, wanted = work.load(), Asked(patterns, target, precision)
+        extractor = extractor_for(job, model, wanted)
         if not patterns:
-            work.console.say(f"layers: {', '.join(names)} of {model.name} (--layer chooses others)")
+            work.console.say(f"layers: {', '.join(extractor.names)} of {model.name} (--layer chooses others)")
+        if work.cluster.engine == "ray":
+            answers = work.spread(run, lambda place: Drawing(work.request, work.device, job, wanted, place))
+            return work.tell_records(run, (record for answer in answers for record in answer.records), _notes)
         inputs = work.missing(run)
         return work.tell_records(run, figures(job, extractor, inputs, work.how(run)), _notes)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from camviz.cli.cluster import ClusterOptions
 from camviz.cli.console import Console
 from camviz.cli.options import (
     ComputeOptions,
@@ -25,6 +27,8 @@ from camviz.cli.options import (
 from camviz.cli.work import Work, job_of
 
 if TYPE_CHECKING:
+    from camviz.run.records import Record
+    from camviz.run.resume import Run
     from camviz.run.written import Written
     from camviz.types import Job
 
@@ -41,6 +45,7 @@ def heatmap(
     look: LookOptions,
     out: OutputOptions,
     again: ResumeOptions,
+    cluster: ClusterOptions,
     images: Images = None,
     layer: Layers = None,
     target: Targets = None,
@@ -53,7 +58,7 @@ def heatmap(
     job = job_of(model, how, compute, images, layer, target, fit, save_raw=save_raw, every=every, look=drawn)
     console = Console(out.quiet)
     with console.only_results():
-        status = _run(job, Work(job.model, job.device, images, out, console, again))
+        status = _run(job, Work(job.model, job.device, images, out, console, again, cluster=cluster))
     raise typer.Exit(status)
 
 
@@ -72,11 +77,23 @@ def _run(job: Job, work: Work) -> int:
             work.console.say(f"note: {note}")
         if not job.layers and explainer.layers:
             work.console.say(f"layer: {explainer.layers[0].path} of {model.name} (--layer chooses another)")
-        inputs = work.missing(run)
-        status = work.tell_records(run, heatmaps(job, explainer, inputs, work.how(run)), _notes)
+        if work.cluster.engine == "ray":
+            records = _spread(job, work, run, explainer.skipped)
+        else:
+            records = heatmaps(job, explainer, work.missing(run), work.how(run))
+        status = work.tell_records(run, records, _notes)
         for name, why in explainer.skipped.items():
             work.console.say(f"skipped: {name}: {why}")
         return status
+
+
+def _spread(job: Job, work: Work, run: Run, skipped: dict[str, str]) -> Iterator[Record]:
+    """The records that other processes make."""
+    from camviz.run.units import Explaining
+
+    for answer in work.spread(run, lambda place: Explaining(job, place)):
+        skipped.update(answer.skipped)
+        yield from answer.records
 
 
 def _notes(one: Written) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 import typer
 
 from camviz.errors import RequestError
+from camviz.places import place
 from camviz.types import Look, ModelRequest, Sign
 
 Images = Annotated[
@@ -292,7 +293,10 @@ class OutputOptions:
     """Where results go and who hears of them."""
 
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for the results.", rich_help_panel="Output")
+        Path,
+        typer.Option(
+            "--output", "-o", parser=place, metavar="PATH", help="Folder for the results.", rich_help_panel="Output"
+        ),
     ] = Path("camviz_out")
     json: Annotated[
         bool,

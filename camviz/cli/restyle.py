@@ -14,6 +14,7 @@ from camviz.cli.console import Console
 from camviz.cli.options import Json, LookOptions, Quiet, unset, with_groups
 from camviz.cli.runs import JobKey, Run, RunOutput, opened
 from camviz.errors import InputError
+from camviz.places import Url
 
 if TYPE_CHECKING:
     from camviz.types import Look
@@ -41,7 +42,7 @@ def restyle(
 
     console, report = Console(quiet), Report()
     folder = output or run or Path()
-    inside = run is not None and run.exists() and folder.exists() and os.path.samefile(run, folder)
+    inside = run is not None and (run == folder or (run.is_dir() and folder.is_dir() and _same(run, folder)))
     with ExitStack() as stack:
         with opened("restyle", run, job, console) as (ledger, row):  # everything is checked before anything is made
             new = _new(heatmap_job(row, "restyle").look, look)
@@ -63,6 +64,10 @@ def restyle(
                 console.result(one.to_json() if as_json else str(one.path))
         console.say(f"{report.summary()} in {folder}")
     raise typer.Exit(report.exit_status)
+
+
+def _same(run: Path, folder: Path) -> bool:
+    return not any(isinstance(one, Url) for one in (run, folder)) and os.path.samefile(run, folder)
 
 
 def _new(before: Look, given: LookOptions) -> Look:

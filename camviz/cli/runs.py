@@ -11,13 +11,14 @@ import typer
 
 from camviz.cli.console import Console
 from camviz.errors import RequestError
+from camviz.places import place
 
 if TYPE_CHECKING:
     from camviz.run.ledger import JobRow, Ledger
 
 Run = Annotated[
     Path | None,
-    typer.Argument(metavar="RUN", help="The output folder of an earlier command.", show_default=False),
+    typer.Argument(metavar="RUN", parser=place, help="The output folder of an earlier command.", show_default=False),
 ]
 JobKey = Annotated[
     str | None,
@@ -27,7 +28,14 @@ JobKey = Annotated[
 ]
 RunOutput = Annotated[
     Path | None,
-    typer.Option("--output", "-o", help="Folder for the results.  [default: RUN]", show_default=False),
+    typer.Option(
+        "--output",
+        "-o",
+        parser=place,
+        metavar="PATH",
+        help="Folder for the results.  [default: RUN]",
+        show_default=False,
+    ),
 ]
 
 

@@ -10,9 +10,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
+from camviz.cli.cluster import ClusterOptions
 from camviz.cli.console import Bar, Console, wants_traceback
 from camviz.cli.options import (
     ComputeOptions,
@@ -23,16 +25,20 @@ from camviz.cli.options import (
     several,
 )
 from camviz.errors import CamvizError, InputError
+from camviz.places import Url
 from camviz.run.report import Report
+from camviz.run.shard import home
 from camviz.run.threads import settle
 from camviz.types import Job, Model, ModelRequest
 
 if TYPE_CHECKING:
     from camviz.models.sources import Plan
+    from camviz.run import units
     from camviz.run.inputs import Input
     from camviz.run.pipeline import How
     from camviz.run.records import Record
     from camviz.run.resume import Run
+    from camviz.run.units import Answer, Place
     from camviz.run.written import Written
 
 Notes = Callable[["Written"], Iterable[str]]
@@ -80,6 +86,7 @@ class Work:
         console: Console,
         again: ResumeOptions | None = None,
         writes: bool = True,
+        cluster: ClusterOptions | None = None,
     ) -> None:
         from camviz.engine.devices import check_device
         from camviz.models.load import plan
@@ -88,6 +95,9 @@ class Work:
         self.console, self.out, self.device, self.images = console, out, device, images
         self.request, self.again = request, again or ResumeOptions()
         self.writes = writes
+        self.cluster = cluster or ClusterOptions()
+        self.cluster.check()
+        self.shard, self._said = self.cluster.part() if cluster else (None, "")
         self.report = Report()
         check_device(device)
         settle()
@@ -124,7 +134,8 @@ class Work:
         """The network on its device; tells what loading had to say."""
         from camviz.models.load import to_device
 
-        model = to_device(self.plan.build(), self.device)
+        spread = self.cluster.engine == "ray"  # then it is only looked at here, and computes elsewhere
+        model = to_device(self.plan.build(), "cpu" if spread else self.device)
         for note in model.notes:
             self.console.say(f"note: {note}")
         return model
@@ -152,6 +163,8 @@ class Work:
     def _say_samples(self) -> None:
         if not self.images:
             self.console.say("no image given: the bundled samples")
+        if self.shard:
+            self.console.say(f"{self.shard}{f': {self._said}' if self._said else ''}")
 
     # a run with a ledger
 
@@ -167,7 +180,7 @@ class Work:
         from camviz.run.resume import Again, Run
 
         again = Again(self.again.overwrite, self.again.retry, together)
-        return Run(self.folder, command, settings, self.listing, self.report, again)
+        return Run(self.folder, command, settings, self.listing, self.report, again, self.shard)
 
     def missing(self, run: Run) -> Iterator[Input]:
         """What is left to do. The output folder is made: the request is right."""
@@ -185,6 +198,42 @@ class Work:
 
         fits = run.job.batch_size if run.job else None
         return How(self.folder, run.open().write, fits, smaller, wants_traceback(), frames=self.bar.frame)
+
+    def spread(self, run: Run, work: Callable[[Place], units.Work]) -> Iterator[Answer]:
+        """What the processes of a cluster answer, unit by unit. Files whose bytes travel are written here."""
+        from camviz.run.units import Place
+
+        joined = self.cluster.address is not None  # its machines may have other disks
+        shared = not joined or isinstance(self.folder, Url)
+        how = self.how(run)
+        output = run.open()
+        place = Place(strict=how.strict, fits=how.fits)
+        if shared:
+            place = replace(place, folder=self.folder, parts=output.parts)
+        for _, answer in self.answers(work(place), self.missing(run)):
+            if answer.fits:
+                how.smaller(answer.fits)
+            yield replace(answer, records=tuple(self._home(one, how) for one in answer.records))
+
+    def answers(self, work: units.Work, inputs: Iterable[Input]) -> Iterator[tuple[int, Answer]]:
+        """What the processes of a cluster answer, with the number of the unit: units are numbered as inputs come."""
+        from camviz.run.cluster import Cluster
+
+        with Cluster(self.cluster.address, self.cluster.workers, self.device != "cpu") as cluster:
+            self.console.say(f"ray: {cluster.pool.told}")
+            for number, (unit, answer) in enumerate(cluster.answers(work, inputs)):
+                if not number:
+                    self.bar.began(sum(record.seconds for record in answer.records))
+                yield unit, answer
+
+    def _home(self, record: Record, how: How) -> Record:
+        """A record whose files are in the output folder."""
+        if all(file.data is None for file in record.written):
+            return record
+        files = [replace(file, path=how.folder / file.path, data=None) for file in record.written]
+        for file, sent in zip(files, record.written, strict=True):
+            how.write(file.path, sent.data or b"")
+        return replace(record, written=tuple(files))
 
     def nothing_to_compute(self, run: Run) -> int:
         """For --dry-run the pictures that are to be done; else that all is done."""
@@ -236,12 +285,16 @@ class Work:
         if self.report.failed_before:
             pictures = f"{self.report.failed_before} picture{'s' * (self.report.failed_before != 1)}"
             self.console.error(InputError(f"{pictures} failed before and will again", "--retry tries all the same"))
-        self.console.say(f"{self.report.summary()} in {self.folder}")
+        joined = f"; 'camviz merge {self.folder}' joins the shards" if self.shard else ""
+        self.console.say(f"{self.report.summary()} in {self.folder}{joined}")
         return self.report.exit_status
 
     def _count(self) -> int | None:
         """How many pictures there are, where that can be known beforehand."""
-        return None if "-" in (self.images or []) else sum(1 for _ in self.listing())
+        if "-" in (self.images or []):
+            return None
+        here = self.shard
+        return sum(1 for one in self.listing() if here is None or home(one.name, here.count) == here.number)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
@@ -21,11 +22,16 @@ def check_device(name: str) -> None:
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """The device called `name`; "auto" takes CUDA, then MPS, then the CPU."""
+    """The device called `name`; "auto" takes CUDA, then MPS, then the CPU.
+
+    Of several CUDA devices, "auto" and "cuda" take the one of this process where torchrun or srun say which it is.
+    """
     import torch
 
     check_device(name)
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if name in ("auto", "cuda") and cuda and (rank := local_rank()) is not None:
+        return torch.device("cuda", rank % torch.cuda.device_count())  # each may be shown its own device only
     if name == "auto":
         return torch.device("cuda" if cuda else "mps" if mps else "cpu")
     if name.startswith("cuda"):
@@ -37,6 +43,15 @@ def pick_device(name: str = "auto") -> torch.device:
     if name == "mps" and not mps:
         raise DeviceError("no device 'mps' on this machine", "use --device auto or --device cpu")
     return torch.device(name)
+
+
+def local_rank() -> int | None:
+    """Which process of this machine this is, from 0; None where nobody started several."""
+    for rank, size in (("LOCAL_RANK", "WORLD_SIZE"), ("SLURM_LOCALID", "SLURM_STEP_NUM_TASKS")):
+        here, all_of_them = os.environ.get(rank, ""), os.environ.get(size, "")
+        if here.isdecimal() and all_of_them.isdecimal() and int(all_of_them) > 1:
+            return int(here)
+    return None
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:

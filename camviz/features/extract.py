@@ -43,6 +43,7 @@ class Extractor:
             self.wanted = self.task.parse([target])[0]
             self.task.check([self.wanted], output)
         self.ask = Ask(model, tuple(layers), bool(target), self.task, precision)
+        self.names = [layer.path for layer in layers]
 
     def __call__(
         self, pictures: Sequence[Picture], inputs: Sequence[NDArray[np.float32]], views: Sequence[View]

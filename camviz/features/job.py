@@ -76,3 +76,9 @@ class FeatureJob:
     def twice(self) -> bool:
         """Whether all pictures must be seen before the first can be drawn."""
         return self.style.scale == "run" or self.reduce == "pca"
+
+    @property
+    def why_twice(self) -> str:
+        """Which option asks for that."""
+        option = "--scale run" if self.style.scale == "run" else "--reduce pca"
+        return f"{option} needs all pictures in one place: they share {'a scale' if 'scale' in option else 'a basis'}"

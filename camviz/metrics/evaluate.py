@@ -88,6 +88,20 @@ class Evaluator:
             for k, one in enumerate(asked.names)
         ]
 
+    @property
+    def found(self) -> tuple[Any, ...]:
+        """All that was measured so far, as plain values: for `absorb` of another."""
+        return self.rows, self._left, self._without, self._cases
+
+    def absorb(self, found: tuple[Any, ...]) -> None:
+        """Take in what another evaluator of the same job has found."""
+        rows, left, without, cases = found
+        self.rows += rows
+        for metric, shares in left.items():
+            self._left.setdefault(metric, []).extend(shares)
+        self._without += without
+        self._cases += cases
+
     def result(self) -> Evaluation:
         """What was measured so far."""
         notes = [f"skipped: {name}: {why}" for name, why in self.explainer.skipped.items()]

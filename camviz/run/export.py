@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from camviz.errors import OutputError, RequestError
+from camviz.places import Url
 from camviz.run.files import result_path
 from camviz.run.jobs import files_of
 from camviz.run.ledger import InputRow, JobRow, Ledger
@@ -29,11 +31,15 @@ COLUMNS = (
 def write_export(ledger: Ledger, job: JobRow, folder: Path, format: str, tick: Tick = lambda _: None) -> Path:
     """Write maps.csv, maps.jsonl or maps.npz, complete or not at all; nothing is held in memory."""
     path = folder / f"maps.{format}"
-    part = folder / f".{path.name}-{os.getpid()}.part"
+    aside = Path(tempfile.gettempdir()) if isinstance(folder, Url) else folder
+    part = aside / f".{path.name}-{os.getpid()}.part"
     try:
         with part.open("wb") as file:
             WRITERS[format](ledger, job, file, tick)
-        os.replace(part, path)
+        if isinstance(path, Url):
+            path.write_bytes(part.read_bytes())
+        else:
+            os.replace(part, path)
     except OSError as error:
         raise OutputError(f"cannot write '{path}': {error.strerror}", "check the space and the rights there") from error
     finally:

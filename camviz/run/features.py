@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from threading import Lock
 from typing import Any
@@ -18,6 +18,7 @@ from camviz.features.heads import HeadExtractor, HeadMaps
 from camviz.features.job import FeatureJob
 from camviz.features.maps import FeatureMaps, check_finite
 from camviz.features.moments import Moments
+from camviz.models.layers import find_layers, stages
 from camviz.render import animation
 from camviz.render.encoding import FORMATS, suffix
 from camviz.run.drawn import npy
@@ -27,7 +28,28 @@ from camviz.run.pipeline import How, Ready, read_input, shape_of
 from camviz.run.records import Record
 from camviz.run.threads import cores, one_thread_each, torch_threads
 from camviz.run.written import Written, write_artefact
-from camviz.types import Artefact, Look
+from camviz.types import Artefact, Look, Model
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which layers, for which target, at what precision."""
+
+    patterns: tuple[str, ...] = ()
+    target: str = ""
+    precision: str = "fp32"
+
+
+def extractor_for(job: FeatureJob, model: Model, asked: Asked) -> Extractor | HeadExtractor:
+    """What extracts the maps of a job, with everything asked for checked."""
+    if job.attention:
+        heads = HeadExtractor(model, asked.patterns, asked.precision)
+        job.check_heads(heads.heads, heads.names[0])
+        return heads
+    strip = job.layout == "strip"
+    layers = stages(model) if strip and not asked.patterns else find_layers(model, asked.patterns)
+    job.check_layers(layers)
+    return Extractor(model, layers, asked.target, asked.precision, fields=strip)
 
 
 def features(

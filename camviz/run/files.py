@@ -10,10 +10,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from camviz.errors import InputError, OutputError
+from camviz.places import Url, place
 
 
 def check_folder(folder: Path, inputs: Sequence[str] = ()) -> None:
     """Raise `OutputError` for what cannot become the output folder, such as one of the inputs; makes nothing."""
+    for argument in inputs:
+        if isinstance(folder, Url) and place(argument) == folder:
+            raise OutputError(
+                f"output '{folder}' is also an input: its results would be inputs next time",
+                f"--output {folder / 'camviz_out'}",
+            )
+    if isinstance(folder, Url):
+        return
     for argument in inputs:
         if folder.is_dir() and os.path.isdir(argument) and os.path.samefile(folder, argument):
             raise OutputError(
@@ -34,6 +43,10 @@ def prepare_folder(folder: Path) -> None:
     """Make the output folder, or raise `OutputError` that says why it cannot be one."""
     check_folder(folder)
     try:
+        if isinstance(folder, Url):
+            (folder / ".camviz-probe").write_bytes(b"")
+            (folder / ".camviz-probe").unlink()
+            return
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".camviz-{os.getpid()}"
         probe.touch()
@@ -57,6 +70,9 @@ def write_file(path: Path, data: bytes, part: Path | None = None) -> None:
     """
     beside = path.with_name(f".{zlib.crc32(os.fsencode(path.name)):08x}-{os.getpid()}.part")  # no longer than the name
     try:
+        if isinstance(path, Url):  # a store does the same by itself
+            path.write_bytes(data)
+            return
         try:
             _write_and_rename(path, data, part or beside)
         except OSError as error:

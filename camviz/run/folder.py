@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from camviz.errors import OutputError
+from camviz.places import Url
 from camviz.run.files import prepare_folder, write_file
 from camviz.run.ledger import gone
 
@@ -22,18 +23,36 @@ class OutputFolder:
     """Where a run writes. Making it makes the folder and locks it, as a context or until `close`.
 
     Raises `OutputError` where that cannot be, or while another run writes there. What a killed run left
-    half-written is removed.
+    half-written is removed. Shards, by their tags, write beside each other, each with a lock of its own.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, shard: str = "") -> None:
         self.path = path
         prepare_folder(path)
-        self._lock = _locked(path)
-        if self._lock is not None:
+        if isinstance(path, Url):  # a store knows no locks
+            self._locks: list[int | None] = []
+            self._store = Store(path, Path(tempfile.mkdtemp(".parts", "camviz-")))
+            return
+        self._locks = [_locked(path, f"output folder '{path}'", shared=bool(shard))]
+        try:
+            if shard:
+                parts, lock = _own_parts(path, shard)
+                self._locks.append(lock)
+                self._store = Store(path, parts)
+                return
+        except BaseException:
+            self._unlock()
+            raise
+        if self._locks[0] is not None:
             for name in os.listdir(path):
                 if _PARTS.fullmatch(name):
                     shutil.rmtree(path / name, ignore_errors=True)
         self._store = Store(path)
+
+    @property
+    def parts(self) -> Path:
+        """Where files are written before they get their names."""
+        return self._store.parts
 
     def __enter__(self) -> OutputFolder:
         return self
@@ -48,34 +67,57 @@ class OutputFolder:
     def close(self) -> None:
         """Unlock it; nothing but results is left."""
         self._store.close()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._unlock()
+
+    def _unlock(self) -> None:
+        while self._locks:
+            lock = self._locks.pop()
+            if lock is not None:
+                os.close(lock)
 
 
 class Store:
-    """Complete files only, in a folder that is there: parts are written aside, in a folder of this process."""
+    """Complete files only, in a folder that is there: parts are written aside, in a folder made for it, or `parts`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, parts: Path | None = None) -> None:
         self.folder = folder
-        self._parts = Path(tempfile.mkdtemp(".parts", ".camviz-", folder))
+        self.parts = parts or Path(tempfile.mkdtemp(".parts", ".camviz-", folder))
 
     def write(self, path: Path, data: bytes) -> None:
         """Write a file; it appears complete, or not at all. From any thread."""
         try:
-            write_file(path, data, self._parts / f"{threading.get_ident()}.part")
+            write_file(path, data, self.parts / f"{os.getpid()}-{threading.get_ident()}.part")
         except OutputError as error:
-            if not self._parts.is_dir():
+            if not self.parts.is_dir():
                 raise gone(self.folder) from error
             raise
 
     def close(self) -> None:
         """Remove the parts."""
-        shutil.rmtree(self._parts, ignore_errors=True)
+        shutil.rmtree(self.parts, ignore_errors=True)
 
 
-def _locked(folder: Path) -> int | None:
-    """A lock on the folder that ends with this process, however it ends; None where there are no such locks."""
+def _own_parts(folder: Path, shard: str) -> tuple[Path, int | None]:
+    """The folder of a shard's parts, empty, and the lock on it: the lock of the shard."""
+    parts = folder / f".camviz-{shard}.parts"
+    while True:
+        parts.mkdir(exist_ok=True)
+        lock = _locked(parts, f"{shard.replace('-', ' ')} of '{folder}'")
+        if lock is None:
+            return parts, None
+        try:
+            same = os.stat(parts).st_ino == os.fstat(lock).st_ino
+        except FileNotFoundError:
+            same = False
+        if same:  # and not one that its owner was just removing
+            for name in os.listdir(parts):
+                (parts / name).unlink(missing_ok=True)
+            return parts, lock
+        os.close(lock)
+
+
+def _locked(folder: Path, what: str, shared: bool = False) -> int | None:
+    """A lock on a folder that ends with this process, however it ends; None where there are no such locks."""
     try:
         import fcntl
     except ImportError:  # Windows
@@ -84,12 +126,12 @@ def _locked(folder: Path) -> int | None:
     until = time.monotonic() + _PATIENCE
     while True:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
             return handle
         except BlockingIOError as error:
             if time.monotonic() > until:
                 os.close(handle)
-                message = f"another camviz is writing in output folder '{folder}'"
+                message = f"another camviz is writing in {what}"
                 raise OutputError(message, "wait until it has ended, or --output elsewhere") from error
             time.sleep(0.1)
         except OSError:  # a network file system without locks

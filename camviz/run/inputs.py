@@ -6,12 +6,14 @@ import glob
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from camviz.errors import InputError
+from camviz.errors import InputError, RequestError
 from camviz.pictures import SUFFIXES
+from camviz.places import Stamp, Url, absolute, is_url, place
 
 _MAGIC = "*?["
 
@@ -26,38 +28,70 @@ class Input:
     path: Path
     name: str
     error: InputError | None = None
-    stamp: tuple[int, int] | None = None
+    stamp: Stamp | None = None
 
 
 def list_inputs(arguments: Sequence[str], skip: Path | None = None, stdin: TextIO | None = None) -> Iterator[Input]:
-    """Files, folders (recursive), globs, and "-" for paths on standard input, in the order given.
+    """Files, folders (recursive), globs, their URLs, and "-" for paths on standard input, in the order given.
 
     Names depend on the arguments alone: paths relative to the folder that holds all of them, so sub-folders are
     kept and two pictures never share a name. Files under `skip` (the output folder) are not taken from folders.
     """
     base = _base(arguments)
-    skipped = os.path.abspath(skip) if skip else None
+    skipped = _absolute(skip) if skip else None
     seen: set[str] = set()
-    once = len(arguments) == 1 and os.path.isdir(arguments[0])  # then no file comes twice, and none must be remembered
+    once = len(arguments) == 1 and _is_folder(arguments[0])  # then no file comes twice, and none must be remembered
     for argument in arguments:
         found = False
-        for path in _expand(argument, skipped, stdin):
+        for path, stamp in _expand(argument, skipped, stdin):
             found = True
-            absolute = os.path.abspath(path)
-            if once:
-                yield Input(path, _name(absolute, base))
-            elif absolute not in seen:  # the same file named twice is one input
-                seen.add(absolute)
-                yield Input(path, _name(absolute, base))
+            whole = _absolute(path)
+            if not once:
+                if whole in seen:  # the same file named twice is one input
+                    continue
+                seen.add(whole)
+            yield Input(path, _name(whole, base), stamp=stamp)
         if not found:
-            yield Input(Path(argument), argument, _nothing(argument))
+            yield Input(place(argument), argument, _nothing(argument))
 
 
-def _expand(argument: str, skipped: str | None, stdin: TextIO | None) -> Iterator[Path]:
+def _expand(argument: str, skipped: str | None, stdin: TextIO | None) -> Iterator[tuple[Path, Stamp | None]]:
+    """Each path, and its stamp where the listing tells it."""
+    if is_url(argument) and isinstance(url := place(argument), Url):
+        with _reachable(url):
+            yield from _expand_url(url, skipped)
+    else:
+        yield from ((path, None) for path in _expand_path(os.fspath(place(argument)), skipped, stdin))
+
+
+def _expand_url(url: Url, skipped: str | None) -> Iterator[tuple[Path, Stamp | None]]:
+    if "*" in str(url):
+        yield from (
+            (match, stamp) for match, stamp in url.matching() if _is_picture(match.name) and match.name[0] != "."
+        )
+    elif url.is_dir():
+        yield from _walk_url(url, skipped)
+    else:
+        yield url, None
+
+
+def _walk_url(folder: Url, skipped: str | None) -> Iterator[tuple[Path, Stamp | None]]:
+    """The pictures below a folder of a store in sorted order, listed a folder at a time."""
+    for name, is_folder, stamp in folder.listed():
+        one = folder / name
+        if name.startswith(".") or _absolute(one) == skipped:
+            continue
+        if is_folder:
+            yield from _walk_url(one, skipped)
+        elif _is_picture(name):
+            yield one, stamp
+
+
+def _expand_path(argument: str, skipped: str | None, stdin: TextIO | None) -> Iterator[Path]:
     if argument == "-":
         for line in stdin or sys.stdin:
             if line.strip():
-                yield Path(line.rstrip("\r\n"))
+                yield place(line.rstrip("\r\n"))
     elif os.path.isdir(argument):
         yield from _walk(argument, skipped)
     elif not os.path.lexists(argument) and any(sign in argument for sign in _MAGIC):
@@ -106,6 +140,9 @@ def _base(arguments: Sequence[str]) -> str:
     for argument in arguments:
         if argument == "-":
             roots.append(os.getcwd())
+        elif is_url(argument):
+            url = place(_fixed(argument) if "*" in argument else argument)
+            roots.append(_absolute(url if "*" in argument or _is_folder(argument) else url.parent))
         elif os.path.isdir(argument):
             roots.append(os.path.abspath(argument))
         elif any(sign in argument for sign in _MAGIC) and not os.path.lexists(argument):
@@ -116,6 +153,30 @@ def _base(arguments: Sequence[str]) -> str:
         return os.path.commonpath(roots)
     except ValueError:  # no arguments, or different drives
         return ""
+
+
+def _is_folder(argument: str) -> bool:
+    if not is_url(argument):
+        return os.path.isdir(argument)
+    with _reachable(argument):
+        return place(argument).is_dir()
+    return False
+
+
+@contextmanager
+def _reachable(url: Url | str) -> Iterator[None]:
+    """Raises `RequestError` for a store that does not answer as it should."""
+    try:
+        yield
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise RequestError(f"cannot read '{url}': {error.strerror}", "check the address, and your keys") from error
+
+
+def _absolute(path: Path) -> str:
+    """A path that begins with /, also of a URL: what names are cut from."""
+    return "/" + str(path).replace("://", ":/") if isinstance(path, Url) else absolute(path)
 
 
 def _fixed(pattern: str) -> str:
@@ -140,7 +201,7 @@ def _name(absolute: str, base: str) -> str:
 def _nothing(argument: str) -> InputError:
     if argument == "-":
         return InputError("no path came on standard input", "ls *.jpg | camviz heatmap -")
-    if os.path.isdir(argument):
+    if _is_folder(argument):
         return InputError(
             f"no pictures in folder '{argument}'",
             "looked for .jpg .png .webp .bmp .gif .tif …, also in sub-folders; videos are named one by one",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 from camviz.errors import InputError, RequestError, closest
 from camviz.pictures import read_picture
+from camviz.places import stamp
 from camviz.run.ledger import FileRow, InputRow, JobRow, Ledger
 from camviz.run.records import SavedMap
 from camviz.types import Job, Picture
@@ -89,9 +89,6 @@ def check_same(row: InputRow) -> None:
     """Raise `InputError` for a picture that has changed since the run."""
     if row.size is None:
         return
-    try:
-        now = os.stat(row.path)
-    except OSError:
-        return  # reading it says what is wrong
-    if (now.st_size, now.st_mtime_ns) != (row.size, row.mtime_ns):
+    now = stamp(row.path)  # without one, reading it says what is wrong
+    if now and now != (row.size, row.mtime_ns):
         raise InputError(f"'{row.path}' has changed since the run", "run 'camviz heatmap' again for its new content")

@@ -9,74 +9,27 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from camviz.errors import CamvizError, OutputError
+from camviz.places import Url, absolute, place
 from camviz.run.records import Record, SavedMap, plain
+from camviz.run.remote import Copy
+from camviz.run.tables import ABSORB, KNOWN, SHARDS, TABLES, VERSION, back, columns, saved, text
 from camviz.run.written import Written
-from camviz.types import View
 
 NAME = "camviz.sqlite"
-VERSION = 1  # of the tables below; `PRAGMA user_version`
 _EVERY = 1.0  # seconds between commits: what a kill may cost, beside the pictures under way
 _INDIFFERENT = ("device", "batch_size")  # settings that change how fast a result comes, not what it is
 
-_TABLES = """
-CREATE TABLE jobs (             -- one per command and settings; `key` is their digest
-  id INTEGER PRIMARY KEY,
-  key TEXT NOT NULL UNIQUE,
-  command TEXT NOT NULL,        -- heatmap, features
-  settings TEXT NOT NULL,       -- JSON, as the command understood them; "contents": digests of the files they name
-  versions TEXT NOT NULL,       -- JSON: camviz, python, torch, torchvision
-  created TEXT NOT NULL,        -- ISO 8601, UTC
-  batch_size INTEGER            -- the largest that fitted into memory, where one did not
-);
-CREATE TABLE inputs (           -- one per job and picture
-  id INTEGER PRIMARY KEY,
-  job INTEGER NOT NULL REFERENCES jobs ON DELETE CASCADE,
-  name TEXT NOT NULL,           -- its place below the inputs' common folder; names its files
-  path TEXT NOT NULL,           -- absolute
-  size INTEGER,                 -- bytes, and
-  mtime_ns INTEGER,             -- when it was last changed: another value means another picture
-  state TEXT NOT NULL CHECK (state IN ('done', 'failed')),
-  files INTEGER NOT NULL,       -- how many were written; if another job has replaced one, `files` holds fewer rows
-  seconds REAL NOT NULL,
-  finished TEXT NOT NULL,       -- ISO 8601, UTC
-  predictions TEXT NOT NULL,    -- JSON list: label, index, score, probability of what was explained
-  error TEXT, hint TEXT, traceback TEXT,  -- of the failed
-  UNIQUE (job, name)
-);
-CREATE TABLE maps (             -- raw maps, in the order of their making
-  id INTEGER PRIMARY KEY,
-  input INTEGER NOT NULL REFERENCES inputs ON DELETE CASCADE,
-  position INTEGER NOT NULL,
-  method TEXT, layer TEXT, target TEXT, class_index INTEGER, score REAL, probability REAL, model TEXT,
-  facets TEXT NOT NULL,         -- JSON list: what tells its file from the picture's others
-  facts TEXT NOT NULL,          -- JSON
-  more TEXT NOT NULL,           -- JSON: whatever else a SaliencyMap has
-  view TEXT NOT NULL,           -- JSON: picture [width, height], box [left, top, right, bottom], size [width, height]
-  height INTEGER NOT NULL,
-  width INTEGER NOT NULL,
-  raw BLOB NOT NULL             -- zlib over float32, little-endian, row by row: exact
-);
-CREATE INDEX maps_of_input ON maps (input);
-CREATE TABLE files (            -- what is in the output folder; a path belongs to the job that wrote it last
-  path TEXT PRIMARY KEY,        -- relative to the output folder
-  input INTEGER NOT NULL REFERENCES inputs ON DELETE CASCADE,
-  kind TEXT NOT NULL,
-  size INTEGER NOT NULL,
-  facts TEXT NOT NULL           -- JSON, as --json tells them
-) WITHOUT ROWID;
-CREATE INDEX files_of_input ON files (input, path, size);
-"""
-_MAP = ("method", "layer", "target", "index", "score", "probability", "model")  # columns of their own; index is a word
 T = TypeVar("T")
 
 
@@ -140,24 +93,44 @@ def key_of(command: str, settings: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps([command, plain(deciding)], sort_keys=True).encode()).hexdigest()[:16]
 
 
-def ledger_path(folder: Path) -> Path:
-    """Where the ledger of an output folder is."""
-    return folder / NAME
+def ledger_path(folder: Path, shard: str = "") -> Path:
+    """Where the ledger of an output folder is, or that of one shard, by its tag."""
+    return folder / (f"camviz.{shard}.sqlite" if shard else NAME)
+
+
+def shard_ledgers(folder: Path) -> list[str]:
+    """The tags of the shards that have a ledger in a folder and are not merged."""
+    try:
+        names = folder.beginning("camviz.shard-") if isinstance(folder, Url) else os.listdir(folder)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        if isinstance(folder, Url):
+            raise OutputError(f"cannot use '{folder}': {error.strerror}", "check the address, and your keys") from error
+        return []
+    found = [re.fullmatch(r"camviz\.(shard-\d+-of-\d+)\.sqlite", name) for name in names]
+    return [one[1] for one in found if one]
 
 
 class Ledger:
-    """The ledger of an output folder. Use as a context, or `close` it; without `write` nothing is ever changed.
+    """The ledger of an output folder, or of one shard. Use as a context, or `close` it; only `write` changes anything.
 
     Raises `OutputError` where there is none to read, or where it cannot be read or written.
     """
 
-    def __init__(self, folder: Path, write: bool = False) -> None:
-        self.folder, self.path, self._write = folder, ledger_path(folder), write
+    def __init__(self, folder: Path, write: bool = False, shard: str = "") -> None:
+        self.folder, self.path, self._write = folder, ledger_path(folder, shard), write
         self._committed = time.monotonic()
         if not write and not self.path.is_file():
+            if not shard and (tags := shard_ledgers(folder)):
+                raise OutputError(
+                    f"'{folder}' holds {len(tags)} shard(s) that are not merged", f"camviz merge {folder}"
+                )
             raise OutputError(f"no run in '{folder}': it has no {NAME}", "camviz heatmap photos/ -o RUN makes one")
+        self._copy = Copy(self.path) if isinstance(self.path, Url) else None
+        self.file = self._copy.path if self._copy else self.path  # on this machine
         self._db = self._guarded(self._open)
-        self._inode = os.stat(self.path).st_ino
+        self._inode = os.stat(self.file).st_ino
 
     def __enter__(self) -> Ledger:
         return self
@@ -168,7 +141,7 @@ class Ledger:
     def _open(self) -> sqlite3.Connection:
         if not self._write:
             return self._open_to_read()
-        db = sqlite3.connect(self.path, timeout=10, isolation_level=None, check_same_thread=False)
+        db = sqlite3.connect(self.file, timeout=10, isolation_level=None, check_same_thread=False)
         try:
             db.execute("PRAGMA synchronous = OFF")  # nothing is lost when the process dies, and making it costs no time
             version = db.execute("PRAGMA user_version").fetchone()[0]
@@ -176,7 +149,7 @@ class Ledger:
                 raise _newer(self.path)
             if not version:
                 db.execute("PRAGMA journal_mode = WAL")
-                db.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT")
+                db.executescript(f"BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {VERSION}; COMMIT")
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = NORMAL")
             db.execute("PRAGMA foreign_keys = ON")
@@ -186,9 +159,11 @@ class Ledger:
         return db
 
     def _open_to_read(self) -> sqlite3.Connection:
-        place = self.path.absolute().as_uri()
+        address = self.file.absolute().as_uri()
         for how in ("mode=ro", "immutable=1"):  # the second where nothing may be written beside it
-            db = sqlite3.connect(f"{place}?{how}", uri=True, timeout=10, isolation_level=None, check_same_thread=False)
+            db = sqlite3.connect(
+                f"{address}?{how}", uri=True, timeout=10, isolation_level=None, check_same_thread=False
+            )
             try:
                 version = db.execute("PRAGMA user_version").fetchone()[0]
                 db.execute("SELECT count(*) FROM jobs").fetchone()
@@ -205,7 +180,12 @@ class Ledger:
 
     def close(self) -> None:
         """Commit, and leave one plain file behind."""
-        with closing(self._db):
+        with ExitStack() as stack:
+            if self._copy:
+                stack.callback(self._copy.close)
+            if self._copy and self._write:
+                stack.callback(self._copy.send)
+            stack.enter_context(closing(self._db))
             if self._write:
                 self.commit()
                 with suppress(sqlite3.OperationalError):  # somebody is reading: the next run tidies up
@@ -256,19 +236,19 @@ class Ledger:
 
     def _insert(self, job: int, record: Record) -> None:
         source, error = record.source, record.error
-        name = _text(source.name)
+        name = text(source.name)
         self._db.execute("DELETE FROM inputs WHERE job = ? AND name = ?", (job, name))
         size, mtime_ns = source.stamp or (None, None)
-        row: list[Any] = [job, name, _text(os.path.abspath(source.path)), size, mtime_ns]
+        row: list[Any] = [job, name, text(absolute(source.path)), size, mtime_ns]
         row += ["done" if record.done else "failed", len(record.written), record.seconds, _now()]
         row += [json.dumps(record.predictions)]
-        row += [_text(one) for one in (error.message, error.hint, record.traceback)] if error else [None] * 3
+        row += [text(one) for one in (error.message, error.hint, record.traceback)] if error else [None] * 3
         input = self._db.execute(f"INSERT INTO inputs VALUES (NULL{', ?' * len(row)})", row).lastrowid
         for position, one in enumerate(record.maps):
-            self._db.execute(f"INSERT INTO maps VALUES (NULL{', ?' * 16})", (input, position, *_columns(one)))
+            self._db.execute(f"INSERT INTO maps VALUES (NULL{', ?' * 16})", (input, position, *columns(one)))
         for file in record.written:
             told = (
-                _text(self.relative(file)),
+                text(self.relative(file)),
                 input,
                 file.facts.get("kind", ""),
                 file.size,
@@ -278,11 +258,45 @@ class Ledger:
 
     def relative(self, file: Written) -> str:
         """The file's place in the output folder."""
+        if isinstance(self.folder, Url):
+            return str(file.path.relative_to(self.folder))
         return os.path.relpath(file.path, self.folder).replace(os.sep, "/")
 
     def remember_batch(self, job: int, size: int) -> None:
         """So many pictures at once fitted into memory."""
         self._guarded(lambda: self._db.execute("UPDATE jobs SET batch_size = ? WHERE id = ?", (size, job)))
+
+    def begun(self, job: int) -> None:
+        """A shard's part of a job is not complete any more."""
+        self._guarded(lambda: self._db.executescript(f"{SHARDS} DELETE FROM shards WHERE job = {job};"))
+
+    def finished(self, job: int, listed: int, taken: int, digest: str) -> None:
+        """A shard's part of a job is complete: `taken` of the `listed` pictures, whose names have that digest."""
+        row = (job, listed, taken, digest)
+        self._guarded(lambda: self._db.executescript(SHARDS))
+        self._guarded(lambda: self._db.execute("INSERT OR REPLACE INTO shards VALUES (?, ?, ?, ?)", row))
+
+    def share(self, job: int) -> tuple[int, int, str] | None:
+        """What `finished` was told of a job; None while it is not complete."""
+        try:
+            found = self._db.execute("SELECT listed, taken, digest FROM shards WHERE job = ?", (job,)).fetchone()
+        except sqlite3.OperationalError:  # no such table: never complete
+            return None
+        return None if found is None else (found[0], found[1], found[2])
+
+    def absorb(self, other: Path) -> None:
+        """Take over all that another ledger knows; its pictures replace those of the same job and name."""
+
+        def work() -> None:
+            self._db.execute("ATTACH ? AS other", (str(other),))
+            try:
+                self._db.executescript(f"BEGIN IMMEDIATE; {ABSORB} COMMIT")
+            finally:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                self._db.execute("DETACH other")
+
+        self._guarded(work)
 
     def commit(self) -> None:
         """Make what was added permanent; raises `OutputError` if the folder is no longer there."""
@@ -290,21 +304,23 @@ class Ledger:
         if self._db.in_transaction:
             self._guarded(lambda: self._db.execute("COMMIT"))
         try:
-            same = os.stat(self.path).st_ino == self._inode
+            same = os.stat(self.file).st_ino == self._inode
         except FileNotFoundError:
             same = False
         if not same:
             raise gone(self.folder)
+        if self._copy and self._write:
+            self._copy.send_now_and_then(self._db)
 
     # reading
 
     def known(self, job: int, name: str) -> Known | None:
         """What is known of a picture, or None."""
-        rows = self._db.execute(_KNOWN, (job, _text(name))).fetchall()
+        rows = self._db.execute(KNOWN, (job, text(name))).fetchall()
         if not rows:
             return None
         state, size, mtime_ns, files = rows[0][:4]
-        there = tuple((_back(path), length) for *_, path, length in rows if path is not None)
+        there = tuple((back(path), length) for *_, path, length in rows if path is not None)
         return Known(state, size, mtime_ns, files, there)
 
     def counts(self, job: int) -> dict[str, int]:
@@ -328,31 +344,30 @@ class Ledger:
         jobs = self.jobs()
         return next((job for job in jobs if found and job.id == found[0]), jobs[-1] if jobs else None)
 
+    def names(self, job: int) -> Iterator[str]:
+        """The names of a job's pictures."""
+        for (name,) in self._db.execute("SELECT name FROM inputs WHERE job = ?", (job,)):
+            yield back(name)
+
     def inputs(self, job: int, state: str | None = None) -> Iterator[InputRow]:
         """The pictures of a job by name, one after the other; `state`: only the done, or only the failed."""
         query = "SELECT * FROM inputs WHERE job = ? AND (? IS NULL OR state = ?) ORDER BY name"
         for row in self._db.execute(query, (job, state, state)):
             id, job, name, path, size, mtime_ns, state_, files, seconds, finished, predictions, *error = row
             yield InputRow(
-                id, job, _back(name), Path(_back(path)), size, mtime_ns, state_, files, seconds, finished,
-                json.loads(predictions), *(None if one is None else _back(one) for one in error),
+                id, job, back(name), place(back(path)), size, mtime_ns, state_, files, seconds, finished,
+                json.loads(predictions), *(None if one is None else back(one) for one in error),
             )  # fmt: skip
 
     def maps(self, input: int) -> list[SavedMap]:
         """The raw maps of a picture, in the order of their making."""
         rows = self._db.execute("SELECT * FROM maps WHERE input = ? ORDER BY position", (input,)).fetchall()
-        return [_saved(row[3:]) for row in rows]
+        return [saved(row[3:]) for row in rows]
 
     def files(self, input: int) -> list[FileRow]:
         """The files of a picture that no other job has replaced."""
         rows = self._db.execute("SELECT path, kind, size, facts FROM files WHERE input = ? ORDER BY path", (input,))
-        return [FileRow(_back(path), kind, size, json.loads(facts)) for path, kind, size, facts in rows.fetchall()]
-
-
-_KNOWN = """
-SELECT i.state, i.size, i.mtime_ns, i.files, f.path, f.size FROM inputs AS i LEFT JOIN files AS f ON f.input = i.id
-WHERE i.job = ? AND i.name = ?
-"""
+        return [FileRow(back(path), kind, size, json.loads(facts)) for path, kind, size, facts in rows.fetchall()]
 
 
 def gone(folder: Path) -> OutputError:
@@ -364,34 +379,6 @@ def _newer(path: Path) -> CamvizError:
     return OutputError(
         f"the ledger '{path}' is of a newer camviz", "pip install --upgrade camviz, or --output elsewhere"
     )
-
-
-def _columns(map: SavedMap) -> tuple[Any, ...]:
-    own, view = map.fields, map.view
-    more = {name: value for name, value in own.items() if name not in (*_MAP, "facets", "facts")}
-    placed = json.dumps({"picture": view.picture, "box": view.box, "size": view.size})
-    words = [json.dumps(one) for one in (own.get("facets", ()), own.get("facts", {}), more)]
-    return (*(own.get(name) for name in _MAP), *words, placed, *map.shape, map.blob)
-
-
-def _saved(row: tuple[Any, ...]) -> SavedMap:
-    facets, facts, more, view, height, width, raw = row[len(_MAP) :]
-    placed = {name: tuple(value) for name, value in json.loads(view).items()}
-    fields = dict(zip(_MAP, row, strict=False)) | {"facets": json.loads(facets), "facts": json.loads(facts)}
-    return SavedMap((height, width), raw, View(**placed), fields | json.loads(more))
-
-
-def _text(text: str) -> str | bytes:
-    """As text; a name that is no UTF-8 as its bytes."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return os.fsencode(text)
-    return text
-
-
-def _back(value: str | bytes) -> str:
-    return value if isinstance(value, str) else os.fsdecode(value)
 
 
 def _now() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -80,14 +80,12 @@ class How:
         return Pace(batch, max(cores(), lanes), self.strict, out_of_memory, self.smaller)
 
 
-def heatmaps(job: Job, explainer: Explainer, inputs: Iterable[Input], how: How) -> Iterator[Record]:
-    """Each picture's record, as soon as its files are complete.
-
-    Light methods of small networks run on several pictures at once, a thread each; everything else has all threads
-    for itself. That depends on nothing but job, network and machine, so that the same run gives the same bytes.
-    """
-    light = all(chosen.entry.facts["cost"].startswith(_LIGHT) for chosen in explainer.methods) and job.smooth == "none"
-    lanes = _side_by_side(job, explainer) if light else [Lane(job, explainer)]
+def heatmaps(
+    job: Job, explainer: Explainer, inputs: Iterable[Input], how: How, lanes: Sequence[Lane] = ()
+) -> Iterator[Record]:
+    """Each picture's record, as soon as its files are complete. `lanes`: those of an earlier call, to be used again."""
+    light = _light(job, explainer)
+    lanes = lanes or lanes_for(job, explainer)
     torch_threads(cores() // len(lanes))
     one_thread_each()
     batch = (job.batch_size or default_batch_size(explainer.model.device)) if light else 1
@@ -116,6 +114,19 @@ def heatmaps(job: Job, explainer: Explainer, inputs: Iterable[Input], how: How) 
         yield explain_video(job, lanes, Camera(seen.frames, prepared), source, how, pace)
     for lane in lanes:
         explainer.skipped.update(lane.explainer.skipped if lane.explainer else {})
+
+
+def _light(job: Job, explainer: Explainer) -> bool:
+    return all(chosen.entry.facts["cost"].startswith(_LIGHT) for chosen in explainer.methods) and job.smooth == "none"
+
+
+def lanes_for(job: Job, explainer: Explainer) -> list[Lane]:
+    """The explainer, and others beside it.
+
+    Light methods of small networks run on several pictures at once, a thread each; everything else has all threads
+    for itself. That depends on nothing but job, network and machine, so that the same run gives the same bytes.
+    """
+    return _side_by_side(job, explainer) if _light(job, explainer) else [Lane(job, explainer)]
 
 
 @dataclass(eq=False)
@@ -149,26 +160,3 @@ def _side_by_side(job: Job, explainer: Explainer) -> list[Lane]:
     lanes = min(cores(), LANES) if model.device == "cpu" and small(model) else 1
     original = twin(model) if lanes > 1 else None
     return [first, *(Lane(job, original=original) for _ in range(lanes - 1))] if original else [first]
-
-
-@dataclass(frozen=True)
-class Unit:
-    """A piece of a run that another process can do: plain values. Without a folder the files' bytes come back."""
-
-    job: Job
-    inputs: tuple[Input, ...]
-    folder: Path | None = None
-
-
-def explain_unit(unit: Unit) -> list[Record]:
-    """The records of a unit's pictures, its files written; whoever keeps the ledger adds them to it."""
-    from camviz.models.load import plan, to_device
-
-    model = to_device(plan(unit.job.model).build(), unit.job.device)
-    written: dict[Path, bytes] = {}
-    how = How(unit.folder) if unit.folder else How(Path(), written.__setitem__)
-    records = heatmaps(unit.job, Explainer(model, unit.job), unit.inputs, how)
-    return [
-        replace(one, written=tuple(replace(file, data=written.get(file.path)) for file in one.written))
-        for one in records
-    ]

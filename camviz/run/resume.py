@@ -6,8 +6,8 @@ import hashlib
 import os
 import platform
 import re
-import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from camviz import __version__
+from camviz.errors import OutputError
+from camviz.places import Sizes, stamp
 from camviz.run.folder import OutputFolder
 from camviz.run.inputs import Input
-from camviz.run.ledger import JobRow, Ledger, key_of, ledger_path
+from camviz.run.ledger import JobRow, Ledger, key_of, ledger_path, shard_ledgers
 from camviz.run.records import Record
 from camviz.run.report import Report
+from camviz.run.shard import Shard, Share
 from camviz.types import ModelRequest
 
 
@@ -36,6 +39,8 @@ class Again:
 class Run:
     """One job over the inputs that `listing` gives, in one output folder. `close` it, or use it as a context.
 
+    A `shard` does its part of them and has a ledger of its own; what the folder's ledger has as done, it takes as done.
+
     Nothing is made before `open`; `look` reads what is there.
     """
 
@@ -45,10 +50,18 @@ class Run:
     listing: Callable[[], Iterable[Input]]
     report: Report
     again: Again = Again()
+    shard: Shard | None = None
     job: JobRow | None = None
     output: OutputFolder | None = None
     _ledger: Ledger | None = None
     _found: Iterator[Input] | None = field(default=None, repr=False)
+    _before: Ledger | None = None  # of the folder, beside that of a shard
+
+    def __post_init__(self) -> None:
+        self._tag = self.shard.tag if self.shard else ""
+        self._share = Share(self.shard) if self.shard else None
+        self._sizes = Sizes(self.folder)
+        check_shards(self.folder, self.shard)
 
     def __enter__(self) -> Run:
         return self
@@ -58,11 +71,11 @@ class Run:
 
     def complete(self) -> bool:
         """Whether nothing is missing. Costs nothing where there was no run; leaves the folder open where there was."""
-        if self.again.overwrite or not ledger_path(self.folder).exists():
+        there = [tag for tag in {"", self._tag} if ledger_path(self.folder, tag).exists()]
+        if self.again.overwrite or not there:
             return False
         self.open()
-        assert self._ledger
-        if all(job.key != key_of(self.command, self.settings) for job in self._ledger.jobs()):
+        if not any(self._row(ledger) for ledger in (self._ledger, self._before)):
             return False
         missing = self._missing()
         first = next(missing, None)
@@ -70,41 +83,62 @@ class Run:
             self.again, self.report.before, self.report.failed_before = Again(overwrite=True), 0, 0
             return False
         self._found = missing if first is None else chain([first], missing)
+        if first is None:
+            self._begin()
+            self._finish()
         return first is None
 
     def look(self) -> Iterator[Input]:
         """What is missing, without making or locking anything."""
-        if ledger_path(self.folder).is_file():
-            self._ledger = Ledger(self.folder)
-            self.job = next(
-                (job for job in self._ledger.jobs() if job.key == key_of(self.command, self.settings)), None
-            )
+        if ledger_path(self.folder, self._tag).is_file():
+            self._ledger = Ledger(self.folder, shard=self._tag)
+        self._read_before()
         return self._missing()
 
     def open(self) -> OutputFolder:
         """Make and lock the folder, and open its ledger."""
         if self.output is None:
-            self.output = OutputFolder(self.folder)
-            self._ledger = Ledger(self.folder, write=True)
+            self.output = OutputFolder(self.folder, self._tag)
+            self._ledger = Ledger(self.folder, write=True, shard=self._tag)
+            self._read_before()
         return self.output
+
+    def _read_before(self) -> None:
+        if self.shard and ledger_path(self.folder).is_file():
+            self._before = Ledger(self.folder)
+
+    def _row(self, ledger: Ledger | None) -> JobRow | None:
+        key = key_of(self.command, self.settings)
+        return next((job for job in ledger.jobs() if job.key == key), None) if ledger else None
 
     def inputs(self) -> Iterator[Input]:
         """What is missing, as it is found."""
         self.open()
-        assert self._ledger
-        if self.job is None:
-            self.job = self._ledger.begin(self.command, self.settings, versions())
+        self._begin()
         found, self._found = self._found, None
         return found if found is not None else self._missing()
 
+    def _begin(self) -> None:
+        assert self._ledger
+        self.job = self._row(self._ledger) or self._ledger.begin(self.command, self.settings, versions())
+        if self.shard:
+            self._ledger.begun(self.job.id)
+
+    def _finish(self) -> None:
+        """Everything that was listed is in the ledger."""
+        if self._ledger and self.job and self._share:
+            self._ledger.commit()
+            self._ledger.finished(self.job.id, self._share.listed, self._share.taken, self._share.digest)
+
     def keep(self, records: Iterable[Record]) -> Iterator[Record]:
         """Remember each picture as it comes, and count it."""
-        assert self._ledger
         for record in records:
+            assert self._ledger
             assert self.job
             self._ledger.add(self.job.id, record)
             self.report.count(record)
             yield record
+        self._finish()
 
     def smaller(self, size: int) -> None:
         """So many pictures at once fit into memory: the next run begins with that."""
@@ -114,59 +148,51 @@ class Run:
     def close(self) -> None:
         """Commit and unlock."""
         ledger, self._ledger = self._ledger, None
+        before, self._before = self._before, None
         output, self.output = self.output, None
-        try:
-            if ledger:
-                ledger.close()
-        finally:
-            if output:
-                output.close()
+        with ExitStack() as stack:
+            for one in (output, before, ledger):  # closed the other way round
+                if one:
+                    stack.callback(one.close)
 
     def _missing(self) -> Iterator[Input]:
-        ledger = self._ledger
-        if ledger and self.job is None:
-            self.job = next((job for job in ledger.jobs() if job.key == key_of(self.command, self.settings)), None)
-        anew = self.again.overwrite or not ledger or not self.job
-        for source in self.listing():
+        self.job = self.job or self._row(self._ledger)
+        jobs = [(ledger, row.id) for ledger in (self._ledger, self._before) if ledger and (row := self._row(ledger))]
+        listing = self.listing()
+        for source in self._share.of(listing) if self._share else listing:
             if source.error:
                 yield source
                 continue
-            path = os.fspath(source.path)
-            stamp = _stamp(path)
-            if not anew and stamp and self._settled(ledger, source.name, stamp):
+            now = source.stamp or stamp(source.path)
+            if now and not self.again.overwrite and self._settled(jobs, source.name, now):
                 continue
-            yield Input(source.path, source.name, None, stamp)
+            yield Input(source.path, source.name, None, now)
 
-    def _settled(self, ledger: Any, name: str, stamp: tuple[int, int]) -> bool:
+    def _settled(self, jobs: Sequence[tuple[Ledger, int]], name: str, now: tuple[int, int]) -> bool:
         """Whether nothing is to be done for a picture: done before with all its files, or failed before."""
-        known = ledger.known(self.job.id if self.job else 0, name)
-        if known is None or (known.size, known.mtime_ns) != stamp:
+        known = next((found for ledger, job in jobs if (found := ledger.known(job, name))), None)
+        if known is None or (known.size, known.mtime_ns) != now:
             return False
         if known.state == "failed":
             if self.again.retry:
                 return False
             self.report.failed_before += 1
             return True
-        root = os.fspath(self.folder)
-        if len(known.there) != known.files or not all(_size(f"{root}/{path}") == size for path, size in known.there):
+        if len(known.there) != known.files or not all(self._sizes(path) == size for path, size in known.there):
             return False
         self.report.before += 1
         return True
 
 
-def _stamp(path: str) -> tuple[int, int] | None:
-    try:
-        found = os.stat(path)
-    except (OSError, ValueError):
-        return None
-    return (found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except OSError:
-        return -1
+def check_shards(folder: Path, shard: Shard | None) -> None:
+    """Raise `OutputError` where other shards than those of this division wait to be merged."""
+    tags = shard_ledgers(folder)
+    others = [tag for tag in tags if shard is None or not tag.endswith(f"-of-{shard.count}")]
+    if others:
+        told = f"{len(others)} shard(s) that are not merged"
+        if shard:
+            told += f", of {others[0].rpartition('-')[2]} and not of {shard.count}"
+        raise OutputError(f"'{folder}' holds {told}", f"camviz merge {folder}")
 
 
 def versions() -> dict[str, str]:

@@ -20,7 +20,10 @@ def settle() -> None:
 
 
 def cores() -> int:
-    """The cores that this process may use: its affinity, and the quota of its container."""
+    """The cores that this process may use: CAMVIZ_CORES, or its affinity and the quota of its container."""
+    given = os.environ.get("CAMVIZ_CORES", "")
+    if given.isdecimal() and int(given):
+        return int(given)
     try:
         count = len(os.sched_getaffinity(0))
     except AttributeError:  # not Linux

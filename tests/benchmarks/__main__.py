@@ -6,10 +6,10 @@ import argparse
 
 import torch
 
-from tests.benchmarks import evaluate, folders, maps, speed
+from tests.benchmarks import cluster, evaluate, folders, maps, speed
 from tests.benchmarks.timing import machine
 
-KINDS = ("cams", "slow", "features", "road", "quality", "folders")
+KINDS = ("cams", "slow", "features", "road", "quality", "folders", "cluster")
 
 
 def main() -> None:
@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--cpu", action="store_true", help="processor time: on a busy machine, with --threads 1")
     parser.add_argument("--scenes", type=int, default=200, help="for quality")
-    parser.add_argument("--pictures", type=int, default=400, help="for folders")
+    parser.add_argument("--pictures", type=int, default=400, help="for folders and cluster")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     print(f"{machine()}{', processor time' if given.cpu else ''}\n")
@@ -37,6 +37,8 @@ def main() -> None:
             print(evaluate.quality_table(given.scenes), end="\n\n")
         elif kind == "folders":
             print(folders.folders_tables(given.pictures), end="\n\n")
+        elif kind == "cluster":
+            print(cluster.cluster_tables(given.pictures), end="\n\n")
         elif kind == "road":
             print(evaluate.road_table(given.slow_rounds, given.cpu), end="\n\n")
         else:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from camviz.run.ledger import Ledger
-from camviz.run.pipeline import Unit, explain_unit
+from camviz.run.units import Unit, explain_unit
 
 SLOW = '''
 import time

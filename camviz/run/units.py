@@ -1,0 +1,185 @@
+"""A piece of a run that another process can do: plain values in, records out. Whoever keeps the ledger adds them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from camviz.errors import CamvizError, InputError
+from camviz.places import Url
+from camviz.run.folder import Store
+from camviz.run.inputs import Input
+from camviz.run.pipeline import How, Lane, heatmaps, lanes_for
+from camviz.run.records import Record
+from camviz.types import Job, Model, ModelRequest
+
+if TYPE_CHECKING:
+    from camviz.features.job import FeatureJob
+    from camviz.metrics import Measure
+    from camviz.metrics.truth import Truth
+    from camviz.run.features import Asked
+
+Answers = Callable[[Sequence[Input]], "Answer"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of some inputs: their records, and what the process learned that concerns the others."""
+
+    records: tuple[Record, ...] = ()
+    skipped: dict[str, str] = field(default_factory=dict)
+    fits: int | None = None  # no more pictures at once than these
+    more: Any = None
+    error: CamvizError | None = None  # the request itself is wrong
+
+
+class Work(Protocol):
+    """What a process does with inputs, as a value that can be sent there."""
+
+    def begin(self) -> Answers:
+        """Load the network once; what comes back is asked again and again."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a process writes its files. Without a folder their bytes travel back to whoever asked."""
+
+    folder: Path | None = None
+    parts: Path | None = None
+    strict: bool = False
+    fits: int | None = None
+    here: str = field(default_factory=os.getcwd)  # what relative paths begin at
+
+    def enter(self) -> None:
+        """Paths mean what they meant where they were typed."""
+        if os.path.isdir(self.here):
+            os.chdir(self.here)
+
+    def records(self, work: Callable[[How], Iterator[Record]]) -> Answer:
+        """Do it: files are written, or kept beside the records."""
+        kept: dict[Path, bytes] = {}
+        smaller: list[int] = []
+        if self.folder is None:
+            how = How(Path(), kept.__setitem__)
+        elif isinstance(self.folder, Url) or self.parts is None:
+            how = How(self.folder)
+        else:
+            how = How(self.folder, Store(self.folder, self.parts).write)
+        records = list(work(replace(how, fits=self.fits, smaller=smaller.append, strict=self.strict)))
+        if self.folder is None:
+            records = [
+                replace(one, written=tuple(replace(file, data=kept.get(file.path)) for file in one.written))
+                for one in records
+            ]
+        return Answer(tuple(records), fits=min(smaller, default=None))
+
+
+@dataclass(frozen=True)
+class Explaining:
+    """Heatmaps."""
+
+    job: Job
+    place: Place = Place()
+
+    def begin(self) -> Answers:
+        """Load the network once; what comes back is asked again and again."""
+        from camviz.engine.explain import Explainer
+
+        self.place.enter()
+        explainer = Explainer(load(self.job.model, self.job.device), self.job)
+        lanes: list[Lane] = lanes_for(self.job, explainer)
+
+        def answer(inputs: Sequence[Input]) -> Answer:
+            found = self.place.records(lambda how: heatmaps(self.job, explainer, inputs, how, lanes))
+            return replace(found, skipped=dict(explainer.skipped))
+
+        return answer
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Figures of feature maps."""
+
+    request: ModelRequest
+    device: str
+    job: FeatureJob
+    asked: Asked
+    place: Place = Place()
+
+    def begin(self) -> Answers:
+        """Load the network once; what comes back is asked again and again."""
+        from camviz.run.features import extractor_for, features
+
+        self.place.enter()
+        extractor = extractor_for(self.job, load(self.request, self.device), self.asked)
+
+        def answer(inputs: Sequence[Input]) -> Answer:
+            return self.place.records(lambda how: features(self.job, extractor, inputs, how))
+
+        return answer
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """Rows of metrics; `more` is what an evaluator takes in with `absorb`."""
+
+    job: Job
+    measures: tuple[Measure, ...]
+    truth: Truth | None
+    forwards: int
+    place: Place = Place()
+
+    def begin(self) -> Answers:
+        """Load the network once; what comes back is asked again and again."""
+        from camviz.engine.explain import Explainer
+        from camviz.metrics.evaluate import Evaluator
+        from camviz.run.evaluate import measure
+        from camviz.run.report import Report
+        from camviz.run.threads import cores, one_thread_each, torch_threads
+
+        self.place.enter()
+        torch_threads(cores())
+        one_thread_each()
+        explainer = Explainer(load(self.job.model, self.job.device), self.job)
+        marked = self.truth.mask if self.truth else None
+
+        def answer(inputs: Sequence[Input]) -> Answer:
+            evaluator = Evaluator(explainer, self.measures, marked, self.forwards)
+            failed: dict[str, CamvizError] = {}
+            measure(evaluator, inputs, self.job.fit, Report(), failed.__setitem__)
+            records = tuple(Record(one, error=failed.get(one.name)) for one in inputs)
+            return Answer(records, dict(explainer.skipped), more=evaluator.found)
+
+        return answer
+
+
+def load(request: ModelRequest, device: str) -> Model:
+    """The network on its device."""
+    from camviz.models.load import plan, to_device
+
+    return to_device(plan(request).build(), device)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Some inputs of a job. Without a folder the files' bytes come back."""
+
+    job: Job
+    inputs: tuple[Input, ...]
+    folder: Path | None = None
+
+
+def explain_unit(unit: Unit) -> list[Record]:
+    """The records of a unit's pictures, its files written."""
+    return list(Explaining(unit.job, Place(unit.folder)).begin()(unit.inputs).records)
+
+
+def lost(source: Input, times: int) -> InputError:
+    """The error for a picture whose process died each time."""
+    return InputError(
+        f"'{source.path}' ended the process that worked on it, {times} times",
+        "try it alone, without --engine ray: too large for the memory, perhaps",
+    )

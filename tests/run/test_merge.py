@@ -108,7 +108,7 @@ def test_no_shard_at_all(merge, refused, heatmap, pics, run):
 
 
 def test_a_shard_of_other_settings(shard, merge, refused):
-    shard(1, count=2)
+    shard(1, "--method", "gradcam", count=2)
     shard(2, "--method", "layercam", count=2)
     refused(merge(), "shard 2 of 2 is of another job than shard 1 of 2", "methods is ['layercam'], not ['gradcam']")
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import camviz
+from camviz.errors import NetworkError
 from camviz.methods import GROUPS, METHODS, choose
 from tests.engine.test_capture import hook_count, state_of
 from tests.engine.test_explain import model, pictures
@@ -148,7 +149,8 @@ def test_groups_pass_over_what_cannot_work():
     found = {m.method for m in maps}
     assert found == {c.name for c in choose(["pixels"])} - RELUS
     assert set(GROUPS) == {"all", "gradients", "masking", "pixels", "attention"}
-    assert not camviz.explain(model("plain"), pictures(1), method="attention")
+    with pytest.raises(NetworkError, match="plain has no attention"):  # nothing of it works
+        camviz.explain(model("plain"), pictures(1), method="attention")
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from camviz.errors import InputError
+from camviz.places import place
 from camviz.videos import USUAL_RATE, count_frames, facts_of, is_video, read_frames, spread, starts_like_video
 from tests.small_videos import moving, write_video
 
@@ -53,6 +54,11 @@ def test_what_is_none(content, words, tmp_path):
         path.write_bytes(content)
     with pytest.raises(InputError, match=words):
         list(read_frames(path))
+
+
+def test_a_video_in_a_store():
+    with pytest.raises(InputError, match=r"'memory://clips/a\.mp4' is a video in a store"):
+        facts_of(place("memory://clips/a.mp4"))
 
 
 def test_the_decoder_itself_says_nothing(fresh, tmp_path):

@@ -71,7 +71,7 @@ def _run(job: Job, work: Work) -> int:
         from camviz.engine.explain import Explainer  # from here on torch is imported
         from camviz.run.pipeline import heatmaps
 
-        model = work.load()
+        model = work.load(clips=True)
         explainer = Explainer(model, job, work.bar.scored)
         for note in explainer.notes:
             work.console.say(f"note: {note}")

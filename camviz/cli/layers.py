@@ -69,8 +69,9 @@ def layers(
             continue
         if pattern and not (fnmatchcase(one.path, pattern) or fnmatchcase(one.kind, pattern)):
             continue
-        height = grid(layer, seen.input_size)[0] if layer else 0
-        stride = seen.input_size[0] / height if height else None
+        axis = int(network.preprocessing.frames > 1)  # the rows of a clip's maps count steps in time as well
+        cells = grid(layer, seen.input_size)[axis] if layer else 0
+        stride = seen.input_size[axis] / cells if cells else None
         rows.append(_Row(one, layer, stride, one.path == star, fields.get(one.path)))
     if pattern and not rows:
         raise unknown("layer", pattern, [one.path for one in seen.layers], network.name, "without --filter it")

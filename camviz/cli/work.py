@@ -24,7 +24,7 @@ from camviz.cli.options import (
     ResumeOptions,
     several,
 )
-from camviz.errors import CamvizError, InputError
+from camviz.errors import CamvizError, InputError, NetworkError
 from camviz.places import Url
 from camviz.run.report import Report
 from camviz.run.shard import home
@@ -130,12 +130,17 @@ class Work:
             TASKS.find(task).call(self.plan.name, self.plan.labels).parse(texts)
         return task
 
-    def load(self) -> Model:
-        """The network on its device; tells what loading had to say."""
+    def load(self, clips: bool = False) -> Model:
+        """The network on its device; tells what loading had to say. `clips`: it may be one for video."""
         from camviz.models.load import to_device
 
         spread = self.cluster.engine == "ray"  # then it is only looked at here, and computes elsewhere
         model = to_device(self.plan.build(), "cpu" if spread else self.device)
+        if model.preprocessing.frames > 1 and not clips:
+            raise NetworkError(
+                f"{model.name} takes clips of video, and this command looks at pictures",
+                f"camviz heatmap clip.mp4 --model {model.name} explains a video",
+            )
         for note in model.notes:
             self.console.say(f"note: {note}")
         return model

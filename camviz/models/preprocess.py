@@ -31,7 +31,8 @@ def prepare(picture: Picture, how: Preprocessing, fit: str = "model") -> tuple[N
     from PIL import Image
 
     if how.frames > 1:
-        raise InputError(f"'{picture.path or picture.name}' is a picture, and the network takes clips", "give a video")
+        message = f"'{picture.path or picture.name}' is a picture, and the network takes clips"
+        raise InputError(message, "give a video: camviz heatmap clip.mp4")
     resampling = Image.Resampling[how.interpolation.upper()]
     width, height = picture.width, picture.height
     if how.longest and fit == "model":

@@ -199,7 +199,7 @@ def _facts(maps: Maps, reel: Reel, facets: Facets) -> dict[str, Any]:
     targets = {label: count for (label, _), count in track.explained.most_common()}
     facts = {**kept, "size": [width, height], "targets": targets, "frames": len(maps.numbers), **reel.facts}
     if maps.errors:
-        reason = next(iter(maps.errors.values())).message
+        reason = maps.errors[min(maps.errors)].message
         facts["note"] = f"{len(maps.errors)} of {len(maps.numbers)} frames have no map ({reason})"
     return facts
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from camviz.errors import InputError
+from camviz.errors import InputError, RequestError
 from camviz.run.films import Maps, Reel, refused, write_films
 from camviz.run.flow import Flow, Pace, Stages
 from camviz.run.inputs import Input
@@ -20,6 +20,7 @@ from camviz.videos import Facts, count_frames, facts_of, read_frames, spread
 if TYPE_CHECKING:
     from camviz.run.pipeline import How, Lane, Ready
 
+Keep = Callable[[Input, Any, list[SaliencyMap]], Record]
 _CUT = 0.95  # of the frames that a file announces; with fewer it is told to be cut off
 
 
@@ -53,7 +54,7 @@ def explain_video(job: Job, lanes: Sequence[Lane], camera: Camera, source: Input
         known = facts_of(source.path)
         with Maps(job.look) as maps:
             if camera.frames > 1:
-                reel = _clip(job, camera, source, maps, lanes[0], known)
+                reel = _clip(job, camera, source, maps, lanes, pace, known)
             else:
                 _compute(_frames(job, camera, source, maps), lanes, maps, pace, how, -(-known.frames // job.every))
                 reel = Reel(source, known.rate, known.rate / job.every, _told(known, job.every, maps))
@@ -61,7 +62,9 @@ def explain_video(job: Job, lanes: Sequence[Lane], camera: Camera, source: Input
                 raise maps.errors[min(maps.errors)]
             files = tuple(write_films(maps, reel, how.folder, job.save_raw, how.write))
             return Record(source, time.perf_counter() - start, (), files, maps.predictions)
-    except InputError as error:
+    except Exception as error:  # as for a picture: one bad video never stops the others
+        if isinstance(error, RequestError) or (how.strict and not isinstance(error, InputError)):
+            raise
         return failure(source, error)
 
 
@@ -78,7 +81,7 @@ def _frames(job: Job, camera: Camera, source: Input, maps: Maps) -> Iterator[Fra
         yield Frame(source.path, f"{source.name}#{number}", None, None, number, replace(ready, picture=bare))
 
 
-def _clip(job: Job, camera: Camera, source: Input, maps: Maps, lane: Lane, known: Facts) -> Reel:
+def _clip(job: Job, camera: Camera, source: Input, maps: Maps, lanes: Sequence[Lane], pace: Pace, known: Facts) -> Reel:
     """The maps of a network of clips: the frames are spread evenly over those that `--every` leaves of the video.
 
     Its layer gives maps for fewer steps in time; each is shown with the frames that it stands for.
@@ -88,9 +91,16 @@ def _clip(job: Job, camera: Camera, source: Input, maps: Maps, lane: Lane, known
     pictures = {
         number: Picture(pixels, source.path) for number, pixels in read_frames(source.path, set(numbers).__contains__)
     }
-    [found] = lane([camera.prepared(source, [pictures[number] for number in numbers])])
-    if isinstance(found, Exception):
-        raise found
+    ready = camera.prepared(source, [pictures[number] for number in numbers])
+    found: list[SaliencyMap] = []
+
+    def keep(frame: Input, _ready: Ready, made: list[SaliencyMap]) -> Record:
+        found.extend(made)
+        return Record(frame)
+
+    for record in Flow([Frame(source.path, source.name, ready=ready)], _stages(lanes, keep), replace(pace, batch=1)):
+        if record.error:
+            raise record.error
     maps.numbers.extend(pictures)
     for place, number in enumerate(numbers):
         if number not in numbers[:place]:
@@ -117,13 +127,16 @@ def _compute(frames: Iterator[Frame], lanes: Sequence[Lane], maps: Maps, pace: P
         maps.add(frame.number, found)
         return Record(frame)
 
-    stages: Stages[Ready, list[SaliencyMap]] = Stages(_ready, lambda ready: ready.values.shape, lanes, keep)
-    for done, record in enumerate(Flow(frames, stages, pace), 1):
+    for done, record in enumerate(Flow(frames, _stages(lanes, keep), pace), 1):
         how.frames(min(done, total - 1) if total else 0, total)
         assert isinstance(record.source, Frame)
         if record.error:
             maps.errors[record.source.number] = record.error
     how.frames(total, total)
+
+
+def _stages(lanes: Sequence[Lane], keep: Keep) -> Stages[Ready, list[SaliencyMap]]:
+    return Stages(_ready, lambda ready: ready.values.shape, lanes, keep)
 
 
 def _ready(frame: Input) -> Ready:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -173,6 +174,19 @@ def test_what_comes_of_torchvision():
     assert (found.task, found.labels[0], len(found.labels)) == ("classification", "abseiling", 400)
     model = camviz.load("r3d_18", weights="none", input_size=(80, 64))
     assert (model.preprocessing.crop, model.preprocessing.frames) == ((16 * 64, 80), 16)
+
+
+def test_commands_on_pictures_say_so_at_once(run, refused, picture, tmp_path):
+    for command in ("features", "maximize"):
+        given = ("--target", 0) if command == "maximize" else (picture(tmp_path / "a.png"),)
+        result = run(command, *given, "-m", "r3d_18", "--weights", "none", "-q", "-o", tmp_path / "out")
+        assert "camviz heatmap clip.mp4 --model r3d_18" in refused(result, "r3d_18 takes clips of video")
+
+
+def test_layers_of_a_network_of_clips(run):
+    listed = [json.loads(line) for line in run("layers", "r3d_18", "--json").stdout.splitlines()]
+    [last] = [one for one in listed if one["path"] == "layer4"]
+    assert last["stride"] == 16
 
 
 ZOO = {

@@ -299,7 +299,11 @@ class SaliencyMap:
 
 @dataclass(frozen=True)
 class Look:
-    """How maps are drawn. `scale` is "image" (the map's own maximum) or "fixed:V". None: as the layout has it."""
+    """How maps are drawn. None: as the layout has it.
+
+    `scale` is which value has full colour: "image", the map's own extreme; "row", that of all maps of its picture;
+    "run", that of all maps there are; or "fixed:V".
+    """
 
     layout: str = "overlay"
     colormap: str | None = None

@@ -257,7 +257,8 @@ class LookOptions:
         str,
         typer.Option(
             "--scale",
-            help="image (the map's own maximum) or fixed:2.5 (so much is full colour).",
+            help="What has full colour: the largest value of the image's map, of the row (all maps of a picture), "
+            "of the run, or fixed:2.5.",
             rich_help_panel="Drawing",
         ),
     ] = "image"

@@ -13,6 +13,7 @@ from typer.exceptions import TyperException
 
 from camviz import __version__
 from camviz.cli import (
+    compare,
     doctor,
     evaluate,
     export,
@@ -37,6 +38,7 @@ from camviz.errors import CamvizError, RequestError, closest
 COMMANDS = (
     heatmap,
     features,
+    compare,
     evaluate,
     filters,
     patches,

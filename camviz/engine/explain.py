@@ -165,15 +165,26 @@ class Explainer:
 
         A picture in which there is nothing to explain gets the error that says so.
         """
+        return self.maps(pictures, inputs, views, lambda _passed: self.wanted)
+
+    def maps(
+        self,
+        pictures: Sequence[Picture],
+        inputs: Sequence[NDArray[np.float32]],
+        views: Sequence[View],
+        asking: Callable[[Pass], Sequence[Wanted]],
+    ) -> list[list[SaliencyMap] | InputError]:
+        """As calling it, for targets that are chosen when the forward is done."""
         batch = torch.from_numpy(np.stack(inputs)).to(self.model.device)
         maps: list[list[SaliencyMap]] = [[] for _ in pictures]
         errors: dict[int, InputError] = {}
         with self.task.attending(self.model.module, (batch.shape[2], batch.shape[3])):
             passed = run_forward(self.ask, batch)
-            for wanted in self.wanted:
+            questions = asking(passed)
+            for wanted in questions:
                 for targets, here, number in self.rounds(wanted, passed, views, errors):
                     reading = Reading(passed, targets)
-                    facet = (wanted.facet,) if len(self.wanted) > 1 else ()
+                    facet = (wanted.facet,) if len(questions) > 1 else ()
                     facet = facet if number is None else (f"{wanted.facet}{number}",)
                     for found in self.read(reading):
                         for i in here:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +14,10 @@ from camviz.render.colour import limits, settled
 from camviz.run.drawn import Write, write_maps
 from camviz.run.inputs import Input
 from camviz.run.jobs import same_picture
-from camviz.run.ledger import FileRow, InputRow, JobRow, Ledger
+from camviz.run.ledger import FileRow, JobRow, Ledger
 from camviz.run.records import Record
 from camviz.run.written import Written
-from camviz.types import Look
+from camviz.types import Look, SaliencyMap
 
 Failed = Callable[[str, InputError], None]
 
@@ -42,31 +43,39 @@ def draw_run(
     """
     drawn = settled_for_run(ledger, row, look)
     top = limits(np.empty(0), drawn.sign, drawn.scale).high
+
+    def draw(source: Input, maps: list[SaliencyMap]) -> Iterable[Written]:
+        return write_maps(maps, source, folder, drawn, save_raw, write)
+
+    yield from draw_later(ledger, row, folder, draw, failed, lambda facts: facts.get("high") == top)
+
+
+def draw_later(
+    ledger: Ledger,
+    row: JobRow,
+    folder: Path,
+    draw: Callable[[Input, list[SaliencyMap]], Iterable[Written]],
+    failed: Failed,
+    still_right: Callable[[dict[str, Any]], bool] = lambda _facts: True,
+) -> Iterator[Written]:
+    """Draw each picture of a job from its maps, unless its files are there and their facts are `still_right`."""
     for one in list(ledger.inputs(row.id, "done")):
         files = ledger.files(one.id)
-        if one.files and len(files) == one.files and _there(folder, files) and _same(files, top):
+        there = one.files and len(files) == one.files and _there(folder, files)
+        if there and all(still_right(file.facts) for file in files if file.kind != "raw"):
             continue
         try:
-            record = _drawn(ledger, one, drawn, save_raw, folder, write)
+            picture = same_picture(one)
+            saved = ledger.maps(one.id)
+            stamp = None if one.size is None or one.mtime_ns is None else (one.size, one.mtime_ns)
+            source = Input(one.path, one.name, stamp=stamp)
+            written = tuple(draw(source, [each.restored(picture) for each in saved]))
         except InputError as error:
             failed(one.name, error)
             continue
-        ledger.add(row.id, record)
-        yield from record.written
+        ledger.add(row.id, Record(source, one.seconds, tuple(saved), written, tuple(one.predictions)))
+        yield from written
 
 
 def _there(folder: Path, files: Sequence[FileRow]) -> bool:
     return all((folder / file.path).is_file() for file in files)
-
-
-def _same(files: Sequence[FileRow], top: float) -> bool:
-    """Whether the figures have this scale."""
-    return all(file.facts.get("high") == top for file in files if file.kind != "raw")
-
-
-def _drawn(ledger: Ledger, one: InputRow, look: Look, save_raw: bool, folder: Path, write: Write) -> Record:
-    picture = same_picture(one)
-    stamp = None if one.size is None or one.mtime_ns is None else (one.size, one.mtime_ns)
-    source, saved = Input(one.path, one.name, stamp=stamp), ledger.maps(one.id)
-    files = tuple(write_maps([each.restored(picture) for each in saved], source, folder, look, save_raw, write))
-    return Record(source, one.seconds, tuple(saved), files, tuple(one.predictions))

@@ -94,8 +94,13 @@ def test_sides_by_name():
     assert "'s9'" in caught.value.message
 
 
-@pytest.mark.parametrize(("count", "strip", "fine"), [(1, False, False), (2, False, True), (6, False, True),
-                                                      (7, False, False), (7, True, True), (1, True, False)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("count", "strip", "fine"),
+    [
+        *[(1, False, False), (2, False, True), (6, False, True)],
+        *[(7, False, False), (7, True, True), (1, True, False)],
+    ],
+)
 def test_two_to_six(count, strip, fine):
     if fine:
         check_count(count, strip)

@@ -19,7 +19,7 @@ FLOORS = [
     ["camviz.tasks"],
     ["camviz.models"],
     ["camviz.methods", "camviz.engine", "camviz.features", "camviz.metrics"],
-    ["camviz.doctor", "camviz.comparison"],
+    ["camviz.doctor", "camviz.comparison", "camviz.mistakes"],
     ["camviz.run"],
     ["camviz.cli"],
     ["camviz.__main__"],

@@ -15,6 +15,7 @@ from camviz import __version__
 from camviz.cli import (
     compare,
     doctor,
+    errors,
     evaluate,
     export,
     features,
@@ -39,6 +40,7 @@ COMMANDS = (
     heatmap,
     features,
     compare,
+    errors,
     evaluate,
     filters,
     patches,

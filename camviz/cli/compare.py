@@ -31,6 +31,7 @@ from camviz.types import Look, Sign
 
 if TYPE_CHECKING:
     from camviz.comparison.compare import Comparer
+    from camviz.render.journal import Style
     from camviz.run.compare import CompareJob
     from camviz.run.resume import Run
     from camviz.run.written import Written
@@ -132,7 +133,7 @@ def compare(
     training = len(vars(model)["model"] or ()) < 2 and not alone
     strip = layout == "strip" or (layout is None and training and len(found) > 6) or figure.format in _FILMS
     job = job_of(ModelOptions(), how, compute, images, None, target, fit)
-    job = replace(job, model=found[0][0], look=_look(figure, "image" if alone else "row"))
+    job = replace(job, model=found[0][0], look=look_of(figure, "image" if alone else "row"))
     asked = CompareJob(
         job,
         tuple(request for request, _ in found),
@@ -140,7 +141,7 @@ def compare(
         tuple(names),
         len(found) - 1 if training else 0,  # whose class is explained: the last checkpoint is the model
         "strip" if strip else "figure",
-        _style(figure),
+        style_of(figure),
         figure.caption,
     )
     if not alone and not strip:
@@ -158,20 +159,22 @@ def _plain(job: CompareJob) -> list[Any]:
     return [replace(one, weights="default") if one.weights == "shuffled" else one for one in job.models]
 
 
-def _look(figure: FigureOptions, scale: str) -> Look:
+def look_of(figure: FigureOptions, scale: str, film: bool = True) -> Look:
+    """The look, checked; without --scale, this one."""
     from camviz.render import check
     from camviz.render.colour import one_of
     from camviz.render.plate import FORMATS, check_pdf
 
     look = Look("panel", figure.colormap, figure.alpha, figure.sign, figure.scale or scale)
     check(look)
-    one_of("format", figure.format, (*FORMATS, *_FILMS))
+    one_of("format", figure.format, (*FORMATS, *(_FILMS if film else ())))
     if figure.format == "pdf":
         check_pdf()
     return replace(look, format=figure.format)
 
 
-def _style(figure: FigureOptions) -> Any:
+def style_of(figure: FigureOptions) -> Style:
+    """How it is printed, checked."""
     from camviz.render.journal import DOUBLE, SINGLE, Style
     from camviz.render.plate import check_font
 

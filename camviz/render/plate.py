@@ -150,7 +150,7 @@ def png(pixels: Pixels, dpi: int) -> bytes:
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", dpi=(dpi, dpi), compress_level=6)
+    Image.fromarray(pixels).save(buffer, "PNG", dpi=(dpi, dpi), compress_level=2)
     return buffer.getvalue()
 
 

@@ -362,6 +362,7 @@ class Job:
     smooth: Literal["none", "aug", "eigen", "noise"] = "none"
     fuse: Literal["none", "mean", "max", "layercam", "product"] = "none"
     seed: int = 0
+    floor: bool = False  # mark maps that vary no more than those of the same network with shuffled weights
     save_raw: bool = False
     every: int = 1  # of a video's frames
     look: Look = Look()

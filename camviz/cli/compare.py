@@ -14,6 +14,7 @@ from camviz.cli.console import Console
 from camviz.cli.options import (
     ComputeOptions,
     Fit,
+    Floor,
     Images,
     Layers,
     MethodOptions,
@@ -116,6 +117,7 @@ def compare(
     layer: Layers = None,
     target: Targets = None,
     fit: Fit = "model",
+    floor: Floor = False,
     top: Top = 8,
     layout: Layout = None,
 ) -> None:
@@ -132,7 +134,7 @@ def compare(
     alone = len(found) == 1
     training = len(vars(model)["model"] or ()) < 2 and not alone
     strip = layout == "strip" or (layout is None and training and len(found) > 6) or figure.format in _FILMS
-    job = job_of(ModelOptions(), how, compute, images, None, target, fit)
+    job = job_of(ModelOptions(), how, compute, images, None, target, fit, floor=floor)
     job = replace(job, model=found[0][0], look=look_of(figure, "image" if alone else "row"))
     asked = CompareJob(
         job,

@@ -14,6 +14,7 @@ from camviz.cli.console import Console
 from camviz.cli.options import (
     ComputeOptions,
     Fit,
+    Floor,
     Images,
     Layers,
     MethodOptions,
@@ -53,6 +54,7 @@ def errors(
     labels_from: LabelsFrom = "folders",
     layer: Layers = None,
     fit: Fit = "model",
+    floor: Floor = False,
     removal: Removal = True,
 ) -> None:
     """What a classifier gets wrong in a labelled folder: how often, what it takes for what, and why.
@@ -61,7 +63,7 @@ def errors(
     """
     if not images:
         raise RequestError("no FOLDER was given: pictures in folders named as their classes", "camviz errors photos/")
-    job = job_of(model, how, compute, images, layer, None, fit)
+    job = job_of(model, how, compute, images, layer, None, fit, floor=floor)
     job = replace(job, look=look_of(figure, "row", film=False))
     style = style_of(figure)
     if len(job.methods) > 1:

@@ -13,6 +13,7 @@ from camviz.cli.console import Console
 from camviz.cli.options import (
     ComputeOptions,
     Fit,
+    Floor,
     Images,
     Layers,
     LookOptions,
@@ -50,12 +51,13 @@ def heatmap(
     layer: Layers = None,
     target: Targets = None,
     fit: Fit = "model",
+    floor: Floor = False,
     save_raw: SaveRaw = False,
     every: Every = 1,
 ) -> None:
     """Heatmaps over pictures and videos: what speaks for a class, and where."""
     drawn = look.look(films=True)
-    job = job_of(model, how, compute, images, layer, target, fit, save_raw=save_raw, every=every, look=drawn)
+    job = job_of(model, how, compute, images, layer, target, fit, floor=floor, save_raw=save_raw, every=every, look=drawn)
     console = Console(out.quiet)
     with console.only_results():
         status = _run(job, Work(job.model, job.device, images, out, console, again, cluster=cluster))

@@ -52,6 +52,13 @@ Fit = Annotated[
         "--fit", help="What the network sees: its own crop, the whole picture at its aspect ratio, or squashed."
     ),
 ]
+Floor = Annotated[
+    bool,
+    typer.Option(
+        "--floor",
+        help="Mark maps as weak that vary no more than those of the network with shuffled weights: doubles the time.",
+    ),
+]
 SaveRaw = Annotated[bool, typer.Option("--save-raw", help="Also write the raw values: .npy, float32.")]
 
 

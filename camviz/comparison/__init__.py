@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import csv
+import html
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -220,11 +224,37 @@ class Comparison:
             lines.append(f"  {row['side']}: says {row['prediction']}{sure}; max {row['max']:.3g}{alike}")
         return "\n".join(lines)
 
+    def _repr_html_(self) -> str:
+        data = base64.b64encode(self._repr_png_()).decode()
+        columns = ("side", "prediction", "probability", "max", "min", "correlation", "iou", "note")
+        head = "".join(f"<th>{name}</th>" for name in columns)
+        body = "".join(f"<tr>{''.join(_cell(row[name]) for name in columns)}</tr>" for row in self.rows())
+        return f'<img src="data:image/png;base64,{data}" alt=""><table><tr>{head}</tr>{body}</table>'
+
     def _repr_png_(self) -> bytes:
         from camviz.render import encode
         from camviz.types import Artefact
 
         return encode(Artefact("comparison", ".png", np.asarray(self.figure(dpi=150))), Look())
+
+
+class Comparisons(list[Comparison]):
+    """Comparisons of several pictures, or of several targets: a list that prints well."""
+
+    def to_csv(self) -> str:
+        """One line per side of each picture."""
+        buffer = io.StringIO()
+        rows = [row for one in self for row in one.rows()]
+        writer = csv.DictWriter(buffer, list(rows[0]) if rows else [], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        return buffer.getvalue()
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self))
+
+    def _repr_html_(self) -> str:
+        return "".join(one._repr_html_() for one in self)
 
 
 def check_count(sides: int, strip: bool = False) -> None:
@@ -234,6 +264,12 @@ def check_count(sides: int, strip: bool = False) -> None:
             f"{sides} map{'s' * (sides != 1)} of a picture to compare: {FEWEST} to {MOST} are",
             "--model A --model B, --method a,b, --layer a,b, or --checkpoint 'epoch_*.pth' --layout strip",
         )
+
+
+def _cell(value: Any) -> str:
+    """A cell of a table in a notebook."""
+    text = "" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
+    return f"<td>{html.escape(text)}</td>"
 
 
 def sure(side: Side) -> str:

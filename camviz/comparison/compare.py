@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from camviz.comparison import MOST, Comparison, check_count
-from camviz.engine import explain
+from camviz.comparison import MOST, Comparison, Comparisons, check_count
+from camviz.engine import explain, floor
 from camviz.engine.explain import Explainer, several
 from camviz.engine.forward import Pass
 from camviz.errors import InputError, RequestError
@@ -161,13 +161,11 @@ def counterpart(explainer: Explainer, meant: Target, of: Explainer) -> Asked:
 
 
 def shuffled(model: Model, seed: int = 0) -> Model:
-    """The model with the values of each of its weights in another order."""
-    from camviz.metrics.sanity import cascade
+    """The model with the values of each of its weights in another order: a twin that has forgotten everything."""
     from camviz.models.survey import survey
 
     seen = survey(model.module, model.preprocessing.crop, model.name)
-    [module] = cascade(model.module, [one.path for one in seen.layers], 1, seed)
-    return replace(model, module=module.eval())
+    return floor.shuffled(model, [one.path for one in seen.layers], seed)
 
 
 def compare(
@@ -182,7 +180,7 @@ def compare(
     scale: str = "",
     look: Look | None = None,
     **job: Any,
-) -> list[Comparison]:
+) -> Comparisons:
     """Compare two to six maps of each image: of several models, or methods or layers of one.
 
     `models`: one or several of what `camviz.load` gives or takes, the first being what the others are compared with;
@@ -203,7 +201,7 @@ def compare(
     ]
     look = look or Look()
     look = replace(look, scale=scale or ("row" if len(loaded) > 1 else "image"))
-    comparer, found = Comparer(members, bool(asked.targets)), []
+    comparer, found = Comparer(members, bool(asked.targets)), Comparisons()
     for picture in as_pictures(images):
         [groups] = comparer([picture])
         if isinstance(groups, InputError):

@@ -36,7 +36,7 @@ def grid(picture: Picture, maps: Sequence[SaliencyMap], look: Look) -> Artefact:
     tiles: dict[tuple[object, ...], Pixels] = {}
     for one in maps:
         place = ((one.target, one.index), _column(one))
-        tiles[place] = _told(blend(pixels, scaled(one, width, height), look), extremes(one.values, look.sign))
+        tiles[place] = _told(blend(pixels, scaled(one, width, height), look), _words(one, look))
     original, bar = _told(pixels, ""), bar_of(maps[0], look) if fixed_scale(look.scale) is not None else None
     names = [_name(column, len(layers) > 1) for column in columns]
     rows = [_target(maps, target) for target in targets]
@@ -47,6 +47,10 @@ def grid(picture: Picture, maps: Sequence[SaliencyMap], look: Look) -> Artefact:
         cells = [[original, *(tiles.get((target, column)) for column in columns)] for target in targets]
         figure = sheet(cells, rows, [picture.name, *names], title=maps[0].model, bar=bar, size=_TEXT)
     return Artefact("grid", suffix(look.format), figure, facts=bar.facts if bar else {})
+
+
+def _words(one: SaliencyMap, look: Look) -> str:
+    return ("weak · " if one.facts.get("weak") else "") + extremes(one.values, look.sign)
 
 
 def _told(tile: Pixels, words: str) -> Pixels:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from camviz.comparison import Comparison, check_count
+from camviz.comparison import Comparison, Comparisons, check_count
 from camviz.errors import RequestError
 from camviz.types import Look, Picture, View
 from tests.runs import saliency
@@ -108,6 +108,17 @@ def test_two_to_six(count, strip, fine):
     with pytest.raises(RequestError) as caught:
         check_count(count, strip)
     assert str(count) in caught.value.message
+
+
+def test_a_notebook_shows_figures_and_tables():
+    both = Comparisons([of(ramp(1), ramp(2)), of(ramp(1), ramp(2), note="<why>")])
+    assert both._repr_html_().count('<img src="data:image/png;base64,') == 2
+    assert "<td>&lt;why&gt;</td>" in both._repr_html_()
+    assert str(both).count("s1: says cat") == 2
+    lines = both.to_csv().splitlines()
+    assert lines[0].startswith("picture,target,side")
+    assert len(lines) == 5
+    assert Comparisons().to_csv() == "\n"
 
 
 def test_a_notebook_shows_the_figure():

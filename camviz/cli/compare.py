@@ -123,8 +123,9 @@ def compare(
 ) -> None:
     """Two to six models, methods, layers or checkpoints on the same pictures, and what is the difference.
 
-    What is typed after a --model is that model's; what stands before the first, everybody's. --weights shuffled is a
-    twin that has lost what it learned.
+    What is typed after a --model is that model's; what stands before the first, everybody's.
+
+    --weights shuffled is a twin that has lost what it learned.
     """
     from camviz.run.compare import CompareJob
 

@@ -195,13 +195,14 @@ class _Sheet:
             self.y += _GAP
 
     def _heads(self, band: Sequence[_Tile | None]) -> None:
-        size = self.style.size
-        self.y += self.style.line(size)
-        for place, tile in enumerate(band):
+        size, room = self.style.size, self.column(0, len(band))[1]
+        names = [flowed(tile.name.split(" "), size, room, self.style.font, " ") if tile else [] for tile in band]
+        self.y += max(map(len, names)) * self.style.line(size)
+        for place, lines in enumerate(names):
             left, width = self.column(place, len(band))
-            if tile and tile.name:
-                name = shorten(tile.name, size, width, self.style.font)
-                self.items.append(Words(left + width / 2, self.y - 0.9, name, size, "middle"))
+            for above, line in enumerate(reversed(lines)):
+                baseline = self.y - 0.9 - above * self.style.line(size)
+                self.items.append(Words(left + width / 2, baseline, line, size, "middle"))
 
     def _tiles(self, band: Sequence[_Tile | None]) -> None:
         tallest, self.blank = 0.0, self.y
@@ -224,7 +225,8 @@ class _Sheet:
         for place, tile in enumerate(band):
             left, width = self.column(place, len(band))
             parts = [part for part in tile.words if part] if tile else []
-            lines = [" · ".join(parts)] if together else [shorten(part, size, width, font) for part in parts]
+            wrapped = [line for part in parts for line in flowed(part.split(" "), size, width, font, " ")]
+            lines = [" · ".join(parts)] if together else wrapped
             for i, line in enumerate(lines):
                 baseline = self.y + 0.3 + self.style.line(size) * (i + 0.85)
                 self.items.append(

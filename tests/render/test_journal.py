@@ -120,6 +120,13 @@ def test_what_cannot_be_printed(style):
         style.check()
 
 
+def test_no_number_is_ever_cut():
+    words = [item.words for item in plate([row(6)], Look(scale="row"), Style(85)).items if isinstance(item, Words)]
+    assert "97.2%" in " ".join(words)
+    assert " ".join(words).count("min -2") == 6
+    assert not any("…" in one for one in words if any(letter.isdigit() for letter in one))
+
+
 def test_words_flow():
     assert flowed(["cat", "", "dog"], 7, 50, "") == ["cat · dog"]
     assert flowed(["cat", "dog"], 7, 5, "") == ["cat", "dog"]

@@ -33,6 +33,8 @@ def test_correlation_counts_only_what_both_have_seen():
 def test_a_constant_map_correlates_with_nothing():
     assert np.isnan(correlation(grid((1, 2, 3)), grid((0.1, 0.1, 0.1))))
     assert np.isnan(correlation(grid((1, 2, 3)), grid((0, 0, 0))))
+    flat = np.full((7, 13), 0.1, np.float32)  # whose mean is not quite that
+    assert np.isnan(correlation(np.arange(91, dtype=np.float32).reshape(7, 13), flat))
 
 
 def test_the_hottest_fifth_of_ten_are_two():

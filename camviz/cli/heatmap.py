@@ -57,7 +57,9 @@ def heatmap(
 ) -> None:
     """Heatmaps over pictures and videos: what speaks for a class, and where."""
     drawn = look.look(films=True)
-    job = job_of(model, how, compute, images, layer, target, fit, floor=floor, save_raw=save_raw, every=every, look=drawn)
+    job = job_of(
+        model, how, compute, images, layer, target, fit, floor=floor, save_raw=save_raw, every=every, look=drawn
+    )
     console = Console(out.quiet)
     with console.only_results():
         status = _run(job, Work(job.model, job.device, images, out, console, again, cluster=cluster))

@@ -126,7 +126,7 @@ class Drawing:
 
     def __call__(self, failed: Failed) -> Iterator[Written]:
         """Each figure that is not there; then the table and the page."""
-        yield from draw_later(self.ledger, self.row, self.folder, self._figure, failed, with_maps=True)
+        yield from draw_later(self.ledger, self.row, self.folder, self._figure, failed)
         for path, make in ((self.folder / TABLE, self._table), (self.folder / PAGE, self._page)):
             data = make().encode("utf-8", "surrogateescape")
             if not path.exists() or path.read_bytes() != data:

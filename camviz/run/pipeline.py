@@ -63,7 +63,7 @@ def read_inputs(model: Model, inputs: Iterable[Input], fit: str, failed: Failed)
 class How:
     """What a run may decide beside its job: where files go, the largest batch known to fit, whom to tell a smaller.
 
-    Without `draws` there are maps, but no files; so it is with one scale for the run, until all maps are known. `frames`
+    Without `draws` there are maps, but no files; so it is with one scale for a run, until all maps are known. `frames`
     hears how many of a video's frames are done.
     """
 

@@ -57,15 +57,11 @@ def draw_later(
     draw: Callable[[Input, list[SaliencyMap]], Iterable[Written]],
     failed: Failed,
     still_right: Callable[[dict[str, Any]], bool] = lambda _facts: True,
-    with_maps: bool = False,
 ) -> Iterator[Written]:
-    """Draw each picture of a job from its maps, unless its files are there and their facts are `still_right`.
-
-    `with_maps`: only those that have any.
-    """
+    """Draw each picture of a job from its maps, unless its files are there and their facts are `still_right`."""
     for one in list(ledger.inputs(row.id, "done")):
         files = ledger.files(one.id)
-        if with_maps and not ledger.maps(one.id):
+        if not ledger.maps(one.id):  # a video, or a picture of which nothing was to be shown
             continue
         there = one.files and len(files) == one.files and _there(folder, files)
         if there and all(still_right(file.facts) for file in files if file.kind != "raw"):

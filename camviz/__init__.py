@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from camviz import features
+    from camviz.comparison.compare import compare
     from camviz.doctor import diagnose
     from camviz.engine.explain import explain
     from camviz.errors import CamvizError
@@ -24,11 +25,23 @@ if TYPE_CHECKING:
     from camviz.types import Model, Picture, SaliencyMap
 
 __version__ = "0.1.0"
-__all__ = ["CamvizError", "Model", "Picture", "SaliencyMap", "diagnose", "evaluate", "explain", "features", "load"]
+__all__ = [
+    "CamvizError",
+    "Model",
+    "Picture",
+    "SaliencyMap",
+    "compare",
+    "diagnose",
+    "evaluate",
+    "explain",
+    "features",
+    "load",
+]
 
 _MODULES = ("features",)  # packages that can be called
 _HOMES = {
     "CamvizError": "camviz.errors",
+    "compare": "camviz.comparison.compare",
     "Model": "camviz.types",
     "Picture": "camviz.types",
     "SaliencyMap": "camviz.types",

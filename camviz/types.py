@@ -299,7 +299,11 @@ class SaliencyMap:
 
 @dataclass(frozen=True)
 class Look:
-    """How maps are drawn. `scale` is "image" (the map's own maximum) or "fixed:V". None: as the layout has it."""
+    """How maps are drawn. None: as the layout has it.
+
+    `scale` is which value has full colour: "image", the map's own extreme; "row", that of all maps of its picture;
+    "run", that of all maps there are; or "fixed:V".
+    """
 
     layout: str = "overlay"
     colormap: str | None = None
@@ -358,6 +362,7 @@ class Job:
     smooth: Literal["none", "aug", "eigen", "noise"] = "none"
     fuse: Literal["none", "mean", "max", "layercam", "product"] = "none"
     seed: int = 0
+    floor: bool = False  # mark maps that vary no more than those of the same network with shuffled weights
     save_raw: bool = False
     every: int = 1  # of a video's frames
     look: Look = Look()

@@ -14,12 +14,12 @@ PACKAGE = Path(__file__).resolve().parents[1] / "camviz"
 # a module may import from its own line and the lines above it
 FLOORS = [
     ["camviz.errors", "camviz.registry", "camviz.types"],
-    ["camviz.places", "camviz.videos", "camviz.pictures", "camviz.demo", "camviz.render"],
+    ["camviz.places", "camviz.videos", "camviz.pictures", "camviz.demo", "camviz.render", "camviz.comparison.numbers"],
     ["camviz.engine.capture", "camviz.engine.devices"],
     ["camviz.tasks"],
     ["camviz.models"],
     ["camviz.methods", "camviz.engine", "camviz.features", "camviz.metrics"],
-    ["camviz.doctor"],
+    ["camviz.doctor", "camviz.comparison", "camviz.mistakes"],
     ["camviz.run"],
     ["camviz.cli"],
     ["camviz.__main__"],

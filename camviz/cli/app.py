@@ -13,7 +13,9 @@ from typer.exceptions import TyperException
 
 from camviz import __version__
 from camviz.cli import (
+    compare,
     doctor,
+    errors,
     evaluate,
     export,
     features,
@@ -37,6 +39,8 @@ from camviz.errors import CamvizError, RequestError, closest
 COMMANDS = (
     heatmap,
     features,
+    compare,
+    errors,
     evaluate,
     filters,
     patches,

@@ -13,6 +13,7 @@ from camviz.cli.console import Console
 from camviz.cli.options import (
     ComputeOptions,
     Fit,
+    Floor,
     Images,
     Layers,
     LookOptions,
@@ -50,12 +51,15 @@ def heatmap(
     layer: Layers = None,
     target: Targets = None,
     fit: Fit = "model",
+    floor: Floor = False,
     save_raw: SaveRaw = False,
     every: Every = 1,
 ) -> None:
     """Heatmaps over pictures and videos: what speaks for a class, and where."""
     drawn = look.look(films=True)
-    job = job_of(model, how, compute, images, layer, target, fit, save_raw=save_raw, every=every, look=drawn)
+    job = job_of(
+        model, how, compute, images, layer, target, fit, floor=floor, save_raw=save_raw, every=every, look=drawn
+    )
     console = Console(out.quiet)
     with console.only_results():
         status = _run(job, Work(job.model, job.device, images, out, console, again, cluster=cluster))
@@ -64,9 +68,10 @@ def heatmap(
 
 def _run(job: Job, work: Work) -> int:
     work.check(job)
-    with work.run("heatmap", {**asdict(job), "contents": work.contents}) as run:
+    later = job.look.scale == "run"
+    with work.run("heatmap", {**asdict(job), "contents": work.contents}, drawn_later=later) as run:
         if work.again.dry_run or run.complete():
-            return work.nothing_to_compute(run)
+            return _draw(job, work, run) if later and not work.again.dry_run else work.nothing_to_compute(run)
 
         from camviz.engine.explain import Explainer  # from here on torch is imported
         from camviz.run.pipeline import heatmaps
@@ -77,11 +82,13 @@ def _run(job: Job, work: Work) -> int:
             work.console.say(f"note: {note}")
         if not job.layers and explainer.layers:
             work.console.say(f"layer: {explainer.layers[0].path} of {model.name} (--layer chooses another)")
+        if job.look.scale == "image":
+            work.console.say("scale: each map has its own (--scale row or run shares one, --layout panel shows it)")
         if work.cluster.engine == "ray":
             records = _spread(job, work, run, explainer.skipped)
         else:
             records = heatmaps(job, explainer, work.missing(run), work.how(run))
-        status = work.tell_records(run, records, _notes)
+        status = work.tell_records(run, records, _notes, (lambda: _drawn(job, work, run)) if later else tuple)
         for name, why in explainer.skipped.items():
             work.console.say(f"skipped: {name}: {why}")
         return status
@@ -94,6 +101,19 @@ def _spread(job: Job, work: Work, run: Run, skipped: dict[str, str]) -> Iterator
     for answer in work.spread(run, lambda place: Explaining(job, place)):
         skipped.update(answer.skipped)
         yield from answer.records
+
+
+def _draw(job: Job, work: Work, run: Run) -> int:
+    """Draw what is not drawn yet on the one scale of the run: all maps are there."""
+    return work.tell_records(run, (), _notes, lambda: _drawn(job, work, run))
+
+
+def _drawn(job: Job, work: Work, run: Run) -> Iterator[Written]:
+    from camviz.run.scale import draw_run
+
+    assert run.job
+    write = run.open().write
+    yield from draw_run(run.ledger, run.job, job.look, job.save_raw, work.folder, write, work.failed)
 
 
 def _notes(one: Written) -> list[str]:

@@ -52,6 +52,13 @@ Fit = Annotated[
         "--fit", help="What the network sees: its own crop, the whole picture at its aspect ratio, or squashed."
     ),
 ]
+Floor = Annotated[
+    bool,
+    typer.Option(
+        "--floor",
+        help="Mark maps as weak that vary no more than those of the network with shuffled weights: doubles the time.",
+    ),
+]
 SaveRaw = Annotated[bool, typer.Option("--save-raw", help="Also write the raw values: .npy, float32.")]
 
 
@@ -257,7 +264,8 @@ class LookOptions:
         str,
         typer.Option(
             "--scale",
-            help="image (the map's own maximum) or fixed:2.5 (so much is full colour).",
+            help="What has full colour: the largest value of the image's map, of the row (all maps of a picture), "
+            "of the run, or fixed:2.5.",
             rich_help_panel="Drawing",
         ),
     ] = "image"

@@ -180,11 +180,12 @@ class Work:
 
         return contents(self.request)
 
-    def run(self, command: str, settings: dict[str, Any], together: bool = False) -> Run:
-        """The run of this job in the output folder; `together`: one new picture means that all are done again."""
+    def run(self, command: str, settings: dict[str, Any], together: bool = False, drawn_later: bool = False) -> Run:
+        """The run of this job in the output folder; `together`: one new picture means that all are done again;
+        `drawn_later`: files follow when all maps are there."""
         from camviz.run.resume import Again, Run
 
-        again = Again(self.again.overwrite, self.again.retry, together)
+        again = Again(self.again.overwrite, self.again.retry, together, drawn_later)
         return Run(self.folder, command, settings, self.listing, self.report, again, self.shard)
 
     def missing(self, run: Run) -> Iterator[Input]:
@@ -266,8 +267,14 @@ class Work:
                 self._tell(one, notes)
         return self._summary()
 
-    def tell_records(self, run: Run, records: Iterable[Record], notes: Notes) -> int:
-        """Remember each picture and say what was written of it; returns the exit status."""
+    def tell_records(
+        self,
+        run: Run,
+        records: Iterable[Record],
+        notes: Notes,
+        then: Callable[[], Iterable[Written]] = tuple,
+    ) -> int:
+        """Remember each picture and say what was written of it, and `then`; returns the exit status."""
         self.bar.count(self._count)
         with self.bar, terminable():
             for record in run.keep(records):
@@ -276,6 +283,8 @@ class Work:
                 if record.error:
                     self.console.error(record.error)
                 self.bar.update(self.report)
+            for one in then():
+                self._tell(one, notes)
             run.close()
         return self._summary()
 

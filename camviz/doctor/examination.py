@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -163,6 +163,16 @@ class Examination:
         """The job's maps."""
         explained = self.explainer(self.pictures, list(self.inputs.cpu().numpy()), self.views)
         return [one for maps in explained if isinstance(maps, list) for one in maps]
+
+    @cached_property
+    def against_noise(self) -> list[SaliencyMap]:
+        """The job's maps, each measured against the same network with its weights shuffled; none where that fails."""
+        try:
+            explained = Explainer(self.model, replace(self.job, floor=True))
+            found = explained(self.pictures, list(self.inputs.cpu().numpy()), self.views)
+        except CamvizError:
+            return []
+        return [one for maps in found if isinstance(maps, list) for one in maps]
 
     def live_layer(self) -> str:
         """The last layer with a gradient, "" when there is none."""

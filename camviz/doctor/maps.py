@@ -68,6 +68,20 @@ def negative(e: Examination) -> Finding | None:
     )
 
 
+@CHECKS.add("weak")
+def weak(e: Examination) -> Finding | None:
+    """Maps that vary no more than those of the same network with its weights shuffled."""
+    marked = [one for one in e.against_noise if one.facts.get("weak")]
+    if 2 * len(marked) <= len(e.against_noise):
+        return None
+    return Finding(
+        f"{len(marked)} of {len(e.against_noise)} maps are no stronger than noise",
+        f"{marked[0].facts['weak'].removeprefix('weak: it ')}, for '{marked[0].target}'",
+        "trained weights: --weights or --checkpoint; else another --layer or --method",
+        "warning",
+    )
+
+
 @CHECKS.add("guided")
 def guided(e: Examination) -> Finding | None:
     """Guided backpropagation on a network without ReLUs."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from camviz.engine.blank import why_blank
 from camviz.engine.capture import part_of
 from camviz.engine.chunks import Chunks
+from camviz.engine.floor import Kind, kind_of, shuffled, spreads, why_weak
 from camviz.engine.forward import MASKS_AT_ONCE, Ask, Pass, run_forward
 from camviz.engine.probe import Probe, Reading
 from camviz.engine.replay import finished_before
@@ -165,22 +167,51 @@ class Explainer:
 
         A picture in which there is nothing to explain gets the error that says so.
         """
+        return self.maps(pictures, inputs, views, lambda _passed: self.wanted)
+
+    def maps(
+        self,
+        pictures: Sequence[Picture],
+        inputs: Sequence[NDArray[np.float32]],
+        views: Sequence[View],
+        asking: Callable[[Pass], Sequence[Wanted]],
+    ) -> list[list[SaliencyMap] | InputError]:
+        """As calling it, for targets that are chosen when the forward is done."""
         batch = torch.from_numpy(np.stack(inputs)).to(self.model.device)
         maps: list[list[SaliencyMap]] = [[] for _ in pictures]
         errors: dict[int, InputError] = {}
         with self.task.attending(self.model.module, (batch.shape[2], batch.shape[3])):
             passed = run_forward(self.ask, batch)
-            for wanted in self.wanted:
+            questions = asking(passed)
+            for wanted in questions:
                 for targets, here, number in self.rounds(wanted, passed, views, errors):
                     reading = Reading(passed, targets)
-                    facet = (wanted.facet,) if len(self.wanted) > 1 else ()
+                    facet = (wanted.facet,) if len(questions) > 1 else ()
                     facet = facet if number is None else (f"{wanted.facet}{number}",)
+                    noise = spreads(self.twin, batch, targets) if self.job.floor else {}
                     for found in self.read(reading):
+                        self._mark_weak(found, noise)
                         for i in here:
                             place = (pictures[i], views[i])
                             maps[i].append(self._map(found, i, targets[i], reading, place, facet))
         named = {i: InputError(f"{pictures[i].name}: {error.message}", error.hint) for i, error in errors.items()}
         return [named[i] if i in named and not made else made for i, made in enumerate(maps)]
+
+    @cached_property
+    def twin(self) -> Explainer:
+        """The same question to the network with its weights shuffled."""
+        seen = survey(self.model.module, self.model.preprocessing.crop, self.model.name)
+        model = shuffled(self.model, [one.path for one in seen.layers], self.job.seed)
+        return Explainer(model, replace(self.job, floor=False))
+
+    def _mark_weak(self, found: Found, noise: dict[Kind, list[float]]) -> None:
+        """Say so of maps that vary no more than those of the twin."""
+        for facts, values, floor in zip(found.facts, found.values, noise.get(kind_of(found), ()), strict=False):
+            facts["floor"] = floor
+            weak = why_weak(values, floor)
+            if weak:
+                facts["weak"] = weak
+                facts.setdefault("note", f"{weak}; 'camviz doctor' looks for the cause")
 
     def rounds(
         self, wanted: Wanted, passed: Pass, views: Sequence[View], errors: dict[int, InputError]

@@ -11,7 +11,7 @@ from camviz.types import Artefact, Look, Picture, SaliencyMap
 Renderer = Callable[..., Artefact]  # (picture, map, look); (picture, maps, look) where it takes "all maps"
 RENDERERS: Registry[Renderer] = Registry("layout", __name__)
 
-from camviz.render.colour import colormap_names, fixed_scale, one_of  # noqa: E402
+from camviz.render.colour import SHARED, colormap_names, fixed_scale, one_of, settled  # noqa: E402
 from camviz.render.encoding import encode, suffix  # noqa: E402
 
 __all__ = ["RENDERERS", "check", "colormap_names", "draw", "encode", "takes_all"]
@@ -38,6 +38,7 @@ def draw(picture: Picture, maps: SaliencyMap | Sequence[SaliencyMap], look: Look
         if one.view.picture != size:
             raise ValueError(f"the map is of a picture of {one.view.picture} pixels, not of {size}")
     entry = RENDERERS.find(look.layout)
+    look = settled(look, (one.values for one in several), SHARED)
     return entry.call(picture, several if takes_all(look.layout) else several[0], look)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,11 @@ class Bar:
     within: Limits
     colormap: str
     sign: Sign = "positive"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the colours mean, for programs."""
+        return {"colormap": self.colormap, "sign": self.sign, "low": self.within.low, "high": self.within.high}
 
     def marks(self) -> list[tuple[float, str]]:
         """(place from 0, the lowest colour, to 1; number) for the ends, and for 0 in the middle."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -15,6 +17,7 @@ from camviz.types import Look, Map, Pixels, Sign
 SEQUENTIAL = "inferno"  # perceptually uniform; black where there is nothing, so it dims and never tints
 DIVERGING = "coolwarm"
 SIGNS: tuple[Sign, ...] = ("positive", "negative", "both")
+SHARED = ("row", "run")  # scales that several maps have together: `settled` finds out which one that is
 
 _OPENCV = (
     *("viridis", "inferno", "magma", "plasma", "cividis", "turbo", "jet", "hot", "parula", "bone", "pink"),
@@ -87,8 +90,8 @@ def _diverging(*ends: tuple[int, int, int]) -> Pixels:
 
 
 def fixed_scale(scale: str) -> float | None:
-    """V of "fixed:V", None for "image"."""
-    if scale == "image":
+    """V of "fixed:V", None for a scale that follows from maps."""
+    if scale == "image" or scale in SHARED:
         return None
     kind, _, number = scale.partition(":")
     try:
@@ -96,7 +99,7 @@ def fixed_scale(scale: str) -> float | None:
     except ValueError:
         value = math.nan
     if kind != "fixed" or not 0 <= value < math.inf:
-        raise RequestError(f"no scale '{scale}'", "type image, or fixed:V with V from 0 up, as in fixed:2.5")
+        raise RequestError(f"no scale '{scale}'", "type image, row, run, or fixed:V with V from 0 up, as in fixed:2.5")
     return value
 
 
@@ -108,13 +111,26 @@ def limits(values: NDArray[Any], sign: Sign, scale: str = "image") -> Limits:
     """
     top = fixed_scale(scale)
     if top is None:
-        finite = values[np.isfinite(values)]
-        shown = {"positive": finite, "negative": -finite, "both": np.abs(finite)}[sign]
-        top = max(0.0, float(shown.max(initial=0)))
+        top = strength(values, sign)
     if sign == "both":
         top = max(top, float(np.finfo(np.float32).tiny))  # zero stays in the middle, also when all is zero
         return Limits(-top, top)
     return Limits(0.0, top)
+
+
+def strength(values: NDArray[Any], sign: Sign) -> float:
+    """The largest value that is shown of a raw map: its maximum, -minimum or largest magnitude; never below 0."""
+    finite = values[np.isfinite(values)]
+    shown = {"positive": finite, "negative": -finite, "both": np.abs(finite)}[sign]
+    return max(0.0, float(shown.max(initial=0)))
+
+
+def settled(look: Look, maps: Iterable[NDArray[Any]], scopes: tuple[str, ...] = ("row",)) -> Look:
+    """The look with a scale that all these raw maps share, as a number, if it asks for one of these scopes."""
+    if look.scale not in scopes:
+        return look
+    top = max((strength(values, look.sign) for values in maps), default=0.0)
+    return replace(look, scale=f"fixed:{top!r}")
 
 
 def indices(values: NDArray[Any], within: Limits) -> NDArray[np.uint8]:

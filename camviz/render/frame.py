@@ -32,7 +32,8 @@ def caption(map: SaliencyMap, sign: Sign = "positive") -> tuple[Line, ...]:
     """What was explained, how sure the network was or what it gave, and how the map was made."""
     sure = number(map.score) if map.probability is None else percent(map.probability)
     facts = Line((map.method, map.layer, map.model, extremes(map.values, sign)))
-    return Line((map.target, sure), title=True), facts
+    note = str(map.facts.get("note", ""))
+    return Line((map.target, sure), title=True), facts, *([Line((note,))] if note else [])
 
 
 def percent(share: float) -> str:

@@ -6,25 +6,27 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from camviz.render import RENDERERS, canvas
-from camviz.render.bar import number
+from camviz.render import RENDERERS, canvas, text
+from camviz.render.bar import Bar
+from camviz.render.colour import fixed_scale
 from camviz.render.encoding import suffix
-from camviz.render.frame import percent
-from camviz.render.overlay import blend
+from camviz.render.frame import extremes, percent
+from camviz.render.overlay import bar_of, blend
 from camviz.render.panel import scaled
 from camviz.render.sheet import sheet
 from camviz.types import Artefact, Look, Picture, Pixels, SaliencyMap
 
 _TILE = 360  # pixels, the long side of a tile
 _ACROSS = 6  # tiles in a row before a single row is wrapped
-_TEXT = 18
+_TEXT, _SMALL = 18, 15
 
 
 @RENDERERS.add("grid", takes="all maps")
 def grid(picture: Picture, maps: Sequence[SaliencyMap], look: Look) -> Artefact:
-    """One row per target; columns are methods, with their layers when there are several. Each tile has its own scale.
+    """One row per target; columns are methods, with their layers when there are several.
 
-    The raw maximum stands above each tile of a single row, so that tiles are not taken for comparable.
+    The raw extremes stand below each tile: on its own scale no tile can be compared with another. A scale that the
+    tiles share has a colour bar.
     """
     pixels = _tile(picture.pixels)
     height, width = pixels.shape[:2]
@@ -32,24 +34,32 @@ def grid(picture: Picture, maps: Sequence[SaliencyMap], look: Look) -> Artefact:
     columns = list(dict.fromkeys(_column(one) for one in maps))
     layers = {one.layer for one in maps if one.layer != "input"}
     tiles: dict[tuple[object, ...], Pixels] = {}
-    tops: dict[tuple[object, ...], str] = {}
     for one in maps:
         place = ((one.target, one.index), _column(one))
-        tiles[place] = blend(pixels, scaled(one, width, height), look)
-        tops[place] = number(float(one.values.max())) if one.values.size else ""
+        tiles[place] = _told(blend(pixels, scaled(one, width, height), look), _words(one, look))
+    original, bar = _told(pixels, ""), bar_of(maps[0], look) if fixed_scale(look.scale) is not None else None
     names = [_name(column, len(layers) > 1) for column in columns]
     rows = [_target(maps, target) for target in targets]
     if len(targets) == 1:
-        heads = [f"{name} · max {tops[targets[0], column]}" for name, column in zip(names, columns, strict=True)]
         line = [tiles[targets[0], column] for column in columns]
-        figure = _wrapped([pixels, *line], [picture.name, *heads], rows[0], maps[0])
+        figure = _wrapped([original, *line], [picture.name, *names], rows[0], maps[0], bar)
     else:
-        cells = [[pixels, *(tiles.get((target, column)) for column in columns)] for target in targets]
-        figure = sheet(cells, rows, [picture.name, *names], title=maps[0].model, size=_TEXT)
-    return Artefact("grid", suffix(look.format), figure)
+        cells = [[original, *(tiles.get((target, column)) for column in columns)] for target in targets]
+        figure = sheet(cells, rows, [picture.name, *names], title=maps[0].model, bar=bar, size=_TEXT)
+    return Artefact("grid", suffix(look.format), figure, facts=bar.facts if bar else {})
 
 
-def _wrapped(tiles: list[Pixels], heads: list[str], target: str, first: SaliencyMap) -> Pixels:
+def _words(one: SaliencyMap, look: Look) -> str:
+    return ("weak · " if one.facts.get("weak") else "") + extremes(one.values, look.sign)
+
+
+def _told(tile: Pixels, words: str) -> Pixels:
+    """A tile with a line of small print below it."""
+    line = text.line(text.shorten(words, _SMALL, tile.shape[1]), _SMALL, text.FAINT)
+    return canvas.below([tile, canvas.fit(line, 0, tile.shape[1], across="middle")], 2)
+
+
+def _wrapped(tiles: list[Pixels], heads: list[str], target: str, first: SaliencyMap, bar: Bar | None) -> Pixels:
     """One row of tiles, broken into several of equal length."""
     rows = -(-len(tiles) // _ACROSS)
     across = -(-len(tiles) // rows)
@@ -60,7 +70,7 @@ def _wrapped(tiles: list[Pixels], heads: list[str], target: str, first: Saliency
         names = heads[start : start + across]
         padding = across - len(line)
         cells = [[*line, *[None] * padding]]
-        sheets.append(sheet(cells, (), [*names, *[""] * padding], title if start == 0 else "", size=_TEXT))
+        sheets.append(sheet(cells, (), [*names, *[""] * padding], title if start == 0 else "", bar, size=_TEXT))
     return canvas.below(sheets)
 
 

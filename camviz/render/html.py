@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -118,3 +119,13 @@ def thumbnail(pixels: Pixels) -> str:
     done, data = cv2.imencode(".webp", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_WEBP_QUALITY, 62])
     assert done
     return base64.b64encode(bytes(data)).decode("ascii")
+
+
+def errors_page(pictures: int, right: int, confusions: Sequence[Mapping[str, Any]]) -> str:
+    """The page of `camviz errors`: how much is right, what is taken for what, and the figures, linked."""
+    text = Path(__file__).with_name("errors.html.j2").read_text("utf-8")
+    accuracy = f"{right / pictures:.1%}" if pictures else "–"
+    from jinja2 import Environment
+
+    template = Environment(autoescape=True, trim_blocks=True).from_string(text)
+    return template.render(pictures=pictures, right=right, accuracy=accuracy, confusions=confusions)

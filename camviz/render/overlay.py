@@ -52,9 +52,7 @@ def bar_of(map: SaliencyMap, look: Look) -> Bar:
 
 def artefact(kind: str, pixels: Pixels, map: SaliencyMap, look: Look) -> Artefact:
     """Pixels ready to be written, with what the colours mean."""
-    bar = bar_of(map, look)
-    facts = {"colormap": bar.colormap, "sign": bar.sign, "low": bar.within.low, "high": bar.within.high}
-    return Artefact(kind, suffix(look.format), pixels, facts=facts)
+    return Artefact(kind, suffix(look.format), pixels, facts=bar_of(map, look).facts)
 
 
 def _colours(map: SaliencyMap, look: Look) -> tuple[Pixels, NDArray[np.bool_]]:

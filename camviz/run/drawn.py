@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camviz.render import draw, takes_all
+from camviz.render.colour import settled
 from camviz.run.files import write_file
 from camviz.run.inputs import Input
 from camviz.run.written import Written, write_artefact
@@ -28,11 +29,12 @@ def write_maps(
     write: Write = write_file,
 ) -> Iterator[Written]:
     """One file per map, or one sheet of all maps; and the raw maps where asked for."""
-    together = takes_all(look.layout)
+    together, look = takes_all(look.layout), settled(look, (one.values for one in maps))
     for group in [list(maps)] if together and maps else [[one] for one in maps]:
         artefact = draw(group[0].picture, group, look)
         shown = [map_facts(one, source) for one in group]
         facts = {"input": str(source.path), "maps": shown} if together else shown[0]
+        facts |= artefact.facts
         facets = () if together else group[0].facets
         yield write_artefact(artefact, folder, source.name, facets, facts, look, write)
     for saliency in maps if save_raw else ():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,14 @@ from urllib.parse import quote
 
 from camviz.errors import InputError
 from camviz.pictures import SUFFIXES, read_picture
+from camviz.render.colour import settled
 from camviz.render.html import Card, Page, PageFile, PagePicture, shrunk, thumb_side, thumbnail
 from camviz.render.overlay import blend
 from camviz.render.panel import scaled
 from camviz.run.jobs import files_of, rebuilt, same_picture
 from camviz.run.ledger import FileRow, InputRow, JobRow, Ledger
 from camviz.run.records import SavedMap
+from camviz.run.scale import settled_for_run
 from camviz.types import Look, Picture
 
 _SHOWN = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".avif", ".bmp"}  # by browsers
@@ -26,7 +28,8 @@ def make_page(ledger: Ledger, job: JobRow, place: Path, tick: Callable[[int], No
     """All pictures of a job; `place` is the folder of the page, where its links begin. `tick` counts pictures."""
     counts = ledger.counts(job.id)
     tiles = _count_maps(ledger, job) + sum(counts.values())
-    maker = _Maker(ledger, rebuilt(Look, job.settings.get("look", {})), place, thumb_side(tiles))
+    look = settled_for_run(ledger, job, rebuilt(Look, job.settings.get("look", {})))
+    maker = _Maker(ledger, look, place, thumb_side(tiles))
     for done, row in enumerate(ledger.inputs(job.id), 1):
         maker.add(row)
         tick(done)
@@ -67,18 +70,20 @@ class _Maker:
             except InputError as error:
                 told = replace(told, error=error.message)
         self.pictures.append(told)
-        cards = [self._map(number, one, small, files) for one in maps] or [
+        cards = [self._map(number, one, maps, small, files) for one in maps] or [
             self._figure(number, file) for file in files if Path(file.path).suffix.lower() in _SHOWN
         ]
         self.cards += cards or [Card(number)]
 
-    def _map(self, number: int, one: SavedMap, small: Picture | None, files: list[FileRow]) -> Card:
+    def _map(
+        self, number: int, one: SavedMap, all_maps: Sequence[SavedMap], small: Picture | None, files: list[FileRow]
+    ) -> Card:
         own = files_of(one, files)
-        values = one.values
+        values, look = one.values, settled(self.look, (each.values for each in all_maps))
         low, high = (float(values.min()), float(values.max())) if values.size else (None, None)
         if small:
             height, width = small.pixels.shape[:2]
-            thumb = thumbnail(blend(small.pixels, scaled(one.restored(small), width, height), self.look))
+            thumb = thumbnail(blend(small.pixels, scaled(one.restored(small), width, height), look))
         else:
             thumb = next((self._thumb(file) for file in own if _showable(file)), "")
         told = {name: one.fields.get(name) for name in ("method", "layer", "target", "probability", "score")}

@@ -63,7 +63,8 @@ def read_inputs(model: Model, inputs: Iterable[Input], fit: str, failed: Failed)
 class How:
     """What a run may decide beside its job: where files go, the largest batch known to fit, whom to tell a smaller.
 
-    Without `draws` there are maps, but no files. `frames` hears how many of a video's frames are done.
+    Without `draws` there are maps, but no files; so it is with one scale for a run, until all maps are known. `frames`
+    hears how many of a video's frames are done.
     """
 
     folder: Path
@@ -98,14 +99,14 @@ def heatmaps(
             else:
                 yield source
 
-    seen = explainer.model.preprocessing
+    seen, draws = explainer.model.preprocessing, how.draws and job.look.scale != "run"
 
     def prepared(source: Input, pictures: Sequence[Picture]) -> Ready:
         found = prepare_clip(pictures, seen, job.fit) if seen.frames > 1 else prepare(pictures[0], seen, job.fit)
         return Ready(source, pictures[0], *found)
 
     def write(source: Input, _ready: Ready, maps: list[SaliencyMap]) -> Record:
-        files = tuple(write_maps(maps, source, how.folder, look, job.save_raw, how.write)) if how.draws else ()
+        files = tuple(write_maps(maps, source, how.folder, look, job.save_raw, how.write)) if draws else ()
         return Record(source, 0.0, tuple(map(SavedMap.of, maps)), files, predictions(maps))
 
     stages = Stages(lambda source: read_input(explainer.model, source, job.fit), shape_of, lanes, write)

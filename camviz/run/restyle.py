@@ -14,6 +14,7 @@ from camviz.run.inputs import Input
 from camviz.run.jobs import rebuilt, same_picture
 from camviz.run.ledger import InputRow, JobRow, Ledger
 from camviz.run.records import Record, failure
+from camviz.run.scale import settled_for_run
 from camviz.run.written import Written
 from camviz.types import Job, Look, SaliencyMap
 
@@ -31,7 +32,8 @@ def restyle(
     """
     job = rebuilt(Job, row.settings)
     made = target.begin(row.command, {**row.settings, "look": asdict(look)}, row.versions)
-    how: dict[str, Any] = {"folder": target.folder, "look": look, "save_raw": job.save_raw, "write": write}
+    drawn = settled_for_run(ledger, row, look)
+    how: dict[str, Any] = {"folder": target.folder, "look": drawn, "save_raw": job.save_raw, "write": write}
     for one in list(ledger.inputs(row.id)):
         stamp = None if one.size is None or one.mtime_ns is None else (one.size, one.mtime_ns)
         source = Input(one.path, one.name, stamp=stamp)

@@ -33,6 +33,7 @@ class Again:
     overwrite: bool = False  # everything once more
     retry: bool = False  # also those that failed
     together: bool = False  # all, as soon as one is missing: they share a scale
+    drawn_later: bool = False  # a picture is done when its maps are there, whatever its files
 
 
 @dataclass(eq=False)
@@ -140,6 +141,12 @@ class Run:
             yield record
         self._finish()
 
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger of the folder that is open."""
+        assert self._ledger
+        return self._ledger
+
     def smaller(self, size: int) -> None:
         """So many pictures at once fit into memory: the next run begins with that."""
         if self._ledger and self.job:
@@ -177,6 +184,9 @@ class Run:
             if self.again.retry:
                 return False
             self.report.failed_before += 1
+            return True
+        if self.again.drawn_later:
+            self.report.before += 1
             return True
         if len(known.there) != known.files or not all(self._sizes(path) == size for path, size in known.there):
             return False

@@ -309,6 +309,14 @@ def test_maps_without_a_positive_value():
     assert "--sign both" in str(found)
 
 
+def test_maps_no_stronger_than_noise():
+    """A layer that says the same everywhere: its maps vary by nothing, as any noise does at least."""
+    network = Small()
+    nn.init.zeros_(network.conv.weight)
+    nn.init.ones_(network.conv.bias)
+    assert "weak" in names(examine(network))
+
+
 def test_a_saturated_softmax():
     network = Small()
     with torch.no_grad():

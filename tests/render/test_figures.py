@@ -251,3 +251,9 @@ def test_text_sizes_grow_with_the_canvas_within_reason() -> None:
     assert small == text.line_height(14) + 14
     assert large == text.line_height(28) + 28
     assert canvas.margin(cell(1), 3).shape == (46, 66, 3)
+
+
+def test_a_caption_says_why_nothing_is_to_be_seen(make: Any) -> None:
+    words = [line.parts for line in caption(make([[1.0]], facts={"note": "weak: it varies by 0.1"}))]
+    assert words[-1] == ("weak: it varies by 0.1",)
+    assert len(caption(make([[1.0]]))) == 2

@@ -1,0 +1,113 @@
+"""`camviz errors`: the wrong ones, explained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from camviz.cli.compare import FigureOptions, look_of, style_of
+from camviz.cli.console import Console
+from camviz.cli.options import (
+    ComputeOptions,
+    Fit,
+    Floor,
+    Images,
+    Layers,
+    MethodOptions,
+    ModelOptions,
+    OutputOptions,
+    ResumeOptions,
+    with_groups,
+)
+from camviz.cli.work import Work, job_of
+from camviz.errors import RequestError
+
+if TYPE_CHECKING:
+    from camviz.mistakes import Known
+    from camviz.render.journal import Style
+    from camviz.run.resume import Run
+    from camviz.run.written import Written
+    from camviz.types import Job
+
+LabelsFrom = Annotated[
+    str, typer.Option("--labels-from", help="What is true: folders, named as classes, or FILE.csv: picture,label.")
+]
+Removal = Annotated[
+    bool,
+    typer.Option("--removal/--no-removal", help="Outline the smallest region without which the answer turns."),
+]
+
+
+@with_groups
+def errors(
+    how: MethodOptions,
+    model: ModelOptions,
+    compute: ComputeOptions,
+    figure: FigureOptions,
+    out: OutputOptions,
+    again: ResumeOptions,
+    images: Images = None,
+    labels_from: LabelsFrom = "folders",
+    layer: Layers = None,
+    fit: Fit = "model",
+    floor: Floor = False,
+    removal: Removal = True,
+) -> None:
+    """What a classifier gets wrong in a labelled folder: how often, what it takes for what, and why.
+
+    For each wrong picture the maps of the predicted class, of the true class, and of the one less the other.
+    """
+    if not images:
+        raise RequestError("no FOLDER was given: pictures in folders named as their classes", "camviz errors photos/")
+    job = job_of(model, how, compute, images, layer, None, fit, floor=floor)
+    job = replace(job, look=look_of(figure, "row", film=False))
+    style = style_of(figure)
+    if len(job.methods) > 1:
+        raise RequestError(f"{len(job.methods)} methods: errors are explained by one", f"--method {job.methods[0]}")
+    console = Console(out.quiet)
+    with console.only_results():
+        work = Work(job.model, job.device, images, out, console, again)
+        status = _run(job, work, style, labels_from, removal)
+    raise typer.Exit(status)
+
+
+def _run(job: Job, work: Work, style: Style, labels_from: str, removal: bool) -> int:
+    from camviz.mistakes import read_table
+
+    table = None if labels_from == "folders" else read_table(Path(labels_from))
+    work.check(job)
+    settings = {**asdict(job), "style": asdict(style), "labels_from": table or "folders", "removal": removal}
+    with work.run("errors", {**settings, "contents": work.contents}, drawn_later=True) as run:
+        if work.again.dry_run:
+            return work.nothing_to_compute(run)
+        if run.complete():
+            return work.tell_records(run, (), lambda _: (), lambda: _drawn(job, work, style, run))
+
+        from camviz.engine.explain import Explainer  # from here on torch is imported
+        from camviz.mistakes import Known, check_classifier
+        from camviz.run.mistakes import mistakes
+
+        model = work.load()
+        explainer = Explainer(model, job, work.bar.scored)
+        check_classifier(explainer)
+        if not job.layers and explainer.layers:
+            work.console.say(f"layer: {explainer.layers[0].path} of {model.name} (--layer chooses another)")
+        known: Known = Known(model.labels, table)
+        made = mistakes(explainer, known, work.missing(run), removal)
+        return work.tell_records(run, made, lambda _: (), lambda: _drawn(job, work, style, run))
+
+
+def _drawn(job: Job, work: Work, style: Style, run: Run) -> Iterator[Written]:
+    from camviz.run.mistakes import Drawing, Tally
+
+    assert run.job
+    yield from Drawing(run.ledger, run.job, job.look, style, work.folder, run.open().write)(work.failed)
+    work.console.say(str(Tally.of(run.ledger, run.job)))
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(epilog="Try: camviz errors photos/ --model net.py:Net --checkpoint my.pth --labels names.txt")(errors)

@@ -1,0 +1,284 @@
+"""Maps of one picture by several models, methods, layers or checkpoints, and what is the difference."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import html
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from camviz.comparison.numbers import correlation, overlap, placed
+from camviz.errors import RequestError
+from camviz.render.colour import oriented, strength
+from camviz.types import Look, Map, Picture, SaliencyMap
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from camviz.render.journal import Row, Style
+    from camviz.render.plate import Plate
+
+FEWEST, MOST = 2, 6
+_LOOK = Look(scale="row")
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One of the compared: its name, its map, and what its network says of the picture."""
+
+    name: str
+    map: SaliencyMap = field(repr=False)
+    prediction: str = ""
+    probability: float | None = None
+
+    @classmethod
+    def of(cls, map: SaliencyMap) -> Side:
+        """The side that a map tells of."""
+        facts = map.facts
+        return cls(facts.get("side", map.model), map, facts.get("prediction", ""), facts.get("prediction_probability"))
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """The sides of one picture for one question. The first is what the others are compared with.
+
+    `look.scale` decides the unit of differences: raw values, or under "image" shares of each map's own extreme.
+    Prints in a notebook as the figure that the command would have written.
+    """
+
+    sides: tuple[Side, ...]
+    look: Look = _LOOK
+
+    @classmethod
+    def of(cls, maps: Sequence[SaliencyMap], look: Look | None = None) -> Comparison:
+        """The comparison that maps of one picture make, each with its side in its facts."""
+        return cls(tuple(Side.of(map) for map in maps), look or _LOOK)
+
+    @property
+    def picture(self) -> Picture:
+        """The picture they are of."""
+        return self.sides[0].map.picture
+
+    @property
+    def target(self) -> str:
+        """What the first side explains."""
+        return self.sides[0].map.target
+
+    def side(self, name: str | int) -> Side:
+        """The side of that name, or number."""
+        if isinstance(name, int):
+            return self.sides[name]
+        found = [side for side in self.sides if side.name == name]
+        if not found:
+            raise RequestError(f"no side '{name}'", f"there is {', '.join(side.name for side in self.sides)}")
+        return found[0]
+
+    @cached_property
+    def placed(self) -> tuple[Map, ...]:
+        """Each raw map on the picture, at the size at which they are compared."""
+        return tuple(placed(side.map) for side in self.sides)
+
+    def correlation(self, other: int = 1, first: int = 0) -> float:
+        """Pearson's, of the raw maps, over the pixels both have seen."""
+        return correlation(self.placed[first], self.placed[other])
+
+    def overlap(self, other: int = 1, first: int = 0) -> float:
+        """Intersection over union of the hottest fifth of the pixels both have seen."""
+        return overlap(self.placed[first], self.placed[other])
+
+    def difference(self, other: int = 1, first: int = 0) -> Map:
+        """`other` less `first` on the picture, in the unit of the look; NaN where not both have seen it.
+
+        Of what is drawn: under the sign "positive" what is below zero counts as zero.
+        """
+        before, after = (self._drawn(i) for i in (first, other))
+        return np.asarray(after - before, np.float32)
+
+    def _drawn(self, number: int) -> Map:
+        sign, values = self.look.sign, oriented(self.placed[number], self.look.sign)
+        values = values if sign == "both" else np.maximum(values, 0)  # NaN stays
+        own = strength(self.sides[number].map.values, sign) if self.look.scale == "image" else 1.0
+        return values / np.float32(own or 1.0)
+
+    @property
+    def distance(self) -> float:
+        """How much the others differ from the first at most: 1 less the smallest correlation, 0 to 2."""
+        found = [self.correlation(other) for other in range(1, len(self.sides))]
+        return 1 - min((value if np.isfinite(value) else 0.0) for value in found)
+
+    @property
+    def note(self) -> str:
+        """What must be known before values of these maps are compared; "" where nothing must."""
+        targets = {side.map.target for side in self.sides}
+        if len(targets) > 1:
+            return "each model explains a class of its own"
+        shapes = {side.map.values.shape for side in self.sides}
+        if len(shapes) > 1 and self.look.scale != "image":
+            grids = ", ".join(f"{height}×{width}" for height, width in (s.map.values.shape for s in self.sides))
+            return f"cells of {grids}: a smaller cell carries less of the score; --scale image compares shapes alone"
+        return ""
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per side: prediction, extremes, and what is the difference from the first."""
+        found = []
+        for number, side in enumerate(self.sides):
+            values, told = side.map.values, self._against(number)
+            finite = values[np.isfinite(values)]
+            found.append(
+                {
+                    "picture": self.picture.name,
+                    "target": side.map.target,
+                    "side": side.name,
+                    "model": side.map.model,
+                    "method": side.map.method,
+                    "layer": side.map.layer,
+                    "prediction": side.prediction,
+                    "probability": side.probability,
+                    "score": side.map.score,
+                    "min": float(finite.min()) if finite.size else None,
+                    "max": float(finite.max()) if finite.size else None,
+                    **told,
+                    "note": side.map.facts.get("note", ""),
+                }
+            )
+        return found
+
+    def _against(self, number: int) -> dict[str, float | None]:
+        if number == 0:
+            return {"correlation": None, "iou": None, "difference": None}
+        gap = np.abs(self.difference(number))
+        gap = gap[np.isfinite(gap)]
+        mean = float(gap.mean()) if gap.size else float("nan")
+        found = {"correlation": self.correlation(number), "iou": self.overlap(number), "difference": mean}
+        return {name: value if np.isfinite(value) else None for name, value in found.items()}
+
+    # drawing
+
+    def plate(self, style: Style | None = None, caption: bool = True) -> Plate:
+        """The figure, laid out in millimetres."""
+        from camviz.render.journal import Style, plate
+
+        return plate([self.row()], self.look, style or Style(), self.caption() if caption else ())
+
+    def row(self) -> Row:
+        """What is drawn of it."""
+        from camviz.render.journal import Cell, Gap, Row, told
+
+        cells = []
+        for side in self.sides:
+            weak = side.map.facts.get("weak", "")
+            said = (f"{side.prediction} {sure(side)}".strip(), *told(side.map, self.look), "weak" if weak else "")
+            cells.append(Cell(side.name, side.map, said))
+        gaps = [
+            Gap(
+                f"{side.name} - {self.sides[0].name}",
+                self.difference(number),
+                (f"r {fixed(self.correlation(number))}", f"IoU {fixed(self.overlap(number))}"),
+            )
+            for number, side in enumerate(self.sides)
+            if number
+        ]
+        return Row(self.picture, (self.picture.name, f"for: {self.target}"), tuple(cells), tuple(gaps))
+
+    def caption(self, strip: bool = False) -> tuple[str, ...]:
+        """What the figure shows, and on which scale; in a `strip` without differences."""
+        first = self.sides[0].map
+        ways = {f"{side.map.method} at {side.map.layer}" for side in self.sides}
+        what = ways.pop() if len(ways) == 1 else first.method if len({s.map.method for s in self.sides}) == 1 else ""
+        scales = {
+            "image": "each map in shares of its own extreme",
+            "row": "raw values, one scale for each row",
+            "run": "raw values, one scale for all",
+        }
+        scale = scales.get(self.look.scale, "raw values, one scale for all")
+        alike = "r: correlation; IoU: of the hottest 20%; differences on the same scale"
+        alike = f"r: correlation with {self.sides[-1].name}" if strip else alike
+        return tuple(line for line in ("; ".join(part for part in (what, scale, alike) if part), self.note) if line)
+
+    def figure(self, width: float = 180, dpi: int = 300, font: str = "") -> Image:
+        """The figure as a PIL image, so many millimetres wide."""
+        from PIL import Image
+
+        from camviz.render.journal import Style
+        from camviz.render.plate import to_pixels
+
+        style = Style(width, dpi, font)
+        return Image.fromarray(to_pixels(self.plate(style), dpi, font))
+
+    def rescaled(self, scale: str) -> Comparison:
+        """The same on another scale."""
+        return replace(self, look=replace(self.look, scale=scale))
+
+    def __str__(self) -> str:
+        lines = [f"{self.picture.name}: {self.target}"]
+        for row in self.rows():
+            sure = "" if row["probability"] is None else f" {row['probability']:.1%}"
+            alike = "" if row["correlation"] is None else f", r {row['correlation']:.2f}"
+            alike += "" if row["iou"] is None else f", IoU {row['iou']:.2f}"
+            lines.append(f"  {row['side']}: says {row['prediction']}{sure}; max {row['max']:.3g}{alike}")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        data = base64.b64encode(self._repr_png_()).decode()
+        columns = ("side", "prediction", "probability", "max", "min", "correlation", "iou", "note")
+        head = "".join(f"<th>{name}</th>" for name in columns)
+        body = "".join(f"<tr>{''.join(_cell(row[name]) for name in columns)}</tr>" for row in self.rows())
+        return f'<img src="data:image/png;base64,{data}" alt=""><table><tr>{head}</tr>{body}</table>'
+
+    def _repr_png_(self) -> bytes:
+        from camviz.render import encode
+        from camviz.types import Artefact
+
+        return encode(Artefact("comparison", ".png", np.asarray(self.figure(dpi=150))), Look())
+
+
+class Comparisons(list[Comparison]):
+    """Comparisons of several pictures, or of several targets: a list that prints well."""
+
+    def to_csv(self) -> str:
+        """One line per side of each picture."""
+        buffer = io.StringIO()
+        rows = [row for one in self for row in one.rows()]
+        writer = csv.DictWriter(buffer, list(rows[0]) if rows else [], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        return buffer.getvalue()
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self))
+
+    def _repr_html_(self) -> str:
+        return "".join(one._repr_html_() for one in self)
+
+
+def check_count(sides: int, strip: bool = False) -> None:
+    """Raise `RequestError` unless so many sides fit into a figure, or a strip."""
+    if not FEWEST <= sides <= (sides if strip else MOST):
+        raise RequestError(
+            f"{sides} map{'s' * (sides != 1)} of a picture to compare: {FEWEST} to {MOST} are",
+            "--model A --model B, --method a,b, --layer a,b, or --checkpoint 'epoch_*.pth' --layout strip",
+        )
+
+
+def _cell(value: Any) -> str:
+    """A cell of a table in a notebook."""
+    text = "" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
+    return f"<td>{html.escape(text)}</td>"
+
+
+def sure(side: Side) -> str:
+    """How sure a side's network is of what it says; "" where it gives no probability."""
+    from camviz.render.frame import percent
+
+    return "" if side.probability is None else percent(side.probability)
+
+
+def fixed(value: float) -> str:
+    """A number between -1 and 1 with two digits; a dash where there is none."""
+    return f"{value:.2f}".replace("-0.00", "0.00") if np.isfinite(value) else "-"

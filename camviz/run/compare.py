@@ -1,0 +1,220 @@
+"""Comparisons of many pictures: computed into the ledger, drawn from it, summed up in a sheet and a table."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from camviz.comparison import MOST, Comparison, fixed
+from camviz.errors import InputError
+from camviz.pictures import read_picture
+from camviz.render import animation
+from camviz.render.colour import limits, settled
+from camviz.render.journal import Cell, Row, Style, plate, told
+from camviz.render.plate import Plate, png, to_pdf, to_pixels, to_svg
+from camviz.run.drawn import Write
+from camviz.run.files import result_path
+from camviz.run.inputs import Input
+from camviz.run.jobs import same_picture
+from camviz.run.ledger import InputRow, JobRow, Ledger
+from camviz.run.records import Record, SavedMap, failure, predictions
+from camviz.run.scale import Failed, draw_later, settled_for_run
+from camviz.run.written import Written
+from camviz.types import Job, Look, ModelRequest, Picture, SaliencyMap
+
+if TYPE_CHECKING:
+    from camviz.comparison.compare import Comparer
+
+SUMMARY, TABLE = "summary", "compare.csv"
+_STYLE = Style()
+_AT_ONCE = 32  # pictures shown to one network before the next is loaded, where there are many
+
+
+@dataclass(frozen=True)
+class CompareJob:
+    """What a comparison computes and draws: the networks with their names and layers, and everything else."""
+
+    job: Job
+    models: tuple[ModelRequest, ...]
+    layers: tuple[tuple[str, ...], ...]
+    names: tuple[str, ...]
+    reference: int = 0
+    layout: str = "figure"
+    style: Style = _STYLE
+    caption: bool = True
+
+    def settings(self, contents: dict[str, str]) -> dict[str, Any]:
+        """As the ledger keeps it."""
+        own: dict[str, Any] = {
+            "models": [asdict(one) for one in self.models],
+            "model_layers": self.layers,
+            "names": self.names,
+        }
+        own |= {"reference": self.reference, "layout": self.layout, "style": asdict(self.style)}
+        return {**asdict(self.job), **own, "figure_caption": self.caption, "contents": contents}
+
+
+def compared(comparer: Comparer, inputs: Iterable[Input], strip: bool) -> Iterator[Record]:
+    """The record of each picture with the maps of all sides, without files."""
+    from camviz.comparison import check_count
+
+    inputs, size = iter(inputs), _AT_ONCE if len(comparer.members) > MOST else 1
+    while group := list(islice(inputs, size)):
+        read: list[tuple[Input, Picture]] = []
+        for source in group:
+            try:
+                if source.error:
+                    raise source.error
+                read.append((source, read_picture(source.path)))
+            except InputError as error:
+                yield failure(source, error)
+        found = comparer([picture for _, picture in read])
+        for (source, _), groups in zip(read, found, strict=True):
+            if isinstance(groups, InputError):
+                yield failure(source, groups)
+                continue
+            for maps in groups:
+                check_count(len(maps), strip)
+            all_maps = [one for maps in groups for one in maps]
+            yield Record(source, 0.0, tuple(map(SavedMap.of, all_maps)), (), predictions(all_maps))
+
+
+def groups_of(maps: Sequence[SaliencyMap]) -> list[list[SaliencyMap]]:
+    """The maps of a picture by question."""
+    found: dict[int, list[SaliencyMap]] = {}
+    for one in maps:
+        found.setdefault(int(one.facts.get("question", 0)), []).append(one)
+    return list(found.values())
+
+
+class Drawing:
+    """Draws the pictures of a comparison's job, and what sums them up."""
+
+    def __init__(self, ledger: Ledger, row: JobRow, job: CompareJob, folder: Path, write: Write) -> None:
+        self.ledger, self.row, self.job, self.folder, self.write = ledger, row, job, folder, write
+        self.look = settled_for_run(ledger, row, job.job.look)
+
+    def __call__(self, failed: Failed, top: int) -> Iterator[Written]:
+        """Each figure that is not there; then the table, and a sheet of the `top` pictures that differ most."""
+        run = self.job.job.look.scale == "run"
+        high = limits(np.empty(0), self.look.sign, self.look.scale).high if run else None
+        drawn = 0
+        for one in draw_later(
+            self.ledger, self.row, self.folder, self._figure, failed, lambda facts: not run or facts["high"] == high
+        ):
+            drawn += 1
+            yield one
+        table = self.folder / TABLE
+        if drawn or not table.exists():
+            yield from self._table(table)
+            yield from self._summary(top)
+
+    def _comparisons(self, maps: Sequence[SaliencyMap]) -> list[Comparison]:
+        return [Comparison.of(group, self.look) for group in groups_of(maps)]
+
+    def _figure(self, source: Input, maps: list[SaliencyMap]) -> Iterable[Written]:
+        found = self._comparisons(maps)
+        facts: dict[str, Any] = {"kind": "comparison", "input": str(source.path)}
+        facts["high"] = limits(np.empty(0), self.look.sign, self.look.scale).high
+        facts |= {"distance": max(one.distance for one in found)}
+        facts["sides"] = [{**row, "picture": source.name} for one in found for row in one.rows()]
+        data, suffix = self._encoded(found, source)
+        path = result_path(self.folder, source.name, (), suffix)
+        self.write(path, data)
+        yield Written(path, facts, len(data))
+
+    def _encoded(self, found: list[Comparison], source: Input) -> tuple[bytes, str]:
+        style, look, format = self.job.style, self.look, self.job.job.look.format
+        if format in animation.FORMATS:
+            shared = [settled(look, (side.map.values for side in one.sides), ("row",)) for one in found]
+            frames = [
+                to_pixels(plate([_frame(one, side, seen)], seen, style), style.dpi, style.font)
+                for one, seen in zip(found, shared, strict=True)
+                for side in range(len(one.sides))
+            ]
+            return animation.animate(frames, format), f".{format}"
+        captions = found[0].caption(self.job.layout == "strip") if self.job.caption else ()
+        if self.job.layout == "strip":
+            across = 6 if style.width >= 120 else 3
+            looks = [settled(look, (side.map.values for side in one.sides), ("row",)) for one in found]
+            rows = [row for one in found for row in _strip(one, across)]
+            return encoded(plate(rows, looks[0] if len(looks) == 1 else look, style, captions), style, format)
+        return encoded(plate([one.row() for one in found], look, style, captions), style, format)
+
+    def _table(self, path: Path) -> Iterator[Written]:
+        """All rows of all pictures, from what the ledger knows of their figures."""
+        buffer, writer = io.StringIO(), None
+        for one in self.ledger.inputs(self.row.id, "done"):
+            for file in self.ledger.files(one.id):
+                for row in file.facts.get("sides", ()):
+                    if writer is None:
+                        writer = csv.DictWriter(buffer, list(row), lineterminator="\n")
+                        writer.writeheader()
+                    writer.writerow(row)
+        if writer:
+            data = buffer.getvalue().encode("utf-8", "surrogateescape")
+            self.write(path, data)
+            yield Written(path, {"kind": "table"}, len(data))
+
+    def _summary(self, top: int) -> Iterator[Written]:
+        """One sheet of the pictures on which the sides differ most."""
+        if self.job.layout != "figure" or self.job.job.look.format in animation.FORMATS or top < 1:
+            return
+        ranked: list[tuple[float, InputRow]] = []
+        count = 0
+        for one in self.ledger.inputs(self.row.id, "done"):
+            count += 1
+            far = max((file.facts.get("distance") or 0 for file in self.ledger.files(one.id)), default=0.0)
+            ranked = sorted([*ranked, (far, one)], key=lambda pair: -pair[0])[:top]
+        if count < 2:
+            return
+        rows: list[Row] = []
+        captions: tuple[str, ...] = ()
+        for _, one in ranked:
+            try:
+                picture = same_picture(one)
+            except InputError:  # told already
+                continue
+            for comparison in self._comparisons([each.restored(picture) for each in self.ledger.maps(one.id)]):
+                rows.append(comparison.row())
+                captions = comparison.caption()
+        format = self.job.job.look.format
+        data, suffix = encoded(
+            plate(rows, self.look, self.job.style, captions if self.job.caption else ()), self.job.style, format
+        )
+        path = self.folder / f"{SUMMARY}{suffix}"
+        self.write(path, data)
+        yield Written(path, {"kind": "summary", "pictures": len(ranked), "of": count}, len(data))
+
+
+def encoded(figure: Plate, style: Style, format: str) -> tuple[bytes, str]:
+    """A figure as the bytes of a file, and its suffix."""
+    if format == "svg":
+        return to_svg(figure, style.font), ".svg"
+    if format == "pdf":
+        return to_pdf([figure], style.font), ".pdf"
+    return png(to_pixels(figure, style.dpi, style.font), style.dpi), ".png"
+
+
+def _strip(one: Comparison, across: int) -> list[Row]:
+    """All sides in their order, so many in a row."""
+    row = one.row()
+    last = len(one.sides) - 1
+    alike = [f"r {fixed(one.correlation(number, last))}" if number < last else "" for number in range(last + 1)]
+    cells = [replace(cell, words=(*cell.words, words)) for cell, words in zip(row.cells, alike, strict=True)]
+    chunks = [cells[start : start + across] for start in range(0, len(cells), across)]
+    return [Row(row.picture, row.words, tuple(chunk), (), across) for chunk in chunks]
+
+
+def _frame(one: Comparison, number: int, look: Look) -> Row:
+    """The picture and one side's map."""
+    side, row = one.sides[number], one.row()
+    words = (*row.cells[number].words, *told(side.map, look))[:3]
+    return Row(row.picture, row.words, (Cell(side.name, side.map, words),))

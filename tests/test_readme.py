@@ -12,7 +12,30 @@ from camviz.cli.app import app
 from camviz.demo import sample_folder
 from camviz.methods import GROUPS, METHODS
 
-TEXT = (Path(__file__).resolve().parents[1] / "README.md").read_text("utf-8")
+ROOT = Path(__file__).resolve().parents[1]
+TEXT = (ROOT / "README.md").read_text("utf-8")
+
+
+def typed(text: str) -> list[str]:
+    """The lines of all blocks of code, without comments."""
+    blocks = re.findall(r"```\w+\n(.*?)```", text, re.DOTALL)
+    lines = [re.sub(r"(^|\s)#.*", "", line).rstrip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line]
+
+
+def test_the_chinese_readme_says_the_same():
+    chinese = (ROOT / "README.zh-CN.md").read_text("utf-8")
+    assert typed(chinese) == typed(TEXT)
+    assert re.findall(r"^#+", chinese, re.MULTILINE) == re.findall(r"^#+", TEXT, re.MULTILINE)
+    assert re.findall(r"\]\((docs/.*?)\)", chinese) == re.findall(r"\]\((docs/.*?)\)", TEXT)
+    for text in (TEXT, chinese):
+        assert len(re.findall(r"^\|", text, re.MULTILINE)) == len(re.findall(r"^\|", TEXT, re.MULTILINE))
+    assert re.findall(r"^`(camviz .*?)`", chinese, re.MULTILINE) == re.findall(r"^`(camviz .*?)`", TEXT, re.MULTILINE)
+
+
+def test_every_picture_is_there():
+    for path in re.findall(r"\]\((docs/.*?)\)", TEXT):
+        assert (ROOT / path).is_file(), path
 
 
 def test_every_method_is_in_the_table_once():
@@ -40,7 +63,7 @@ def test_every_command_is_named_and_every_named_command_and_option_exists():
 
 
 def test_how_many_methods_the_changelog_says():
-    text = (Path(__file__).resolve().parents[1] / "CHANGELOG.md").read_text("utf-8")
+    text = (ROOT / "CHANGELOG.md").read_text("utf-8")
     assert f"{len(METHODS.names())} methods" in text
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from camviz.cli.console import Console
+from camviz.cli.groups import with_groups
 from camviz.cli.options import (
     ComputeOptions,
     Fit,
@@ -23,7 +24,6 @@ from camviz.cli.options import (
     ResumeOptions,
     Targets,
     several,
-    with_groups,
 )
 from camviz.cli.sides import Ordered, check_images, names_of, repeatable, requests
 from camviz.cli.work import Work, job_of
@@ -127,6 +127,7 @@ def compare(
 
     --weights shuffled is a twin that has lost what it learned.
     """
+    from camviz.comparison import check_count
     from camviz.run.compare import CompareJob
 
     check_images(images)
@@ -148,8 +149,6 @@ def compare(
         figure.caption,
     )
     if not alone and not strip:
-        from camviz.comparison import check_count
-
         check_count(len(found))
     console = Console(out.quiet)
     with console.only_results():

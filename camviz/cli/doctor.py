@@ -9,6 +9,7 @@ from pathlib import Path
 import typer
 
 from camviz.cli.console import Console
+from camviz.cli.groups import with_groups
 from camviz.cli.options import (
     ComputeOptions,
     Fit,
@@ -20,7 +21,6 @@ from camviz.cli.options import (
     OutputOptions,
     Quiet,
     Targets,
-    with_groups,
 )
 from camviz.cli.work import Work, job_of
 

@@ -11,6 +11,7 @@ import typer
 
 from camviz.cli.compare import FigureOptions, look_of, style_of
 from camviz.cli.console import Console
+from camviz.cli.groups import with_groups
 from camviz.cli.options import (
     ComputeOptions,
     Fit,
@@ -21,7 +22,6 @@ from camviz.cli.options import (
     ModelOptions,
     OutputOptions,
     ResumeOptions,
-    with_groups,
 )
 from camviz.cli.work import Work, job_of
 from camviz.errors import RequestError

@@ -12,6 +12,7 @@ import typer
 
 from camviz.cli.cluster import ClusterOptions
 from camviz.cli.console import Console
+from camviz.cli.groups import with_groups
 from camviz.cli.options import (
     ComputeOptions,
     Fit,
@@ -24,7 +25,6 @@ from camviz.cli.options import (
     Quiet,
     Targets,
     several,
-    with_groups,
 )
 from camviz.cli.work import Work, job_of
 from camviz.metrics import choose as choose_metrics

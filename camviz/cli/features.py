@@ -9,6 +9,7 @@ import typer
 
 from camviz.cli.cluster import ClusterOptions
 from camviz.cli.console import Console
+from camviz.cli.groups import with_groups
 from camviz.cli.options import (
     ComputeOptions,
     Fit,
@@ -20,7 +21,6 @@ from camviz.cli.options import (
     SaveRaw,
     Targets,
     several,
-    with_groups,
 )
 from camviz.cli.work import Work
 from camviz.errors import RequestError

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from camviz.cli.console import Console
-from camviz.cli.options import Layers, ModelOptions, OutputOptions, several, with_groups
+from camviz.cli.groups import with_groups
+from camviz.cli.options import Layers, ModelOptions, OutputOptions, several
 from camviz.cli.work import Work
 
 if TYPE_CHECKING:

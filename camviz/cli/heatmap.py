@@ -10,6 +10,7 @@ import typer
 
 from camviz.cli.cluster import ClusterOptions
 from camviz.cli.console import Console
+from camviz.cli.groups import with_groups
 from camviz.cli.options import (
     ComputeOptions,
     Fit,
@@ -23,7 +24,6 @@ from camviz.cli.options import (
     ResumeOptions,
     SaveRaw,
     Targets,
-    with_groups,
 )
 from camviz.cli.work import Work, job_of
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from camviz.cli.console import Console
-from camviz.cli.options import Json, ModelOptions, with_groups
+from camviz.cli.groups import with_groups
+from camviz.cli.options import Json, ModelOptions
 from camviz.errors import NetworkError, unknown
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from camviz.cli.console import Console
-from camviz.cli.options import ComputeOptions, Layers, ModelOptions, OutputOptions, Targets, several, with_groups
+from camviz.cli.groups import with_groups
+from camviz.cli.options import ComputeOptions, Layers, ModelOptions, OutputOptions, Targets, several
 from camviz.cli.work import Work
 from camviz.errors import InputError, RequestError
 

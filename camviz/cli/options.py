@@ -1,14 +1,11 @@
-"""Every option that more than one command has, said once. A group is a dataclass; `with_groups` spreads it out."""
+"""Every option that more than one command has, said once. A group is a dataclass; `groups.py` spreads it out."""
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable, Sequence
-from copy import copy
-from dataclasses import MISSING, dataclass, fields, make_dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from typing import Annotated, Literal
 
 import typer
 
@@ -338,60 +335,6 @@ class ResumeOptions:
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but errors.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
-
-
-def unset(group: type[Any]) -> type[Any]:
-    """A group with the same options, none of them set unless it is given: what is not typed stays as it was."""
-    hints = get_type_hints(group, include_extras=True)
-    made = [(one.name, _optional(hints[one.name]), None) for one in fields(group)]
-    return make_dataclass(f"Unset{group.__name__}", made)
-
-
-def _optional(hint: Any) -> Any:
-    kind, option = get_args(hint)
-    option = copy(option)
-    option.show_default = False
-    return Annotated[kind | None, option]
-
-
-def with_groups(command: Callable[..., None]) -> Callable[..., None]:
-    """Let a command take option groups: each parameter annotated with one is spread into its options."""
-    hints = get_type_hints(command, include_extras=True)
-    parameters: list[inspect.Parameter] = []
-    groups: dict[str, type[Any]] = {}
-    for parameter in inspect.signature(command).parameters.values():
-        hint = hints[parameter.name]
-        if not (isinstance(hint, type) and hint.__name__.endswith("Options")):
-            parameters.append(parameter.replace(annotation=hint))
-            continue
-        groups[parameter.name] = hint
-        options = get_type_hints(hint, include_extras=True)
-        for one in fields(hint):
-            default = inspect.Parameter.empty if one.default is MISSING else one.default
-            parameters.append(
-                inspect.Parameter(
-                    one.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=options[one.name]
-                )
-            )
-
-    def spread(**values: Any) -> None:
-        for name, group in groups.items():
-            values[name] = group(**{one.name: values.pop(one.name) for one in fields(group)})
-        command(**values)
-
-    return with_signature(spread, command, parameters)
-
-
-def with_signature(
-    function: Callable[..., Any], like: Callable[..., Any], parameters: Sequence[inspect.Parameter]
-) -> Callable[..., Any]:
-    """The function under the name and docstring of `like`, with the parameters that Typer shall see, all by keyword."""
-    named = functools.wraps(like)(function)
-    del named.__wrapped__
-    keyword = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in parameters]
-    named.__signature__ = inspect.Signature(keyword)  # type: ignore[attr-defined]
-    named.__annotations__ = {one.name: one.annotation for one in keyword}
-    return named
 
 
 def several(texts: Sequence[str] | None, default: Sequence[str] = ()) -> tuple[str, ...]:

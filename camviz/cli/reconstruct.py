@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from camviz.cli.console import Console
-from camviz.cli.options import ComputeOptions, Fit, Images, Layers, ModelOptions, OutputOptions, several, with_groups
+from camviz.cli.groups import with_groups
+from camviz.cli.options import ComputeOptions, Fit, Images, Layers, ModelOptions, OutputOptions, several
 from camviz.cli.work import Work
 
 if TYPE_CHECKING:

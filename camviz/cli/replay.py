@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from camviz.cli.console import Console
-from camviz.cli.options import ComputeOptions, Json, OutputOptions, Quiet, unset, with_groups
+from camviz.cli.groups import unset, with_groups
+from camviz.cli.options import ComputeOptions, Json, OutputOptions, Quiet
 from camviz.cli.runs import JobKey, Run, opened
 from camviz.cli.work import Work
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from camviz.cli.console import Console
-from camviz.cli.options import Json, LookOptions, Quiet, unset, with_groups
+from camviz.cli.groups import unset, with_groups
+from camviz.cli.options import Json, LookOptions, Quiet
 from camviz.cli.runs import JobKey, Run, RunOutput, opened
 from camviz.errors import InputError
 from camviz.places import Url

@@ -12,7 +12,8 @@ from typing import Annotated, Any, get_args, get_type_hints
 import typer
 from typer.core import TyperCommand
 
-from camviz.cli.options import Layers, ModelOptions, _optional
+from camviz.cli.groups import optional
+from camviz.cli.options import Layers, ModelOptions
 from camviz.errors import RequestError
 from camviz.types import ModelRequest
 
@@ -34,7 +35,7 @@ def repeatable(group: type[Any]) -> type[Any]:
     hints = get_type_hints(group, include_extras=True)
     made = []
     for one in fields(group):
-        option = get_args(_optional(hints[one.name]))[1]
+        option = get_args(optional(hints[one.name]))[1]
         if one.name in _SHARED:
             made.append((one.name, hints[one.name], one.default))
         else:

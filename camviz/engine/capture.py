@@ -16,7 +16,7 @@ from camviz.errors import NetworkError
 @contextmanager
 def borrowed(module: nn.Module) -> Iterator[nn.Module]:
     """The network in evaluation mode with frozen parameters; modes and requires_grad come back at the end."""
-    parts = list(module.modules())  # walked once, and without `parameters()`: a small network notices
+    parts = _parts(module)
     training = [part for part in parts if part.training]
     owned = [parameter for part in parts for parameter in part._parameters.values()]
     trained = [parameter for parameter in owned if parameter is not None and parameter.requires_grad]
@@ -31,6 +31,18 @@ def borrowed(module: nn.Module) -> Iterator[nn.Module]:
             part.training = True
         for parameter in trained:
             parameter.requires_grad_(True)
+
+
+def _parts(module: nn.Module) -> list[nn.Module]:
+    """All modules, each once, in no order. `modules()` spells out every path on its way: a small network notices."""
+    found = {id(module): module}
+    left = [module]
+    while left:
+        for part in left.pop()._modules.values():
+            if part is not None and id(part) not in found:
+                found[id(part)] = part
+                left.append(part)
+    return list(found.values())
 
 
 @contextmanager

@@ -72,6 +72,18 @@ with GradCAM(model=model.module, target_layers=[layer]) as cam:
         cv2.imwrite(os.path.join(out, file + ".png"), cv2.cvtColor(shown, cv2.COLOR_RGB2BGR))
 print(json.dumps({"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}))
 """
+_SPY = """
+import json, sys
+from pathlib import Path
+import camviz.run.resume
+told = Path(sys.argv.pop(1))
+def spy(folder, command, settings, *rest):
+    told.write_text(json.dumps(settings))
+    raise SystemExit
+camviz.run.resume.Run = spy
+from camviz.cli.app import main
+main()
+"""
 _BARE = """
 import sys
 import torch
@@ -211,14 +223,10 @@ def finished(count: int, work: Path) -> float:
     for number in range(count):
         (pictures / f"{number:06d}.jpg").touch()
         (out / f"{number:06d}.jpg.png").touch()
-    code = "from camviz.cli import work; from camviz.run import resume; seen = resume.Run\n"
-    code += (
-        "def spy(folder, command, settings, *rest):\n    import json; print(json.dumps(settings)); raise SystemExit\n"
-    )
-    code += "resume.Run = spy; from camviz.cli.app import main; main()"
     asked = ["heatmap", str(pictures), "--model", "resnet50", "--weights", "none", "-o", str(out)]
-    told = subprocess.run([sys.executable, "-c", code, *asked], capture_output=True, text=True, check=True)
-    settings = json.loads(told.stdout)
+    told = work / "settings.json"
+    subprocess.run([sys.executable, "-c", _SPY, str(told), *asked], check=True)
+    settings = json.loads(told.read_text())
     with Run(out, "heatmap", settings, lambda: list_inputs([str(pictures)]), Report()) as run:
         made = (Record(one, written=(Written(out / f"{one.name}.png", {"kind": "overlay"}),)) for one in run.inputs())
         for _ in run.keep(made):
@@ -237,7 +245,10 @@ def folders_tables(count: int, models: tuple[str, ...] = MODELS) -> str:
         pictures = work / "pictures"
         make_pictures(pictures, count)
         header = ["network", "stages on one thread, ms", "floor, s", "camviz, s", "× floor", "× floor, processor"]
-        rows = [folder_row(name, pictures, work) for name in models]
+        rows = []
+        for name in models:
+            rows.append(folder_row(name, pictures, work))
+            print(*rows[-1], file=sys.stderr)
         first = table([*header, "grad-cam's loop, × camviz", "the same, processor"], rows)
         others = [
             ["peak memory, 2 000 pictures / 200", memory(models[0], pictures, work), GOALS["memory"]],

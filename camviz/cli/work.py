@@ -220,6 +220,7 @@ class Work:
             if answer.fits:
                 how.smaller(answer.fits)
             yield replace(answer, records=tuple(self._home(one, how) for one in answer.records))
+            run.ledger.commit()  # units come seconds apart: what one brought is kept while the next is waited for
 
     def answers(self, work: units.Work, inputs: Iterable[Input]) -> Iterator[tuple[int, Answer]]:
         """What the processes of a cluster answer, with the number of the unit: units are numbered as inputs come."""

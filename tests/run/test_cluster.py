@@ -230,7 +230,7 @@ def test_the_driver_killed_and_the_same_command_again(start, pics, tmp_path, run
     _, stderr = again.communicate(timeout=300)
     assert again.returncode == 1, stderr
     before = int(re.search(r"(\d+) done before", stderr)[1])
-    done = int(re.search(r"^(\d+) pictures, ", stderr, re.MULTILINE)[1])
+    done = int(re.search(r"^(\d+) pictures, \d+ files", stderr, re.MULTILINE)[1])
     assert before > 5
     assert before + done == COUNT
     assert not [pid for pid in pool if os.path.exists(f"/proc/{pid}")]

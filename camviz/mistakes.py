@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camviz.errors import InputError, NetworkError, RequestError
+from camviz.tasks.classification import Classification, label_of
 from camviz.types import Map, Mark, Picture, SaliencyMap, View
 
 if TYPE_CHECKING:
@@ -115,8 +116,6 @@ def answers(explainer: Explainer, inputs: Sequence[NDArray[np.float32]], true: S
 
 def check_classifier(explainer: Explainer) -> None:
     """Raise `NetworkError` for a network that does not name one class per picture."""
-    from camviz.tasks.classification import Classification
-
     if not isinstance(explainer.task, Classification):
         kind = type(explainer.task).__name__.lower()
         raise NetworkError(f"{explainer.model.name} is for {kind}: it names no one class", "--task classification")
@@ -165,7 +164,7 @@ def _turned(explainer: Explainer, values: NDArray[np.float32], map: SaliencyMap,
         return replace(map, facts={**map.facts, "removal": None})
     region, becomes = found
     labels = explainer.task.labels
-    told = {"share": round(float(region.mean()), 4), "becomes": labels[becomes] if labels else f"class {becomes}"}
+    told = {"share": round(float(region.mean()), 4), "becomes": label_of(becomes, labels)}
     return replace(map, marks=(*map.marks, Mark(region=region)), facts={**map.facts, "removal": told})
 
 
@@ -175,8 +174,8 @@ def smallest_region(
     """The fewest of the hottest pixels, in steps of half a per cent, without which the answer is another one.
 
     Greedy over the map: pixels of the input go in the order of the map at their place, the hottest first; what is
-    gone has the mean colour that the network was trained with. Gives the region (H, W) and the new answer; None where
-    the answer never turns.
+    gone is zero to the network: the mean colour of its normalisation, black where it has none. Gives the region
+    (H, W) and the new answer; None where the answer never turns.
     """
     order = _order(map, values.shape[1:])
     low, high = 0.0, 1.0
@@ -210,7 +209,7 @@ def _first(
     for start in range(0, len(shares), size):
         part = shares[start : start + size]
         gone = np.stack([order < round(share * order.size) for share in part])
-        batch = np.where(gone[:, None], np.float32(0), values[None])  # zero is the mean colour, to the network
+        batch = np.where(gone[:, None], np.float32(0), values[None])
         for number, best in enumerate(_logits(explainer, batch).argmax(1).tolist()):
             if best != index:
                 return start + number, best

@@ -13,6 +13,8 @@ import typer
 from camviz.cli.console import Console
 from camviz.cli.groups import with_groups
 from camviz.cli.options import (
+    Alpha,
+    Colormap,
     ComputeOptions,
     Fit,
     Floor,
@@ -22,13 +24,14 @@ from camviz.cli.options import (
     ModelOptions,
     OutputOptions,
     ResumeOptions,
+    Signs,
     Targets,
     several,
 )
 from camviz.cli.sides import Ordered, check_images, names_of, repeatable, requests
 from camviz.cli.work import Work, job_of
 from camviz.errors import RequestError
-from camviz.types import Look, Sign
+from camviz.types import Look
 
 if TYPE_CHECKING:
     from camviz.comparison.compare import Comparer
@@ -62,19 +65,9 @@ class FigureOptions:
     points: Annotated[
         float, typer.Option("--text-size", help="In points; 0: by the width.", rich_help_panel="Drawing")
     ] = 0.0
-    colormap: Annotated[
-        str | None,
-        typer.Option(
-            "--colormap", help="A name such as viridis or jet; a wrong one lists all.", rich_help_panel="Drawing"
-        ),
-    ] = None
-    alpha: Annotated[
-        float, typer.Option("--alpha", help="0: the picture alone, 1: the colours alone.", rich_help_panel="Drawing")
-    ] = 0.5
-    sign: Annotated[
-        Sign,
-        typer.Option("--sign", help="Evidence for, against, or both on a diverging scale.", rich_help_panel="Drawing"),
-    ] = "positive"
+    colormap: Colormap = None
+    alpha: Alpha = 0.5
+    sign: Signs = "positive"
     scale: Annotated[
         str | None,
         typer.Option(

@@ -242,7 +242,7 @@ def command(context: typer.Context, method: str, layer: str) -> str:
         if name == "setting":
             values = ["=".join(pair) for pair in split_settings([tuple(text.split("=", 1)) for text in values])[0]]
         for one in values:
-            words += [parameter.opts[0]] if parameter.is_flag else [parameter.opts[0], str(one)]  # type: ignore[attr-defined]
+            words += [parameter.opts[0], *([] if getattr(parameter, "is_flag", False) else [str(one)])]
     words += ["--method", method] + (["--layer", layer] if layer not in ("", "input") else [])
     return shlex.join(["camviz", "heatmap", *words])
 

@@ -60,6 +60,6 @@ def with_signature(
     named = functools.wraps(like)(function)
     del named.__wrapped__
     keyword = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in parameters]
-    named.__signature__ = inspect.Signature(keyword)  # type: ignore[attr-defined]
+    named.__signature__ = inspect.Signature(keyword)  # type: ignore[attr-defined]  # inspect reads it, a type has it not
     named.__annotations__ = {one.name: one.annotation for one in keyword}
     return named

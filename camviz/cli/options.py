@@ -232,6 +232,19 @@ class ComputeOptions:
     ] = 0
 
 
+Colormap = Annotated[
+    str | None,
+    typer.Option("--colormap", help="A name such as viridis or jet; a wrong one lists all.", rich_help_panel="Drawing"),
+]
+Alpha = Annotated[
+    float, typer.Option("--alpha", help="0: the picture alone, 1: the colours alone.", rich_help_panel="Drawing")
+]
+Signs = Annotated[
+    Sign,
+    typer.Option("--sign", help="Evidence for, against, or both on a diverging scale.", rich_help_panel="Drawing"),
+]
+
+
 @dataclass
 class LookOptions:
     """How maps are drawn."""
@@ -244,19 +257,9 @@ class LookOptions:
             rich_help_panel="Drawing",
         ),
     ] = "overlay"
-    colormap: Annotated[
-        str | None,
-        typer.Option(
-            "--colormap", help="A name such as viridis or jet; a wrong one lists all.", rich_help_panel="Drawing"
-        ),
-    ] = None
-    alpha: Annotated[
-        float, typer.Option("--alpha", help="0: the picture alone, 1: the colours alone.", rich_help_panel="Drawing")
-    ] = 0.5
-    sign: Annotated[
-        Sign,
-        typer.Option("--sign", help="Evidence for, against, or both on a diverging scale.", rich_help_panel="Drawing"),
-    ] = "positive"
+    colormap: Colormap = None
+    alpha: Alpha = 0.5
+    sign: Signs = "positive"
     scale: Annotated[
         str,
         typer.Option(

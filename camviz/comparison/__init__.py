@@ -41,7 +41,7 @@ class Side:
     def of(cls, map: SaliencyMap) -> Side:
         """The side that a map tells of."""
         facts = map.facts
-        return cls(facts.get("side", map.model), map, facts.get("prediction", ""), facts.get("prediction_probability"))
+        return cls(facts.get("side", map.model), map, facts.get("predicted", ""), facts.get("confidence"))
 
 
 @dataclass(frozen=True, eq=False)

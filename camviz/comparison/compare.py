@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from camviz.comparison import MOST, Comparison, Comparisons, check_count
@@ -96,7 +97,7 @@ class Comparer:
         """The map with its side in its facts."""
         told = {"side": side_name(map, member, explainer, len(self.members) > 1), "question": question}
         if said:
-            told |= {"prediction": said.label, "prediction_probability": said.probability}
+            told |= {"predicted": said.label, "confidence": said.probability}
         return replace(map, facts={**map.facts, **told})
 
 
@@ -195,10 +196,7 @@ def compare(
     called = list(names) or distinct([model.name for model in loaded])
     if len(called) != len(loaded):
         raise RequestError(f"{len(called)} names for {len(loaded)} models", "one name for each")
-    members = [
-        Member(name, lambda model=model: Explainer(model, asked))  # type: ignore[misc]
-        for name, model in zip(called, loaded, strict=True)
-    ]
+    members = [Member(name, partial(Explainer, model, asked)) for name, model in zip(called, loaded, strict=True)]
     look = look or Look()
     look = replace(look, scale=scale or ("row" if len(loaded) > 1 else "image"))
     comparer, found = Comparer(members, bool(asked.targets)), Comparisons()

@@ -26,6 +26,7 @@ from camviz.run.ledger import JobRow, Ledger
 from camviz.run.records import Record, SavedMap, failure
 from camviz.run.scale import Failed, draw_later, settled_for_run
 from camviz.run.written import Written
+from camviz.tasks.classification import label_of
 from camviz.types import Look, SaliencyMap
 
 if TYPE_CHECKING:
@@ -59,11 +60,11 @@ def mistakes(explainer: Explainer, known: Known, inputs: Iterable[Input], remova
         for (ready, _), answer in zip(group, found, strict=True):
             labels = explainer.task.labels
             said = {
-                "label": name_of(answer.predicted, labels),
+                "label": label_of(answer.predicted, labels),
                 "index": answer.predicted,
                 "score": None,
                 "probability": answer.probability,
-                "true": name_of(answer.true, labels),
+                "true": label_of(answer.true, labels),
                 "true_index": answer.true,
                 "true_probability": answer.true_probability,
             }
@@ -72,11 +73,6 @@ def mistakes(explainer: Explainer, known: Known, inputs: Iterable[Input], remova
                 maps = explained(explainer, ready.picture, ready.values, ready.view, answer, removal)
             yield Record(ready.source, 0.0, tuple(map(SavedMap.of, maps)), (), (said,))
     yield from failed
-
-
-def name_of(index: int, labels: Any) -> str:
-    """A class in words."""
-    return labels[index] if index < len(labels) else f"class {index}"
 
 
 @dataclass(frozen=True)

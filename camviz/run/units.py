@@ -82,7 +82,7 @@ class Explaining:
     """Heatmaps."""
 
     job: Job
-    place: Place = Place()
+    place: Place = field(default_factory=Place)  # where it is made, not where this is imported
 
     def begin(self) -> Answers:
         """Load the network once; what comes back is asked again and again."""
@@ -107,7 +107,7 @@ class Drawing:
     device: str
     job: FeatureJob
     asked: Asked
-    place: Place = Place()
+    place: Place = field(default_factory=Place)  # where it is made, not where this is imported
 
     def begin(self) -> Answers:
         """Load the network once; what comes back is asked again and again."""
@@ -130,7 +130,7 @@ class Measuring:
     measures: tuple[Measure, ...]
     truth: Truth | None
     forwards: int
-    place: Place = Place()
+    place: Place = field(default_factory=Place)  # where it is made, not where this is imported
 
     def begin(self) -> Answers:
         """Load the network once; what comes back is asked again and again."""
@@ -161,20 +161,6 @@ def load(request: ModelRequest, device: str) -> Model:
     from camviz.models.load import plan, to_device
 
     return to_device(plan(request).build(), device)
-
-
-@dataclass(frozen=True)
-class Unit:
-    """Some inputs of a job. Without a folder the files' bytes come back."""
-
-    job: Job
-    inputs: tuple[Input, ...]
-    folder: Path | None = None
-
-
-def explain_unit(unit: Unit) -> list[Record]:
-    """The records of a unit's pictures, its files written."""
-    return list(Explaining(unit.job, Place(unit.folder)).begin()(unit.inputs).records)
 
 
 def lost(source: Input, times: int) -> InputError:

@@ -22,7 +22,7 @@ def of(*values, scale="row", sign="positive", **facts) -> Comparison:
             saliency(PICTURE),
             values=np.full((4, 4), one, np.float32) if np.isscalar(one) else np.float32(one),
             view=VIEW,
-            facts={"side": f"s{number}", "prediction": "cat", "prediction_probability": 0.5, **facts},
+            facts={"side": f"s{number}", "predicted": "cat", "confidence": 0.5, **facts},
         )
         for number, one in enumerate(values)
     ]

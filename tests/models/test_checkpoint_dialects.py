@@ -13,8 +13,9 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 import camviz
-from camviz.models.checkpoint import fit, read_weights
+from camviz.models.checkpoint import fit, kind_of, read_weights
 from camviz.models.checkpoint.dialects import DIALECTS, nested, strip, variants
+from tests.models.test_checkpoint_security import exported, scripted
 
 
 def named(state, prefix):
@@ -178,3 +179,20 @@ def test_a_first_convolution_of_another_kind_does_not(net, shape):
     state = net().state_dict() | {"features.0.weight": torch.ones(shape)}
     result, notes = fit(net(), state, "a", "net")
     assert (result.reshaped, notes) == (("features.0.weight",), [])
+
+
+# kinds by content, whatever the name
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
+def test_what_a_file_is_does_not_hang_on_its_name(tmp_path):
+    state = {"w": torch.ones(2)}
+    save_file(state, tmp_path / "a.pth")
+    torch.save(state, tmp_path / "b.safetensors")
+    scripted(tmp_path / "c.pth")
+    exported(tmp_path / "d.bin.pt2")
+    torch.save(state, tmp_path / "e.any", _use_new_zipfile_serialization=False)
+    kinds = [kind_of(tmp_path / name) for name in ("a.pth", "b.safetensors", "c.pth", "d.bin.pt2", "e.any")]
+    assert kinds == ["safetensors", "torch", "torchscript", "exported", "pickle"]
+    for name in ("a.pth", "b.safetensors", "e.any"):
+        assert torch.equal(read_weights(tmp_path / name).state["w"], state["w"])

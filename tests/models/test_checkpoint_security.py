@@ -13,12 +13,11 @@ import zipfile
 
 import pytest
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 import camviz
 from camviz.errors import CheckpointError
-from camviz.models.checkpoint import check_file, kind_of, read_weights
+from camviz.models.checkpoint import check_file, read_weights
 from camviz.models.checkpoint.exported import arithmetic
 from camviz.models.load import plan
 from camviz.types import ModelRequest
@@ -389,19 +388,3 @@ def test_archives_in_archives_are_named_not_opened(tmp_path):
         assert "--checkpoint models/inner.pth" in caught.value.hint
     with pytest.raises(CheckpointError, match="is compressed"):
         read_weights(tmp_path / "b.tar")
-
-
-# kinds by content, whatever the name
-
-
-def test_what_a_file_is_does_not_hang_on_its_name(tmp_path):
-    state = {"w": torch.ones(2)}
-    save_file(state, tmp_path / "a.pth")
-    torch.save(state, tmp_path / "b.safetensors")
-    scripted(tmp_path / "c.pth")
-    exported(tmp_path / "d.bin.pt2")
-    torch.save(state, tmp_path / "e.any", _use_new_zipfile_serialization=False)
-    kinds = [kind_of(tmp_path / name) for name in ("a.pth", "b.safetensors", "c.pth", "d.bin.pt2", "e.any")]
-    assert kinds == ["safetensors", "torch", "torchscript", "exported", "pickle"]
-    for name in ("a.pth", "b.safetensors", "e.any"):
-        assert torch.equal(read_weights(tmp_path / name).state["w"], state["w"])

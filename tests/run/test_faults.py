@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from camviz.run.ledger import Ledger
-from camviz.run.units import Unit, explain_unit
+from camviz.run.units import Explaining, Place
 
 SLOW = '''
 import time
@@ -260,6 +260,10 @@ def test_too_little_memory_halves_the_batch_and_goes_on(pics, finish, tmp_path):
     assert "not enough memory" not in stderr
 
 
+def answered(work, inputs):
+    return work.begin()(inputs).records
+
+
 def test_a_unit_of_work_in_another_process(pics, tmp_path, monkeypatch):
     """Plain values in, plain values out: what any engine of many machines needs."""
     import pickle
@@ -271,11 +275,11 @@ def test_a_unit_of_work_in_another_process(pics, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     job = Job(ModelRequest("net.py:Net", input_size=(32, 32)))
     inputs = tuple(list_inputs(["pics"]))
-    here, there = (Unit(job, inputs, tmp_path / "a"), Unit(job, inputs))
+    here, there = (Explaining(job, Place(tmp_path / "a")), Explaining(job))
     (tmp_path / "a").mkdir()
     with get_context("spawn").Pool(1) as pool:
-        records = pool.apply(explain_unit, (pickle.loads(pickle.dumps(there)),))
-    written = explain_unit(here)
+        records = pool.apply(answered, (pickle.loads(pickle.dumps(there)), inputs))
+    written = answered(here, inputs)
     assert [record.source.name for record in records] == [record.source.name for record in written]
     for one, other in zip(records, written, strict=True):
         assert one.written[0].data == other.written[0].path.read_bytes()

@@ -11,10 +11,10 @@ import numpy as np
 from PIL import Image
 
 from camviz.errors import InputError
-from camviz.run.drawn import write_maps
 from camviz.run.inputs import Input
-from camviz.run.ledger import JobRow, Ledger
-from camviz.run.records import Record, SavedMap, failure, predictions
+from camviz.run.ledger.ledger import JobRow, Ledger
+from camviz.run.ledger.records import Record, SavedMap, failure, predictions
+from camviz.run.output.drawn import write_maps
 from camviz.types import Job, Look, Picture, SaliencyMap, View
 
 AWKWARD = ["a 'b' \"c\".png", "<script>alert(1)<!--.png", "我的 图片/猫 #1?.png", "100%&amp;.png", "x;=1,2.png"]

@@ -12,7 +12,7 @@ import typer
 from camviz.errors import RequestError
 
 if TYPE_CHECKING:
-    from camviz.run.shard import Shard
+    from camviz.run.spread.shard import Shard
 
 
 @dataclass
@@ -58,7 +58,7 @@ class ClusterOptions:
 
     def check(self) -> None:
         """Refuse what does not go together, and Ray where it is not installed."""
-        from camviz.run.shard import parse_shard
+        from camviz.run.spread.shard import parse_shard
 
         given = [f"--address {self.address}"] * bool(self.address) + [f"--workers {self.workers}"] * bool(self.workers)
         if self.engine == "local" and given:
@@ -72,7 +72,7 @@ class ClusterOptions:
 
     def part(self) -> tuple[Shard | None, str]:
         """The shard, None for everything; and who asked for it, where the command line did not."""
-        from camviz.run.shard import parse_shard, shard_of
+        from camviz.run.spread.shard import parse_shard, shard_of
 
         if self.engine == "ray":
             return None, ""

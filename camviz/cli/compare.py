@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from camviz.comparison.compare import Comparer
     from camviz.render.journal import Style
     from camviz.run.compare import CompareJob
+    from camviz.run.output.written import Written
     from camviz.run.resume import Run
-    from camviz.run.written import Written
 
     ManyModelsOptions = ModelOptions
 else:

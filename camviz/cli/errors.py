@@ -29,8 +29,8 @@ from camviz.errors import RequestError
 if TYPE_CHECKING:
     from camviz.mistakes import Known
     from camviz.render.journal import Style
+    from camviz.run.output.written import Written
     from camviz.run.resume import Run
-    from camviz.run.written import Written
     from camviz.types import Job
 
 LabelsFrom = Annotated[

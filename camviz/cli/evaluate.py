@@ -172,7 +172,7 @@ def _measure(
 
 def _spread(job: Job, work: Work, evaluator: Evaluator, truth: Truth | None) -> Evaluation:
     """Measured by other processes; the rows in the order of the pictures, whoever was first."""
-    from camviz.run.units import Measuring
+    from camviz.run.spread.units import Measuring
 
     found: dict[int, Any] = {}
     asked = Measuring(job, tuple(evaluator.measures), truth, evaluator.source.forwards)

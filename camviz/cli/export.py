@@ -20,7 +20,7 @@ def export(
 ) -> None:
     """What a run found, for other programs: maps.csv, maps.jsonl or maps.npz. Needs no network."""
     from camviz.run.export import write_export
-    from camviz.run.files import prepare_folder
+    from camviz.run.output.files import prepare_folder
     from camviz.run.report import Report
 
     console = Console(quiet)

@@ -27,7 +27,7 @@ from camviz.errors import RequestError
 
 if TYPE_CHECKING:
     from camviz.features.job import FeatureJob
-    from camviz.run.written import Written
+    from camviz.run.output.written import Written
 
 Rank = Annotated[
     Literal["energy", "variance", "peak", "contribution", "index"],
@@ -118,7 +118,7 @@ def _run(job: FeatureJob, work: Work, patterns: tuple[str, ...], target: str, pr
 
         from camviz.run.features import Asked, extractor_for  # from here on torch is imported
         from camviz.run.features import features as figures
-        from camviz.run.units import Drawing
+        from camviz.run.spread.units import Drawing
 
         model, wanted = work.load(), Asked(patterns, target, precision)
         extractor = extractor_for(job, model, wanted)

@@ -14,7 +14,7 @@ from camviz.cli.work import Work
 
 if TYPE_CHECKING:
     from camviz.features.kernels import KernelStyle
-    from camviz.run.written import Written
+    from camviz.run.output.written import Written
     from camviz.types import Artefact, Model
 
 Top = Annotated[int, typer.Option("--top", min=0, help="How many kernels, strongest first; 0: a page's worth.")]
@@ -89,8 +89,8 @@ def _positions(model: Model, style: KernelStyle) -> Iterator[tuple[str, Artefact
 
 
 def _write(work: Work, model: Model, artefacts: list[tuple[str, Artefact]], format: str) -> Iterator[Written]:
-    from camviz.run.figures import write_figure
-    from camviz.run.files import prepare_folder
+    from camviz.run.output.figures import write_figure
+    from camviz.run.output.files import prepare_folder
 
     prepare_folder(work.folder)
     for layer, artefact in artefacts:

@@ -28,9 +28,9 @@ from camviz.cli.options import (
 from camviz.cli.work import Work, job_of
 
 if TYPE_CHECKING:
-    from camviz.run.records import Record
+    from camviz.run.ledger.records import Record
+    from camviz.run.output.written import Written
     from camviz.run.resume import Run
-    from camviz.run.written import Written
     from camviz.types import Job
 
 Every = Annotated[
@@ -96,7 +96,7 @@ def _run(job: Job, work: Work) -> int:
 
 def _spread(job: Job, work: Work, run: Run, skipped: dict[str, str]) -> Iterator[Record]:
     """The records that other processes make."""
-    from camviz.run.units import Explaining
+    from camviz.run.spread.units import Explaining
 
     for answer in work.spread(run, lambda place: Explaining(job, place)):
         skipped.update(answer.skipped)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from camviz.features.maximise import Maximised
-    from camviz.run.written import Written
+    from camviz.run.output.written import Written
     from camviz.types import Model, Picture
 
 Channel = Annotated[
@@ -107,8 +107,8 @@ def _channels(
 
 
 def _write(work: Work, model: Model, found: Iterator[Maximised], start: Picture | None) -> Iterator[Written]:
-    from camviz.run.figures import write_figure
-    from camviz.run.files import prepare_folder
+    from camviz.run.output.figures import write_figure
+    from camviz.run.output.files import prepare_folder
     from camviz.types import Artefact
 
     for one in found:

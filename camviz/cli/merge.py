@@ -12,7 +12,7 @@ from camviz.errors import RequestError
 
 def merge(run: Run = None, quiet: Quiet = False) -> None:
     """The shards of a run as one run: checked to be of one job, none missing, no picture twice."""
-    from camviz.run.merge import merge as join
+    from camviz.run.spread.merge import merge as join
 
     if run is None:
         raise RequestError("no RUN was given: the output folder of the shards", "camviz merge camviz_out")

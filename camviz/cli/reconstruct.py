@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from camviz.features.reconstruct import Inverter
-    from camviz.run.written import Written
+    from camviz.run.output.written import Written
 
 Steps = Annotated[int, typer.Option("--steps", min=1, help="Steps of the optimisation, for each layer.")]
 Variation = Annotated[
@@ -58,8 +58,8 @@ def _write(work: Work, inverter: Inverter, fit: str, batch_size: int) -> Iterato
     from camviz.engine.devices import default_batch_size
     from camviz.engine.explain import by_shape
     from camviz.errors import InputError
+    from camviz.run.output.written import write_artefact
     from camviz.run.pipeline import read_inputs
-    from camviz.run.written import write_artefact
     from camviz.types import Artefact
 
     model = inverter.model

@@ -39,7 +39,7 @@ def replay(
     quiet: Quiet = False,
 ) -> None:
     """Compute a run's maps again and say whether they are equal, bit for bit; exit status 1 when not."""
-    from camviz.run.jobs import heatmap_job
+    from camviz.run.ledger.jobs import heatmap_job
 
     console = Console(quiet)
     with opened("replay", run, job, console) as (ledger, row), console.only_results():

@@ -13,7 +13,7 @@ def report(run: Run = None, job: JobKey = None, output: RunOutput = None, quiet:
     """One HTML file to browse a run: search, filter, sort, original and overlay, the failures. Needs no network."""
     from camviz import __version__
     from camviz.render.html import draw_page
-    from camviz.run.files import check_folder, prepare_folder, write_file
+    from camviz.run.output.files import check_folder, prepare_folder, write_file
     from camviz.run.page import make_page
     from camviz.run.report import Report
 

@@ -35,9 +35,9 @@ def restyle(
     quiet: Quiet = False,
 ) -> None:
     """Other colours, layout, sign, scale or format for a run, from its ledger and its pictures, without the model."""
-    from camviz.run.folder import OutputFolder
-    from camviz.run.jobs import heatmap_job
-    from camviz.run.ledger import Ledger
+    from camviz.run.ledger.jobs import heatmap_job
+    from camviz.run.ledger.ledger import Ledger
+    from camviz.run.output.folder import OutputFolder
     from camviz.run.report import Report
     from camviz.run.restyle import restyle as redraw
 

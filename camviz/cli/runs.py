@@ -14,7 +14,7 @@ from camviz.errors import RequestError
 from camviz.places import place
 
 if TYPE_CHECKING:
-    from camviz.run.ledger import JobRow, Ledger
+    from camviz.run.ledger.ledger import JobRow, Ledger
 
 Run = Annotated[
     Path | None,
@@ -44,8 +44,8 @@ def opened(
     command: str, run: Path | None, key: str | None, console: Console, write: bool = False
 ) -> Iterator[tuple[Ledger, JobRow]]:
     """The ledger of a folder, to read or to write, and one of its jobs; says which, where there are several."""
-    from camviz.run.jobs import choose_job, describe
-    from camviz.run.ledger import Ledger
+    from camviz.run.ledger.jobs import choose_job, describe
+    from camviz.run.ledger.ledger import Ledger
 
     if run is None:
         raise RequestError("no RUN was given: the output folder of an earlier command", f"camviz {command} camviz_out")

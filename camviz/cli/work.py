@@ -27,19 +27,19 @@ from camviz.cli.options import (
 from camviz.errors import CamvizError, InputError, NetworkError
 from camviz.places import Url
 from camviz.run.report import Report
-from camviz.run.shard import home
+from camviz.run.spread.shard import home
 from camviz.run.threads import settle
 from camviz.types import Job, Model, ModelRequest
 
 if TYPE_CHECKING:
     from camviz.models.sources import Plan
-    from camviz.run import units
     from camviz.run.inputs import Input
+    from camviz.run.ledger.records import Record
+    from camviz.run.output.written import Written
     from camviz.run.pipeline import How
-    from camviz.run.records import Record
     from camviz.run.resume import Run
-    from camviz.run.units import Answer, Place
-    from camviz.run.written import Written
+    from camviz.run.spread import units
+    from camviz.run.spread.units import Answer, Place
 
 Notes = Callable[["Written"], Iterable[str]]
 
@@ -90,7 +90,7 @@ class Work:
     ) -> None:
         from camviz.engine.devices import check_device
         from camviz.models.load import plan
-        from camviz.run.files import check_folder
+        from camviz.run.output.files import check_folder
 
         self.console, self.out, self.device, self.images = console, out, device, images
         self.request, self.again = request, again or ResumeOptions()
@@ -158,7 +158,7 @@ class Work:
 
     def inputs(self) -> Iterator[Input]:
         """All pictures asked for. The output folder is made: the request is right."""
-        from camviz.run.files import prepare_folder
+        from camviz.run.output.files import prepare_folder
 
         if self.writes:
             prepare_folder(self.folder)
@@ -207,7 +207,7 @@ class Work:
 
     def spread(self, run: Run, work: Callable[[Place], units.Work]) -> Iterator[Answer]:
         """What the processes of a cluster answer, unit by unit. Files whose bytes travel are written here."""
-        from camviz.run.units import Place
+        from camviz.run.spread.units import Place
 
         joined = self.cluster.address is not None  # its machines may have other disks
         shared = not joined or isinstance(self.folder, Url)
@@ -224,7 +224,7 @@ class Work:
 
     def answers(self, work: units.Work, inputs: Iterable[Input]) -> Iterator[tuple[int, Answer]]:
         """What the processes of a cluster answer, with the number of the unit: units are numbered as inputs come."""
-        from camviz.run.cluster import Cluster
+        from camviz.run.spread.cluster import Cluster
 
         with Cluster(self.cluster.address, self.cluster.workers, self.device != "cpu") as cluster:
             self.console.say(f"ray: {cluster.pool.told}")

@@ -10,8 +10,8 @@ from camviz.engine.explain import by_shape
 from camviz.errors import InputError
 from camviz.metrics.evaluate import Evaluator
 from camviz.metrics.results import Evaluation
-from camviz.run.files import write_file
 from camviz.run.inputs import Input
+from camviz.run.output.files import write_file
 from camviz.run.pipeline import Failed, read_inputs
 from camviz.run.report import Report
 

@@ -16,10 +16,10 @@ import numpy as np
 
 from camviz.errors import OutputError, RequestError
 from camviz.places import Url
-from camviz.run.files import result_path
-from camviz.run.jobs import files_of
-from camviz.run.ledger import InputRow, JobRow, Ledger
-from camviz.run.records import SavedMap, plain
+from camviz.run.ledger.jobs import files_of
+from camviz.run.ledger.ledger import InputRow, JobRow, Ledger
+from camviz.run.ledger.records import SavedMap, plain
+from camviz.run.output.files import result_path
 
 Tick = Callable[[int], None]  # so many pictures are done
 COLUMNS = (

@@ -21,13 +21,13 @@ from camviz.features.moments import Moments
 from camviz.models.layers import find_layers, stages
 from camviz.render import animation
 from camviz.render.encoding import FORMATS, suffix
-from camviz.run.drawn import npy
 from camviz.run.flow import Flow, Stages
 from camviz.run.inputs import Input
+from camviz.run.ledger.records import Record
+from camviz.run.output.drawn import npy
+from camviz.run.output.written import Written, write_artefact
 from camviz.run.pipeline import How, Ready, read_input, shape_of
-from camviz.run.records import Record
 from camviz.run.threads import cores, one_thread_each, torch_threads
-from camviz.run.written import Written, write_artefact
 from camviz.types import Artefact, Look, Model
 
 

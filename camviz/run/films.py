@@ -17,10 +17,10 @@ from camviz.errors import CamvizError, InputError
 from camviz.render import animation, draw, takes_all
 from camviz.render.colour import limits
 from camviz.render.strip import Shot, strip
-from camviz.run.drawn import map_facts, npy
 from camviz.run.inputs import Input
-from camviz.run.records import SavedMap, plain
-from camviz.run.written import Written, write_artefact
+from camviz.run.ledger.records import SavedMap, plain
+from camviz.run.output.drawn import map_facts, npy
+from camviz.run.output.written import Written, write_artefact
 from camviz.types import Artefact, Look, Map, Picture, Pixels, SaliencyMap
 from camviz.videos import read_frames
 

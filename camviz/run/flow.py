@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 
 from camviz.errors import InputError, RequestError
 from camviz.run.inputs import Input
-from camviz.run.records import Record, failure
+from camviz.run.ledger.records import Record, failure
 
 R = TypeVar("R")
 C = TypeVar("C")

@@ -19,13 +19,13 @@ from camviz.mistakes import Known, answers, explained
 from camviz.render.frame import percent
 from camviz.render.journal import Cell, Gap, Row, Style, plate, told
 from camviz.run.compare import encoded
-from camviz.run.drawn import Write
-from camviz.run.files import result_path
 from camviz.run.inputs import Input
-from camviz.run.ledger import JobRow, Ledger
-from camviz.run.records import Record, SavedMap, failure
+from camviz.run.ledger.ledger import JobRow, Ledger
+from camviz.run.ledger.records import Record, SavedMap, failure
+from camviz.run.output.drawn import Write
+from camviz.run.output.files import result_path
+from camviz.run.output.written import Written
 from camviz.run.scale import Failed, draw_later, settled_for_run
-from camviz.run.written import Written
 from camviz.tasks.classification import label_of
 from camviz.types import Look, SaliencyMap
 

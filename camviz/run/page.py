@@ -15,9 +15,9 @@ from camviz.render.colour import settled
 from camviz.render.html import Card, Page, PageFile, PagePicture, shrunk, thumb_side, thumbnail
 from camviz.render.overlay import blend
 from camviz.render.panel import scaled
-from camviz.run.jobs import files_of, rebuilt, same_picture
-from camviz.run.ledger import FileRow, InputRow, JobRow, Ledger
-from camviz.run.records import SavedMap
+from camviz.run.ledger.jobs import files_of, rebuilt, same_picture
+from camviz.run.ledger.ledger import FileRow, InputRow, JobRow, Ledger
+from camviz.run.ledger.records import SavedMap
 from camviz.run.scale import settled_for_run
 from camviz.types import Look, Picture
 

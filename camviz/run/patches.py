@@ -20,11 +20,11 @@ from camviz.pictures import read_picture
 from camviz.render.bar import number
 from camviz.render.encoding import suffix
 from camviz.render.patches import Row, patch_sheet, tile
-from camviz.run.figures import write_figure
 from camviz.run.inputs import Input
+from camviz.run.output.figures import write_figure
+from camviz.run.output.written import Written
 from camviz.run.pipeline import Failed, Ready, read_inputs
 from camviz.run.report import Report
-from camviz.run.written import Written
 from camviz.types import Artefact, Layer, Pixels
 
 ROWS = 12  # channels drawn when nobody said which

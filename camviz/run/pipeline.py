@@ -17,12 +17,12 @@ from camviz.engine.lanes import small, twin
 from camviz.errors import InputError
 from camviz.models.preprocess import prepare, prepare_clip
 from camviz.pictures import read_picture
-from camviz.run.drawn import Write, write_maps
-from camviz.run.files import write_file
 from camviz.run.films import stills
 from camviz.run.flow import Flow, Pace, Stages
 from camviz.run.inputs import Input
-from camviz.run.records import Record, SavedMap, predictions
+from camviz.run.ledger.records import Record, SavedMap, predictions
+from camviz.run.output.drawn import Write, write_maps
+from camviz.run.output.files import write_file
 from camviz.run.threads import LANES, cores, one_thread_each, torch_threads
 from camviz.run.videos import Camera, explain_video
 from camviz.types import Job, Model, Picture, SaliencyMap, View

@@ -11,10 +11,10 @@ import numpy as np
 from camviz.engine.explain import Explainer
 from camviz.errors import CamvizError, InputError
 from camviz.run.inputs import Input
-from camviz.run.jobs import check_same
-from camviz.run.ledger import JobRow, Ledger
+from camviz.run.ledger.jobs import check_same
+from camviz.run.ledger.ledger import JobRow, Ledger
+from camviz.run.ledger.records import SavedMap
 from camviz.run.pipeline import How, heatmaps
-from camviz.run.records import SavedMap
 from camviz.types import Job
 
 Failed = Callable[[str, CamvizError], None]

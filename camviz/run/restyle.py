@@ -8,14 +8,14 @@ from functools import partial
 from typing import Any
 
 from camviz.errors import InputError
-from camviz.run.drawn import Write, write_maps
-from camviz.run.files import write_file
 from camviz.run.inputs import Input
-from camviz.run.jobs import rebuilt, same_picture
-from camviz.run.ledger import InputRow, JobRow, Ledger
-from camviz.run.records import Record, failure
+from camviz.run.ledger.jobs import rebuilt, same_picture
+from camviz.run.ledger.ledger import InputRow, JobRow, Ledger
+from camviz.run.ledger.records import Record, failure
+from camviz.run.output.drawn import Write, write_maps
+from camviz.run.output.files import write_file
+from camviz.run.output.written import Written
 from camviz.run.scale import settled_for_run
-from camviz.run.written import Written
 from camviz.types import Job, Look, SaliencyMap
 
 Draw = Callable[[list[SaliencyMap]], Iterable[Written]]

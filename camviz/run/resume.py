@@ -17,12 +17,12 @@ from typing import Any
 from camviz import __version__
 from camviz.errors import OutputError
 from camviz.places import Sizes, stamp
-from camviz.run.folder import OutputFolder
 from camviz.run.inputs import Input
-from camviz.run.ledger import JobRow, Ledger, key_of, ledger_path, shard_ledgers
-from camviz.run.records import Record
+from camviz.run.ledger.ledger import JobRow, Ledger, key_of, ledger_path, shard_ledgers
+from camviz.run.ledger.records import Record
+from camviz.run.output.folder import OutputFolder
 from camviz.run.report import Report
-from camviz.run.shard import Shard, Share
+from camviz.run.spread.shard import Shard, Share
 from camviz.types import ModelRequest
 
 

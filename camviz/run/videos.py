@@ -13,7 +13,7 @@ from camviz.errors import InputError, RequestError
 from camviz.run.films import Maps, Reel, refused, write_films
 from camviz.run.flow import Flow, Pace, Stages
 from camviz.run.inputs import Input
-from camviz.run.records import Record, failure
+from camviz.run.ledger.records import Record, failure
 from camviz.types import Job, Map, Picture, SaliencyMap
 from camviz.videos import Facts, count_frames, facts_of, read_frames, spread
 

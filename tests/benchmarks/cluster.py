@@ -42,8 +42,8 @@ def local(run):
     yield from heatmaps(job, Explainer(load(name, weights="none"), job), run.inputs(), How(out, run.open().write))
 
 def spread(run):
-    from camviz.run.cluster import Cluster
-    from camviz.run.units import Explaining, Place
+    from camviz.run.spread.cluster import Cluster
+    from camviz.run.spread.units import Explaining, Place
     with Cluster(workers=2, gpu=False) as cluster:
         place = Place(out, run.open().parts)
         for _, answer in cluster.answers(Explaining(job, place), run.inputs()):
@@ -102,9 +102,9 @@ def listing(work: Path, count: int = 100_000) -> float:
 def ledger(work: Path, count: int = 20_000) -> float:
     """Pictures per second that one ledger takes in, each with a map and a file."""
     from camviz.run.inputs import Input
-    from camviz.run.ledger import Ledger
-    from camviz.run.records import Record, SavedMap
-    from camviz.run.written import Written
+    from camviz.run.ledger.ledger import Ledger
+    from camviz.run.ledger.records import Record, SavedMap
+    from camviz.run.output.written import Written
     from camviz.types import View
 
     raw = np.random.default_rng(0).standard_normal((7, 7), np.float32).tobytes()

@@ -212,10 +212,10 @@ def one_picture(name: str, pictures: Path, work: Path, rounds: int = 5) -> float
 def finished(count: int, work: Path) -> float:
     """Seconds of `camviz heatmap` over so many pictures that are all done, process start to exit."""
     from camviz.run.inputs import list_inputs
-    from camviz.run.records import Record
+    from camviz.run.ledger.records import Record
+    from camviz.run.output.written import Written
     from camviz.run.report import Report
     from camviz.run.resume import Run
-    from camviz.run.written import Written
 
     pictures, out = work / "many", work / "many-out"
     pictures.mkdir()

@@ -33,7 +33,7 @@ def test_no_run(run, made, refused, tmp_path, command):
 
 @pytest.mark.parametrize("command", ["restyle", "replay"])
 def test_a_job_without_maps(run, made, refused, tmp_path, command):
-    from camviz.run.ledger import Ledger
+    from camviz.run.ledger.ledger import Ledger
 
     with Ledger(tmp_path / "out", write=True) as ledger:
         other = ledger.begin("features", {}, {})
@@ -131,8 +131,8 @@ def computed(tmp_path, monkeypatch, net_file, picture):
 
     import camviz
     from camviz.run.inputs import Input
-    from camviz.run.ledger import Ledger
-    from camviz.run.records import Record, SavedMap
+    from camviz.run.ledger.ledger import Ledger
+    from camviz.run.ledger.records import Record, SavedMap
     from camviz.types import Job, ModelRequest
 
     monkeypatch.chdir(tmp_path)

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from camviz.render.html import draw_page
-from camviz.run.ledger import Ledger
+from camviz.run.ledger.ledger import Ledger
 from camviz.run.page import make_page
 from camviz.types import Look
 from tests.runs import AWKWARD, make_run

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from camviz.errors import InputError
-from camviz.run.cluster import Desk, Pool
 from camviz.run.inputs import Input
-from camviz.run.units import Answer, Explaining, Place, lost
+from camviz.run.spread.cluster import Desk, Pool
+from camviz.run.spread.units import Answer, Explaining, Place, lost
 from camviz.types import Job, ModelRequest
 from tests.runs import known, results
 
@@ -47,9 +47,8 @@ def test_without_the_extra(heatmap, refused, picture, tmp_path, monkeypatch):
 
 def test_nothing_of_ray_is_imported_unless_asked_for(picture, tmp_path):
     code = "import sys\nfrom camviz.cli.app import app\ntry:\n    app(sys.argv[1:])\nexcept SystemExit: pass\n"
-    code += (
-        "import camviz.run.cluster\nprint([name for name in sys.modules if name.split('.')[0] in ('ray', 'pyarrow')])"
-    )
+    code += "import camviz.run.spread.cluster\n"
+    code += "print([name for name in sys.modules if name.split('.')[0] in ('ray', 'pyarrow')])"
     asked = ["heatmap", str(picture(tmp_path / "a.png")), "-m", "demo", "-o", str(tmp_path / "out"), "-q"]
     done = subprocess.run([sys.executable, "-c", code, *asked], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"

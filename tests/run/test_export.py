@@ -10,7 +10,7 @@ import pytest
 
 from camviz.errors import RequestError
 from camviz.run.export import COLUMNS, write_export
-from camviz.run.ledger import Ledger
+from camviz.run.ledger.ledger import Ledger
 from tests.runs import AWKWARD, make_run
 
 OTHER = {

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from camviz.run.ledger import Ledger
-from camviz.run.units import Explaining, Place
+from camviz.run.ledger.ledger import Ledger
+from camviz.run.spread.units import Explaining, Place
 
 SLOW = '''
 import time
@@ -48,7 +48,7 @@ class Moody(Net):
 '''
 FAULT = """
 import os, sys
-import camviz.run.files as files
+import camviz.run.output.files as files
 real = os.replace
 def replace(old, new):
     replace.count = getattr(replace, "count", 0) + 1

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from camviz.errors import OutputError
-from camviz.run.files import check_folder, prepare_folder, result_path, write_file
+from camviz.run.output.files import check_folder, prepare_folder, result_path, write_file
 
 
 def test_a_folder_is_made_with_its_parents(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from camviz.errors import InputError, OutputError, RequestError
 from camviz.run.flow import Flow, Pace, Stages
 from camviz.run.inputs import Input
-from camviz.run.records import Record
+from camviz.run.ledger.records import Record
 
 
 def inputs(count: int):

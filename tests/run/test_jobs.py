@@ -8,8 +8,8 @@ from dataclasses import asdict
 import pytest
 
 from camviz.errors import InputError, RequestError
-from camviz.run.jobs import check_same, choose_job, files_of, heatmap_job, rebuilt
-from camviz.run.ledger import Ledger
+from camviz.run.ledger.jobs import check_same, choose_job, files_of, heatmap_job, rebuilt
+from camviz.run.ledger.ledger import Ledger
 from camviz.types import Job, Look, ModelRequest
 from tests.runs import make_run
 

@@ -14,9 +14,9 @@ import pytest
 
 from camviz.errors import InputError, OutputError
 from camviz.run.inputs import Input
-from camviz.run.ledger import NAME, Ledger, key_of
-from camviz.run.records import Record, SavedMap, failure, predictions
-from camviz.run.written import Written
+from camviz.run.ledger.ledger import NAME, Ledger, key_of
+from camviz.run.ledger.records import Record, SavedMap, failure, predictions
+from camviz.run.output.written import Written
 from camviz.types import Job, Look, Picture, SaliencyMap, View
 
 PICTURE = Picture(np.zeros((30, 40, 3), np.uint8), Path("a.png"))
@@ -212,7 +212,7 @@ def test_a_picture_interrupted_on_its_way_in_is_not_in_at_all(tmp_path, record, 
 def test_what_was_committed_survives_a_kill(tmp_path, record):
     code = (
         "import os, pickle, sys; from dataclasses import replace; from pathlib import Path\n"
-        "from camviz.run.ledger import Ledger\n"
+        "from camviz.run.ledger.ledger import Ledger\n"
         "ledger = Ledger(Path(sys.argv[1]), write=True); job = ledger.begin('heatmap', {}, {}).id\n"
         "record = pickle.load(sys.stdin.buffer); ledger.add(job, record); ledger.commit()\n"
         "ledger.add(job, replace(record, source=replace(record.source, name='b')))\n"
@@ -259,5 +259,5 @@ def test_a_folder_that_is_gone_is_noticed(tmp_path, record):
 
 
 def test_it_is_read_without_torch_or_opencv():
-    code = "import sys, camviz.run.ledger; sys.exit(bool({'torch', 'cv2', 'PIL'} & set(sys.modules)))"
+    code = "import sys, camviz.run.ledger.ledger; sys.exit(bool({'torch', 'cv2', 'PIL'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

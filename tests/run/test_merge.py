@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from camviz.run.folder import OutputFolder
-from camviz.run.ledger import Ledger
-from camviz.run.shard import home
+from camviz.run.ledger.ledger import Ledger
+from camviz.run.output.folder import OutputFolder
+from camviz.run.spread.shard import home
 from tests.runs import known, results
 
 COUNT = 12
@@ -153,7 +153,7 @@ def test_a_ledger_that_was_removed_is_missed(shard, merge, pics, refused, tmp_pa
 
 
 def test_shards_beside_each_other_each_once(shard, heatmap, pics, refused, tmp_path, monkeypatch):
-    monkeypatch.setattr("camviz.run.folder._PATIENCE", 0.0)
+    monkeypatch.setattr("camviz.run.output.folder._PATIENCE", 0.0)
     with OutputFolder(tmp_path / "out", "shard-1-of-2"):
         assert shard(2, count=2).stdout
         assert refused(heatmap("pics", "-q", "--shard", "1/2"), "another camviz is writing in shard 1 of 2")

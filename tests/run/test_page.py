@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from camviz.run.ledger import Ledger
+from camviz.run.ledger.ledger import Ledger
 from camviz.run.page import make_page, url_of
 from camviz.types import Look
 from tests.runs import AWKWARD, make_run

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from camviz.run.ledger import Ledger
+from camviz.run.ledger.ledger import Ledger
 from camviz.run.restyle import restyle
 from camviz.types import Look
 from tests.runs import AWKWARD, make_run

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from camviz.run.ledger import Ledger
+from camviz.run.ledger.ledger import Ledger
 from tests.cli.test_fresh_process import WATCH
 
 

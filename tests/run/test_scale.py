@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from camviz.render.colour import settled, strength
-from camviz.run.ledger import Ledger
+from camviz.run.ledger.ledger import Ledger
 from camviz.run.scale import settled_for_run, values_of
 from camviz.types import Look
 from tests.runs import make_run

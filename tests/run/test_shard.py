@@ -5,7 +5,7 @@ import pytest
 from camviz.engine.devices import local_rank
 from camviz.errors import RequestError
 from camviz.run.inputs import Input
-from camviz.run.shard import Shard, Share, home, parse_shard, shard_of
+from camviz.run.spread.shard import Shard, Share, home, parse_shard, shard_of
 
 
 def test_what_a_shard_is_called():

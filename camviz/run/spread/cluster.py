@@ -22,9 +22,9 @@ from typing import Any
 
 from camviz.errors import CamvizError, RequestError
 from camviz.run.inputs import Input
-from camviz.run.records import failure
+from camviz.run.ledger.records import failure
+from camviz.run.spread.units import Answer, Answers, Work, lost
 from camviz.run.threads import cores
-from camviz.run.units import Answer, Answers, Work, lost
 
 UNIT = 32  # pictures handed out at once: enough to keep decoding, network and encoding busy beside each other
 _AHEAD = 3  # units for each process that are handed out and not back

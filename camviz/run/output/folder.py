@@ -12,8 +12,8 @@ from pathlib import Path
 
 from camviz.errors import OutputError
 from camviz.places import Url
-from camviz.run.files import prepare_folder, write_file
-from camviz.run.ledger import gone
+from camviz.run.ledger.ledger import gone
+from camviz.run.output.files import prepare_folder, write_file
 
 _PARTS = re.compile(r"\.camviz-.*\.parts")
 _PATIENCE = 2.0  # seconds: another run may just be ending

@@ -6,7 +6,7 @@ import json
 import os
 from typing import Any
 
-from camviz.run.records import SavedMap
+from camviz.run.ledger.records import SavedMap
 from camviz.types import View
 
 VERSION = 1  # of the tables below; `PRAGMA user_version`

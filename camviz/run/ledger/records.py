@@ -15,7 +15,7 @@ import numpy as np
 
 from camviz.errors import CamvizError, InputError
 from camviz.run.inputs import Input
-from camviz.run.written import Written
+from camviz.run.output.written import Written
 from camviz.types import Map, Mark, Picture, SaliencyMap, View
 
 

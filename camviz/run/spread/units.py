@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from camviz.errors import CamvizError, InputError
 from camviz.places import Url
-from camviz.run.folder import Store
 from camviz.run.inputs import Input
+from camviz.run.ledger.records import Record
+from camviz.run.output.folder import Store
 from camviz.run.pipeline import How, Lane, heatmaps, lanes_for
-from camviz.run.records import Record
 from camviz.types import Job, Model, ModelRequest
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from camviz.render import draw, takes_all
 from camviz.render.colour import settled
-from camviz.run.files import write_file
 from camviz.run.inputs import Input
-from camviz.run.written import Written, write_artefact
+from camviz.run.output.files import write_file
+from camviz.run.output.written import Written, write_artefact
 from camviz.types import Artefact, Look, SaliencyMap
 
 Write = Callable[[Path, bytes], None]

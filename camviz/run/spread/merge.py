@@ -12,9 +12,9 @@ from typing import Any
 
 from camviz.errors import OutputError
 from camviz.places import Url
-from camviz.run.folder import OutputFolder
-from camviz.run.ledger import JobRow, Ledger, ledger_path, shard_ledgers
-from camviz.run.shard import Shard, home
+from camviz.run.ledger.ledger import JobRow, Ledger, ledger_path, shard_ledgers
+from camviz.run.output.folder import OutputFolder
+from camviz.run.spread.shard import Shard, home
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The ledger: one SQLite file in the output folder that knows every job, picture, raw map and file.
 
-Written by one process at a time (see `camviz.run.folder`), read by anybody, also while it is written. A picture is
-in it only when its files are complete. Neither torch nor OpenCV is needed to read it.
+Written by one process at a time (see `camviz.run.output.folder`), read by anybody, also while it is written. A
+picture is in it only when its files are complete. Neither torch nor OpenCV is needed to read it.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from typing import Any, Literal, TypeVar
 
 from camviz.errors import CamvizError, OutputError
 from camviz.places import Url, absolute, place
-from camviz.run.records import Record, SavedMap, plain
-from camviz.run.remote import Copy
-from camviz.run.tables import ABSORB, KNOWN, SHARDS, TABLES, VERSION, back, columns, saved, text
-from camviz.run.written import Written
+from camviz.run.ledger.records import Record, SavedMap, plain
+from camviz.run.ledger.remote import Copy
+from camviz.run.ledger.tables import ABSORB, KNOWN, SHARDS, TABLES, VERSION, back, columns, saved, text
+from camviz.run.output.written import Written
 
 NAME = "camviz.sqlite"
 _EVERY = 1.0  # seconds between commits: what a kill may cost, beside the pictures under way

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from camviz.run.written import Written, write_artefact
+from camviz.run.output.written import Written, write_artefact
 from camviz.types import Artefact, Look
 
 

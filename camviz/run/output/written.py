@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from camviz.render import encode
-from camviz.run.files import result_path, write_file
+from camviz.run.output.files import result_path, write_file
 from camviz.types import Artefact, Look
 
 

@@ -207,8 +207,9 @@ def _run(job: CompareJob, top: int, works: list[Work]) -> int:
 
 
 def _comparer(job: CompareJob, works: list[Work]) -> Comparer:
-    from camviz.comparison.compare import Comparer, Member, shuffled
+    from camviz.comparison.compare import Comparer, Member
     from camviz.engine.explain import Explainer
+    from camviz.engine.shuffle import shuffled
 
     def make(number: int) -> Explainer:
         model = works[number].load()

@@ -55,8 +55,8 @@ def reconstruct(
 
 def _write(work: Work, inverter: Inverter, fit: str, batch_size: int) -> Iterator[Written]:
     """One figure per picture. A picture that fails is told, and the others go on."""
+    from camviz.engine.batches import by_shape
     from camviz.engine.devices import default_batch_size
-    from camviz.engine.explain import by_shape
     from camviz.errors import InputError
     from camviz.run.output.written import write_artefact
     from camviz.run.pipeline import read_inputs

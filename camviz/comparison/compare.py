@@ -8,8 +8,7 @@ from functools import partial
 from typing import Any
 
 from camviz.comparison import MOST, Comparison, Comparisons, check_count
-from camviz.engine import explain, floor
-from camviz.engine.explain import Explainer, several
+from camviz.engine.explain import Explainer, as_list, job_of
 from camviz.engine.forward import Pass
 from camviz.errors import InputError, RequestError
 from camviz.models.preprocess import prepare
@@ -161,14 +160,6 @@ def counterpart(explainer: Explainer, meant: Target, of: Explainer) -> Asked:
     return explainer.task.parse([str(meant.index)])
 
 
-def shuffled(model: Model, seed: int = 0) -> Model:
-    """The model with the values of each of its weights in another order: a twin that has forgotten everything."""
-    from camviz.models.survey import survey
-
-    seen = survey(model.module, model.preprocessing.crop, model.name)
-    return floor.shuffled(model, [one.path for one in seen.layers], seed)
-
-
 def compare(
     images: Any,
     models: Any,
@@ -191,15 +182,15 @@ def compare(
     """
     from camviz.models.load import load
 
-    loaded = [one if isinstance(one, Model) else load(one) for one in several(models)]
-    asked = explain.asked(method, target, layer, settings, **job)
+    loaded = [one if isinstance(one, Model) else load(one) for one in as_list(models)]
+    question = job_of(method, target, layer, settings, **job)
     called = list(names) or distinct([model.name for model in loaded])
     if len(called) != len(loaded):
         raise RequestError(f"{len(called)} names for {len(loaded)} models", "one name for each")
-    members = [Member(name, partial(Explainer, model, asked)) for name, model in zip(called, loaded, strict=True)]
+    members = [Member(name, partial(Explainer, model, question)) for name, model in zip(called, loaded, strict=True)]
     look = look or Look()
     look = replace(look, scale=scale or ("row" if len(loaded) > 1 else "image"))
-    comparer, found = Comparer(members, bool(asked.targets)), Comparisons()
+    comparer, found = Comparer(members, bool(question.targets)), Comparisons()
     for picture in as_pictures(images):
         [groups] = comparer([picture])
         if isinstance(groups, InputError):

@@ -94,7 +94,7 @@ def diagnose(
     """
     from camviz.demo import sample_folder
     from camviz.doctor.examination import Examination
-    from camviz.engine.explain import asked
+    from camviz.engine.explain import job_of
     from camviz.models.load import load
     from camviz.pictures import as_pictures
     from camviz.types import Model
@@ -102,7 +102,7 @@ def diagnose(
     loaded = model if isinstance(model, Model) else load(model)
     if images is None:
         images = sorted(sample_folder().glob("*.jpg"))
-    return examined(Examination(loaded, asked(method, target, layer, **job), as_pictures(images)))
+    return examined(Examination(loaded, job_of(method, target, layer, **job), as_pictures(images)))
 
 
 def examined(examination: Examination) -> Diagnosis:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from camviz.engine.batches import by_shape
 from camviz.engine.blank import why_blank
 from camviz.engine.capture import part_of
 from camviz.engine.chunks import Chunks
-from camviz.engine.floor import Kind, kind_of, shuffled, spreads, why_weak
+from camviz.engine.floor import spreads, why_weak
 from camviz.engine.forward import MASKS_AT_ONCE, Ask, Pass, run_forward
+from camviz.engine.found import Found, Kind
 from camviz.engine.probe import Probe, Reading
 from camviz.engine.replay import finished_before
+from camviz.engine.shuffle import shuffled
 from camviz.engine.smooth import FUSES, SMOOTHS, fuse, run_method
 from camviz.errors import InputError, NetworkError, RequestError, UnknownName
 from camviz.methods import WITHOUT_LAYERS, Chosen, choose
@@ -29,8 +32,6 @@ from camviz.pictures import as_pictures, read_picture
 from camviz.tasks import References, Task, Wanted, task_of
 from camviz.types import Job, Layer, Model, Picture, SaliencyMap, Target, View
 
-T = TypeVar("T")
-
 
 def _check_words(job: Job) -> None:
     """From Python any text can come; one that means nothing must not be taken for something."""
@@ -39,17 +40,6 @@ def _check_words(job: Job) -> None:
         typed = getattr(job, noun)
         if typed not in words and (noun, typed) != ("score", None):
             raise RequestError(f"no {noun} '{typed}'", f"one of: {', '.join(words)}")
-
-
-@dataclass(frozen=True, eq=False)
-class Found:
-    """One map of every picture of a batch: values (n, h, w), and what tells it from the others."""
-
-    method: str
-    layer: str
-    values: NDArray[np.float32]
-    facts: list[dict[str, Any]]
-    facets: tuple[str, ...]
 
 
 class Explainer:
@@ -188,7 +178,7 @@ class Explainer:
                     reading = Reading(passed, targets)
                     facet = (wanted.facet,) if len(questions) > 1 else ()
                     facet = facet if number is None else (f"{wanted.facet}{number}",)
-                    noise = spreads(self.twin, batch, targets) if self.job.floor else {}
+                    noise = self._noise(batch, targets) if self.job.floor else {}
                     for found in self.read(reading):
                         self._mark_weak(found, noise)
                         for i in here:
@@ -200,13 +190,17 @@ class Explainer:
     @cached_property
     def twin(self) -> Explainer:
         """The same question to the network with its weights shuffled."""
-        seen = survey(self.model.module, self.model.preprocessing.crop, self.model.name)
-        model = shuffled(self.model, [one.path for one in seen.layers], self.job.seed)
-        return Explainer(model, replace(self.job, floor=False))
+        return Explainer(shuffled(self.model, self.job.seed), replace(self.job, floor=False))
+
+    def _noise(self, batch: torch.Tensor, targets: Sequence[Target]) -> dict[Kind, list[float]]:
+        """By how much the maps of the twin vary for a batch and its targets."""
+        twin = self.twin
+        with twin.task.attending(twin.model.module, (batch.shape[2], batch.shape[3])):
+            return spreads(twin.read(Reading(run_forward(twin.ask, batch), targets)))
 
     def _mark_weak(self, found: Found, noise: dict[Kind, list[float]]) -> None:
         """Say so of maps that vary no more than those of the twin."""
-        for facts, values, floor in zip(found.facts, found.values, noise.get(kind_of(found), ()), strict=False):
+        for facts, values, floor in zip(found.facts, found.values, noise.get(found.kind, ()), strict=False):
             facts["floor"] = floor
             weak = why_weak(values, floor)
             if weak:
@@ -337,7 +331,7 @@ def explain(
     from camviz.models.load import load
 
     model = model if isinstance(model, Model) else load(model)
-    explainer = Explainer(model, asked(method, target, layer, settings, **job))
+    explainer = Explainer(model, job_of(method, target, layer, settings, **job))
     prepared = [(picture, *prepare(picture, model.preprocessing, fit)) for picture in as_pictures(images)]
     size = explainer.job.batch_size or default_batch_size(model.device)
     found: list[SaliencyMap] = []
@@ -350,19 +344,7 @@ def explain(
     return found
 
 
-def by_shape(items: Iterable[T], size: int, key: Callable[[T], Any]) -> Iterator[list[T]]:
-    """Neighbours with the same `key` in groups of at most `size`: they fit into one batch."""
-    group: list[T] = []
-    for item in items:
-        if group and (len(group) == size or key(group[0]) != key(item)):
-            yield group
-            group = []
-        group.append(item)
-    if group:
-        yield group
-
-
-def asked(
+def job_of(
     method: str | Sequence[str] = (),
     target: str | int | Sequence[str | int] = (),
     layer: str | Sequence[str] = (),
@@ -371,10 +353,10 @@ def asked(
 ) -> Job:
     """The job that the arguments of `explain` mean: one name or several, settings of any type."""
     typed = tuple((key, str(value)) for key, value in (settings or {}).items())
-    targets = tuple(str(one) for one in several(target))
-    return Job(methods=tuple(several(method)), targets=targets, layers=tuple(several(layer)), settings=typed, **job)
+    targets = tuple(str(one) for one in as_list(target))
+    return Job(methods=tuple(as_list(method)), targets=targets, layers=tuple(as_list(layer)), settings=typed, **job)
 
 
-def several(value: Any) -> list[Any]:
+def as_list(value: Any) -> list[Any]:
     """One as a list of one."""
     return list(value) if isinstance(value, (list, tuple)) else [value]

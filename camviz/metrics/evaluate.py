@@ -159,20 +159,21 @@ def evaluate(
     """
     from pathlib import Path
 
+    from camviz.engine.batches import by_shape
     from camviz.engine.devices import default_batch_size
-    from camviz.engine.explain import Explainer, asked, by_shape, several
+    from camviz.engine.explain import Explainer, as_list, job_of
     from camviz.models.load import load
     from camviz.models.preprocess import prepare
     from camviz.pictures import as_pictures
 
     model = model if isinstance(model, Model) else load(model)
-    question = asked(method, target, layer, settings, **job)
+    question = job_of(method, target, layer, settings, **job)
     own, measured = split_settings(question.settings)
     pictures = as_pictures(images)
     known = read_truth(Path(boxes) if boxes else None, Path(masks) if masks else None, mask_value, match)
     marked = known.mask if known else _given(pictures, truth) if truth is not None else None
     explainer = Explainer(model, replace(question, settings=tuple(own)))
-    evaluator = Evaluator(explainer, choose(several(metric), measured), marked, forwards, resamples)
+    evaluator = Evaluator(explainer, choose(as_list(metric), measured), marked, forwards, resamples)
     names = _distinct([picture.name for picture in pictures])
     prepared = [(p, name, *prepare(p, model.preprocessing, fit)) for p, name in zip(pictures, names, strict=True)]
     size = explainer.job.batch_size or default_batch_size(model.device)

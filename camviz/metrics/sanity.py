@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +10,6 @@ from numpy.typing import NDArray
 from camviz.metrics import METRICS
 from camviz.metrics.case import Case
 from camviz.types import Map
-
-if TYPE_CHECKING:
-    import torch
-    from torch import nn
-
-STAGES = 4
 
 
 @partial(METRICS.add, family="sanity", needs="new maps")("sanity", paper="arXiv:1810.03292", better="lower")
@@ -48,49 +40,3 @@ def _ranks(values: NDArray[np.float32]) -> NDArray[np.float64]:
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     after = np.cumsum(counts)
     return np.asarray((after - (counts + 1) / 2)[inverse])
-
-
-def cascade(module: nn.Module, order: Sequence[str], stages: int = STAGES, seed: int = 0) -> list[nn.Module]:
-    """Copies of a network with ever more of its layers shuffled, from the top; `order` are their paths as they run.
-
-    Each tensor of weights keeps its values, in another order. What is not shuffled is shared with the network, which
-    itself stays as it is.
-    """
-    import copy
-
-    import torch
-
-    layers = by_layer(module, order)
-    generator = torch.Generator().manual_seed(seed)
-    shuffled: dict[int, nn.Parameter] = {}
-    copies = []
-    for stage in range(1, stages + 1):
-        for parameters in layers[: round(len(layers) * stage / stages)]:
-            for parameter in parameters:
-                if id(parameter) not in shuffled:
-                    shuffled[id(parameter)] = _shuffled(parameter, generator)
-        kept = {id(parameter): shuffled.get(id(parameter), parameter) for parameter in module.parameters()}
-        copies.append(copy.deepcopy(module, dict(kept)))
-    return copies
-
-
-def by_layer(module: nn.Module, order: Sequence[str]) -> list[list[nn.Parameter]]:
-    """All parameters by the layer that they belong to, the top layer first.
-
-    Those of a part that never runs by itself belong to what holds it; those of nothing that runs come last.
-    """
-    layers: dict[str, list[nn.Parameter]] = {path: [] for path in [*reversed(dict.fromkeys(order)), ""]}
-    for path, part in module.named_modules():
-        holder = path
-        while holder not in layers:
-            holder = holder.rpartition(".")[0]
-        layers[holder] += part.parameters(recurse=False)
-    return [parameters for parameters in layers.values() if parameters]
-
-
-def _shuffled(parameter: nn.Parameter, generator: torch.Generator) -> nn.Parameter:
-    import torch
-
-    order = torch.randperm(parameter.numel(), generator=generator)
-    values = parameter.detach().flatten()[order.to(parameter.device)].reshape(parameter.shape)
-    return torch.nn.Parameter(values, parameter.requires_grad)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from camviz.errors import InputError
 from camviz.metrics.baselines import GAUSSIAN, RANDOM, centred, noise
 from camviz.metrics.case import Case, Scores
-from camviz.metrics.sanity import STAGES, cascade
 from camviz.types import Job, Map, Model, Target, View
 
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
 Name = tuple[str, str]  # method, layer
 Maps = dict[Name, Map]
+_STAGES = 4  # of forgetting, for the metric of sanity
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,13 +103,11 @@ class Source:
 
     @cached_property
     def _shuffled(self) -> list[Explainer]:
-        """The same question to ever more randomised copies of the network."""
+        """The same question to networks that have forgotten ever more."""
         from camviz.engine.explain import Explainer
-        from camviz.models.survey import survey
+        from camviz.engine.shuffle import twins
 
-        seen = survey(self.model.module, self.model.preprocessing.crop, self.model.name)
-        copies = cascade(self.model.module, [one.path for one in seen.layers], STAGES, self.job.seed)
-        return [Explainer(replace(self.model, module=one), self.job) for one in copies]
+        return [Explainer(twin, self.job) for twin in twins(self.model, _STAGES, self.job.seed)]
 
 
 def _explain(explainer: Explainer, inputs: Tensor, target: Target, salt: int = 0) -> list[Maps]:

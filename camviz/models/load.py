@@ -169,7 +169,7 @@ def _with_checkpoint(model: Model, request: ModelRequest, weights: Weights | Non
 
 def _finish(model: Model, request: ModelRequest) -> Model:
     """The model with the preprocessing and the class names that the request asks for."""
-    from camviz.models.dense import preprocessing_of
+    from camviz.models.detectors import preprocessing_of
     from camviz.models.survey import input_channels
 
     how = preprocessing_of(model.module) or model.preprocessing

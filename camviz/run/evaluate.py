@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from camviz.engine.batches import by_shape
 from camviz.engine.devices import default_batch_size
-from camviz.engine.explain import by_shape
 from camviz.errors import InputError
 from camviz.metrics.evaluate import Evaluator
 from camviz.metrics.results import Evaluation

@@ -37,7 +37,7 @@ PAGE, TABLE = "errors.html", "errors.csv"
 
 def mistakes(explainer: Explainer, known: Known, inputs: Iterable[Input], removal: bool) -> Iterator[Record]:
     """The record of each picture: what was said of it and what is true; of the wrong ones their maps."""
-    from camviz.engine.explain import by_shape
+    from camviz.engine.batches import by_shape
     from camviz.run.pipeline import Ready, read_input
 
     failed: list[Record] = []

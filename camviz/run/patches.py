@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from camviz.engine.batches import by_shape
 from camviz.engine.devices import default_batch_size
-from camviz.engine.explain import by_shape
 from camviz.errors import InputError, RequestError
 from camviz.features.channels import parse_channels
 from camviz.features.extract import Extractor

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import camviz
-from camviz.engine.explain import by_shape
+from camviz.engine.batches import by_shape
 from camviz.errors import InputError, NetworkError
 from camviz.types import Model, Preprocessing
 from tests.engine.test_capture import hook_count, state_of

@@ -82,7 +82,7 @@ def test_branches_take_the_largest():
 def test_known_networks(name, expected):
     import torchvision
 
-    from camviz.models.survey import parameters_on_meta
+    from camviz.models.building import parameters_on_meta
 
     with parameters_on_meta():
         network = torchvision.models.get_model(name, weights=None)

@@ -12,11 +12,11 @@ from torchvision import models
 
 import camviz
 from camviz.errors import CheckpointError
+from camviz.models.building import without_initialisation
 from camviz.models.catalogue import imagenet_labels
 from camviz.models.recognise import preferred, recognise, shapes_of
 from camviz.models.signatures.make import from_timm, from_torchvision
 from camviz.models.signatures.table import Head, digest_shapes, pack, table
-from camviz.models.survey import without_initialisation
 
 SOME = ["resnet18", "vit_b_32", "inception_v3", "regnet_y_400mf"]
 

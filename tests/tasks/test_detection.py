@@ -13,7 +13,7 @@ from torch import nn
 import camviz
 from camviz.engine.explain import Explainer
 from camviz.errors import CamvizError, InputError, NetworkError, RequestError, UnknownName
-from camviz.models.dense import economical, preprocessing_of
+from camviz.models.detectors import economical, preprocessing_of
 from camviz.models.layers import default_layer, list_layers
 from camviz.models.preprocess import prepare
 from camviz.models.survey import survey

@@ -16,7 +16,7 @@ _VARIANTS = {"googlenet": "aux_logits", "inception_v3": "aux_logits"}
 
 def shapes_of(build: Build, **arguments: Any) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the tensors of a network, in its own order."""
-    from camviz.models.survey import parameters_on_meta
+    from camviz.models.building import parameters_on_meta
 
     with parameters_on_meta():
         network = build(**arguments)

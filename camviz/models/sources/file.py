@@ -94,7 +94,7 @@ def _built(match: Match, others: list[Match], weights: Weights, shown: str, requ
             "which camviz cannot load by name",
             f"--model net.py:Net --checkpoint {shown}, with a function that builds it",
         ) from error
-    from camviz.models.survey import without_initialisation
+    from camviz.models.building import without_initialisation
 
     with without_initialisation():  # every tensor of it is in the file
         model = plan.build()

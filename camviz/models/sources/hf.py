@@ -136,7 +136,7 @@ def _load(spec: str, folder: Path, pretrained: bool, meta: bool, allow_pickle: b
     """The network of a folder on this machine, with the preprocessing and the class names beside it."""
     import transformers
 
-    from camviz.models.survey import parameters_on_meta
+    from camviz.models.building import parameters_on_meta
 
     described = _describe(read_config(folder / "config.json", spec), spec)
     with _quiet(transformers):

@@ -190,7 +190,7 @@ def _model(
     from timm.data import resolve_model_data_config
     from timm.models import get_pretrained_cfg
 
-    from camviz.models.survey import parameters_on_meta
+    from camviz.models.building import parameters_on_meta
 
     pretrained = not (request.checkpoint or request.weights == "none" or meta)
     given = dict(arguments or {})

@@ -30,7 +30,7 @@ def torchvision(name: str, request: ModelRequest) -> Plan:
     def build(meta: bool = False) -> Model:
         from torchvision import models
 
-        from camviz.models.survey import parameters_on_meta, without_initialisation
+        from camviz.models.building import parameters_on_meta, without_initialisation
 
         enum = models.get_model_weights(name)
         described = enum[chosen] if chosen else next(iter(enum))

@@ -1,70 +1,14 @@
-"""What is different about networks that answer for places: detectors and segmenters."""
+"""Where the default layer of a detector or a segmenter is looked for: in what all its answers are made from."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
-from camviz.types import Preprocessing
+from torch import nn
 
-if TYPE_CHECKING:
-    from torch import nn
-
-    from camviz.models.survey import Seen, Survey
-
-_SURVEYED = 256  # pixels, the short side of what a detector is surveyed with
-_PROPOSALS = 8
-
-
-def transform_of(module: nn.Module) -> Any | None:
-    """The part of a torchvision detector that normalises and resizes, None for other networks."""
-    transform = getattr(module, "transform", None)
-    return transform if all(hasattr(transform, name) for name in ("image_mean", "min_size", "max_size")) else None
-
-
-def preprocessing_of(module: nn.Module) -> Preprocessing | None:
-    """What a torchvision detector wants: values from 0 to 1, at the size to which it would bring them itself.
-
-    So its own resizing leaves the input as it is, and what a view shows is what the network sees. A `longest` that
-    is no multiple of the padding is lowered to one.
-    """
-    transform = transform_of(module)
-    if transform is None:
-        return None
-    how = Preprocessing(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-    if transform.fixed_size:
-        width, height = transform.fixed_size
-        return replace(how, crop=(height, width), resize=None)
-    short, multiple = transform.min_size[-1], transform.size_divisible
-    longest = max(transform.max_size // multiple, 1) * multiple
-    mean = tuple(float(level) for level in transform.image_mean)
-    fill = mean if len(mean) == 3 else how.fill
-    return replace(how, crop=(short, short), resize=short, longest=longest, multiple=multiple, fill=fill)
-
-
-@contextmanager
-def economical(module: nn.Module, size: tuple[int, int]) -> Iterator[tuple[int, int]]:
-    """The (height, width) that is enough to survey a network; within the block a detector works small on few boxes."""
-    transform = transform_of(module)
-    if transform is None or transform.fixed_size:
-        yield size
-        return
-    share = min(1.0, _SURVEYED / min(size))
-    small = tuple(max(32, round(side * share / 32) * 32) for side in size)
-    changes = [(transform, "min_size", (min(small),)), (transform, "max_size", max(small))]
-    if hasattr(module, "rpn"):
-        few = {"training": _PROPOSALS, "testing": _PROPOSALS}
-        changes += [(module.rpn, "_post_nms_top_n", few), (module.rpn, "_pre_nms_top_n", few)]
-    before = [(part, name, getattr(part, name)) for part, name, _ in changes]
-    try:
-        for part, name, value in changes:
-            setattr(part, name, value)
-        yield small[0], small[1]
-    finally:
-        for part, name, value in before:
-            setattr(part, name, value)
+from camviz.models.detectors import transform_of
+from camviz.models.survey import Seen, Survey
 
 
 def trunk(module: nn.Module, seen: Survey) -> Survey:

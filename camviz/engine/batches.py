@@ -1,0 +1,20 @@
+"""Pictures that can go through a network at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def by_shape(items: Iterable[T], size: int, key: Callable[[T], Any]) -> Iterator[list[T]]:
+    """Neighbours with the same `key` in groups of at most `size`: they fit into one batch."""
+    group: list[T] = []
+    for item in items:
+        if group and (len(group) == size or key(group[0]) != key(item)):
+            yield group
+            group = []
+        group.append(item)
+    if group:
+        yield group

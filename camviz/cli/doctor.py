@@ -46,7 +46,7 @@ def doctor(
 
         from camviz.doctor import examined  # from here on torch is imported
         from camviz.doctor.examination import MOST, Examination
-        from camviz.run.pipeline import read_inputs
+        from camviz.run.reading import read_inputs
 
         network = work.load()
         ready = islice(read_inputs(network, work.inputs(), job.fit, work.failed), MOST)

@@ -128,7 +128,7 @@ def _run(job: FeatureJob, work: Work, patterns: tuple[str, ...], target: str, pr
             answers = work.spread(run, lambda place: Drawing(work.request, work.device, job, wanted, place))
             return work.tell_records(run, (record for answer in answers for record in answer.records), _notes)
         inputs = work.missing(run)
-        return work.tell_records(run, figures(job, extractor, inputs, work.how(run)), _notes)
+        return work.tell_records(run, figures(job, extractor, inputs, work.workplace(run)), _notes)
 
 
 def _notes(one: Written) -> list[str]:

@@ -87,7 +87,7 @@ def _run(job: Job, work: Work) -> int:
         if work.cluster.engine == "ray":
             records = _spread(job, work, run, explainer.skipped)
         else:
-            records = heatmaps(job, explainer, work.missing(run), work.how(run))
+            records = heatmaps(job, explainer, work.missing(run), work.workplace(run))
         status = work.tell_records(run, records, _notes, (lambda: _drawn(job, work, run)) if later else tuple)
         for name, why in explainer.skipped.items():
             work.console.say(f"skipped: {name}: {why}")

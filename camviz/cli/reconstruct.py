@@ -59,7 +59,7 @@ def _write(work: Work, inverter: Inverter, fit: str, batch_size: int) -> Iterato
     from camviz.engine.devices import default_batch_size
     from camviz.errors import InputError
     from camviz.run.output.written import write_artefact
-    from camviz.run.pipeline import read_inputs
+    from camviz.run.reading import read_inputs
     from camviz.types import Artefact
 
     model = inverter.model

@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from camviz.run.inputs import Input
     from camviz.run.ledger.records import Record
     from camviz.run.output.written import Written
-    from camviz.run.pipeline import How
     from camviz.run.resume import Run
     from camviz.run.spread import units
     from camviz.run.spread.units import Answer, Place
+    from camviz.run.workplace import Workplace
 
 Notes = Callable[["Written"], Iterable[str]]
 
@@ -194,16 +194,16 @@ class Work:
         self._say_samples()
         return inputs
 
-    def how(self, run: Run) -> How:
+    def workplace(self, run: Run) -> Workplace:
         """Where a run's files go, and whom it tells what it learns."""
-        from camviz.run.pipeline import How
+        from camviz.run.workplace import Workplace
 
         def smaller(size: int) -> None:
             self.console.say(f"note: not enough memory: from now on {size} picture(s) at once")
             run.smaller(size)
 
         fits = run.job.batch_size if run.job else None
-        return How(self.folder, run.open().write, fits, smaller, wants_traceback(), frames=self.bar.frame)
+        return Workplace(self.folder, run.open().write, fits, smaller, wants_traceback(), frames=self.bar.frame)
 
     def spread(self, run: Run, work: Callable[[Place], units.Work]) -> Iterator[Answer]:
         """What the processes of a cluster answer, unit by unit. Files whose bytes travel are written here."""
@@ -211,15 +211,15 @@ class Work:
 
         joined = self.cluster.address is not None  # its machines may have other disks
         shared = not joined or isinstance(self.folder, Url)
-        how = self.how(run)
+        workplace = self.workplace(run)
         output = run.open()
-        place = Place(strict=how.strict, fits=how.fits)
+        place = Place(strict=workplace.strict, fits=workplace.fits)
         if shared:
             place = replace(place, folder=self.folder, parts=output.parts)
         for _, answer in self.answers(work(place), self.missing(run)):
             if answer.fits:
-                how.smaller(answer.fits)
-            yield replace(answer, records=tuple(self._home(one, how) for one in answer.records))
+                workplace.smaller(answer.fits)
+            yield replace(answer, records=tuple(self._home(one, workplace) for one in answer.records))
             run.ledger.commit()  # units come seconds apart: what one brought is kept while the next is waited for
 
     def answers(self, work: units.Work, inputs: Iterable[Input]) -> Iterator[tuple[int, Answer]]:
@@ -233,13 +233,13 @@ class Work:
                     self.bar.began(sum(record.seconds for record in answer.records))
                 yield unit, answer
 
-    def _home(self, record: Record, how: How) -> Record:
+    def _home(self, record: Record, workplace: Workplace) -> Record:
         """A record whose files are in the output folder."""
         if all(file.data is None for file in record.written):
             return record
-        files = [replace(file, path=how.folder / file.path, data=None) for file in record.written]
+        files = [replace(file, path=workplace.folder / file.path, data=None) for file in record.written]
         for file, sent in zip(files, record.written, strict=True):
-            how.write(file.path, sent.data or b"")
+            workplace.write(file.path, sent.data or b"")
         return replace(record, written=tuple(files))
 
     def nothing_to_compute(self, run: Run) -> int:
@@ -305,7 +305,7 @@ class Work:
         return self.report.exit_status
 
     def _count(self) -> int | None:
-        """How many pictures there are, where that can be known beforehand."""
+        """Workplace many pictures there are, where that can be known beforehand."""
         if "-" in (self.images or []):
             return None
         here = self.shard

@@ -10,9 +10,9 @@ from camviz.engine.devices import default_batch_size
 from camviz.errors import InputError
 from camviz.metrics.evaluate import Evaluator
 from camviz.metrics.results import Evaluation
-from camviz.run.inputs import Input
+from camviz.run.inputs import Failed, Input
 from camviz.run.output.files import write_file
-from camviz.run.pipeline import Failed, read_inputs
+from camviz.run.reading import read_inputs
 from camviz.run.report import Report
 
 

@@ -26,8 +26,9 @@ from camviz.run.inputs import Input
 from camviz.run.ledger.records import Record
 from camviz.run.output.drawn import npy
 from camviz.run.output.written import Written, write_artefact
-from camviz.run.pipeline import How, Ready, read_input, shape_of
+from camviz.run.reading import Ready, read_input, shape_of
 from camviz.run.threads import cores, one_thread_each, torch_threads
+from camviz.run.workplace import Workplace
 from camviz.types import Artefact, Look, Model
 
 
@@ -53,7 +54,7 @@ def extractor_for(job: FeatureJob, model: Model, asked: Asked) -> Extractor | He
 
 
 def features(
-    job: FeatureJob, extractor: Extractor | HeadExtractor, inputs: Iterable[Input], how: How
+    job: FeatureJob, extractor: Extractor | HeadExtractor, inputs: Iterable[Input], workplace: Workplace
 ) -> Iterator[Record]:
     """Each picture's record, as soon as its figures are complete.
 
@@ -76,10 +77,10 @@ def features(
     def write(source: Input, _ready: Ready, layers: list[FeatureMaps]) -> Record:
         if job.reduce == "pca":
             layers = [replace(one, basis=moments[one.layer].basis()) for one in layers]
-        return Record(source, written=tuple(_write(job, layers, source, how, moments)))
+        return Record(source, written=tuple(_write(job, layers, source, workplace, moments)))
 
     read, adding = partial(read_input, model, fit=job.fit), Lock()
-    pace = how.pace(job.batch_size or default_batch_size(model.device), 1)
+    pace = workplace.pace(job.batch_size or default_batch_size(model.device), 1)
     if job.twice:
         inputs = list(inputs)
         for _ in Flow(inputs, Stages(read, shape_of, [extract], add), replace(pace, threads=1)):
@@ -88,24 +89,24 @@ def features(
 
 
 def _write(
-    job: FeatureJob, layers: Sequence[FeatureMaps], source: Input, how: How, moments: dict[str, Moments]
+    job: FeatureJob, layers: Sequence[FeatureMaps], source: Input, workplace: Workplace, moments: dict[str, Moments]
 ) -> Iterator[Written]:
     look = Look(format=job.format if job.format in FORMATS else "png")
     base: dict[str, Any] = {"input": str(source.path), "model": layers[0].model}
     note = check_finite(layers)
     base |= {"note": note} if note else {}
     if job.layout == "strip":
-        yield write_artefact(_strip(job, layers), how.folder, source.name, (), base, look, how.write)
+        yield write_artefact(_strip(job, layers), workplace.folder, source.name, (), base, look, workplace.write)
     for one in layers:
         facets = [one.layer] if len(layers) > 1 else []
         facts = {**base, "layer": one.layer, "shape": list(one.values.shape), "sparsity": round(one.sparsity, 6)}
         if job.layout == "grid":
             artefact = _figure(job, one, moments.get(one.layer))
             told = {**facts, **artefact.facts}
-            yield write_artefact(artefact, how.folder, source.name, facets, told, look, how.write)
+            yield write_artefact(artefact, workplace.folder, source.name, facets, told, look, workplace.write)
         if job.save_raw:
             raw = Artefact("raw", ".npy", data=npy(one.values))
-            yield write_artefact(raw, how.folder, source.name, facets, facts, write=how.write)
+            yield write_artefact(raw, workplace.folder, source.name, facets, facts, write=workplace.write)
 
 
 def _figure(job: FeatureJob, maps: FeatureMaps, moments: Moments | None) -> Artefact:

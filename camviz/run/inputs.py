@@ -5,17 +5,18 @@ from __future__ import annotations
 import glob
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from camviz.errors import InputError, RequestError
+from camviz.errors import CamvizError, InputError, RequestError
 from camviz.pictures import SUFFIXES
 from camviz.places import Stamp, Url, absolute, is_url, place
 
 _MAGIC = "*?["
+Failed = Callable[[str, CamvizError], None]  # hears the name of an input that failed, and why
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,12 @@ from camviz.mistakes import Known, answers, explained
 from camviz.render.frame import percent
 from camviz.render.journal import Cell, Gap, Row, Style, plate, told
 from camviz.run.compare import encoded
-from camviz.run.inputs import Input
+from camviz.run.inputs import Failed, Input
 from camviz.run.ledger.ledger import JobRow, Ledger
 from camviz.run.ledger.records import Record, SavedMap, failure
-from camviz.run.output.drawn import Write
-from camviz.run.output.files import result_path
+from camviz.run.output.files import Write, result_path
 from camviz.run.output.written import Written
-from camviz.run.scale import Failed, draw_later, settled_for_run
+from camviz.run.scale import draw_later, settled_for_run
 from camviz.tasks.classification import label_of
 from camviz.types import Look, SaliencyMap
 
@@ -38,7 +37,7 @@ PAGE, TABLE = "errors.html", "errors.csv"
 def mistakes(explainer: Explainer, known: Known, inputs: Iterable[Input], removal: bool) -> Iterator[Record]:
     """The record of each picture: what was said of it and what is true; of the wrong ones their maps."""
     from camviz.engine.batches import by_shape
-    from camviz.run.pipeline import Ready, read_input
+    from camviz.run.reading import Ready, read_input
 
     failed: list[Record] = []
 

@@ -20,10 +20,10 @@ from camviz.pictures import read_picture
 from camviz.render.bar import number
 from camviz.render.encoding import suffix
 from camviz.render.patches import Row, patch_sheet, tile
-from camviz.run.inputs import Input
+from camviz.run.inputs import Failed, Input
 from camviz.run.output.figures import write_figure
 from camviz.run.output.written import Written
-from camviz.run.pipeline import Failed, Ready, read_inputs
+from camviz.run.reading import Ready, read_inputs
 from camviz.run.report import Report
 from camviz.types import Artefact, Layer, Pixels
 

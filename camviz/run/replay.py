@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from camviz.engine.explain import Explainer
-from camviz.errors import CamvizError, InputError
-from camviz.run.inputs import Input
+from camviz.errors import InputError
+from camviz.run.inputs import Failed, Input
 from camviz.run.ledger.jobs import check_same
 from camviz.run.ledger.ledger import JobRow, Ledger
 from camviz.run.ledger.records import SavedMap
-from camviz.run.pipeline import How, heatmaps
+from camviz.run.pipeline import heatmaps
+from camviz.run.workplace import Workplace
 from camviz.types import Job
 
-Failed = Callable[[str, CamvizError], None]
 _NAMES = ("method", "layer", "target", "index")
 
 
@@ -62,7 +62,7 @@ def replay(ledger: Ledger, row: JobRow, job: Job, explainer: Explainer, failed: 
         else:
             known[one.name] = one.id
             inputs.append(Input(one.path, one.name))
-    for record in heatmaps(job, explainer, inputs, How(ledger.folder, fits=row.batch_size, draws=False)):
+    for record in heatmaps(job, explainer, inputs, Workplace(ledger.folder, fits=row.batch_size, draws=False)):
         if record.error:
             failed(record.source.name, record.error)
         else:

@@ -12,8 +12,8 @@ from camviz.run.inputs import Input
 from camviz.run.ledger.jobs import rebuilt, same_picture
 from camviz.run.ledger.ledger import InputRow, JobRow, Ledger
 from camviz.run.ledger.records import Record, failure
-from camviz.run.output.drawn import Write, write_maps
-from camviz.run.output.files import write_file
+from camviz.run.output.drawn import write_maps
+from camviz.run.output.files import Write, write_file
 from camviz.run.output.written import Written
 from camviz.run.scale import settled_for_run
 from camviz.types import Job, Look, SaliencyMap

@@ -11,15 +11,14 @@ from numpy.typing import NDArray
 
 from camviz.errors import InputError
 from camviz.render.colour import limits, settled
-from camviz.run.inputs import Input
+from camviz.run.inputs import Failed, Input
 from camviz.run.ledger.jobs import same_picture
 from camviz.run.ledger.ledger import FileRow, JobRow, Ledger
 from camviz.run.ledger.records import Record
-from camviz.run.output.drawn import Write, write_maps
+from camviz.run.output.drawn import write_maps
+from camviz.run.output.files import Write
 from camviz.run.output.written import Written
 from camviz.types import Look, SaliencyMap
-
-Failed = Callable[[str, InputError], None]
 
 
 def values_of(ledger: Ledger, row: JobRow) -> Iterator[NDArray[np.float32]]:

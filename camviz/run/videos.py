@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,12 +13,12 @@ from camviz.errors import InputError, RequestError
 from camviz.run.films import Maps, Reel, refused, write_films
 from camviz.run.flow import Flow, Pace, Stages
 from camviz.run.inputs import Input
+from camviz.run.lanes import Lane
 from camviz.run.ledger.records import Record, failure
+from camviz.run.reading import Ready
+from camviz.run.workplace import Workplace
 from camviz.types import Job, Map, Picture, SaliencyMap
 from camviz.videos import Facts, count_frames, facts_of, read_frames, spread
-
-if TYPE_CHECKING:
-    from camviz.run.pipeline import How, Lane, Ready
 
 Keep = Callable[[Input, Any, list[SaliencyMap]], Record]
 _CUT = 0.95  # of the frames that a file announces; with fewer it is told to be cut off
@@ -40,7 +40,9 @@ class Camera:
     prepared: Callable[[Input, Sequence[Picture]], Ready]
 
 
-def explain_video(job: Job, lanes: Sequence[Lane], camera: Camera, source: Input, how: How, pace: Pace) -> Record:
+def explain_video(
+    job: Job, lanes: Sequence[Lane], camera: Camera, source: Input, workplace: Workplace, pace: Pace
+) -> Record:
     """The record of a video, once its films are complete: one input, whatever the number of its frames.
 
     Inputs of the network are under way, and layer-sized maps go to the disk: nothing in memory grows with the video's
@@ -48,7 +50,7 @@ def explain_video(job: Job, lanes: Sequence[Lane], camera: Camera, source: Input
     """
     start = time.perf_counter()
     try:
-        refusal = refused(source, job.look) if how.draws else _unkept(source)
+        refusal = refused(source, job.look) if workplace.draws else _unkept(source)
         if refusal:
             raise refusal
         known = facts_of(source.path)
@@ -56,14 +58,16 @@ def explain_video(job: Job, lanes: Sequence[Lane], camera: Camera, source: Input
             if camera.frames > 1:
                 reel = _clip(job, camera, source, maps, lanes, pace, known)
             else:
-                _compute(_frames(job, camera, source, maps), lanes, maps, pace, how, -(-known.frames // job.every))
+                _compute(
+                    _frames(job, camera, source, maps), lanes, maps, pace, workplace, -(-known.frames // job.every)
+                )
                 reel = Reel(source, known.rate, known.rate / job.every, _told(known, job.every, maps))
             if not maps.tracks:
                 raise maps.errors[min(maps.errors)]
-            files = tuple(write_films(maps, reel, how.folder, job.save_raw, how.write))
+            files = tuple(write_films(maps, reel, workplace.folder, job.save_raw, workplace.write))
             return Record(source, time.perf_counter() - start, (), files, maps.predictions)
     except Exception as error:  # as for a picture: one bad video never stops the others
-        if isinstance(error, RequestError) or (how.strict and not isinstance(error, InputError)):
+        if isinstance(error, RequestError) or (workplace.strict and not isinstance(error, InputError)):
             raise
         return failure(source, error)
 
@@ -119,7 +123,9 @@ def _at(one: SaliencyMap, frame: int, frames: int) -> Map:
     return step
 
 
-def _compute(frames: Iterator[Frame], lanes: Sequence[Lane], maps: Maps, pace: Pace, how: How, total: int) -> None:
+def _compute(
+    frames: Iterator[Frame], lanes: Sequence[Lane], maps: Maps, pace: Pace, workplace: Workplace, total: int
+) -> None:
     """All frames through the engines; what cannot be explained is noted."""
 
     def keep(frame: Input, _ready: Ready, found: list[SaliencyMap]) -> Record:
@@ -128,11 +134,11 @@ def _compute(frames: Iterator[Frame], lanes: Sequence[Lane], maps: Maps, pace: P
         return Record(frame)
 
     for done, record in enumerate(Flow(frames, _stages(lanes, keep), pace), 1):
-        how.frames(min(done, total - 1) if total else 0, total)
+        workplace.frames(min(done, total - 1) if total else 0, total)
         assert isinstance(record.source, Frame)
         if record.error:
             maps.errors[record.source.number] = record.error
-    how.frames(total, total)
+    workplace.frames(total, total)
 
 
 def _stages(lanes: Sequence[Lane], keep: Keep) -> Stages[Ready, list[SaliencyMap]]:

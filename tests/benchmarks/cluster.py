@@ -38,8 +38,9 @@ job = Job(ModelRequest(name, "none"), device="cpu")
 def local(run):
     from camviz.engine.explain import Explainer
     from camviz.models.load import load
-    from camviz.run.pipeline import How, heatmaps
-    yield from heatmaps(job, Explainer(load(name, weights="none"), job), run.inputs(), How(out, run.open().write))
+    from camviz.run.pipeline import heatmaps
+    from camviz.run.workplace import Workplace
+    yield from heatmaps(job, Explainer(load(name, weights="none"), job), run.inputs(), Workplace(out, run.open().write))
 
 def spread(run):
     from camviz.run.spread.cluster import Cluster

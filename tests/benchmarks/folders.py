@@ -35,7 +35,8 @@ from pathlib import Path
 from camviz.engine.explain import Explainer
 from camviz.models.load import load
 from camviz.run.inputs import list_inputs
-from camviz.run.pipeline import How, heatmaps
+from camviz.run.pipeline import heatmaps
+from camviz.run.workplace import Workplace
 from camviz.run.report import Report
 from camviz.run.resume import Run
 from camviz.types import Job, ModelRequest
@@ -45,7 +46,7 @@ explainer = Explainer(load(name, weights="none"), job)
 wall, cpu = time.perf_counter(), time.process_time()
 with Run(out, "heatmap", {}, lambda: list_inputs([pictures]), Report()) as run:
     inputs = run.inputs()
-    for record in run.keep(heatmaps(job, explainer, inputs, How(out, run.open().write))):
+    for record in run.keep(heatmaps(job, explainer, inputs, Workplace(out, run.open().write))):
         assert record.done, record.error
 peak = next(int(l.split()[1]) / 1024 for l in open("/proc/self/status") if l.startswith("VmHWM"))
 print(json.dumps({"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu, "MB": peak}))

@@ -163,7 +163,7 @@ def test_an_interruption_is_130(heatmap, pics, monkeypatch, refused):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("camviz.run.pipeline.read_picture", interrupt)
+    monkeypatch.setattr("camviz.run.reading.read_picture", interrupt)
     refused(heatmap("pics", "-q"), "interrupted", "run it again", status=130)
 
 
@@ -171,7 +171,7 @@ def test_a_bug_is_told_in_two_lines_too(heatmap, pics, monkeypatch):
     def crash(*_, **__):
         raise ZeroDivisionError("of\nall things")
 
-    monkeypatch.setattr("camviz.run.pipeline.read_picture", crash)
+    monkeypatch.setattr("camviz.run.reading.read_picture", crash)
     result = heatmap("pics/b.png", "-q")
     assert result.exit_code == 1  # the picture failed; the others would go on
     assert "'pics/b.png': unexpected ZeroDivisionError: of all things" in result.stderr.splitlines()[0]

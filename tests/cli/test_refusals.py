@@ -125,7 +125,7 @@ def test_a_class_the_network_lacks_is_told_before_the_first_picture(heatmap, a, 
     def read(*_, **__):
         raise AssertionError("a picture was read")
 
-    monkeypatch.setattr("camviz.run.pipeline.read_picture", read)
+    monkeypatch.setattr("camviz.run.reading.read_picture", read)
     refused(heatmap("a.png", "--layer", "nowhere", "-q"), "no layer 'nowhere'")
     refused(heatmap("a.png", "--checkpoint", "gone.pth", "-q"), "no checkpoint")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,9 @@ from numpy.typing import NDArray
 from camviz.render import draw, takes_all
 from camviz.render.colour import settled
 from camviz.run.inputs import Input
-from camviz.run.output.files import write_file
+from camviz.run.output.files import Write, write_file
 from camviz.run.output.written import Written, write_artefact
 from camviz.types import Artefact, Look, SaliencyMap
-
-Write = Callable[[Path, bytes], None]
 
 
 def write_maps(

@@ -6,11 +6,13 @@ import errno
 import os
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from camviz.errors import InputError, OutputError
 from camviz.places import Url, place
+
+Write = Callable[[Path, bytes], None]
 
 
 def check_folder(folder: Path, inputs: Sequence[str] = ()) -> None:

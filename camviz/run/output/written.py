@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from camviz.render import encode
-from camviz.run.output.files import result_path, write_file
+from camviz.run.output.files import Write, result_path, write_file
 from camviz.types import Artefact, Look
 
 
@@ -34,7 +34,7 @@ def write_artefact(
     facets: Sequence[str],
     facts: dict[str, Any],
     look: Look | None = None,
-    write: Callable[[Path, bytes], None] = write_file,
+    write: Write = write_file,
 ) -> Written:
     """Encode an artefact and write it under its final name, complete."""
     path = result_path(folder, name, facets, artefact.suffix)

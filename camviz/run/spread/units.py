@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from camviz.errors import CamvizError, InputError
 from camviz.places import Url
 from camviz.run.inputs import Input
+from camviz.run.lanes import Lane, lanes_for
 from camviz.run.ledger.records import Record
 from camviz.run.output.folder import Store
-from camviz.run.pipeline import How, Lane, heatmaps, lanes_for
+from camviz.run.pipeline import heatmaps
+from camviz.run.workplace import Workplace
 from camviz.types import Job, Model, ModelRequest
 
 if TYPE_CHECKING:
@@ -58,17 +60,17 @@ class Place:
         if os.path.isdir(self.here):
             os.chdir(self.here)
 
-    def records(self, work: Callable[[How], Iterator[Record]]) -> Answer:
+    def records(self, work: Callable[[Workplace], Iterator[Record]]) -> Answer:
         """Do it: files are written, or kept beside the records."""
         kept: dict[Path, bytes] = {}
         smaller: list[int] = []
         if self.folder is None:
-            how = How(Path(), kept.__setitem__)
+            workplace = Workplace(Path(), kept.__setitem__)
         elif isinstance(self.folder, Url) or self.parts is None:
-            how = How(self.folder)
+            workplace = Workplace(self.folder)
         else:
-            how = How(self.folder, Store(self.folder, self.parts).write)
-        records = list(work(replace(how, fits=self.fits, smaller=smaller.append, strict=self.strict)))
+            workplace = Workplace(self.folder, Store(self.folder, self.parts).write)
+        records = list(work(replace(workplace, fits=self.fits, smaller=smaller.append, strict=self.strict)))
         if self.folder is None:
             records = [
                 replace(one, written=tuple(replace(file, data=kept.get(file.path)) for file in one.written))
@@ -93,7 +95,7 @@ class Explaining:
         lanes: list[Lane] = lanes_for(self.job, explainer)
 
         def answer(inputs: Sequence[Input]) -> Answer:
-            found = self.place.records(lambda how: heatmaps(self.job, explainer, inputs, how, lanes))
+            found = self.place.records(lambda workplace: heatmaps(self.job, explainer, inputs, workplace, lanes))
             return replace(found, skipped=dict(explainer.skipped))
 
         return answer
@@ -117,7 +119,7 @@ class Drawing:
         extractor = extractor_for(self.job, load(self.request, self.device), self.asked)
 
         def answer(inputs: Sequence[Input]) -> Answer:
-            return self.place.records(lambda how: features(self.job, extractor, inputs, how))
+            return self.place.records(lambda workplace: features(self.job, extractor, inputs, workplace))
 
         return answer
 

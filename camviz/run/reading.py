@@ -1,0 +1,47 @@
+"""Pictures read: decoded, and made ready for a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from camviz.errors import InputError
+from camviz.models.preprocess import prepare
+from camviz.pictures import read_picture
+from camviz.run.inputs import Failed, Input
+from camviz.types import Model, Picture, View
+
+
+@dataclass(frozen=True, eq=False)
+class Ready:
+    """A picture that was read: `values` (channels, H, W) is the network's input, `view` leads back."""
+
+    source: Input
+    picture: Picture
+    values: NDArray[np.float32]
+    view: View
+
+
+def read_input(model: Model, source: Input, fit: str) -> Ready:
+    """Decode and prepare one input; raises `InputError`."""
+    if source.error:
+        raise source.error
+    picture = read_picture(source.path)
+    return Ready(source, picture, *prepare(picture, model.preprocessing, fit))
+
+
+def read_inputs(model: Model, inputs: Iterable[Input], fit: str, failed: Failed) -> Iterator[Ready]:
+    """Decode and prepare the inputs as they are asked for; one that fails is told to `failed` and passed over."""
+    for source in inputs:
+        try:
+            yield read_input(model, source, fit)
+        except InputError as error:
+            failed(source.name, error)
+
+
+def shape_of(ready: Ready) -> tuple[int, ...]:
+    """Pictures of one shape fit into one batch."""
+    return ready.values.shape

@@ -331,7 +331,7 @@ def explain(
     from camviz.models.load import load
 
     model = model if isinstance(model, Model) else load(model)
-    explainer = Explainer(model, job_of(method, target, layer, settings, **job))
+    explainer = Explainer(model, job_of(method, target, layer, settings, fit=fit, **job))
     prepared = [(picture, *prepare(picture, model.preprocessing, fit)) for picture in as_pictures(images)]
     size = explainer.job.batch_size or default_batch_size(model.device)
     found: list[SaliencyMap] = []

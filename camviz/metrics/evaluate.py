@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,8 +18,6 @@ from camviz.metrics.truth import Mask, Truth, read_boxes, read_masks
 from camviz.types import Model, Picture, View
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from camviz.engine.explain import Explainer
 
 Marked = Callable[[Picture, str], Mask | None]  # what a target's label means in a picture
@@ -157,8 +156,6 @@ def evaluate(
     command line; `truth`: instead of them, one mask (H, W) per image, None where there is none. `forwards` per map
     and metric at most; `settings` of metrics as {"pointing.tolerance": 15}.
     """
-    from pathlib import Path
-
     from camviz.engine.batches import by_shape
     from camviz.engine.devices import default_batch_size
     from camviz.engine.explain import Explainer, as_list, job_of
@@ -167,7 +164,7 @@ def evaluate(
     from camviz.pictures import as_pictures
 
     model = model if isinstance(model, Model) else load(model)
-    question = job_of(method, target, layer, settings, **job)
+    question = job_of(method, target, layer, settings, fit=fit, **job)
     own, measured = split_settings(question.settings)
     pictures = as_pictures(images)
     known = read_truth(Path(boxes) if boxes else None, Path(masks) if masks else None, mask_value, match)

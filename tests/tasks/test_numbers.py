@@ -159,6 +159,17 @@ def test_likeness_to_a_picture_is_the_cosine(tmp_path):
     np.testing.assert_allclose(same.values, 0, atol=1e-7)  # nothing raises a cosine of one
 
 
+@pytest.mark.parametrize("fit", ["model", "squash", "whole"])
+def test_the_other_picture_is_seen_as_the_first_is(tmp_path, fit):
+    """A picture is like itself, also where it is not seen through the network's own crop."""
+    wide = np.random.default_rng(0).integers(0, 255, (32, 64, 3), np.uint8)
+    wide[:, :16] = (255, 0, 0)  # what the crop in the middle leaves out
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+    model = loaded(Means([[2.0, -1.0], [0.5, 3.0], [1.0, 1.0]]))
+    [same] = camviz.explain(model, wide, target=f"similar:{tmp_path / 'wide.png'}", fit=fit)
+    assert same.score == pytest.approx(1, rel=1e-5)
+
+
 def test_words_need_a_network_that_knows_them():
     task = Embedding("net")
     wanted = task.parse(["text:a red car"])

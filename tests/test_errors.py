@@ -1,3 +1,5 @@
+"""The error tree: messages, hints, exit statuses, and what was meant by a mistyped name."""
+
 from __future__ import annotations
 
 import ast

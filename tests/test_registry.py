@@ -1,3 +1,5 @@
+"""The one kind of registry: names, duplicates, what is found by scanning a folder."""
+
 from __future__ import annotations
 
 import sys

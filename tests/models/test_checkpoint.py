@@ -1,3 +1,5 @@
+"""Checkpoints as they are found: read, told apart, and fitted to a network."""
+
 from __future__ import annotations
 
 import pickle

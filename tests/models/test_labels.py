@@ -1,3 +1,5 @@
+"""Class names from files."""
+
 from __future__ import annotations
 
 import pytest

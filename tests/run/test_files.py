@@ -1,3 +1,5 @@
+"""Results: their names, and that nobody sees half a file."""
+
 from __future__ import annotations
 
 import os

@@ -1,3 +1,5 @@
+"""What the arguments mean: files, folders, globs, standard input, and the names of results."""
+
 from __future__ import annotations
 
 import io

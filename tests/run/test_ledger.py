@@ -1,3 +1,5 @@
+"""The ledger: what goes in comes out, also after a kill, a full disk, or a newer version."""
+
 from __future__ import annotations
 
 import os

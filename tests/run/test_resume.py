@@ -1,3 +1,5 @@
+"""A run typed again does what is missing, changed or gone, and nothing else."""
+
 from __future__ import annotations
 
 import os

@@ -1,3 +1,5 @@
+"""Which pictures fall to which shard, and how a shard is asked for."""
+
 from __future__ import annotations
 
 import pytest

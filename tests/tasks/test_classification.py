@@ -1,3 +1,5 @@
+"""Which class a target means, and how its score is read from a row of logits."""
+
 from __future__ import annotations
 
 import pytest

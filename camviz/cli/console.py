@@ -11,7 +11,7 @@ from contextlib import contextmanager, redirect_stdout
 from typing import Any, Literal
 
 from camviz.errors import CamvizError
-from camviz.run.report import Report
+from camviz.run.outcome import Outcome
 
 
 class Bar:
@@ -21,7 +21,7 @@ class Bar:
         self._progress: Any = None
         self._lines, self._every = lines, every
         self._started = self._said = time.monotonic()
-        self._report, self._total, self._forwards = Report(), [0], ""
+        self._outcome, self._total, self._forwards = Outcome(), [0], ""
         self._counting: Callable[[], int | None] | None = None
         if bar:
             from rich.console import Console as RichConsole
@@ -58,13 +58,14 @@ class Bar:
             into = self._total
             threading.Thread(target=lambda: into.__setitem__(0, counting() or 0), daemon=True).start()
 
-    def update(self, report: Report) -> None:
+    def update(self, outcome: Outcome) -> None:
         """Pictures are done."""
-        self._report = report
+        self._outcome = outcome
         self._forwards = ""
         if self._progress:
-            seen = report.done + report.failed + report.before + report.failed_before
-            self._progress.update(self._pictures, completed=seen, total=self._total[0] or None, told=self.told())
+            self._progress.update(
+                self._pictures, completed=outcome.seen, total=self._total[0] or None, told=self.told()
+            )
         self._line()
 
     def scored(self, done: int, total: int, what: str = "forwards") -> None:
@@ -81,14 +82,14 @@ class Bar:
 
     def told(self) -> str:
         """Rate, remaining time, failures, memory."""
-        report = self._report
+        outcome = self._outcome
         seconds = time.monotonic() - self._started
-        done = report.done + report.failed
+        done = outcome.done + outcome.failed
         rate = done / seconds if seconds > 0 else 0.0
-        left = self._total[0] - done - report.before - report.failed_before
+        left = self._total[0] - done - outcome.before - outcome.failed_before
         parts = [f"{rate:.3g}/s"] if done else []
         parts += [f"{_duration(left / rate)} left"] if left > 0 and rate else []
-        parts += [f"{report.failed} failed"] if report.failed else []
+        parts += [f"{outcome.failed} failed"] if outcome.failed else []
         return ", ".join([*parts, f"{memory() / 2**20:.0f} MB"])
 
     def _line(self) -> None:
@@ -98,8 +99,7 @@ class Bar:
         self._said = now
         self._count()
         of = f" of {self._total[0]}" if self._total[0] else ""
-        seen = self._report.done + self._report.failed + self._report.before + self._report.failed_before
-        print(f"{seen}{of} pictures{self._forwards}, {self.told()}", file=sys.stderr)
+        print(f"{self._outcome.seen}{of} pictures{self._forwards}, {self.told()}", file=sys.stderr)
 
 
 def _duration(seconds: float) -> str:
@@ -144,6 +144,14 @@ class Console:
         """A line for people, on stderr."""
         if not self.quiet:
             print(text, file=sys.stderr)
+
+    def layers(self, paths: Sequence[str], model: str) -> None:
+        """Which layers are looked at, where there are any."""
+        if paths:
+            plural = "s" * (len(paths) > 1)
+            self.say(
+                f"layer{plural}: {', '.join(paths)} of {model} (--layer chooses {'others' if plural else 'another'})"
+            )
 
     def error(self, error: CamvizError) -> None:
         """An error in two lines: what is wrong, and what to type instead."""

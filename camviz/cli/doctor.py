@@ -54,7 +54,7 @@ def doctor(
         if pictures:
             diagnosis = examined(Examination(network, job, pictures))
             console.result(json.dumps(diagnosis.to_dict(), ensure_ascii=False) if as_json else str(diagnosis))
-    raise typer.Exit(work.report.exit_status)
+    raise typer.Exit(work.outcome.exit_status)
 
 
 def add_to(app: typer.Typer) -> None:

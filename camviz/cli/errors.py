@@ -87,15 +87,12 @@ def _run(job: Job, work: Work, style: Style, labels_from: str, removal: bool) ->
         if run.complete():
             return work.tell_records(run, (), lambda _: (), lambda: _drawn(job, work, style, run))
 
-        from camviz.engine.explain import Explainer  # from here on torch is imported
-        from camviz.mistakes import Known, check_classifier
+        from camviz.mistakes import Known, check_classifier  # from here on torch is imported
         from camviz.run.mistakes import mistakes
 
         model = work.load()
-        explainer = Explainer(model, job, work.bar.scored)
+        explainer = work.explainer(model, job)
         check_classifier(explainer)
-        if not job.layers and explainer.layers:
-            work.console.say(f"layer: {explainer.layers[0].path} of {model.name} (--layer chooses another)")
         known: Known = Known(model.labels, table)
         made = mistakes(explainer, known, work.missing(run), removal)
         return work.tell_records(run, made, lambda _: (), lambda: _drawn(job, work, style, run))

@@ -132,7 +132,7 @@ def evaluate(
         _tell(found, work, "json" if as_json else format, advice)
         if output and found.rows:
             _write(found, work)
-    raise typer.Exit(work.report.exit_status)
+    raise typer.Exit(work.outcome.exit_status)
 
 
 def _truth(boxes: Path | None, masks: Path | None, value: str, match: str, bundled: bool) -> Truth | None:
@@ -150,23 +150,22 @@ def _measure(
 ) -> Evaluation:
     work.check(job)
 
-    from camviz.engine.explain import Explainer  # from here on torch is imported
-    from camviz.metrics.evaluate import Evaluator
+    from camviz.metrics.evaluate import Evaluator  # from here on torch is imported
     from camviz.models.layers import stages
     from camviz.run.evaluate import measure
 
     model = work.load()
     if rank and not job.layers:
         job = replace(job, layers=tuple(one.path for one in stages(model)[-RANK_STAGES:]))
-    explainer = Explainer(model, job, work.bar.scored)
+    explainer = work.explainer(model, job)
+    if job.layers:
+        work.console.layers([one.path for one in explainer.layers], model.name)
     evaluator = Evaluator(explainer, measures, truth.mask if truth else None, *sizes)
-    listed = ", ".join(one.path for one in explainer.layers)
-    work.console.say(f"layer{'s' * (len(explainer.layers) > 1)}: {listed} of {model.name} (--layer chooses another)")
     if work.cluster.engine == "ray":
         return _spread(job, work, evaluator, truth)
     with work.bar:
         return measure(
-            evaluator, work.inputs(), job.fit, work.report, work.failed, lambda _: work.bar.update(work.report)
+            evaluator, work.inputs(), job.fit, work.outcome, work.failed, lambda _: work.bar.update(work.outcome)
         )
 
 
@@ -184,8 +183,8 @@ def _spread(job: Job, work: Work, evaluator: Evaluator, truth: Truth | None) -> 
                 if record.error:
                     work.failed(record.source.name, record.error)
                 else:
-                    work.report.done += 1
-            work.bar.update(work.report)
+                    work.outcome.done += 1
+            work.bar.update(work.outcome)
     for number in sorted(found):
         if found[number] is not None:
             evaluator.absorb(found[number])
@@ -205,8 +204,8 @@ def _tell(found: Evaluation, work: Work, form: str, advice: list[str]) -> None:
         (console.result if form == "table" else console.say)(line)
     for note in found.notes:
         console.say(f"note: {note}")
-    if work.report.failed:
-        console.say(work.report.summary())
+    if work.outcome.failed:
+        console.say(work.outcome.summary())
 
 
 def _write(found: Evaluation, work: Work) -> None:

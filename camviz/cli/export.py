@@ -20,15 +20,15 @@ def export(
 ) -> None:
     """What a run found, for other programs: maps.csv, maps.jsonl or maps.npz. Needs no network."""
     from camviz.run.export import write_export
+    from camviz.run.outcome import Outcome
     from camviz.run.output.files import prepare_folder
-    from camviz.run.report import Report
 
     console = Console(quiet)
     with opened("export", run, job, console) as (ledger, row):
         folder = output or ledger.folder
         prepare_folder(folder)
         with console.bar() as bar:
-            path = write_export(ledger, row, folder, format, lambda done: bar.update(Report(done=done)))
+            path = write_export(ledger, row, folder, format, lambda done: bar.update(Outcome(done=done)))
     console.result(str(path))
 
 

@@ -123,7 +123,7 @@ def _run(job: FeatureJob, work: Work, patterns: tuple[str, ...], target: str, pr
         model, wanted = work.load(), Asked(patterns, target, precision)
         extractor = extractor_for(job, model, wanted)
         if not patterns:
-            work.console.say(f"layers: {', '.join(extractor.names)} of {model.name} (--layer chooses others)")
+            work.console.layers(extractor.names, model.name)
         if work.cluster.engine == "ray":
             answers = work.spread(run, lambda place: Drawing(work.request, work.device, job, wanted, place))
             return work.tell_records(run, (record for answer in answers for record in answer.records), _notes)

@@ -76,7 +76,7 @@ def _kernels(
 
     for one in find_kernels(model, patterns):
         if not patterns:
-            console.say(f"layer: {one.layer} of {model.name} (--layer chooses another)")
+            console.layers([one.layer], model.name)
         yield one.layer, draw_kernels(one, style)
 
 

@@ -73,15 +73,9 @@ def _run(job: Job, work: Work) -> int:
         if work.again.dry_run or run.complete():
             return _draw(job, work, run) if later and not work.again.dry_run else work.nothing_to_compute(run)
 
-        from camviz.engine.explain import Explainer  # from here on torch is imported
-        from camviz.run.pipeline import heatmaps
+        from camviz.run.pipeline import heatmaps  # from here on torch is imported
 
-        model = work.load(clips=True)
-        explainer = Explainer(model, job, work.bar.scored)
-        for note in explainer.notes:
-            work.console.say(f"note: {note}")
-        if not job.layers and explainer.layers:
-            work.console.say(f"layer: {explainer.layers[0].path} of {model.name} (--layer chooses another)")
+        explainer = work.explainer(work.load(clips=True), job)
         if job.look.scale == "image":
             work.console.say("scale: each map has its own (--scale row or run shares one, --layout panel shows it)")
         if work.cluster.engine == "ray":

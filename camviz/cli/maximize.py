@@ -113,7 +113,7 @@ def _write(work: Work, model: Model, found: Iterator[Maximised], start: Picture 
 
     for one in found:
         prepare_folder(work.folder)
-        work.report.done += len(one.names)
+        work.outcome.done += len(one.names)
         facts = {**one.facts(), "from": str(start.path) if start else None}
         artefact = Artefact("maximize", ".png", one.figure(), facts=facts)
         where = (one.layer or "classes") + (f".from.{start.name}" if start else "")

@@ -67,14 +67,14 @@ def _run(job: PatchJob, work: Work, patterns: tuple[str, ...], precision: str) -
     for one in layers:
         job.chosen(one)
     if not patterns:
-        work.console.say(f"layer: {layers[0].path} of {model.name} (--layer chooses another)")
+        work.console.layers([layers[0].path], model.name)
     extractor = Extractor(model, layers, precision=precision)
     written = write_patches(
-        job, extractor, work.inputs(), work.folder, work.report, work.failed, lambda _: work.bar.update(work.report)
+        job, extractor, work.inputs(), work.folder, work.outcome, work.failed, lambda _: work.bar.update(work.outcome)
     )
     status = work.tell(written)
-    if 0 < work.report.done < job.top:
-        work.console.say(f"note: {work.report.done} picture(s) for --top {job.top}: that many patches at most")
+    if 0 < work.outcome.done < job.top:
+        work.console.say(f"note: {work.outcome.done} picture(s) for --top {job.top}: that many patches at most")
     return status
 
 

@@ -47,8 +47,7 @@ def reconstruct(
         how = Inversion(steps, tv, seed, compute.precision, work.bar.scored)
         inverter = Inverter(loaded, choose_layers(loaded, several(layer)), how)
         if not layer:
-            named = ", ".join(one.path for one in inverter.layers)
-            console.say(f"layers: {named} of {loaded.name} (--layer chooses others)")
+            console.layers([one.path for one in inverter.layers], loaded.name)
         status = work.tell(_write(work, inverter, fit, compute.batch_size))
     raise typer.Exit(status)
 
@@ -74,7 +73,7 @@ def _write(work: Work, inverter: Inverter, fit: str, batch_size: int) -> Iterato
                 work.failed(one.source.name, error)
             continue
         for one, rebuilt in zip(group, found, strict=True):
-            work.report.done += 1
+            work.outcome.done += 1
             facts = {"input": str(one.source.path), **rebuilt.facts()}
             artefact = Artefact("reconstruction", ".png", rebuilt.figure())
             try:

@@ -85,8 +85,8 @@ def _tell(found: Iterable[Compared], work: Work, tolerance: float, as_json: bool
                     work.console.say(f"differs: {one.told()}")
     if differing > _LINES:
         work.console.say(f"differs: {differing - _LINES} more")
-    work.console.say(_verdict(total, exact, differing, largest, work.report.failed))
-    return 1 if differing or work.report.failed else 0
+    work.console.say(_verdict(total, exact, differing, largest, work.outcome.failed))
+    return 1 if differing or work.outcome.failed else 0
 
 
 def _verdict(total: int, exact: int, differing: int, largest: float, failed: int) -> str:

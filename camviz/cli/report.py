@@ -13,16 +13,16 @@ def report(run: Run = None, job: JobKey = None, output: RunOutput = None, quiet:
     """One HTML file to browse a run: search, filter, sort, original and overlay, the failures. Needs no network."""
     from camviz import __version__
     from camviz.render.html import draw_page
+    from camviz.run.outcome import Outcome
     from camviz.run.output.files import check_folder, prepare_folder, write_file
     from camviz.run.page import make_page
-    from camviz.run.report import Report
 
     console = Console(quiet)
     with opened("report", run, job, console) as (ledger, row):
         folder = output or ledger.folder
         check_folder(folder)
         with console.bar() as bar:
-            page = make_page(ledger, row, folder, lambda done: bar.update(Report(done=done)))
+            page = make_page(ledger, row, folder, lambda done: bar.update(Outcome(done=done)))
         prepare_folder(folder)
         path = folder / "report.html"
         write_file(path, draw_page(page, __version__).data or b"")

@@ -37,11 +37,11 @@ def restyle(
     """Other colours, layout, sign, scale or format for a run, from its ledger and its pictures, without the model."""
     from camviz.run.ledger.jobs import heatmap_job
     from camviz.run.ledger.ledger import Ledger
+    from camviz.run.outcome import Outcome
     from camviz.run.output.folder import OutputFolder
-    from camviz.run.report import Report
     from camviz.run.restyle import restyle as redraw
 
-    console, report = Console(quiet), Report()
+    console, outcome = Console(quiet), Outcome()
     folder = output or run or Path()
     inside = run is not None and (run == folder or (run.is_dir() and folder.is_dir() and _same(run, folder)))
     with ExitStack() as stack:
@@ -54,17 +54,17 @@ def restyle(
 
             def told(name: str, error: InputError | None) -> None:
                 if error is None:
-                    report.done += 1
+                    outcome.done += 1
                 else:
-                    report.failed += 1
+                    outcome.failed += 1
                     console.error(error)
-                bar.update(report)
+                bar.update(outcome)
 
             for one in redraw(ledger, row, new, target, told, output_folder.write):
-                report.written += 1
+                outcome.written += 1
                 console.result(one.to_json() if as_json else str(one.path))
-        console.say(f"{report.summary()} in {folder}")
-    raise typer.Exit(report.exit_status)
+        console.say(f"{outcome.summary()} in {folder}")
+    raise typer.Exit(outcome.exit_status)
 
 
 def _same(run: Path, folder: Path) -> bool:

@@ -26,19 +26,19 @@ from camviz.cli.options import (
 )
 from camviz.errors import CamvizError, InputError, NetworkError
 from camviz.places import Url
-from camviz.run.report import Report
+from camviz.run.outcome import Outcome
 from camviz.run.spread.shard import home
 from camviz.run.threads import settle
 from camviz.types import Job, Model, ModelRequest
 
 if TYPE_CHECKING:
+    from camviz.engine.explain import Explainer
     from camviz.models.sources import Plan
     from camviz.run.inputs import Input
     from camviz.run.ledger.records import Record
     from camviz.run.output.written import Written
     from camviz.run.resume import Run
-    from camviz.run.spread import units
-    from camviz.run.spread.units import Answer, Place
+    from camviz.run.spread.units import Answer, Assignment, Place
     from camviz.run.workplace import Workplace
 
 Notes = Callable[["Written"], Iterable[str]]
@@ -98,7 +98,7 @@ class Work:
         self.cluster = cluster or ClusterOptions()
         self.cluster.check()
         self.shard, self._said = self.cluster.part() if cluster else (None, "")
-        self.report = Report()
+        self.outcome = Outcome()
         check_device(device)
         settle()
         self.plan: Plan = plan(request)
@@ -145,6 +145,17 @@ class Work:
             self.console.say(f"note: {note}")
         return model
 
+    def explainer(self, model: Model, job: Job) -> Explainer:
+        """The job's question to the network; tells what it chose where nobody asked."""
+        from camviz.engine.explain import Explainer
+
+        explainer = Explainer(model, job, self.bar.scored)
+        for note in explainer.notes:
+            self.console.say(f"note: {note}")
+        if not job.layers:
+            self.console.layers([layer.path for layer in explainer.layers[:1]], model.name)
+        return explainer
+
     # inputs
 
     def listing(self) -> Iterator[Input]:
@@ -186,7 +197,7 @@ class Work:
         from camviz.run.resume import Again, Run
 
         again = Again(self.again.overwrite, self.again.retry, together, drawn_later)
-        return Run(self.folder, command, settings, self.listing, self.report, again, self.shard)
+        return Run(self.folder, command, settings, self.listing, self.outcome, again, self.shard)
 
     def missing(self, run: Run) -> Iterator[Input]:
         """What is left to do. The output folder is made: the request is right."""
@@ -205,7 +216,7 @@ class Work:
         fits = run.job.batch_size if run.job else None
         return Workplace(self.folder, run.open().write, fits, smaller, wants_traceback(), frames=self.bar.frame)
 
-    def spread(self, run: Run, work: Callable[[Place], units.Work]) -> Iterator[Answer]:
+    def spread(self, run: Run, assign: Callable[[Place], Assignment]) -> Iterator[Answer]:
         """What the processes of a cluster answer, unit by unit. Files whose bytes travel are written here."""
         from camviz.run.spread.units import Place
 
@@ -216,19 +227,19 @@ class Work:
         place = Place(strict=workplace.strict, fits=workplace.fits)
         if shared:
             place = replace(place, folder=self.folder, parts=output.parts)
-        for _, answer in self.answers(work(place), self.missing(run)):
+        for _, answer in self.answers(assign(place), self.missing(run)):
             if answer.fits:
                 workplace.smaller(answer.fits)
             yield replace(answer, records=tuple(self._home(one, workplace) for one in answer.records))
             run.ledger.commit()  # units come seconds apart: what one brought is kept while the next is waited for
 
-    def answers(self, work: units.Work, inputs: Iterable[Input]) -> Iterator[tuple[int, Answer]]:
+    def answers(self, assignment: Assignment, inputs: Iterable[Input]) -> Iterator[tuple[int, Answer]]:
         """What the processes of a cluster answer, with the number of the unit: units are numbered as inputs come."""
         from camviz.run.spread.cluster import Cluster
 
         with Cluster(self.cluster.address, self.cluster.workers, self.device != "cpu") as cluster:
             self.console.say(f"ray: {cluster.pool.told}")
-            for number, (unit, answer) in enumerate(cluster.answers(work, inputs)):
+            for number, (unit, answer) in enumerate(cluster.answers(assignment, inputs)):
                 if not number:
                     self.bar.began(sum(record.seconds for record in answer.records))
                 yield unit, answer
@@ -250,7 +261,7 @@ class Work:
                 count += 1
                 told = {"input": str(source.path), "name": source.name}
                 self.console.result(json.dumps(told, ensure_ascii=False) if self.out.json else str(source.path))
-            self.console.say(f"{count} to do, {self.report.before} done before; nothing was written")
+            self.console.say(f"{count} to do, {self.outcome.before} done before; nothing was written")
             return 0
         return self._summary()
 
@@ -258,7 +269,7 @@ class Work:
 
     def failed(self, name: str, error: CamvizError) -> None:
         """One picture failed: count it and say so."""
-        self.report.failed += 1
+        self.outcome.failed += 1
         self.console.error(error)
 
     def tell(self, written: Iterable[Written], notes: Notes = lambda _: ()) -> int:
@@ -283,26 +294,26 @@ class Work:
                     self._tell(one, notes)
                 if record.error:
                     self.console.error(record.error)
-                self.bar.update(self.report)
+                self.bar.update(self.outcome)
             for one in then():
                 self._tell(one, notes)
             run.close()
         return self._summary()
 
     def _tell(self, one: Written, notes: Notes) -> None:
-        self.report.written += 1
-        self.bar.update(self.report)
+        self.outcome.written += 1
+        self.bar.update(self.outcome)
         for note in notes(one):
             self.console.say(f"note: {note}")
         self.console.result(one.to_json() if self.out.json else str(one.path))
 
     def _summary(self) -> int:
-        if self.report.failed_before:
-            pictures = f"{self.report.failed_before} picture{'s' * (self.report.failed_before != 1)}"
+        if self.outcome.failed_before:
+            pictures = f"{self.outcome.failed_before} picture{'s' * (self.outcome.failed_before != 1)}"
             self.console.error(InputError(f"{pictures} failed before and will again", "--retry tries all the same"))
         joined = f"; 'camviz merge {self.folder}' joins the shards" if self.shard else ""
-        self.console.say(f"{self.report.summary()} in {self.folder}{joined}")
-        return self.report.exit_status
+        self.console.say(f"{self.outcome.summary()} in {self.folder}{joined}")
+        return self.outcome.exit_status
 
     def _count(self) -> int | None:
         """Workplace many pictures there are, where that can be known beforehand."""

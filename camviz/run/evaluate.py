@@ -11,16 +11,16 @@ from camviz.errors import InputError
 from camviz.metrics.evaluate import Evaluator
 from camviz.metrics.results import Evaluation
 from camviz.run.inputs import Failed, Input
+from camviz.run.outcome import Outcome
 from camviz.run.output.files import write_file
 from camviz.run.reading import read_inputs
-from camviz.run.report import Report
 
 
 def measure(
     evaluator: Evaluator,
     inputs: Iterable[Input],
     fit: str,
-    report: Report,
+    outcome: Outcome,
     failed: Failed,
     tick: Callable[[int], None] = lambda _: None,
 ) -> Evaluation:
@@ -36,8 +36,8 @@ def measure(
                 if error:
                     failed(names[number], error)
                 else:
-                    report.done += 1
-                    tick(report.done)
+                    outcome.done += 1
+                    tick(outcome.done)
         except InputError as error:  # an input size the network does not take
             for name in names:
                 failed(name, error)

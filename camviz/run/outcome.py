@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Report:
+class Outcome:
     """Pictures done, files written, pictures that failed; and how many were done, or had failed, before."""
 
     done: int = 0
@@ -27,14 +27,18 @@ class Report:
             self.failed += 1
 
     @property
+    def seen(self) -> int:
+        """Pictures that were looked at, now or before."""
+        return self.done + self.failed + self.before + self.failed_before
+
+    @property
     def exit_status(self) -> int:
         """0 when all is done, 1 when some inputs failed, now or before."""
         return 1 if self.failed or self.failed_before else 0
 
     def summary(self) -> str:
         """ "3 pictures, 6 files", what failed, what was done before; just the files where no picture was needed."""
-        pictures = self.done or self.failed or self.before or self.failed_before
-        parts = [_count(self.done, "picture")] if pictures else []
+        parts = [_count(self.done, "picture")] if self.seen else []
         parts.append(_count(self.written, "file"))
         parts += [f"{self.failed} failed"] if self.failed else []
         parts += [f"{self.before} done before"] if self.before else []

@@ -21,10 +21,10 @@ from camviz.render.bar import number
 from camviz.render.encoding import suffix
 from camviz.render.patches import Row, patch_sheet, tile
 from camviz.run.inputs import Failed, Input
+from camviz.run.outcome import Outcome
 from camviz.run.output.figures import write_figure
 from camviz.run.output.written import Written
 from camviz.run.reading import Ready, read_inputs
-from camviz.run.report import Report
 from camviz.types import Artefact, Layer, Pixels
 
 ROWS = 12  # channels drawn when nobody said which
@@ -57,7 +57,7 @@ def write_patches(
     extractor: Extractor,
     inputs: Iterable[Input],
     folder: Path,
-    report: Report,
+    outcome: Outcome,
     failed: Failed,
     tick: Callable[[int], None] = lambda _: None,
 ) -> Iterator[Written]:
@@ -70,12 +70,12 @@ def write_patches(
     for group in by_shape(ready, size, key=lambda one: one.values.shape):
         try:
             looks = looks or {one.path: _look(extractor, one, group) for one in layers}
-            _add(extractor, group, best, report, failed)
+            _add(extractor, group, best, outcome, failed)
         except InputError as error:  # an input size the network does not take
             for one in group:
                 failed(one.source.name, error)
-        tick(report.done)
-    for layer in layers if report.done else ():
+        tick(outcome.done)
+    for layer in layers if outcome.done else ():
         artefact = _draw(job, extractor, layer, best[layer.path], looks[layer.path], failed)
         yield write_figure(artefact, folder, extractor.model.name, layer.path, job.format)
 
@@ -94,7 +94,7 @@ def _look(extractor: Extractor, layer: Layer, group: list[Ready]) -> Look:
 
 
 def _add(
-    extractor: Extractor, group: list[Ready], best: dict[str, Best[Input]], report: Report, failed: Failed
+    extractor: Extractor, group: list[Ready], best: dict[str, Best[Input]], outcome: Outcome, failed: Failed
 ) -> None:
     found = extractor([one.picture for one in group], [one.values for one in group], [one.view for one in group])
     for ready, layers in zip(group, found, strict=True):
@@ -104,7 +104,7 @@ def _add(
             continue
         for maps in layers:
             best[maps.layer].add(ready.source, maps.view, maps.values)
-        report.done += 1
+        outcome.done += 1
 
 
 def _draw(job: PatchJob, extractor: Extractor, layer: Layer, best: Best[Input], look: Look, failed: Failed) -> Artefact:

@@ -20,8 +20,8 @@ from camviz.places import Sizes, stamp
 from camviz.run.inputs import Input
 from camviz.run.ledger.ledger import JobRow, Ledger, key_of, ledger_path, shard_ledgers
 from camviz.run.ledger.records import Record
+from camviz.run.outcome import Outcome
 from camviz.run.output.folder import OutputFolder
-from camviz.run.report import Report
 from camviz.run.spread.shard import Shard, Share
 from camviz.types import ModelRequest
 
@@ -49,7 +49,7 @@ class Run:
     command: str
     settings: Mapping[str, Any]
     listing: Callable[[], Iterable[Input]]
-    report: Report
+    outcome: Outcome
     again: Again = Again()
     shard: Shard | None = None
     job: JobRow | None = None
@@ -81,7 +81,7 @@ class Run:
         missing = self._missing()
         first = next(missing, None)
         if first is not None and self.again.together:
-            self.again, self.report.before, self.report.failed_before = Again(overwrite=True), 0, 0
+            self.again, self.outcome.before, self.outcome.failed_before = Again(overwrite=True), 0, 0
             return False
         self._found = missing if first is None else chain([first], missing)
         if first is None:
@@ -137,7 +137,7 @@ class Run:
             assert self._ledger
             assert self.job
             self._ledger.add(self.job.id, record)
-            self.report.count(record)
+            self.outcome.count(record)
             yield record
         self._finish()
 
@@ -183,14 +183,14 @@ class Run:
         if known.state == "failed":
             if self.again.retry:
                 return False
-            self.report.failed_before += 1
+            self.outcome.failed_before += 1
             return True
         if self.again.drawn_later:
-            self.report.before += 1
+            self.outcome.before += 1
             return True
         if len(known.there) != known.files or not all(self._sizes(path) == size for path, size in known.there):
             return False
-        self.report.before += 1
+        self.outcome.before += 1
         return True
 
 

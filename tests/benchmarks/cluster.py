@@ -29,7 +29,7 @@ from camviz.run.threads import settle
 settle()
 from pathlib import Path
 from camviz.run.inputs import list_inputs
-from camviz.run.report import Report
+from camviz.run.outcome import Outcome
 from camviz.run.resume import Run
 from camviz.types import Job, ModelRequest
 engine, name, pictures, out, first = *sys.argv[1:4], Path(sys.argv[4]), int(sys.argv[5])
@@ -51,7 +51,7 @@ def spread(run):
             yield from answer.records
 
 times = []
-with Run(out, "heatmap", {}, lambda: list_inputs([pictures]), Report()) as run:
+with Run(out, "heatmap", {}, lambda: list_inputs([pictures]), Outcome()) as run:
     for record in run.keep((spread if engine == "ray" else local)(run)):
         assert record.done, record.error
         times.append(time.perf_counter())

@@ -37,14 +37,14 @@ from camviz.models.load import load
 from camviz.run.inputs import list_inputs
 from camviz.run.pipeline import heatmaps
 from camviz.run.workplace import Workplace
-from camviz.run.report import Report
+from camviz.run.outcome import Outcome
 from camviz.run.resume import Run
 from camviz.types import Job, ModelRequest
 name, pictures, out = sys.argv[1], sys.argv[2], Path(sys.argv[3])
 job = Job(ModelRequest(name, "none"))
 explainer = Explainer(load(name, weights="none"), job)
 wall, cpu = time.perf_counter(), time.process_time()
-with Run(out, "heatmap", {}, lambda: list_inputs([pictures]), Report()) as run:
+with Run(out, "heatmap", {}, lambda: list_inputs([pictures]), Outcome()) as run:
     inputs = run.inputs()
     for record in run.keep(heatmaps(job, explainer, inputs, Workplace(out, run.open().write))):
         assert record.done, record.error
@@ -214,8 +214,8 @@ def finished(count: int, work: Path) -> float:
     """Seconds of `camviz heatmap` over so many pictures that are all done, process start to exit."""
     from camviz.run.inputs import list_inputs
     from camviz.run.ledger.records import Record
+    from camviz.run.outcome import Outcome
     from camviz.run.output.written import Written
-    from camviz.run.report import Report
     from camviz.run.resume import Run
 
     pictures, out = work / "many", work / "many-out"
@@ -228,7 +228,7 @@ def finished(count: int, work: Path) -> float:
     told = work / "settings.json"
     subprocess.run([sys.executable, "-c", _SPY, str(told), *asked], check=True)
     settings = json.loads(told.read_text())
-    with Run(out, "heatmap", settings, lambda: list_inputs([str(pictures)]), Report()) as run:
+    with Run(out, "heatmap", settings, lambda: list_inputs([str(pictures)]), Outcome()) as run:
         made = (Record(one, written=(Written(out / f"{one.name}.png", {"kind": "overlay"}),)) for one in run.inputs())
         for _ in run.keep(made):
             pass

@@ -170,3 +170,15 @@ def test_a_wrong_request_does_not_import_torch(fresh, arguments):
     import subprocess
 
     assert subprocess.run([sys.executable, "-c", code, "evaluate", *arguments], check=False).returncode == 0
+
+
+def test_what_was_chosen_where_nobody_asked_is_told(run, pictures, tmp_path):
+    """A segmenter is explained by another method than a classifier."""
+    (tmp_path / "segmenter.py").write_text(
+        "from torch import nn\n\n\ndef net():\n    return nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU(), "
+        "nn.Conv2d(4, 3, 1), nn.Upsample(scale_factor=2))\n"
+    )
+    model = ("-m", f"{tmp_path / 'segmenter.py'}:net", "--input-size", 32)
+    result = run("evaluate", pictures, *model, "--metric", "sparsity", "--resamples", "100")
+    assert result.exit_code == 0, result.output
+    assert "note: method: hirescam (--method chooses another)" in result.stderr

@@ -17,8 +17,8 @@ from camviz.features.patches import Best, Look
 from camviz.models.layers import find_layers
 from camviz.render.patches import TILE, tile
 from camviz.run.inputs import list_inputs
+from camviz.run.outcome import Outcome
 from camviz.run.patches import PatchJob, write_patches
-from camviz.run.report import Report
 from camviz.types import Model, Preprocessing, View
 
 VIEW = View((8, 8), (0, 0, 8, 8), (8, 8))
@@ -140,11 +140,16 @@ def extractor():
 
 
 def collect(extractor, folder: Path, out: Path, job: PatchJob | None = None):
-    report, failures = Report(), []
+    outcome, failures = Outcome(), []
     written = write_patches(
-        job or PatchJob(("0-2",)), extractor, list_inputs([str(folder)]), out, report, lambda *one: failures.append(one)
+        job or PatchJob(("0-2",)),
+        extractor,
+        list_inputs([str(folder)]),
+        out,
+        outcome,
+        lambda *one: failures.append(one),
     )
-    return [one.facts for one in written], report, failures
+    return [one.facts for one in written], outcome, failures
 
 
 def test_the_box_is_where_the_peak_is(extractor, tmp_path):
@@ -154,9 +159,9 @@ def test_the_box_is_where_the_peak_is(extractor, tmp_path):
         pixels[56:, 56:, 2] = 10 * number
         (tmp_path / "in").mkdir(exist_ok=True)
         Image.fromarray(pixels).save(tmp_path / "in" / f"{number}.png")
-    [facts], report, failures = collect(extractor, tmp_path / "in", tmp_path / "out")
+    [facts], outcome, failures = collect(extractor, tmp_path / "in", tmp_path / "out")
     assert not failures
-    assert report.done == facts["pictures"] == 3
+    assert outcome.done == facts["pictures"] == 3
     assert facts["field"] == {"kind": "theoretical", "size": [4, 4]}
     bright, blue, dead = facts["channels"]
     shown = [(Path(p["input"]).stem, p["box"], round(p["activation"] * 255)) for p in bright["patches"]]
@@ -169,9 +174,9 @@ def test_the_box_is_where_the_peak_is(extractor, tmp_path):
 def test_nan_is_a_failure_of_the_picture(extractor, tmp_path, picture):
     picture(tmp_path / "in" / "a.png")
     extractor.model.module.conv.weight.data[0, 0, 0, 0] = float("nan")
-    facts, report, failures = collect(extractor, tmp_path / "in", tmp_path / "out")
+    facts, outcome, failures = collect(extractor, tmp_path / "in", tmp_path / "out")
     assert facts == []
-    assert report.done == 0
+    assert outcome.done == 0
     assert "NaN or infinite values at layer 'conv'" in failures[0][1].message
 
 
@@ -184,7 +189,7 @@ def test_a_picture_that_vanishes_is_told_and_the_others_are_drawn(extractor, tmp
 
     failures: list[tuple[str, object]] = []
     [one] = write_patches(
-        PatchJob(("0",)), extractor, list_inputs([str(tmp_path / "in")]), tmp_path / "out", Report(),
+        PatchJob(("0",)), extractor, list_inputs([str(tmp_path / "in")]), tmp_path / "out", Outcome(),
         lambda *failure: failures.append(failure), vanish,
     )  # fmt: skip
     assert [name for name, _ in failures] == ["a.png"]

@@ -1,21 +1,23 @@
+"""The count of what happened, its words, and the exit status."""
+
 from __future__ import annotations
 
 import pytest
 
-from camviz.run.report import Report
+from camviz.run.outcome import Outcome
 
 
 @pytest.mark.parametrize(
-    ("report", "status", "summary"),
+    ("outcome", "status", "summary"),
     [
-        (Report(), 0, "0 files"),
-        (Report(1, 1), 0, "1 picture, 1 file"),
-        (Report(3, 6), 0, "3 pictures, 6 files"),
-        (Report(2, 2, failed=1), 1, "2 pictures, 2 files, 1 failed"),
-        (Report(before=7), 0, "0 pictures, 0 files, 7 done before"),
-        (Report(1, 1, 0, 5, 2), 1, "1 picture, 1 file, 5 done before, 2 failed before"),
+        (Outcome(), 0, "0 files"),
+        (Outcome(1, 1), 0, "1 picture, 1 file"),
+        (Outcome(3, 6), 0, "3 pictures, 6 files"),
+        (Outcome(2, 2, failed=1), 1, "2 pictures, 2 files, 1 failed"),
+        (Outcome(before=7), 0, "0 pictures, 0 files, 7 done before"),
+        (Outcome(1, 1, 0, 5, 2), 1, "1 picture, 1 file, 5 done before, 2 failed before"),
     ],
 )
-def test_counts_summary_and_exit_status(report, status, summary):
-    assert report.exit_status == status
-    assert report.summary() == summary
+def test_counts_summary_and_exit_status(outcome, status, summary):
+    assert outcome.exit_status == status
+    assert outcome.summary() == summary

@@ -23,7 +23,7 @@ from typing import Any
 from camviz.errors import CamvizError, RequestError
 from camviz.run.inputs import Input
 from camviz.run.ledger.records import failure
-from camviz.run.spread.units import Answer, Answers, Work, lost
+from camviz.run.spread.units import Answer, Answers, Assignment, lost
 from camviz.run.threads import cores
 
 UNIT = 32  # pictures handed out at once: enough to keep decoding, network and encoding busy beside each other
@@ -94,13 +94,13 @@ class Cluster:
             return Pool(min(size, gpus), max(1, sum(cpus) // max(size, 1) // 2), gpu=True)
         return Pool(min(size, sum(cpus)), max(1, min(cpus) // -(-size // len(cpus))))
 
-    def answers(self, work: Work, inputs: Iterable[Input]) -> Iterator[tuple[int, Answer]]:
+    def answers(self, assignment: Assignment, inputs: Iterable[Input]) -> Iterator[tuple[int, Answer]]:
         """The answer to each unit as it comes, with the unit's number; raises `CamvizError` for a wrong request."""
         desk = Desk(iter(inputs), self.pool)
         while not desk.empty:
             before = desk.answered
             try:
-                yield from desk.round(work)
+                yield from desk.round(assignment)
             except CamvizError:
                 raise
             except Exception as error:
@@ -129,7 +129,7 @@ class Desk:
         """Whether everything is answered."""
         return self._ended and not self._again
 
-    def round(self, work: Work) -> Iterator[tuple[int, Answer]]:
+    def round(self, assignment: Assignment) -> Iterator[tuple[int, Answer]]:
         """Hand out what is left, through one dataset."""
         from ray.util.queue import Queue
 
@@ -140,7 +140,7 @@ class Desk:
         feeder = threading.Thread(target=self._feed, args=(queue, room, stop), name="camviz-units", daemon=True)
         feeder.start()
         try:
-            for row in dataset(work, queue, self.pool).iter_rows():
+            for row in dataset(assignment, queue, self.pool).iter_rows():
                 number, answer = pickle.loads(row["answer"])
                 self._heard = time.monotonic()
                 if self._out.pop(number, None) is None:
@@ -195,7 +195,7 @@ class Desk:
                 queue.put(None)
 
 
-def dataset(work: Work, queue: Any, pool: Pool) -> Any:
+def dataset(assignment: Assignment, queue: Any, pool: Pool) -> Any:
     """A Ray dataset of answers: one task takes units from the queue, the pool answers them. One row is one unit."""
     import ray
     from ray.data import ActorPoolStrategy, DataContext
@@ -209,7 +209,7 @@ def dataset(work: Work, queue: Any, pool: Pool) -> Any:
     units = ray.data.read_datasource(_source(queue), override_num_blocks=1, num_cpus=0)
     return units.map_batches(
         Worker,
-        fn_constructor_args=(work, pool.cpus),
+        fn_constructor_args=(assignment, pool.cpus),
         batch_size=1,
         compute=ActorPoolStrategy(size=pool.size, max_tasks_in_flight_per_actor=2),
         num_cpus=0 if pool.gpu else pool.cpus,
@@ -244,14 +244,14 @@ def _source(queue: Any) -> Any:
 class Worker:
     """A process of the pool: it loads the network once and answers one unit after the other."""
 
-    def __init__(self, work: Work, cpus: int) -> None:
+    def __init__(self, assignment: Assignment, cpus: int) -> None:
         from camviz.run.threads import settle
 
         os.environ["CAMVIZ_CORES"] = str(cpus)
         for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
             os.environ.pop(name, None)
         settle()
-        self._work = work
+        self._assignment = assignment
         self._answers: Answers | None = None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -264,7 +264,7 @@ class Worker:
     def _answer(self, inputs: Sequence[Input]) -> Answer:
         try:
             if self._answers is None:
-                self._answers = self._work.begin()
+                self._answers = self._assignment.begin()
             return self._answers(inputs)
         except CamvizError as error:
             return Answer(error=error)

@@ -38,7 +38,7 @@ class Answer:
     error: CamvizError | None = None  # the request itself is wrong
 
 
-class Work(Protocol):
+class Assignment(Protocol):
     """What a process does with inputs, as a value that can be sent there."""
 
     def begin(self) -> Answers:
@@ -139,7 +139,7 @@ class Measuring:
         from camviz.engine.explain import Explainer
         from camviz.metrics.evaluate import Evaluator
         from camviz.run.evaluate import measure
-        from camviz.run.report import Report
+        from camviz.run.outcome import Outcome
         from camviz.run.threads import cores, one_thread_each, torch_threads
 
         self.place.enter()
@@ -151,7 +151,7 @@ class Measuring:
         def answer(inputs: Sequence[Input]) -> Answer:
             evaluator = Evaluator(explainer, self.measures, marked, self.forwards)
             failed: dict[str, CamvizError] = {}
-            measure(evaluator, inputs, self.job.fit, Report(), failed.__setitem__)
+            measure(evaluator, inputs, self.job.fit, Outcome(), failed.__setitem__)
             records = tuple(Record(one, error=failed.get(one.name)) for one in inputs)
             return Answer(records, dict(explainer.skipped), more=evaluator.found)
 

@@ -15,11 +15,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from camviz import features
     from camviz.comparison.compare import compare
     from camviz.doctor import diagnose
     from camviz.engine.explain import explain
     from camviz.errors import CamvizError
+    from camviz.features import features
     from camviz.metrics.evaluate import evaluate
     from camviz.models.load import load
     from camviz.types import Model, Picture, SaliencyMap

@@ -1,10 +1,14 @@
 """What the README says exists, and what exists the README says."""
 
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import typer.main
 
 import camviz
@@ -96,3 +100,28 @@ def test_the_method_that_the_readme_adds_works(pixels):
         assert np.abs(plain[0].values - squared[0].values).max() > 0
     finally:
         METHODS._entries.pop("mine", None)
+
+
+@pytest.mark.slow
+def test_its_python_is_well_typed(tmp_path):
+    """For a project of somebody's own that is as strict as can be."""
+    pytest.importorskip("mypy", reason="pip install 'camviz[dev]'")
+    files = []
+    for number, block in enumerate(re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)):
+        files.append(tmp_path / f"block{number}.py")
+        files[-1].write_text(block.replace("e.summary(…), ", ""))
+    check = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--strict",
+        "--config-file=",
+        "--cache-dir",
+        str(tmp_path / "cache"),
+        *map(str, files),
+    ]
+    done = subprocess.run(
+        check, cwd=tmp_path, env={**os.environ, "MYPYPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
+    assert len(files) > 1
+    assert done.returncode == 0, done.stdout

@@ -8,18 +8,25 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 if TYPE_CHECKING:
     from camviz.features.maps import FeatureMaps
 
 
+# "| Any": a glob gives several maps where one was expected, and whoever types none need not tell them apart
+@overload
+def features(model: Any, image: Any, *, layer: str = ..., target: str = ..., fit: str = ...) -> FeatureMaps | Any: ...
+@overload
+def features(
+    model: Any, image: Any, *, layer: Sequence[str], target: str = ..., fit: str = ...
+) -> list[FeatureMaps] | Any: ...
 def features(
     model: Any, image: Any, *, layer: str | Sequence[str] = (), target: str = "", fit: str = "model"
 ) -> FeatureMaps | list[FeatureMaps]:
     """The feature maps of one image at one layer, or a list when several layers are asked for (globs count as several).
 
-    `model` and `image` as in `camviz.explain`; `layer` None means the default. `.values` is (c, h, w) float32.
+    `model` and `image` as in `camviz.explain`; without a `layer` it is the default one. `.values` is (c, h, w) float32.
     """
     from camviz.features.extract import Extractor
     from camviz.models.layers import find_layers

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 Pixels = NDArray[np.uint8]  # (H, W, 3) RGB
 Map = NDArray[np.float32]  # (h, w)
 Sign = Literal["positive", "negative", "both"]
+Order = Literal["rgb", "bgr"]
+Fit = Literal["model", "whole", "squash"]
+Score = Literal["logit", "prob"]
+Precision = Literal["fp32", "bf16", "fp16"]
+Smooth = Literal["none", "aug", "eigen", "noise"]
+Fuse = Literal["none", "mean", "max", "layercam", "product"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +138,7 @@ class Preprocessing:
     longest: int | None = None
     multiple: int = 1
     frames: int = 1
-    order: Literal["rgb", "bgr"] = "rgb"
+    order: Order = "rgb"
     fill: tuple[float, float, float] = (0.485, 0.456, 0.406)  # of what is added: the mean colour, zero to the network
 
 
@@ -239,7 +245,7 @@ class Target:
 
     label: str
     pick: Callable[[Any], Tensor]
-    kind: Literal["logit", "prob"] = "logit"
+    kind: Score = "logit"
     index: int | None = None
     probability: float | None = None
     likely: Callable[[Any], Any] = lambda row: row.softmax(-1)
@@ -339,7 +345,7 @@ class ModelRequest:
     input_size: tuple[int, int] | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
-    order: Literal["rgb", "bgr"] = "rgb"
+    order: Order = "rgb"
     task: str = ""
     output_key: str = ""
 
@@ -352,15 +358,15 @@ class Job:
     layers: tuple[str, ...] = ()
     methods: tuple[str, ...] = ()  # none: what is usual for the network's task, or works where layers are out of reach
     targets: tuple[str, ...] = ()  # none, as for the score: the default of the network's task
-    score: Literal["logit", "prob"] | None = None
+    score: Score | None = None
     min_score: float = 0.3  # of a detection
-    fit: Literal["model", "whole", "squash"] = "model"
+    fit: Fit = "model"
     device: str = "auto"
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Precision = "fp32"
     batch_size: int = 0  # 0: chosen for the device
     settings: tuple[tuple[str, str], ...] = ()  # of methods, as typed: ("smoothgrad.samples", "50")
-    smooth: Literal["none", "aug", "eigen", "noise"] = "none"
-    fuse: Literal["none", "mean", "max", "layercam", "product"] = "none"
+    smooth: Smooth = "none"
+    fuse: Fuse = "none"
     seed: int = 0
     floor: bool = False  # mark maps that vary no more than those of the same network with shuffled weights
     save_raw: bool = False

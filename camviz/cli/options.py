@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from camviz import types
 from camviz.errors import RequestError
 from camviz.places import place
 from camviz.types import Look, ModelRequest, Sign
@@ -44,7 +45,7 @@ Targets = Annotated[
 
 
 Fit = Annotated[
-    Literal["model", "whole", "squash"],
+    types.Fit,
     typer.Option(
         "--fit", help="What the network sees: its own crop, the whole picture at its aspect ratio, or squashed."
     ),
@@ -105,7 +106,7 @@ class ModelOptions:
     mean: Annotated[str | None, typer.Option("--mean", help="As trained: 0.5,0.5,0.5.", rich_help_panel="Model")] = None
     std: Annotated[str | None, typer.Option("--std", help="As trained: 0.5,0.5,0.5.", rich_help_panel="Model")] = None
     channel_order: Annotated[
-        Literal["rgb", "bgr"],
+        types.Order,
         typer.Option("--channel-order", help="bgr: trained on what OpenCV reads.", rich_help_panel="Model"),
     ] = "rgb"
     task: Annotated[
@@ -165,7 +166,7 @@ class MethodOptions:
         ),
     ] = None
     score: Annotated[
-        Literal["logit", "prob"] | None,
+        types.Score | None,
         typer.Option(
             "--score",
             help="Explain the score before or after softmax. Default: before; of a detection after.",
@@ -184,7 +185,7 @@ class MethodOptions:
         ),
     ] = 0.3
     smooth: Annotated[
-        Literal["none", "aug", "eigen", "noise"],
+        types.Smooth,
         typer.Option(
             "--smooth",
             help="Average over mirrored and zoomed, or over noisy inputs, or take the first component.",
@@ -192,7 +193,7 @@ class MethodOptions:
         ),
     ] = "none"
     fuse: Annotated[
-        Literal["none", "mean", "max", "layercam", "product"],
+        types.Fuse,
         typer.Option(
             "--fuse", help="One map of several layers; raw values but for layercam.", rich_help_panel="Method"
         ),
@@ -218,7 +219,7 @@ class ComputeOptions:
         str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel="Computing")
     ] = "auto"
     precision: Annotated[
-        Literal["fp32", "bf16", "fp16"],
+        types.Precision,
         typer.Option("--precision", help="Of the network; maps are always float32.", rich_help_panel="Computing"),
     ] = "fp32"
     batch_size: Annotated[

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from camviz.cli.cluster import ClusterOptions
 from camviz.cli.console import Bar, Console, wants_traceback
@@ -29,7 +29,7 @@ from camviz.places import Url
 from camviz.run.outcome import Outcome
 from camviz.run.spread.shard import home
 from camviz.run.threads import settle
-from camviz.types import Job, Model, ModelRequest
+from camviz.types import Fit, Job, Model, ModelRequest
 
 if TYPE_CHECKING:
     from camviz.engine.explain import Explainer
@@ -51,7 +51,7 @@ def job_of(
     images: list[str] | None,
     layer: list[str] | None,
     target: list[str] | None,
-    fit: Literal["model", "whole", "squash"],
+    fit: Fit,
     **more: Any,
 ) -> Job:
     """The job that the options of a command ask for; `more` are fields of `Job` that it sets otherwise."""

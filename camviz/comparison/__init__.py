@@ -7,7 +7,7 @@ import csv
 import html
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -210,10 +210,6 @@ class Comparison:
 
         style = Style(width, dpi, font)
         return Image.fromarray(to_pixels(self.plate(style), dpi, font))
-
-    def rescaled(self, scale: str) -> Comparison:
-        """The same on another scale."""
-        return replace(self, look=replace(self.look, scale=scale))
 
     def __str__(self) -> str:
         lines = [f"{self.picture.name}: {self.target}"]

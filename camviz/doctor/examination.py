@@ -29,12 +29,11 @@ MOST = 32  # pictures looked at: more say little more
 
 @dataclass(frozen=True)
 class State:
-    """One layer during the forward: whether its output, its input and its weights are all finite numbers."""
+    """One layer during the forward: whether its output and its weights are all finite numbers."""
 
     path: str
     kind: str
     finite: bool
-    finite_input: bool
     finite_weights: bool
 
 
@@ -111,7 +110,7 @@ class Examination:
 
         def record(path: str, module: nn.Module, given: Any, output: Any) -> None:
             weights = all(bool(torch.isfinite(p).all()) for p in module.parameters(recurse=False))
-            found.append(State(path, type(module).__name__, _finite(output), _finite(given), weights))
+            found.append(State(path, type(module).__name__, _finite(output), weights))
 
         parts = {path: part for path, part in self.model.module.named_modules() if path}
         with watch(parts, record):

@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Literal
 
 from torch import Tensor
 
 from camviz.doctor import CHECKS, Finding
 from camviz.doctor.examination import Examination
 from camviz.models.catalogue import imagenet_labels
-from camviz.types import Preprocessing
+from camviz.types import Order, Preprocessing
 
 _STATISTICS = {
     "ImageNet's": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
@@ -73,7 +72,7 @@ def _confidence(logits: Tensor) -> Tensor:
 def _alternatives(now: Preprocessing) -> Iterator[tuple[str, Preprocessing]]:
     if len(now.mean) != 3:
         return
-    other: Literal["rgb", "bgr"] = "bgr" if now.order == "rgb" else "rgb"
+    other: Order = "bgr" if now.order == "rgb" else "rgb"
     for words, (mean, std) in _STATISTICS.items():
         if _close(mean, now.mean) and _close(std, now.std):
             yield f"{other.upper()} order", replace(now, order=other)

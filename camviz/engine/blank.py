@@ -14,9 +14,8 @@ if TYPE_CHECKING:
 
 
 class Reason(NamedTuple):
-    """A short name for the cause, what was seen, and what to do about it."""
+    """What was seen, and what to do about it."""
 
-    cause: str
     seen: str
     advice: str = ""
 
@@ -28,15 +27,13 @@ def why_blank(values: Map, probe: Probe, picture: int) -> Reason | None:
     """The reason for a map (h, w) that shows nothing under --sign positive; None for one that shows something."""
     path = probe.layer.path
     if not np.isfinite(values).all():
-        return Reason("nan", f"the map has NaN or infinite values; they arise at or before layer '{path}'")
+        return Reason(f"the map has NaN or infinite values; they arise at or before layer '{path}'")
     if values.max(initial=0) > 0:
         return None
     if "gradients" in probe.__dict__ and not bool(probe.gradients[picture].any()):
         live = find_layers(probe.reading.passed.ask.model, [])[0].path
         advice = f"--layer {live} has one" if live != path else "is the network untrained, or saturated?"
-        return Reason("gradient", f"blank: the score has no gradient at layer '{path}'", advice)
+        return Reason(f"blank: the score has no gradient at layer '{path}'", advice)
     if values.min(initial=0) < 0:
-        return Reason(
-            "negative", f"blank: all evidence at layer '{path}' speaks against this class", "--sign both shows it"
-        )
-    return Reason("zero", f"blank: all values are zero at layer '{path}'")
+        return Reason(f"blank: all evidence at layer '{path}' speaks against this class", "--sign both shows it")
+    return Reason(f"blank: all values are zero at layer '{path}'")

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import re
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from camviz.errors import DeviceError, RequestError
+from camviz.types import Precision
 
 if TYPE_CHECKING:
     import torch
-
-PRECISIONS = ("fp32", "bf16", "fp16")
 
 
 def check_device(name: str) -> None:
@@ -58,7 +57,7 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
     """A context that computes at `precision`; maps and scores leave it as float32."""
     import torch
 
-    if precision not in PRECISIONS:
+    if precision not in get_args(Precision):
         raise RequestError(f"no precision '{precision}'", "use fp32, bf16 or fp16")
     if precision == "fp32":
         return nullcontext()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from camviz.engine.found import Found, Kind
 from camviz.engine.probe import Probe, Reading
 from camviz.engine.replay import finished_before
 from camviz.engine.shuffle import shuffled
-from camviz.engine.smooth import FUSES, SMOOTHS, fuse, run_method
+from camviz.engine.smooth import fuse, run_method
 from camviz.errors import InputError, NetworkError, RequestError, UnknownName
 from camviz.methods import WITHOUT_LAYERS, Chosen, choose
 from camviz.models.layers import find_layers, stages_before
@@ -30,12 +30,12 @@ from camviz.models.preprocess import prepare
 from camviz.models.survey import Survey, differentiable, input_channels, survey
 from camviz.pictures import as_pictures, read_picture
 from camviz.tasks import References, Task, Wanted, task_of
-from camviz.types import Job, Layer, Model, Picture, SaliencyMap, Target, View
+from camviz.types import Fuse, Job, Layer, Model, Picture, SaliencyMap, Score, Smooth, Target, View
 
 
 def _check_words(job: Job) -> None:
     """From Python any text can come; one that means nothing must not be taken for something."""
-    known = {"score": ("logit", "prob"), "smooth": SMOOTHS, "fuse": FUSES}
+    known = {"score": get_args(Score), "smooth": get_args(Smooth), "fuse": get_args(Fuse)}
     for noun, words in known.items():
         typed = getattr(job, noun)
         if typed not in words and (noun, typed) != ("score", None):

@@ -12,8 +12,6 @@ from camviz.engine.probe import Probe
 from camviz.methods import Chosen
 from camviz.methods.components import principal
 
-SMOOTHS = ("none", "aug", "eigen", "noise")
-FUSES = ("none", "mean", "max", "layercam", "product")
 _FLIPS = (1.0, -1.0)
 _ZOOMS = (1.0, 0.9, 1.1)
 _SAMPLES, _NOISE = 8, 0.1

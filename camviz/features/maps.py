@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 Ranking = Literal["energy", "variance", "peak", "contribution", "index"]
 Reduction = Literal["mean", "sum", "max", "l2", "pca", "cluster"]
-RANKINGS = ("energy", "variance", "peak", "contribution", "index")
-REDUCTIONS = ("mean", "sum", "max", "l2", "pca", "cluster")
 
 
 @dataclass(frozen=True)
@@ -101,7 +99,7 @@ class FeatureMaps:
                 raise RequestError("ranking by contribution needs a target", "--rank contribution --target top1")
             scores = self.contributions.astype(np.float64)
         else:
-            raise RequestError(f"no rank '{rank}'", f"one of: {', '.join(RANKINGS)}")
+            raise RequestError(f"no rank '{rank}'", f"one of: {', '.join(get_args(Ranking))}")
         dead = self.dead
         return [int(k) for k in np.argsort(-scores, kind="stable") if not dead[k]]
 
@@ -124,7 +122,7 @@ class FeatureMaps:
 
             basis = self.basis or Moments.of(self.values).basis()
             return basis.project(self.values)
-        raise RequestError(f"no reduction '{how}' to one map", f"one of: {', '.join(REDUCTIONS[:-1])}")
+        raise RequestError(f"no reduction '{how}' to one map", f"one of: {', '.join(get_args(Reduction)[:-1])}")
 
     def groups(self, count: int = 8) -> list[Group]:
         """Channels grouped by the likeness (cosine) of their maps, by falling energy; dead ones left out.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from camviz.errors import InputError, RequestError
 from camviz.metrics import Measure, choose, split_settings
 from camviz.metrics.results import Evaluation, Row
 from camviz.metrics.source import Asked, Source, Unanswered
-from camviz.metrics.truth import Mask, Truth, read_boxes, read_masks
+from camviz.metrics.truth import Mask, Match, Truth, read_boxes, read_masks
 from camviz.types import Model, Picture, View
 
 if TYPE_CHECKING:
@@ -126,6 +126,8 @@ def read_truth(boxes: Path | None, masks: Path | None, value: str = "", match: s
         raise RequestError("--boxes and --masks both say where things are", "one of them")
     if value and not masks:
         raise RequestError(f"--mask-value '{value}' without masks", "--masks FOLDER")
+    if match not in get_args(Match):
+        raise RequestError(f"no match '{match}'", f"one of: {', '.join(get_args(Match))}")
     if masks:
         return read_masks(masks, value, match)
     return read_boxes(boxes, match) if boxes else None

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from xml.etree import ElementTree
 
 import numpy as np
@@ -18,7 +18,7 @@ from camviz.types import Picture
 
 Mask = NDArray[np.bool_]
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels, ends excluded
-MATCHES = ("label", "any")
+Match = Literal["label", "any"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from camviz.errors import RequestError, UnknownName, unknown
 from camviz.models.checkpoint import SUFFIXES, Weights, check_file, fit, read_weights, settings_note
@@ -13,7 +13,7 @@ from camviz.models.checkpoint.dialects import variants
 from camviz.models.labels import read_labels
 from camviz.models.sources import SOURCES, Plan
 from camviz.tasks import TASKS
-from camviz.types import Model, ModelRequest, Preprocessing
+from camviz.types import Model, ModelRequest, Order, Preprocessing
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,7 +30,7 @@ def load(
     input_size: tuple[int, int] | None = None,
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
-    channel_order: Literal["rgb", "bgr"] = "rgb",
+    channel_order: Order = "rgb",
     task: str = "",
     output_key: str = "",
     device: str | None = None,

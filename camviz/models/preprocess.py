@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from camviz.errors import InputError, RequestError
-from camviz.types import Picture, Preprocessing, View
+from camviz.types import Fit, Picture, Preprocessing, View
 
 if TYPE_CHECKING:
     from PIL import Image
 
-FITS = ("model", "whole", "squash")
+FITS: tuple[Fit, ...] = get_args(Fit)
 _STEP = 32  # a whole picture's sides are multiples of it, so that the strides of common networks divide them
 _LONGEST = 4  # at most so many times the short side
 _LARGEST = 50_000_000  # pixels that a picture is resized to

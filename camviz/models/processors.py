@@ -18,9 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camviz.errors import NetworkError
-from camviz.types import Preprocessing
+from camviz.types import Order, Preprocessing
 
-Order = Literal["rgb", "bgr"]
 FILES = ("preprocessor_config.json", "processor_config.json")  # the second has it among other things, or has not
 
 _WIDTH, _HEIGHT = 730, 470  # of an aspect ratio that nobody squashes to

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import get_args
 
 from camviz.errors import RequestError
 from camviz.registry import Registry
-from camviz.types import Artefact, Look, Picture, SaliencyMap
+from camviz.types import Artefact, Look, Picture, SaliencyMap, Sign
 
 Renderer = Callable[..., Artefact]  # (picture, map, look); (picture, maps, look) where it takes "all maps"
 RENDERERS: Registry[Renderer] = Registry("layout", __name__)
@@ -22,7 +23,7 @@ def check(look: Look) -> None:
     one_of("layout", look.layout, tuple(RENDERERS.names()))
     if look.colormap is not None:
         one_of("colour map", look.colormap, colormap_names())
-    one_of("sign", look.sign, ("positive", "negative", "both"))
+    one_of("sign", look.sign, get_args(Sign))
     fixed_scale(look.scale)
     suffix(look.format)
     if not 0 <= look.alpha <= 1:

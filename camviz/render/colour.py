@@ -16,7 +16,6 @@ from camviz.types import Look, Map, Pixels, Sign
 
 SEQUENTIAL = "inferno"  # perceptually uniform; black where there is nothing, so it dims and never tints
 DIVERGING = "coolwarm"
-SIGNS: tuple[Sign, ...] = ("positive", "negative", "both")
 SHARED = ("row", "run")  # scales that several maps have together: `settled` finds out which one that is
 
 _OPENCV = (

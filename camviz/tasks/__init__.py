@@ -9,11 +9,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from camviz.errors import NetworkError
 from camviz.registry import Registry
-from camviz.types import Model, Target, View
+from camviz.types import Model, Score, Target, View
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -49,7 +49,7 @@ class Task(ABC):
 
     name: str
     labels: tuple[str, ...] = ()
-    score: Literal["logit", "prob"] | None = None
+    score: Score | None = None
     min_score: float = 0.3
 
     default: ClassVar[str] = "top1"

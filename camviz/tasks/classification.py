@@ -6,12 +6,12 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from camviz import tasks
 from camviz.errors import NetworkError, RequestError, UnknownName, unknown
 from camviz.tasks import TASKS, Task
-from camviz.types import Target, View
+from camviz.types import Score, Target, View
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -126,7 +126,7 @@ def choose(
     label = label_of(index, labels)
     if wanted.minus is not None:
         label = f"{label} vs {label_of(wanted.minus, labels)}"
-    kind: Literal["logit", "prob"] = "prob" if score == "prob" else "logit"
+    kind: Score = "prob" if score == "prob" else "logit"
     best = int(probabilities.argmax())
     facts = {"predicted": label_of(best, labels), "confidence": float(probabilities[best])}
     chance = float(probabilities[index]) if wanted.minus is None else None  # a difference has none

@@ -87,7 +87,7 @@ def test_an_overlay_goes_through_the_view():
     one = replace(maps(POSITIVE), view=View((8, 8), (4, 0, 8, 8), (8, 8)))
     found = reduction(one, "sum", overlay=True, alpha=1.0)
     height = width = 320  # a small picture is enlarged to be read
-    frame = (found.pixels.shape[1] - width) // 2 if False else int(np.flatnonzero((found.pixels != 255).any((0, 2)))[0])
+    frame = int(np.flatnonzero((found.pixels != 255).any((0, 2)))[0])
     top = int(np.flatnonzero((found.pixels != 255).any((1, 2)))[0])
     left_half = found.pixels[top : top + height, frame : frame + width // 2 - 2]
     assert (left_half == 0).all()  # the picture is black, and the view does not reach there

@@ -65,6 +65,11 @@ def test_baselines_are_always_beside_and_once(model, scenes):
     assert [name[0] for name in found.names] == ["gradcam", "random", "gaussian"]
 
 
+def test_a_word_that_means_nothing_is_not_taken_for_one(model, scenes):
+    with pytest.raises(RequestError, match="no match 'lable'"):
+        camviz.evaluate(model, scenes[0].image, metric="sparsity", match="lable")
+
+
 def test_the_network_is_left_as_it_was(scenes):
     model = camviz.load("demo")
     before = copy.deepcopy(model.module.state_dict())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tarfile
 import zipfile
 from pathlib import Path
@@ -150,14 +149,6 @@ def _refuse_tar(path: Path) -> None:
 
 def _unpack(path: Path, inside: list[str], command: str) -> str:
     return f"{command} {path}, then --checkpoint {inside[0] if inside else 'FILE, the weights in it'}"
-
-
-def read_json(path: Path, ending: str) -> dict[str, object]:
-    """The JSON object in the archive's entry with this ending; empty without one."""
-    with zipfile.ZipFile(path) as archive:
-        name = next((name for name in archive.namelist() if name.endswith(ending)), None)
-        content = json.loads(archive.read(name)) if name else {}
-    return content if isinstance(content, dict) else {}
 
 
 def damaged(path: Path, error: BaseException) -> CheckpointError:

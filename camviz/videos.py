@@ -79,7 +79,7 @@ def read_frames(path: Path, wanted: Callable[[int], bool] = lambda _number: True
         raise InputError(f"'{path}' has no frames", "copy or record it again")
 
 
-def spread(frames: int, count: int) -> list[int]:
+def evenly(frames: int, count: int) -> list[int]:
     """`count` frames evenly over a video, each from the middle of its share; a short video's come several times."""
     return [min(frames - 1, math.floor((place + 0.5) * frames / count)) for place in range(count)]
 

@@ -12,8 +12,9 @@ from PIL import Image
 
 from camviz.errors import InputError
 from camviz.run.inputs import Input
-from camviz.run.ledger.ledger import JobRow, Ledger
+from camviz.run.ledger.ledger import Ledger
 from camviz.run.ledger.records import Record, SavedMap, failure, predictions
+from camviz.run.ledger.rows import JobRow
 from camviz.run.output.drawn import write_maps
 from camviz.types import Job, Look, Picture, SaliencyMap, View
 

@@ -9,7 +9,7 @@ import pytest
 
 from camviz.errors import InputError
 from camviz.places import place
-from camviz.videos import USUAL_RATE, count_frames, facts_of, is_video, read_frames, spread, starts_like_video
+from camviz.videos import USUAL_RATE, count_frames, evenly, facts_of, is_video, read_frames, starts_like_video
 from tests.small_videos import moving, write_video
 
 
@@ -35,7 +35,7 @@ def test_frames_that_nobody_wants_are_passed_over(tmp_path):
     ("frames", "count", "expected"), [(10, 4, [1, 3, 6, 8]), (3, 6, [0, 0, 1, 1, 2, 2]), (5, 5, [0, 1, 2, 3, 4])]
 )
 def test_evenly_over_a_video(frames, count, expected):
-    assert spread(frames, count) == expected
+    assert evenly(frames, count) == expected
 
 
 def test_what_is_a_video():

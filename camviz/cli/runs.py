@@ -14,7 +14,8 @@ from camviz.errors import RequestError
 from camviz.places import place
 
 if TYPE_CHECKING:
-    from camviz.run.ledger.ledger import JobRow, Ledger
+    from camviz.run.ledger.ledger import Ledger
+    from camviz.run.ledger.rows import JobRow
 
 Run = Annotated[
     Path | None,

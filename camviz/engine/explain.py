@@ -16,7 +16,7 @@ from camviz.engine.batches import by_shape
 from camviz.engine.blank import why_blank
 from camviz.engine.capture import part_of
 from camviz.engine.chunks import Chunks
-from camviz.engine.floor import spreads, why_weak
+from camviz.engine.floor import variations, why_weak
 from camviz.engine.forward import MASKS_AT_ONCE, Ask, Pass, run_forward
 from camviz.engine.found import Found, Kind
 from camviz.engine.probe import Probe, Reading
@@ -196,7 +196,7 @@ class Explainer:
         """By how much the maps of the twin vary for a batch and its targets."""
         twin = self.twin
         with twin.task.attending(twin.model.module, (batch.shape[2], batch.shape[3])):
-            return spreads(twin.read(Reading(run_forward(twin.ask, batch), targets)))
+            return variations(twin.read(Reading(run_forward(twin.ask, batch), targets)))
 
     def _mark_weak(self, found: Found, noise: dict[Kind, list[float]]) -> None:
         """Say so of maps that vary no more than those of the twin."""

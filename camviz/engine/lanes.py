@@ -22,7 +22,7 @@ def small(model: Model) -> bool:
     return parameters * (height * width) / 224**2 <= _SMALL
 
 
-def twin(model: Model) -> Model | None:
+def sibling(model: Model) -> Model | None:
     """The network once more, with the same parameters; None where a copy might not be independent."""
     if any(_entangled(part) for part in model.module.modules()):
         return None

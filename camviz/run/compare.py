@@ -21,8 +21,9 @@ from camviz.render.journal import Cell, Row, Style, plate, told
 from camviz.render.plate import Plate, png, to_pdf, to_pixels, to_svg
 from camviz.run.inputs import Failed, Input
 from camviz.run.ledger.jobs import same_picture
-from camviz.run.ledger.ledger import InputRow, JobRow, Ledger
+from camviz.run.ledger.ledger import Ledger
 from camviz.run.ledger.records import Record, SavedMap, failure, predictions
+from camviz.run.ledger.rows import InputRow, JobRow
 from camviz.run.output.files import Write, result_path
 from camviz.run.output.written import Written
 from camviz.run.scale import draw_later, settled_for_run

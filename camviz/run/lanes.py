@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from camviz.engine.explain import Explainer
-from camviz.engine.lanes import small, twin
+from camviz.engine.lanes import sibling, small
 from camviz.run.reading import Ready
 from camviz.run.threads import LANES, cores
 from camviz.types import Job, Model, SaliencyMap
@@ -40,7 +40,7 @@ class Lane:
     def __call__(self, group: list[Ready]) -> Sequence[list[SaliencyMap] | Exception]:
         if self.explainer is None:
             with _COPYING:
-                copied = twin(self.original) if self.original else None
+                copied = sibling(self.original) if self.original else None
             assert copied
             self.explainer = Explainer(copied, self.job)
         return self.explainer([r.picture for r in group], [r.values for r in group], [r.view for r in group])
@@ -53,5 +53,5 @@ def _side_by_side(job: Job, explainer: Explainer) -> list[Lane]:
     """The explainer, and as many more as cores can be kept busy with, on copies of its network."""
     model, first = explainer.model, Lane(job, explainer)
     lanes = min(cores(), LANES) if model.device == "cpu" and small(model) else 1
-    original = twin(model) if lanes > 1 else None
+    original = sibling(model) if lanes > 1 else None
     return [first, *(Lane(job, original=original) for _ in range(lanes - 1))] if original else [first]

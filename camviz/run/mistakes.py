@@ -20,8 +20,9 @@ from camviz.render.frame import percent
 from camviz.render.journal import Cell, Gap, Row, Style, plate, told
 from camviz.run.compare import encoded
 from camviz.run.inputs import Failed, Input
-from camviz.run.ledger.ledger import JobRow, Ledger
+from camviz.run.ledger.ledger import Ledger
 from camviz.run.ledger.records import Record, SavedMap, failure
+from camviz.run.ledger.rows import JobRow
 from camviz.run.output.files import Write, result_path
 from camviz.run.output.written import Written
 from camviz.run.scale import draw_later, settled_for_run

@@ -16,8 +16,9 @@ from camviz.render.html import Card, Page, PageFile, PagePicture, shrunk, thumb_
 from camviz.render.overlay import blend
 from camviz.render.panel import scaled
 from camviz.run.ledger.jobs import files_of, rebuilt, same_picture
-from camviz.run.ledger.ledger import FileRow, InputRow, JobRow, Ledger
+from camviz.run.ledger.ledger import Ledger
 from camviz.run.ledger.records import SavedMap
+from camviz.run.ledger.rows import FileRow, InputRow, JobRow
 from camviz.run.scale import settled_for_run
 from camviz.types import Look, Picture
 

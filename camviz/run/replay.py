@@ -12,8 +12,9 @@ from camviz.engine.explain import Explainer
 from camviz.errors import InputError
 from camviz.run.inputs import Failed, Input
 from camviz.run.ledger.jobs import check_same
-from camviz.run.ledger.ledger import JobRow, Ledger
+from camviz.run.ledger.ledger import Ledger
 from camviz.run.ledger.records import SavedMap
+from camviz.run.ledger.rows import JobRow
 from camviz.run.pipeline import heatmaps
 from camviz.run.workplace import Workplace
 from camviz.types import Job

@@ -10,8 +10,9 @@ from typing import Any
 from camviz.errors import InputError
 from camviz.run.inputs import Input
 from camviz.run.ledger.jobs import rebuilt, same_picture
-from camviz.run.ledger.ledger import InputRow, JobRow, Ledger
+from camviz.run.ledger.ledger import Ledger
 from camviz.run.ledger.records import Record, failure
+from camviz.run.ledger.rows import InputRow, JobRow
 from camviz.run.output.drawn import write_maps
 from camviz.run.output.files import Write, write_file
 from camviz.run.output.written import Written

@@ -18,8 +18,9 @@ from camviz import __version__
 from camviz.errors import OutputError
 from camviz.places import Sizes, stamp
 from camviz.run.inputs import Input
-from camviz.run.ledger.ledger import JobRow, Ledger, key_of, ledger_path, shard_ledgers
+from camviz.run.ledger.ledger import Ledger, key_of, ledger_path, shard_ledgers
 from camviz.run.ledger.records import Record
+from camviz.run.ledger.rows import JobRow
 from camviz.run.outcome import Outcome
 from camviz.run.output.folder import OutputFolder
 from camviz.run.spread.shard import Shard, Share

@@ -13,8 +13,9 @@ from camviz.errors import InputError
 from camviz.render.colour import limits, settled
 from camviz.run.inputs import Failed, Input
 from camviz.run.ledger.jobs import same_picture
-from camviz.run.ledger.ledger import FileRow, JobRow, Ledger
+from camviz.run.ledger.ledger import Ledger
 from camviz.run.ledger.records import Record
+from camviz.run.ledger.rows import FileRow, JobRow
 from camviz.run.output.drawn import write_maps
 from camviz.run.output.files import Write
 from camviz.run.output.written import Written

@@ -18,7 +18,7 @@ from camviz.run.ledger.records import Record, failure
 from camviz.run.reading import Ready
 from camviz.run.workplace import Workplace
 from camviz.types import Job, Map, Picture, SaliencyMap
-from camviz.videos import Facts, count_frames, facts_of, read_frames, spread
+from camviz.videos import Facts, count_frames, evenly, facts_of, read_frames
 
 Keep = Callable[[Input, Any, list[SaliencyMap]], Record]
 _CUT = 0.95  # of the frames that a file announces; with fewer it is told to be cut off
@@ -91,7 +91,7 @@ def _clip(job: Job, camera: Camera, source: Input, maps: Maps, lanes: Sequence[L
     Its layer gives maps for fewer steps in time; each is shown with the frames that it stands for.
     """
     left = -(-count_frames(source.path) // job.every)
-    numbers = [job.every * place for place in spread(max(1, left), camera.frames)]
+    numbers = [job.every * place for place in evenly(max(1, left), camera.frames)]
     pictures = {
         number: Picture(pixels, source.path) for number, pixels in read_frames(source.path, set(numbers).__contains__)
     }

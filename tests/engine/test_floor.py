@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import camviz
-from camviz.engine.floor import spread, why_weak
+from camviz.engine.floor import variation, why_weak
 from camviz.engine.shuffle import shuffled
 from camviz.types import Model, Preprocessing
 from tests.networks import SIZE, make
@@ -17,10 +17,10 @@ def model(name: str = "plain") -> Model:
     return Model(name, make(name), Preprocessing((SIZE, SIZE), SIZE), ("a", "b", "c", "d"))
 
 
-def test_spread_is_between_the_extremes():
-    assert spread(np.float32([[-1, 3], [np.nan, 2]])) == 4
-    assert spread(np.float32([[7, 7]])) == 0
-    assert spread(np.float32([[np.nan]])) == 0
+def test_variation_is_between_the_extremes():
+    assert variation(np.float32([[-1, 3], [np.nan, 2]])) == 4
+    assert variation(np.float32([[7, 7]])) == 0
+    assert variation(np.float32([[np.nan]])) == 0
 
 
 def test_weak_is_what_varies_no_more_than_noise():
@@ -38,7 +38,7 @@ def test_the_floor_is_the_spread_of_the_map_of_the_shuffled_twin(pixels):
     np.testing.assert_array_equal(plain.values, marked.values)
     assert "floor" not in plain.facts
     assert marked.facts["floor"] > 0
-    assert (marked.facts.get("weak") is not None) == (spread(marked.values) <= marked.facts["floor"])
+    assert (marked.facts.get("weak") is not None) == (variation(marked.values) <= marked.facts["floor"])
     assert noise.values.shape == marked.values.shape
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 from camviz.errors import InputError, RequestError, closest
 from camviz.pictures import read_picture
 from camviz.places import stamp
-from camviz.run.ledger.ledger import FileRow, InputRow, JobRow, Ledger
+from camviz.run.ledger.ledger import Ledger
 from camviz.run.ledger.records import SavedMap
+from camviz.run.ledger.rows import FileRow, InputRow, JobRow
 from camviz.types import Job, Picture
 
 if TYPE_CHECKING:

@@ -14,15 +14,15 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from camviz.errors import CamvizError, OutputError
 from camviz.places import Url, absolute, place
 from camviz.run.ledger.records import Record, SavedMap, plain
 from camviz.run.ledger.remote import Copy
+from camviz.run.ledger.rows import FileRow, InputRow, JobRow, Known
 from camviz.run.ledger.tables import ABSORB, KNOWN, SHARDS, TABLES, VERSION, back, columns, saved, text
 from camviz.run.output.written import Written
 
@@ -31,60 +31,6 @@ _EVERY = 1.0  # seconds between commits: what a kill may cost, beside the pictur
 _INDIFFERENT = ("device", "batch_size")  # settings that change how fast a result comes, not what it is
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class JobRow:
-    """A job of the ledger."""
-
-    id: int
-    key: str
-    command: str
-    settings: dict[str, Any]
-    versions: dict[str, str]
-    created: str
-    batch_size: int | None = None
-
-
-@dataclass(frozen=True)
-class InputRow:
-    """A picture of a job: done, or failed with its error."""
-
-    id: int
-    job: int
-    name: str
-    path: Path
-    size: int | None
-    mtime_ns: int | None
-    state: Literal["done", "failed"]
-    files: int
-    seconds: float
-    finished: str
-    predictions: list[dict[str, Any]] = field(default_factory=list)
-    error: str | None = None
-    hint: str | None = None
-    traceback: str | None = None
-
-
-@dataclass(frozen=True)
-class FileRow:
-    """A file in the output folder; `path` is relative to it."""
-
-    path: str
-    kind: str
-    size: int
-    facts: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Known:
-    """What resuming asks: is this picture done, unchanged, with all of its files?"""
-
-    state: str
-    size: int | None
-    mtime_ns: int | None
-    files: int
-    there: tuple[tuple[str, int], ...]  # path and size of those that still belong to it
 
 
 def key_of(command: str, settings: Mapping[str, Any]) -> str:

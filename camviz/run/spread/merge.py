@@ -12,7 +12,8 @@ from typing import Any
 
 from camviz.errors import OutputError
 from camviz.places import Url
-from camviz.run.ledger.ledger import JobRow, Ledger, ledger_path, shard_ledgers
+from camviz.run.ledger.ledger import Ledger, ledger_path, shard_ledgers
+from camviz.run.ledger.rows import JobRow
 from camviz.run.output.folder import OutputFolder
 from camviz.run.spread.shard import Shard, home
 

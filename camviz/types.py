@@ -41,14 +41,17 @@ class Picture:
 
     @property
     def width(self) -> int:
+        """In pixels."""
         return int(self.pixels.shape[1])
 
     @property
     def height(self) -> int:
+        """In pixels."""
         return int(self.pixels.shape[0])
 
     @property
     def name(self) -> str:
+        """Of its file."""
         return self.path.name if self.path else "picture"
 
 

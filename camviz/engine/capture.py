@@ -24,25 +24,24 @@ def borrowed(module: nn.Module) -> Iterator[nn.Module]:
         for part in training:
             part.training = False
         for parameter in trained:
-            parameter.requires_grad_(False)
+            parameter.requires_grad = False
         yield module
     finally:
         for part in training:
             part.training = True
         for parameter in trained:
-            parameter.requires_grad_(True)
+            parameter.requires_grad = True
 
 
 def _parts(module: nn.Module) -> list[nn.Module]:
-    """All modules, each once, in no order. `modules()` spells out every path on its way: a small network notices."""
-    found = {id(module): module}
-    left = [module]
-    while left:
-        for part in left.pop()._modules.values():
-            if part is not None and id(part) not in found:
-                found[id(part)] = part
-                left.append(part)
-    return list(found.values())
+    """All modules, each once. `modules()` spells out every path on its way: a small network notices."""
+    found, seen = [module], {module}
+    for part in found:  # which grows
+        for child in part._modules.values():
+            if child is not None and child not in seen:
+                seen.add(child)
+                found.append(child)
+    return found
 
 
 @contextmanager

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from camviz.engine.folding import Fold
 
 
 def _nobody(_done: int, _total: int) -> None:
@@ -15,11 +17,12 @@ def _nobody(_done: int, _total: int) -> None:
 
 @dataclass
 class Chunks:
-    """How many inputs go through the network at once, halved when memory runs out, and in which layout."""
+    """How many inputs go through the network at once, halved when memory runs out, in which layout, what is folded."""
 
     size: int
     tick: Callable[[int, int], None] = _nobody
     layout: torch.memory_format = torch.channels_last
+    folds: Sequence[Fold] | None = None  # None: not looked for yet
 
     def run(self, total: int, compute: Callable[[int, int], Tensor]) -> Tensor:
         """`compute(start, stop)` for pieces of range(total), joined along the first axis."""

@@ -112,6 +112,8 @@ def test_a_table_says_what_is_true(tmp_path):
     path = tmp_path / "labels.csv"
     path.write_text("label,size,picture\nright,3,a.png\nleft,4,b.png\n")
     assert read_table(path) == {"a.png": "right", "b.png": "left"}
+    path.write_text("picture,of what\na.png,right\n")  # a head that is half known: the first two columns
+    assert read_table(path)["a.png"] == "right"
     path.write_text("a.png,right\nsub/b.png,left\n")
     known = Known(LABELS, read_table(path))
     assert known.index(Path("x/a.png")) == 1

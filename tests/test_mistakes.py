@@ -60,6 +60,14 @@ def test_pixels_go_in_the_order_of_the_map(explainer):
     assert not region[0, 0]
 
 
+def test_pixels_that_a_map_knows_nothing_of_go_last(explainer):
+    map = np.full((20, 20), np.nan, np.float32)
+    map[:, :14] = np.linspace(1, 2, 14)
+    region, _ = smallest_region(explainer, values(1, 0.75), map, 0)
+    assert region[:, 12].all()
+    assert not region[:, 14:].any()
+
+
 def test_an_answer_that_never_turns(explainer):
     """Without any pixel both scores are zero: the first class, still."""
     assert smallest_region(explainer, values(1, 0), values(1, 0)[0], 0) is None

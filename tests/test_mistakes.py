@@ -60,6 +60,14 @@ def test_pixels_go_in_the_order_of_the_map(explainer):
     assert not region[0, 0]
 
 
+def test_pixels_that_a_map_knows_nothing_of_go_last(explainer):
+    map = np.full((20, 20), np.nan, np.float32)
+    map[:, :14] = np.linspace(1, 2, 14)
+    region, _ = smallest_region(explainer, values(1, 0.75), map, 0)
+    assert region[:, 12].all()
+    assert not region[:, 14:].any()
+
+
 def test_an_answer_that_never_turns(explainer):
     """Without any pixel both scores are zero: the first class, still."""
     assert smallest_region(explainer, values(1, 0), values(1, 0)[0], 0) is None
@@ -112,6 +120,8 @@ def test_a_table_says_what_is_true(tmp_path):
     path = tmp_path / "labels.csv"
     path.write_text("label,size,picture\nright,3,a.png\nleft,4,b.png\n")
     assert read_table(path) == {"a.png": "right", "b.png": "left"}
+    path.write_text("picture,of what\na.png,right\n")  # a head that is half known: the first two columns
+    assert read_table(path)["a.png"] == "right"
     path.write_text("a.png,right\nsub/b.png,left\n")
     known = Known(LABELS, read_table(path))
     assert known.index(Path("x/a.png")) == 1

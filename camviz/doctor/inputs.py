@@ -10,6 +10,7 @@ from torch import Tensor
 
 from camviz.doctor import CHECKS, Finding
 from camviz.doctor.examination import Examination
+from camviz.doctor.network import untrained
 from camviz.models.catalogue import imagenet_labels
 from camviz.types import Order, Preprocessing
 
@@ -38,8 +39,8 @@ def normalisation(e: Examination) -> Finding | None:
             f"values reach {largest:.0f}; networks expect a few units around zero",
             e.command("--mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"),
         )
-    if logits is None or logits.shape[1] < 2:
-        return None
+    if logits is None or logits.shape[1] < 2 or untrained(e):
+        return None  # of a network that learned nothing, its confidence says nothing
     now = _confidence(logits)
     best: tuple[float, str, Preprocessing] | None = None
     for name, how in _alternatives(e.model.preprocessing):
@@ -107,7 +108,7 @@ def labels(e: Examination) -> Finding | None:
                 f"they are ImageNet's names, {moved} of them out of place",
                 "leave --labels out, or sort the file by class index",
             )
-    if e.logits is None or not names:
+    if e.logits is None or not names or untrained(e):
         return None
     right, named = _agreement(e, names)
     if named < 4 or right > 0.2 * named or float(_confidence(e.logits).mean()) < 0.5:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,6 +80,7 @@ def plan(request: ModelRequest) -> Plan:
         )
     source = SOURCES.find(prefix).call(name, request)
 
+    @_drawn_alike()
     def build() -> Model:
         weights = _weights(request)
         told = _told_arguments(prefix, name, request, weights)
@@ -97,6 +99,23 @@ def plan(request: ModelRequest) -> Plan:
         build=build,
         skeleton=lambda: _finish((source.skeleton or source.build)(), request),
     )
+
+
+@contextmanager
+def _drawn_alike() -> Iterator[None]:
+    """Within the block weights that nothing trained are drawn the same every time.
+
+    A run that goes on, its shards and its processes must all have the same network. The caller's own draws go on
+    where they were.
+    """
+    import torch
+
+    before = torch.default_generator.get_state()
+    torch.default_generator.manual_seed(0)
+    try:
+        yield
+    finally:
+        torch.default_generator.set_state(before)
 
 
 def to_device(model: Model, device: str) -> Model:

@@ -14,6 +14,7 @@ from typing import TextIO
 from camviz.errors import CamvizError, InputError, RequestError
 from camviz.pictures import SUFFIXES
 from camviz.places import Stamp, Url, absolute, is_url, place
+from camviz.videos import is_video
 
 _MAGIC = "*?["
 Failed = Callable[[str, CamvizError], None]  # hears the name of an input that failed, and why
@@ -97,12 +98,13 @@ def _expand_path(argument: str, skipped: str | None, stdin: TextIO | None) -> It
         yield from _walk(argument, skipped)
     elif not os.path.lexists(argument) and any(sign in argument for sign in _MAGIC):
         inside = skipped and _within(os.path.abspath(_fixed(argument)), skipped)
+        named = is_video(Path(argument))  # *.mp4 names videos; * does not
         for match in sorted(glob.glob(argument, recursive=True)):
             if skipped and not inside and _within(os.path.abspath(match), skipped):
                 continue
             if os.path.isdir(match):
                 yield from _walk(match, skipped)
-            elif _is_picture(match):
+            elif _is_picture(match) or (named and is_video(Path(match))):
                 yield Path(match)
     else:
         yield Path(argument)

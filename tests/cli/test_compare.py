@@ -112,6 +112,13 @@ def test_checkpoints_of_a_training_in_the_order_of_their_numbers(compare, pictur
     assert {row["target"] for row in rows} == {rows[-1]["prediction"]}, "the last one says what is explained"
 
 
+def test_checkpoints_one_by_one_and_by_patterns(compare, pictures, tmp_path, checkpoints):
+    one, two = checkpoints.with_name("epoch_2.pth"), checkpoints.with_name("epoch_1*.pth")
+    result = compare(pictures / "0.png", "-m", "NET", "-c", one, "-c", two, "--layout", "strip")
+    assert result.exit_code == 0, result.stderr
+    assert [row["side"] for row in table(tmp_path)] == ["epoch_2", "epoch_1", "epoch_10"]
+
+
 def test_a_film_has_a_frame_for_each(compare, pictures, tmp_path, checkpoints):
     result = compare(pictures / "0.png", "-m", "NET", "-c", checkpoints, "--format", "gif")
     assert result.exit_code == 0, result.stderr

@@ -71,6 +71,14 @@ def test_contribution_depends_on_the_target(features, picture, tmp_path):
     assert sorted(orders[0]) == sorted(orders[1])
 
 
+@pytest.mark.parametrize("layout", ["grid", "strip"])
+@pytest.mark.parametrize(("name", "kind"), [("webp", "WEBP"), ("jpg", "JPEG")])
+def test_the_format_is_that_asked_for(features, picture, tmp_path, layout, name, kind):
+    [path] = lines(features(picture(tmp_path / "a.png"), "--layout", layout, "--format", name))
+    assert path.endswith(f"a.png.{name}")
+    assert Image.open(path).format == kind
+
+
 def test_a_strip_and_its_films(features, picture, tmp_path):
     file = picture(tmp_path / "a.png")
     [strip] = lines(features(file, "--layout", "strip"))

@@ -236,6 +236,7 @@ class Sure(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.conv = nn.Conv2d(3, 4, 8, 8)
+        nn.init.normal_(self.conv.weight)  # not as PyTorch makes it
         self.register_buffer("levels", torch.arange(10) / 10)
 
     def forward(self, x):
@@ -255,6 +256,24 @@ def test_names_against_what_the_pictures_are_called(tmp_path: Path):
     found = diagnose(wrong, shown, method="gradient")
     assert "labels" in names(found), str(found)
     assert "10 pictures have a class name in their path" in str(found)
+
+
+def test_of_a_network_that_learned_nothing_no_more_is_concluded(tmp_path: Path):
+    """It is sure of something by chance: neither of its inputs nor of its classes can that say anything."""
+    fresh = nn.BatchNorm2d(3)
+    for reddish in (Colours(), nn.Sequential(fresh, Colours())):
+        found = diagnose(Model("net", reddish, Preprocessing((64, 64), 64, order="bgr")), REDDISH, method="gradient")
+        learned_nothing = fresh in reddish.modules()
+        assert ("untrained" in names(found)) == learned_nothing
+        assert ("normalisation" in names(found)) != learned_nothing, str(found)
+    called = tuple(f"thing {letter}" for letter in "fghijabcde")
+    shown = [
+        Picture(np.full((64, 64, 3), 25 * i, np.uint8), tmp_path / f"thing {'abcdefghij'[i]}.jpg") for i in range(10)
+    ]
+    how = Preprocessing((64, 64), 64, (0.0,) * 3, (1.0,) * 3)
+    found = diagnose(Model("net", nn.Sequential(fresh, Sure()), how, called), shown, method="gradient")
+    assert "untrained" in names(found)
+    assert "labels" not in names(found)
 
 
 def test_a_class_that_the_network_does_not_see(demo):

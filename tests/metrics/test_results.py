@@ -143,6 +143,12 @@ def test_the_table_fits_and_marks_the_best():
     assert text.rstrip().endswith("note: something was odd")
 
 
+def test_one_picture_has_no_interval():
+    assert "0.250*" in str(evaluation({A: [(0.25, 0.5)], B: [(0.125, 0.25)]}))
+    assert "0.250±" not in str(evaluation({A: [(0.25, 0.5)]}))
+    assert "0.375±" in str(evaluation({A: [(0.25, 0.5), (0.5, 0.5)]}))
+
+
 def test_a_notebook_gets_the_tables():
     html = evaluation({A: [(1, 1)]})._repr_html_()
     assert html.startswith("<pre")

@@ -364,3 +364,14 @@ def test_families_of_transformers(name, size):
     config = getattr(transformers, f"{name}Config")(num_labels=5, **how, **sized)
     module = getattr(transformers, f"{name}ForImageClassification")(config)
     check(module, size, prefix, (cells, cells * size[1] // size[0]))
+
+
+@pytest.mark.parametrize("size", [(200, 320), (320, 200)])
+def test_a_grid_that_strides_round_up_is_one(size, pixels):
+    """Give or take a cell it has the proportions of the input, also of one that is not square."""
+    network = nn.Sequential(
+        nn.Conv2d(3, 8, 3, 32, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2)
+    )
+    model = camviz.load(network, input_size=size)
+    [found] = camviz.explain(model, pixels(*size), layer="0")
+    assert found.values.shape == tuple(-(-side // 32) for side in reversed(size))

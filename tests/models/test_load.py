@@ -278,3 +278,32 @@ def test_the_size_of_pictures_that_a_network_tells_of():
     model = camviz.load(make("vit"))
     assert model.preprocessing.crop == (SIZE, SIZE)
     assert camviz.load(make("plain")).preprocessing.crop == (224, 224)
+
+
+# weights that nothing trained
+
+
+@pytest.mark.parametrize("spec", ["demo", "squeezenet1_1", "net.py:grown"])
+def test_an_untrained_network_is_the_same_every_time(spec, net_file, monkeypatch):
+    """Or a run that goes on, its shards and its processes would each explain another network."""
+    monkeypatch.chdir(net_file.parent)
+    net_file.write_text("from torch import nn\ndef grown(): return nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten())\n")
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    states = []
+    for seed in (7, 8):
+        torch.manual_seed(seed)
+        states.append(camviz.load(spec, weights="none" if ":" not in spec else "default").module.state_dict())
+        if seed == 7:
+            assert torch.equal(torch.rand(3), expected)  # the caller's own draws are not disturbed
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_a_head_that_the_checkpoint_lacks_is_the_same_every_time(net_file, checkpoint):
+    text = net_file.read_text().replace("torch.manual_seed(seed)", "")
+    net_file.write_text(text)
+    state = torch.load(checkpoint(), weights_only=True)
+    del state["fc.bias"]
+    torch.save(state, net_file.parent / "part.pth")
+    one, other = (camviz.load(f"{net_file}:Net", checkpoint=net_file.parent / "part.pth") for _ in range(2))
+    assert torch.equal(one.module.fc.bias, other.module.fc.bias)

@@ -85,13 +85,14 @@ def test_the_order_of_the_colours_is_that_of_training():
 
 
 def test_a_letterbox_shows_the_whole_picture_and_fills_up():
-    how = Preprocessing((80, 80), 80, (0.5,) * 3, (0.5,) * 3, longest=120, multiple=32, fill=(0.5, 0.5, 0.5))
+    how = Preprocessing((80, 80), 80, (0.5,) * 3, (0.5,) * 3, longest=120, multiple=32, fill=(0.485, 0.456, 0.406))
     white = Picture(np.full((100, 200, 3), 255, np.uint8))
     found, view = prepare(white, how)  # the long side stops at 120, the short one is 60; 128 × 64 with what is added
     assert found.shape == (3, 64, 128)
     assert (found[:, :60, :120] == 1).all()
-    np.testing.assert_allclose(found[:, 60:], 0, atol=0.01)
-    np.testing.assert_allclose(found[:, :, 120:], 0, atol=0.01)
+    nearest = (np.array([124, 116, 104]) / 255 - 0.5) / 0.5  # 8-bit levels
+    assert found[:, 60:].reshape(3, -1) == pytest.approx(np.tile(nearest[:, None], 4 * 128), abs=1e-6)
+    assert found[:, :, 120:].reshape(3, -1) == pytest.approx(np.tile(nearest[:, None], 64 * 8), abs=1e-6)
     assert view.box == pytest.approx((0, 0, 200 * 128 / 120, 100 * 64 / 60))
     assert view.point(120 / 128, 60 / 64) == pytest.approx((200, 100))  # the picture's own corner
     assert prepare(Picture(white.pixels[:, :100]), how)[1].size == (96, 96)  # square: 80 × 80 and 16 added

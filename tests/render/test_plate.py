@@ -19,6 +19,7 @@ from camviz.render.plate import (
     Words,
     breadth,
     check_font,
+    font_of,
     png,
     shorten,
     to_pdf,
@@ -51,6 +52,9 @@ def test_svg_has_the_words_as_text_and_the_pixels_exact():
     assert root.get("width") == "25.400mm"
     [words] = root.iter(f"{NS}text")
     assert words.text == "cat — 猫 & dog"
+    family, style = font_of(words.text, 16, "").getname()
+    assert words.get("font-family").startswith(f"'{family}', ")
+    assert style not in words.get("font-family")
     [image] = root.iter(f"{NS}image")
     import base64
 

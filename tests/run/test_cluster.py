@@ -15,7 +15,6 @@ import pytest
 
 from camviz.errors import InputError
 from camviz.run.inputs import Input
-from camviz.run.spread.cluster import Desk, Pool
 from camviz.run.spread.units import Answer, Explaining, Place, lost
 from camviz.types import Job, ModelRequest
 from tests.runs import known, results
@@ -63,37 +62,6 @@ def test_what_does_not_go_together(run, refused, pics):
         run("features", *asked, "--engine", "ray", "--scale", "run"), "--engine ray: --scale run needs all pictures"
     )
     refused(run("features", *asked, "--engine", "ray", "--reduce", "pca"), "--engine ray: --reduce pca needs")
-
-
-# who has what
-
-
-def desk(count: int, size: int = 2) -> Desk:
-    return Desk(iter([Input(Path(str(number)), str(number)) for number in range(count)]), Pool(size))
-
-
-def test_every_input_is_handed_out_once():
-    here = desk(70)
-    units = list(here._units())
-    assert [len(inputs) for _, inputs in units] == [32, 32, 6]
-    assert [number for number, _ in units] == [1, 2, 3]
-    assert here.empty
-
-
-def test_what_is_lost_is_done_again_alone_and_fails_in_the_end():
-    here = desk(3)
-    here._out = dict(here._units())
-    assert list(here.given_up()) == []
-    assert not here.empty
-    for expected in (3, 1):
-        units = list(here._units())
-        assert [len(inputs) for _, inputs in units] == [1] * expected
-        here._out = {number: inputs for number, inputs in units if inputs[0].name == "1"}
-        failed = list(here.given_up())
-    [(_, answer)] = failed
-    assert answer.records[0].source.name == "1"
-    assert "3 times" in answer.records[0].error.message
-    assert here.empty
 
 
 def test_the_error_of_a_lost_picture():

@@ -51,6 +51,43 @@ def test_a_film_of_every_frame_on_one_scale(heatmap, net_file, clip, written, tm
         assert np.abs(frame.astype(int) - draw(one.picture, one, look).pixels).mean() < 8
 
 
+BRIGHT = """
+from torch import nn
+
+
+class Bright(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 2, 4, 4)
+
+    def forward(self, x):
+        level = self.conv(x).mean() * 0 + x.mean((1, 2, 3))
+        return level[:, None] * x.new_tensor([-1, 1])
+"""
+
+
+def test_each_frame_s_likeliest_class_is_explained_and_counted(run, tmp_path):
+    (tmp_path / "bright.py").write_text(BRIGHT)
+    frames = [np.full((32, 48, 3), 250 if number in (2, 5, 6) else 5, np.uint8) for number in range(8)]
+    film = write_video(tmp_path / "clip.avi", frames)
+    (tmp_path / "names.txt").write_text("dark\nbright\n")
+    asked = [
+        "heatmap",
+        film,
+        "-m",
+        f"{tmp_path}/bright.py:Bright",
+        "--input-size",
+        32,
+        "--labels",
+        tmp_path / "names.txt",
+    ]
+    made = run(*asked, "--method", "gradient", "--json", "-o", tmp_path / "out")
+    assert made.exit_code == 0, made.stderr
+    assert told(made)["video"]["targets"] == {"dark": 5, "bright": 3}
+    fixed = run(*asked, "--method", "gradient", "-t", "bright", "--json", "-o", tmp_path / "out")
+    assert told(fixed)["video"]["targets"] == {"bright": 8}
+
+
 def test_every_so_many_frames(heatmap, clip, tmp_path):
     made = heatmap(clip, "--every", 3, "--json", "--save-raw")
     facts = told(made)["video"]

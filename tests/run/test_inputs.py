@@ -80,6 +80,16 @@ def test_the_same_file_twice_is_one_input(names, arguments):
     assert len(found) == len(set(found))
 
 
+def test_videos_are_taken_where_they_are_named_not_from_folders(names, tmp_path):
+    for name in ("pics/clip.mp4", "pics/x/film.AVI"):
+        (tmp_path / name).touch()
+    assert names("pics") == names("pics/**") == ALL
+    assert names("pics/c*") == ["!pics/c*"]
+    assert names("pics/clip.mp4") == ["clip.mp4"]
+    assert names("pics/*.mp4", "pics/x/film.AVI") == ["clip.mp4", "x/film.AVI"]
+    assert names("-", stdin="pics/clip.mp4\n") == ["pics/clip.mp4"]
+
+
 def test_a_name_does_not_depend_on_which_of_the_others_can_be_read(names, tmp_path):
     before = names("pics", "other")
     (tmp_path / "pics" / "b.png").unlink()

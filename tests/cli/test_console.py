@@ -1,0 +1,129 @@
+"""How far a run is, as told on stderr: on a terminal, in a pipe, and not at all."""
+
+from __future__ import annotations
+
+import io
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from camviz.cli.console import Bar, Console, _duration, memory
+from camviz.run.outcome import Outcome
+
+
+class Clock:
+    """Seconds that pass when they are told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr("camviz.cli.console.time", SimpleNamespace(monotonic=made))
+    monkeypatch.setattr("camviz.cli.console.memory", lambda: 3 * 2**20)
+    return made
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    """Threads that are done when they have been started."""
+
+    class Thread:
+        def __init__(self, target, daemon: bool) -> None:
+            self.start = target
+
+    monkeypatch.setattr("camviz.cli.console.threading", SimpleNamespace(Thread=Thread))
+
+
+def test_in_a_pipe_a_line_every_ten_seconds(clock, at_once, capsys):
+    bar = Console().bar()
+    bar.count(lambda: 100)
+    with bar:
+        clock.now += 9.9
+        bar.update(Outcome(done=10))
+        assert capsys.readouterr().err == ""
+        clock.now += 0.1
+        bar.update(Outcome(done=16, failed=4, before=20))
+        assert capsys.readouterr() == ("", "40 of 100 pictures, 2/s, 30 s left, 4 failed, 3 MB\n")
+        bar.update(Outcome(done=17, failed=4, before=20))
+        assert capsys.readouterr().err == ""
+        clock.now += 10
+        bar.scored(50, 200)
+        assert capsys.readouterr().err == "41 of 100 pictures, 50 of 200 forwards, 1.05/s, 56 s left, 4 failed, 3 MB\n"
+        clock.now += 10
+        bar.frame(200, 200)
+        assert "frames" not in capsys.readouterr().err
+
+
+def test_what_came_before_the_work_is_no_part_of_the_rate(clock):
+    bar = Bar(False)
+    with bar:
+        clock.now += 60
+        bar.began(2)
+        bar.update(Outcome(done=10))
+        assert bar.told() == "5/s, 3 MB"
+
+
+def test_of_paths_on_standard_input_the_number_is_not_known(clock, at_once, capsys):
+    bar = Bar(False, lines=True)
+    bar.count(lambda: None)
+    with bar:
+        clock.now += 10
+        bar.update(Outcome(done=1))
+    assert capsys.readouterr().err == "1 pictures, 0.1/s, 3 MB\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(0.4, "0 s"), (59, "59 s"), (61, "1 min 01 s"), (3600, "1 h 00 min"), (7265, "2 h 01 min")]
+)
+def test_durations(seconds, told):
+    assert _duration(seconds) == told
+
+
+def test_memory_grows_with_what_is_held():
+    before = memory()
+    held = np.ones(64 * 2**20, np.uint8)
+    assert before > 2**20
+    assert memory() - before > 0.9 * held.nbytes
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_on_a_terminal_a_bar_that_is_gone_in_the_end(monkeypatch, clock, at_once):
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    bar = Console().bar()
+    bar.count(lambda: 4)
+    with bar:
+        clock.now += 1
+        bar.update(Outcome(done=1, failed=1))
+        bar.scored(3, 9)
+        [pictures, forwards] = bar._progress.tasks
+        assert (pictures.completed, pictures.total, pictures.fields["told"]) == (2, 4, "2/s, 1 s left, 1 failed, 3 MB")
+        assert (forwards.completed, forwards.total, forwards.visible) == (3, 9, True)
+        bar.scored(9, 9)
+        assert not forwards.visible
+    assert "pictures" in screen.getvalue()
+    assert screen.getvalue().endswith("\x1b[1A\x1b[2K")  # up a line, and that line cleared
+
+
+def test_quiet_says_nothing_of_it(monkeypatch, clock, capsys):
+    for screen in (sys.stderr, Terminal()):
+        monkeypatch.setattr(sys, "stderr", screen)
+        with Console(quiet=True).bar() as bar:
+            clock.now += 60
+            bar.update(Outcome(done=1))
+    assert screen.getvalue() == ""
+    monkeypatch.undo()
+    assert capsys.readouterr().err == ""

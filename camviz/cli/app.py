@@ -34,6 +34,7 @@ from camviz.cli import (
 )
 from camviz.cli.config import configurable, origin
 from camviz.cli.console import Console, wants_traceback
+from camviz.cli.help import epilog, for_people
 from camviz.errors import CamvizError, RequestError, closest
 
 COMMANDS = (
@@ -67,6 +68,9 @@ class Boundary(TyperGroup):
         if not standalone_mode:
             return status
         sys.exit(status)
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return [for_people(one) for one in super().get_params(ctx)]
 
     def invoke(self, ctx: Any) -> Any:
         """What Typer would answer with a status of its own, without a word."""
@@ -141,7 +145,7 @@ app = typer.Typer(
     cls=Boundary,
     name="camviz",
     help="See what a vision network looks at: heatmaps of any PyTorch model, on your pictures.",
-    epilog="Try: camviz heatmap",
+    epilog=epilog("camviz heatmap", "camviz heatmap photo.jpg", "camviz layers resnet50 --depth 1"),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

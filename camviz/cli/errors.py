@@ -12,11 +12,11 @@ import typer
 from camviz.cli.compare import FigureOptions, look_of, style_of
 from camviz.cli.console import Console
 from camviz.cli.groups import with_groups
+from camviz.cli.help import add_command
 from camviz.cli.options import (
     ComputeOptions,
     Fit,
     Floor,
-    Images,
     Layers,
     MethodOptions,
     ModelOptions,
@@ -33,8 +33,21 @@ if TYPE_CHECKING:
     from camviz.run.written import Written
     from camviz.types import Job
 
+Folder = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="IMAGES",
+        help="Files, folders (recursive), globs, or - for paths on standard input.",
+        show_default=False,
+    ),
+]
 LabelsFrom = Annotated[
-    str, typer.Option("--labels-from", help="What is true: folders, named as classes, or FILE.csv: picture,label.")
+    str,
+    typer.Option(
+        "--labels-from",
+        metavar="folders|FILE.csv",
+        help="What is true: folders, named as classes, or FILE.csv: picture,label.",
+    ),
 ]
 Removal = Annotated[
     bool,
@@ -50,7 +63,7 @@ def errors(
     figure: FigureOptions,
     out: OutputOptions,
     again: ResumeOptions,
-    images: Images = None,
+    images: Folder = None,
     labels_from: LabelsFrom = "folders",
     layer: Layers = None,
     fit: Fit = "model",
@@ -110,4 +123,10 @@ def _drawn(job: Job, work: Work, style: Style, run: Run) -> Iterator[Written]:
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command(epilog="Try: camviz errors photos/ --model net.py:Net --checkpoint my.pth --labels names.txt")(errors)
+    add_command(
+        app,
+        errors,
+        "camviz errors photos/ -m resnet50",
+        "camviz errors photos/ -m resnet50 --labels-from labels.csv",
+        "camviz errors photos/ -m net.py:Net -c my.pth --labels names.txt",
+    )

@@ -13,6 +13,7 @@ import typer
 from camviz.cli.cluster import ClusterOptions
 from camviz.cli.console import Console
 from camviz.cli.groups import with_groups
+from camviz.cli.help import add_command
 from camviz.cli.options import (
     ComputeOptions,
     Fit,
@@ -69,7 +70,9 @@ Match = Annotated[
 Forwards = Annotated[
     int, typer.Option("--forwards", min=4, help="At most so many forwards for each map and metric of faithfulness.")
 ]
-Resamples = Annotated[int, typer.Option("--resamples", min=100, help="Of the pictures, for the intervals.")]
+Resamples = Annotated[
+    int, typer.Option("--resamples", min=100, help="How often pictures are drawn anew, for the intervals.")
+]
 Rank = Annotated[
     bool,
     typer.Option(
@@ -78,7 +81,7 @@ Rank = Annotated[
         "--layer: the last three stages.",
     ),
 ]
-Format = Annotated[Literal["table", "csv"], typer.Option("--format", help="Of what is printed.")]
+Format = Annotated[Literal["table", "csv"], typer.Option("--format", help="How the result is printed.")]
 Output = Annotated[
     Path | None,
     typer.Option("--output", "-o", parser=place, metavar="PATH", help="Folder for the results.", show_default=False),
@@ -267,4 +270,12 @@ def _settings(entry: Entry[Metric]) -> str:
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command(epilog="Try: camviz evaluate --method gradcam,layercam")(evaluate)
+    add_command(
+        app,
+        evaluate,
+        "camviz evaluate",
+        "camviz evaluate photos/ -m resnet50 --method gradcam,layercam",
+        "camviz evaluate photos/ -m resnet50 --boxes Annotations/",
+        "camviz evaluate photos/ -m resnet50 --rank",
+        "camviz evaluate --list",
+    )

@@ -10,6 +10,7 @@ import typer
 from camviz.cli.cluster import ClusterOptions
 from camviz.cli.console import Console
 from camviz.cli.groups import with_groups
+from camviz.cli.help import add_command
 from camviz.cli.options import (
     ComputeOptions,
     Fit,
@@ -34,7 +35,9 @@ Rank = Annotated[
     typer.Option("--rank", help="Which channels come first; contribution is to the score of --target."),
 ]
 Top = Annotated[int, typer.Option("--top", min=0, help="How many channels, or groups; 0: a page's worth.")]
-Channels = Annotated[list[str] | None, typer.Option("--channels", help="Just these: 3,17,40-60.", show_default=False)]
+Channels = Annotated[
+    list[str] | None, typer.Option("--channel", metavar="CHANNELS", help="Just these: 3,17,40-60.", show_default=False)
+]
 Reduce = Annotated[
     Literal["mean", "sum", "max", "l2", "pca", "cluster"] | None,
     typer.Option("--reduce", help="One picture of all channels; cluster: one tile per group.", show_default=False),
@@ -136,4 +139,11 @@ def _notes(one: Written) -> list[str]:
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command(epilog="Try: camviz features --layer features.3")(features)
+    add_command(
+        app,
+        features,
+        "camviz features --layer features.3",
+        "camviz features photo.jpg --reduce pca --overlay",
+        "camviz features photo.jpg -m resnet50 --layout strip",
+        "camviz features photo.jpg -m resnet50 --layer layer4 --rank contribution",
+    )

@@ -11,6 +11,7 @@ import typer
 from camviz.cli.cluster import ClusterOptions
 from camviz.cli.console import Console
 from camviz.cli.groups import with_groups
+from camviz.cli.help import add_command
 from camviz.cli.options import (
     ComputeOptions,
     Fit,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from camviz.types import Job
 
 Every = Annotated[
-    int, typer.Option("--every", min=1, help="Of a video: every so many frames.", rich_help_panel="Computing")
+    int, typer.Option("--every", min=1, help="Of a video: only each N-th frame.", rich_help_panel="Computing")
 ]
 
 
@@ -125,6 +126,12 @@ def _notes(one: Written) -> list[str]:
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command(
-        epilog="Try: camviz heatmap photo.jpg --model resnet50 --target 'tabby' --layout panel", no_args_is_help=False
-    )(heatmap)
+    add_command(
+        app,
+        heatmap,
+        "camviz heatmap",
+        "camviz heatmap photo.jpg",
+        "camviz heatmap photo.jpg -m resnet50 -t tabby --layout panel",
+        "camviz heatmap photo.jpg --method gradcam,layercam --layout grid",
+        "camviz heatmap photos/ -m net.py:Net -c my.pth --labels names.txt",
+    )

@@ -21,15 +21,10 @@ Images = Annotated[
         show_default=False,
     ),
 ]
+LAYER = "Dotted path; negative indices and globs work: layer4.-1, 'features.*'. Several: a,b or repeated."
 Layers = Annotated[
     list[str] | None,
-    typer.Option(
-        "--layer",
-        "-l",
-        help="Dotted path; negative indices and globs work: layer4.-1, 'features.*'. Repeat for several. "
-        "Default: the last spatial stage.",
-        show_default=False,
-    ),
+    typer.Option("--layer", "-l", help=f"{LAYER} Default: the last spatial stage.", show_default=False),
 ]
 Targets = Annotated[
     list[str] | None,
@@ -41,7 +36,9 @@ Targets = Annotated[
         show_default=False,
     ),
 ]
-
+MODEL = (
+    "demo, a name of torchvision, timm:NAME, hf:FOLDER, net.py:Net, or a FILE of weights; 'camviz models' lists names."
+)
 
 Fit = Annotated[
     Literal["model", "whole", "squash"],
@@ -68,29 +65,42 @@ class ModelOptions:
         typer.Option(
             "--model",
             "-m",
-            help="demo, a name of torchvision, timm:NAME, hf:FOLDER, net.py:Net, or a FILE of weights; 'camviz models' "
-            "lists names. "
-            "Default: mobilenet_v3_large; demo without images.",
+            help=f"{MODEL} Default: mobilenet_v3_large; demo without images.",
             show_default=False,
             rich_help_panel="Model",
         ),
     ] = None
-    weights: Annotated[str, typer.Option("--weights", help="default, none, NAME or FILE.", rich_help_panel="Model")] = (
-        "default"
-    )
+    weights: Annotated[
+        str,
+        typer.Option(
+            "--weights",
+            metavar="NAME",
+            help="default, none (untrained), a name that 'camviz models' lists, or a file.",
+            rich_help_panel="Model",
+        ),
+    ] = "default"
     checkpoint: Annotated[
         str | None,
         typer.Option(
-            "--checkpoint", "-c", help="Your own weights: .pth, .ckpt, .safetensors, …", rich_help_panel="Model"
+            "--checkpoint",
+            "-c",
+            metavar="FILE",
+            help="Your own weights: .pth, .ckpt, .safetensors, …",
+            rich_help_panel="Model",
         ),
     ] = None
     labels: Annotated[
         str | None,
-        typer.Option("--labels", help="Class names: one per line, or JSON.", rich_help_panel="Model"),
+        typer.Option("--labels", metavar="FILE", help="Class names: one per line, or JSON.", rich_help_panel="Model"),
     ] = None
     model_args: Annotated[
         list[str] | None,
-        typer.Option("--model-args", help="key=value for a network from a Python file.", rich_help_panel="Model"),
+        typer.Option(
+            "--model-args",
+            metavar="KEY=VALUE",
+            help="What a network from a Python file is made with: depth=20.",
+            rich_help_panel="Model",
+        ),
     ] = None
     allow_pickle: Annotated[
         bool,
@@ -100,17 +110,43 @@ class ModelOptions:
     ] = False
     input_size: Annotated[
         str | None,
-        typer.Option("--input-size", help="WIDTHxHEIGHT, or one number.", rich_help_panel="Model"),
+        typer.Option(
+            "--input-size",
+            metavar="SIZE",
+            help="What the network is shown: WIDTHxHEIGHT, or one number. Default: the model's own.",
+            rich_help_panel="Model",
+        ),
     ] = None
-    mean: Annotated[str | None, typer.Option("--mean", help="As trained: 0.5,0.5,0.5.", rich_help_panel="Model")] = None
-    std: Annotated[str | None, typer.Option("--std", help="As trained: 0.5,0.5,0.5.", rich_help_panel="Model")] = None
+    mean: Annotated[
+        str | None,
+        typer.Option(
+            "--mean",
+            metavar="NUMBERS",
+            help="Taken from pixels of 0 to 1, as in training: 0.5,0.5,0.5. Default: the model's own.",
+            rich_help_panel="Model",
+        ),
+    ] = None
+    std: Annotated[
+        str | None,
+        typer.Option(
+            "--std",
+            metavar="NUMBERS",
+            help="By which the rest is divided, as in training: 0.5,0.5,0.5. Default: the model's own.",
+            rich_help_panel="Model",
+        ),
+    ] = None
     channel_order: Annotated[
         Literal["rgb", "bgr"],
         typer.Option("--channel-order", help="bgr: trained on what OpenCV reads.", rich_help_panel="Model"),
     ] = "rgb"
     task: Annotated[
         str | None,
-        typer.Option("--task", help="What the network is for; default: as its output looks.", rich_help_panel="Model"),
+        typer.Option(
+            "--task",
+            help="classification, detection, segmentation, embedding, …; a wrong one lists all. Default: as the output "
+            "looks.",
+            rich_help_panel="Model",
+        ),
     ] = None
     output_key: Annotated[
         str | None,
@@ -119,7 +155,7 @@ class ModelOptions:
         ),
     ] = None
 
-    def request(self, images: bool) -> ModelRequest:
+    def request(self, images: bool = False) -> ModelRequest:
         """The request for a model; the default depends on whether there are images."""
         return ModelRequest(
             self.model or ("mobilenet_v3_large" if images else "demo"),
@@ -143,6 +179,16 @@ class ModelOptions:
 
 
 @dataclass
+class AloneModelOptions(ModelOptions):
+    """Which network, for a command that needs no picture."""
+
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help=f"{MODEL} Default: demo.", show_default=False, rich_help_panel="Model"),
+    ] = None
+
+
+@dataclass
 class MethodOptions:
     """How evidence becomes a map."""
 
@@ -160,6 +206,7 @@ class MethodOptions:
         list[str] | None,
         typer.Option(
             "--set",
+            metavar="KEY=VALUE",
             help="A setting: samples=50, or smoothgrad.samples=50 with several methods.",
             rich_help_panel="Method",
         ),
@@ -179,7 +226,7 @@ class MethodOptions:
             "--min-score",
             min=0,
             max=1,
-            help="That a detection, or a label of several, needs.",
+            help="What a detection, or one label of several, needs to count.",
             rich_help_panel="Method",
         ),
     ] = 0.3
@@ -194,10 +241,14 @@ class MethodOptions:
     fuse: Annotated[
         Literal["none", "mean", "max", "layercam", "product"],
         typer.Option(
-            "--fuse", help="One map of several layers; raw values but for layercam.", rich_help_panel="Method"
+            "--fuse",
+            help="One map of those of several --layer: of raw values; layercam scales shallow layers first.",
+            rich_help_panel="Method",
         ),
     ] = "none"
-    seed: Annotated[int, typer.Option("--seed", help="Of everything random.", rich_help_panel="Method")] = 0
+    seed: Annotated[
+        int, typer.Option("--seed", help="The same seed, the same random numbers.", rich_help_panel="Method")
+    ] = 0
 
     def settings(self) -> tuple[tuple[str, str], ...]:
         """The settings as (name, text)."""
@@ -219,7 +270,9 @@ class ComputeOptions:
     ] = "auto"
     precision: Annotated[
         Literal["fp32", "bf16", "fp16"],
-        typer.Option("--precision", help="Of the network; maps are always float32.", rich_help_panel="Computing"),
+        typer.Option(
+            "--precision", help="What the network computes in; maps are always float32.", rich_help_panel="Computing"
+        ),
     ] = "fp32"
     batch_size: Annotated[
         int,
@@ -275,13 +328,19 @@ class LookOptions:
     colorbar: Annotated[
         bool | None,
         typer.Option(
-            "--colorbar/--no-colorbar", help="Default: in panels.", show_default=False, rich_help_panel="Drawing"
+            "--colorbar/--no-colorbar",
+            help="The scale beside the map. Default: in panels.",
+            show_default=False,
+            rich_help_panel="Drawing",
         ),
     ] = None
     caption: Annotated[
         bool | None,
         typer.Option(
-            "--caption/--no-caption", help="Default: in panels.", show_default=False, rich_help_panel="Drawing"
+            "--caption/--no-caption",
+            help="Class, method and extremes below the map. Default: in panels.",
+            show_default=False,
+            rich_help_panel="Drawing",
         ),
     ] = None
 

@@ -140,6 +140,8 @@ def names_of(found: Sequence[tuple[ModelRequest, tuple[str, ...]]], given: Seque
     specs = [Path(request.spec).name if "/" in request.spec else request.spec for request, _ in found]
     stems = [Path(request.checkpoint).stem if request.checkpoint else "" for request, _ in found]
     weights = [request.weights if request.weights != "default" else "" for request, _ in found]
+    if len(set(specs)) == len(specs):
+        return [f"{spec} {weight}".strip() for spec, weight in zip(specs, weights, strict=True)]
     alike = len(set(specs)) == 1
     names = []
     for spec, stem, weight in zip(specs, stems, weights, strict=True):

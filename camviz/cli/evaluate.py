@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from camviz.cli.cluster import ClusterOptions
+from camviz.cli.config import refuse_typed
 from camviz.cli.console import Console
 from camviz.cli.groups import with_groups
 from camviz.cli.help import add_command
@@ -120,6 +121,8 @@ def evaluate(
     if listing:
         _list(console, as_json)
         return
+    if as_json:
+        refuse_typed(context, "format", "--json")
     cluster.refuse_parts("means and intervals need all pictures in one place", ray=False)
     methods, own = split_settings(how.settings())
     measures = choose_metrics(several(metric, ["faithfulness", "localisation"] if rank else ["all"]), own)

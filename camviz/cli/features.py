@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from camviz.cli.cluster import ClusterOptions
+from camviz.cli.config import refuse_typed
 from camviz.cli.console import Console
 from camviz.cli.groups import with_groups
 from camviz.cli.help import add_command
@@ -59,6 +60,7 @@ Colormap = Annotated[str | None, typer.Option("--colormap", help="A name such as
 
 @with_groups
 def features(
+    context: typer.Context,
     model: ModelOptions,
     compute: ComputeOptions,
     out: OutputOptions,
@@ -91,6 +93,8 @@ def features(
     style = Style(rank, top, several(channels), scale, colormap)
     job = FeatureJob(style, reduce, layout, overlay, fit, format, compute.batch_size, save_raw, attention)
     job.check()
+    if channels or layout == "strip" or reduce not in (None, "cluster"):
+        refuse_typed(context, "top", _beside(channels, layout, reduce))
     if job.twice:
         cluster.refuse_parts(job.why_twice)
     console = Console(out.quiet)
@@ -98,6 +102,16 @@ def features(
         work = Work(model.request(images=bool(images)), compute.device, images, out, console, again, cluster=cluster)
         status = _run(job, work, several(layer), _target(target, rank), compute.precision)
     raise typer.Exit(status)
+
+
+def _beside(channels: list[str] | None, layout: str, reduce: str | None) -> str:
+    return (
+        f"--channel {','.join(channels)}"
+        if channels
+        else f"--layout {layout}"
+        if reduce is None
+        else f"--reduce {reduce}"
+    )
 
 
 def _target(targets: list[str] | None, rank: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from camviz.cli.config import refuse_typed
 from camviz.cli.console import Console
 from camviz.cli.groups import with_groups
 from camviz.cli.help import add_command
@@ -41,6 +42,7 @@ Format = Annotated[str, typer.Option("--format", help="png, jpg or webp.")]
 
 @with_groups
 def filters(
+    context: typer.Context,
     model: AloneModelOptions,
     out: OutputOptions,
     layer: Layer = None,
@@ -61,6 +63,8 @@ def filters(
         one_of("colour map", colormap, colormap_names())
     ending = suffix(format)
     read_channels(several(channel))
+    if channel:
+        refuse_typed(context, "top", f"--channel {','.join(channel)}")
     console = Console(out.quiet)
     with console.only_results():
         work = Work(model.request(), "cpu", None, out, console)

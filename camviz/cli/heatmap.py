@@ -27,12 +27,13 @@ from camviz.cli.options import (
     Targets,
 )
 from camviz.cli.work import Work, job_of
+from camviz.errors import RequestError
 
 if TYPE_CHECKING:
     from camviz.run.records import Record
     from camviz.run.resume import Run
     from camviz.run.written import Written
-    from camviz.types import Job
+    from camviz.types import Job, Look
 
 Every = Annotated[
     int, typer.Option("--every", min=1, help="Of a video: only each N-th frame.", rich_help_panel="Computing")
@@ -69,6 +70,10 @@ def heatmap(
 
 def _run(job: Job, work: Work) -> int:
     work.check(job)
+    if job.fuse != "none" and len(job.layers) < 2 and not any(set("*?[") & set(one) for one in job.layers):
+        there = ",".join(job.layers) or "the default one"
+        hint = f"--layer A,B --fuse {job.fuse}; 'camviz layers {work.plan.name}' lists them"
+        raise RequestError(f"--fuse {job.fuse} makes one map of several layers, and there is only {there}", hint)
     later = job.look.scale == "run"
     with work.run("heatmap", {**asdict(job), "contents": work.contents}, drawn_later=later) as run:
         if work.again.dry_run or run.complete():
@@ -83,7 +88,7 @@ def _run(job: Job, work: Work) -> int:
             work.console.say(f"note: {note}")
         if not job.layers and explainer.layers:
             work.console.say(f"layer: {explainer.layers[0].path} of {model.name} (--layer chooses another)")
-        if job.look.scale == "image":
+        if job.look.scale == "image" and not _has_bar(job.look):
             work.console.say("scale: each map has its own (--scale row or run shares one, --layout panel shows it)")
         if work.cluster.engine == "ray":
             records = _spread(job, work, run, explainer.skipped)
@@ -93,6 +98,11 @@ def _run(job: Job, work: Work) -> int:
         for name, why in explainer.skipped.items():
             work.console.say(f"skipped: {name}: {why}")
         return status
+
+
+def _has_bar(look: Look) -> bool:
+    """Whether each figure says by itself which values its colours are."""
+    return look.layout in ("panel", "grid") if look.colorbar is None else look.colorbar
 
 
 def _spread(job: Job, work: Work, run: Run, skipped: dict[str, str]) -> Iterator[Record]:

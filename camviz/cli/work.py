@@ -301,7 +301,9 @@ class Work:
             pictures = f"{self.report.failed_before} picture{'s' * (self.report.failed_before != 1)}"
             self.console.error(InputError(f"{pictures} failed before and will again", "--retry tries all the same"))
         joined = f"; 'camviz merge {self.folder}' joins the shards" if self.shard else ""
-        self.console.say(f"{self.report.summary()} in {self.folder}{joined}")
+        idle = self.report.before and not (self.report.done or self.report.failed or self.report.failed_before)
+        again = "; --overwrite does it again" if idle and not self.report.written else ""
+        self.console.say(f"{self.report.summary()} in {self.folder}{again}{joined}")
         return self.report.exit_status
 
     def _count(self) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,6 +51,19 @@ class Known:
         if index is None:
             raise InputError(f"'{path}': '{text}' is no class of the network", hint)
         return index
+
+    def check(self, paths: Iterable[Path]) -> None:
+        """Raise `RequestError` when of none of the pictures, if there are any, the class is known."""
+        first: InputError | None = None
+        for path in paths:
+            try:
+                self.index(path)
+            except InputError as error:
+                first = first or error
+            else:
+                return
+        if first:
+            raise RequestError(f"no picture has a known class: {first.message}", first.hint)
 
 
 def class_named(text: str, labels: Sequence[str]) -> int | None:

@@ -110,6 +110,8 @@ def _run(job: Job, work: Work, style: Style, labels_from: str, removal: bool) ->
         if not job.layers and explainer.layers:
             work.console.say(f"layer: {explainer.layers[0].path} of {model.name} (--layer chooses another)")
         known: Known = Known(model.labels, table)
+        if "-" not in (work.images or ()):  # standard input is read once
+            known.check(one.path for one in work.listing() if not one.error)
         made = mistakes(explainer, known, work.missing(run), removal)
         return work.tell_records(run, made, lambda _: (), lambda: _drawn(job, work, style, run))
 

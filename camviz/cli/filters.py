@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from camviz.cli.alone import AloneModelOptions
 from camviz.cli.config import refuse_typed
 from camviz.cli.console import Console
 from camviz.cli.groups import with_groups
 from camviz.cli.help import add_command
-from camviz.cli.options import LAYER, AloneModelOptions, OutputOptions, several
+from camviz.cli.options import LAYER, OutputOptions, several
 from camviz.cli.work import Work
 
 if TYPE_CHECKING:

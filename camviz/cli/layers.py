@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from camviz.cli.alone import AloneModelOptions
 from camviz.cli.console import Console
 from camviz.cli.groups import with_groups
 from camviz.cli.help import add_command
-from camviz.cli.options import AloneModelOptions, Json
+from camviz.cli.options import Json
 from camviz.errors import NetworkError, unknown
 
 if TYPE_CHECKING:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from camviz.cli.alone import AloneModelOptions
 from camviz.cli.console import Console
 from camviz.cli.groups import with_groups
 from camviz.cli.help import add_command
-from camviz.cli.options import AloneModelOptions, ComputeOptions, Layers, OutputOptions, several
+from camviz.cli.options import ComputeOptions, Layers, OutputOptions, several
 from camviz.cli.work import Work
 from camviz.errors import InputError, RequestError
 

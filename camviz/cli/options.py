@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from camviz.cli.parsing import key_value, numbers, size
 from camviz.errors import RequestError
 from camviz.places import place
 from camviz.types import Look, ModelRequest, Sign
@@ -162,11 +163,11 @@ class ModelOptions:
             self.weights,
             self.checkpoint,
             self.labels,
-            tuple(_key_value(text) for text in self.model_args or ()),
+            tuple(key_value(text) for text in self.model_args or ()),
             self.allow_pickle,
-            _size(self.input_size),
-            _numbers("--mean", self.mean),
-            _numbers("--std", self.std),
+            size(self.input_size),
+            numbers("--mean", self.mean),
+            numbers("--std", self.std),
             self.channel_order,
             self._task(),
             self.output_key or "",
@@ -176,16 +177,6 @@ class ModelOptions:
         from camviz.tasks import TASKS
 
         return TASKS.find(self.task).name if self.task else ""
-
-
-@dataclass
-class AloneModelOptions(ModelOptions):
-    """Which network, for a command that needs no picture."""
-
-    model: Annotated[
-        str | None,
-        typer.Option("--model", "-m", help=f"{MODEL} Default: demo.", show_default=False, rich_help_panel="Model"),
-    ] = None
 
 
 @dataclass
@@ -403,29 +394,3 @@ def several(texts: Sequence[str] | None, default: Sequence[str] = ()) -> tuple[s
     """Repeated options and comma lists as one tuple without doubles."""
     found = [part.strip() for text in texts or default for part in text.split(",") if part.strip()]
     return tuple(dict.fromkeys(found))
-
-
-def _key_value(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals or not key.isidentifier():
-        raise RequestError(f"--model-args '{text}' is not key=value", "--model-args depth=20 --model-args width=1.5")
-    return key, value
-
-
-def _size(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    parts = text.lower().replace("×", "x").split("x")
-    if len(parts) > 2 or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
-        raise RequestError(f"--input-size '{text}' is not a size", "--input-size 224 or --input-size 320x224")
-    width, height = int(parts[0]), int(parts[-1])
-    return width, height
-
-
-def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise RequestError(f"{option} '{text}' is not a list of numbers", f"{option} 0.5,0.5,0.5") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +32,7 @@ class Known:
     """The true class of pictures: by the folder they are in, or from a table."""
 
     labels: Sequence[str]
-    table: Mapping[str, str] | None = None  # by path, or by name
+    table: Mapping[str, str] | None = None  # by path, by the end of a path, or by name
 
     def index(self, path: Path) -> int:
         """The class of a picture; raises `InputError` where that is not known."""
@@ -42,7 +42,8 @@ class Known:
                 "--labels-from FILE.csv says what they are; --labels names classes",
             )
         else:
-            found = [self.table[key] for key in (path.as_posix(), path.name, path.stem) if key in self.table]
+            ends = ["/".join(path.parts[-count:]) for count in range(len(path.parts), 0, -1)]
+            found = [self.table[key] for key in (path.as_posix(), *ends, path.stem) if key in self.table]
             if not found:
                 raise InputError(f"'{path}' is not in the table of labels", "a line of it is: picture,label")
             text, hint = found[0], "the names of --labels are those that count"
@@ -50,6 +51,19 @@ class Known:
         if index is None:
             raise InputError(f"'{path}': '{text}' is no class of the network", hint)
         return index
+
+    def check(self, paths: Iterable[Path]) -> None:
+        """Raise `RequestError` when of none of the pictures, if there are any, the class is known."""
+        first: InputError | None = None
+        for path in paths:
+            try:
+                self.index(path)
+            except InputError as error:
+                first = first or error
+            else:
+                return
+        if first:
+            raise RequestError(f"no picture has a known class: {first.message}", first.hint)
 
 
 def class_named(text: str, labels: Sequence[str]) -> int | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import shlex
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -34,6 +36,7 @@ from camviz.cli import (
 )
 from camviz.cli.config import configurable, origin
 from camviz.cli.console import Console, wants_traceback
+from camviz.cli.help import epilog, for_people
 from camviz.errors import CamvizError, RequestError, closest
 
 COMMANDS = (
@@ -68,6 +71,9 @@ class Boundary(TyperGroup):
             return status
         sys.exit(status)
 
+    def get_params(self, ctx: Any) -> list[Any]:
+        return [for_people(one) for one in super().get_params(ctx)]
+
     def invoke(self, ctx: Any) -> Any:
         """What Typer would answer with a status of its own, without a word."""
         try:
@@ -88,7 +94,7 @@ class Boundary(TyperGroup):
             return error.exit_status
         except TyperException as error:
             if type(error).__name__ != "NoArgsIsHelpError":  # then the help was shown, and says it all
-                console.error(_usage(error))
+                console.error(_usage(error, [*(extra.get("args") or (args and args[0]) or sys.argv[1:])]))
             return 2
         except typer.Abort:
             console.error(CamvizError("interrupted", "run it again to go on"))
@@ -105,10 +111,11 @@ class Boundary(TyperGroup):
             return 2
 
 
-def _usage(error: TyperException) -> CamvizError:
+def _usage(error: TyperException, typed_words: Sequence[str]) -> CamvizError:
     """A parsing error in our own two lines, with "did you mean" and the help to ask for."""
     context = getattr(error, "ctx", None)
-    path = context.command_path if context else "camviz"
+    known = [module.__name__.rpartition(".")[2] for module in COMMANDS]
+    path = " ".join(["camviz", *[one for one in typed_words[:1] if one in known]])
     message = _quoting(error, error.format_message().rstrip("."))
     file = origin(context, getattr(error, "param", None))
     message += f", in {file}" if file else ""
@@ -120,6 +127,12 @@ def _usage(error: TyperException) -> CamvizError:
         name = message.split("'")[1] if "'" in message else message.rpartition(" ")[2]
         near = closest(name, context.command.commands)
         message = f"no command '{name}'"
+        if not near and (os.path.exists(name) or os.path.splitext(name)[1]):
+            return RequestError(message, shlex.join(["camviz", "heatmap", *typed_words]))
+    elif message.startswith("Got unexpected extra argument"):
+        extra = message.rpartition("(")[2].rstrip(")")
+        takes = [one.metavar for one in context.command.params if one.param_type_name == "argument"] if context else []
+        message = f"'{extra}' is too much for '{path}', which takes {' '.join(takes) or 'no pictures'}"
     elif typed:
         message = f"no option '{typed}' in '{path}'" if message.startswith("No such option") else message
     mean = f"did you mean {' or '.join(repr(name) for name in near)}? " if near else ""
@@ -141,7 +154,7 @@ app = typer.Typer(
     cls=Boundary,
     name="camviz",
     help="See what a vision network looks at: heatmaps of any PyTorch model, on your pictures.",
-    epilog="Try: camviz heatmap",
+    epilog=epilog("camviz heatmap", "camviz heatmap photo.jpg", "camviz layers resnet50 --depth 1"),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

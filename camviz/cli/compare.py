@@ -12,6 +12,7 @@ import typer
 
 from camviz.cli.console import Console
 from camviz.cli.groups import with_groups
+from camviz.cli.help import add_command
 from camviz.cli.options import (
     Alpha,
     Colormap,
@@ -58,7 +59,7 @@ class FigureOptions:
     width: Annotated[
         str, typer.Option("--width", help="single (85 mm), double (180 mm), or mm.", rich_help_panel="Drawing")
     ] = "double"
-    dpi: Annotated[int, typer.Option("--dpi", help="Of pictures.", rich_help_panel="Drawing")] = 300
+    dpi: Annotated[int, typer.Option("--dpi", help="Pixels per inch, of pictures.", rich_help_panel="Drawing")] = 300
     font: Annotated[
         str, typer.Option("--font", help="A name such as DejaVuSans, or a file.", rich_help_panel="Drawing")
     ] = ""
@@ -246,4 +247,12 @@ def _notes(one: Written) -> list[str]:
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command(cls=Ordered, epilog="Try: camviz compare photo.jpg --model resnet18 --model resnet50")(compare)
+    add_command(
+        app,
+        compare,
+        "camviz compare -m demo -m demo --weights shuffled",
+        "camviz compare photo.jpg -m resnet18 -m resnet50",
+        "camviz compare photo.jpg -m resnet50 --method gradcam,layercam",
+        "camviz compare photos/ -m net.py:Net -c old.pth -m net.py:Net -c new.pth",
+        cls=Ordered,
+    )

@@ -169,6 +169,14 @@ def origin(context: Any, parameter: Any) -> str:
     return context.meta.get(_FILES, {}).get(parameter.name, "") if source and source.name == "DEFAULT_MAP" else ""
 
 
+def refuse_typed(context: typer.Context, name: str, beside: str) -> None:
+    """Refuse an option that was typed where another leaves it nothing to say; one from a file may stay."""
+    source = context.get_parameter_source(name)
+    if source and source.name == "COMMANDLINE":
+        option = f"--{name.replace('_', '-')} {context.params[name]}"
+        raise RequestError(f"{option} says nothing to {beside}", f"leave out {option}")
+
+
 def to_toml(command: str, options: Mapping[str, Any], values: Mapping[str, Any]) -> str:
     """A section with every option's value; what is not set stands there as a comment."""
     lines = [f"[{command}]"]

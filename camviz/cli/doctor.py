@@ -10,6 +10,7 @@ import typer
 
 from camviz.cli.console import Console
 from camviz.cli.groups import with_groups
+from camviz.cli.help import add_command
 from camviz.cli.options import (
     ComputeOptions,
     Fit,
@@ -58,4 +59,10 @@ def doctor(
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command(epilog="Try: camviz doctor --weights none")(doctor)
+    add_command(
+        app,
+        doctor,
+        "camviz doctor",
+        "camviz doctor --weights none",
+        "camviz doctor photos/ -m net.py:Net -c my.pth --labels names.txt",
+    )

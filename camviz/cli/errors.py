@@ -12,11 +12,11 @@ import typer
 from camviz.cli.compare import FigureOptions, look_of, style_of
 from camviz.cli.console import Console
 from camviz.cli.groups import with_groups
+from camviz.cli.help import add_command
 from camviz.cli.options import (
     ComputeOptions,
     Fit,
     Floor,
-    Images,
     Layers,
     MethodOptions,
     ModelOptions,
@@ -33,8 +33,21 @@ if TYPE_CHECKING:
     from camviz.run.resume import Run
     from camviz.types import Job
 
+Folder = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="IMAGES",
+        help="Files, folders (recursive), globs, or - for paths on standard input.",
+        show_default=False,
+    ),
+]
 LabelsFrom = Annotated[
-    str, typer.Option("--labels-from", help="What is true: folders, named as classes, or FILE.csv: picture,label.")
+    str,
+    typer.Option(
+        "--labels-from",
+        metavar="folders|FILE.csv",
+        help="What is true: folders, named as classes, or FILE.csv: picture,label.",
+    ),
 ]
 Removal = Annotated[
     bool,
@@ -50,7 +63,7 @@ def errors(
     figure: FigureOptions,
     out: OutputOptions,
     again: ResumeOptions,
-    images: Images = None,
+    images: Folder = None,
     labels_from: LabelsFrom = "folders",
     layer: Layers = None,
     fit: Fit = "model",
@@ -94,6 +107,8 @@ def _run(job: Job, work: Work, style: Style, labels_from: str, removal: bool) ->
         explainer = work.explainer(model, job)
         check_classifier(explainer)
         known: Known = Known(model.labels, table)
+        if "-" not in (work.images or ()):  # standard input is read once
+            known.check(one.path for one in work.listing() if not one.error)
         made = mistakes(explainer, known, work.missing(run), removal)
         return work.tell_records(run, made, lambda _: (), lambda: _drawn(job, work, style, run))
 
@@ -107,4 +122,10 @@ def _drawn(job: Job, work: Work, style: Style, run: Run) -> Iterator[Written]:
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command(epilog="Try: camviz errors photos/ --model net.py:Net --checkpoint my.pth --labels names.txt")(errors)
+    add_command(
+        app,
+        errors,
+        "camviz errors photos/ -m resnet50",
+        "camviz errors photos/ -m resnet50 --labels-from labels.csv",
+        "camviz errors photos/ -m net.py:Net -c my.pth --labels names.txt",
+    )

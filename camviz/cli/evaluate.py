@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from camviz.cli.cluster import ClusterOptions
+from camviz.cli.config import refuse_typed
 from camviz.cli.console import Console
 from camviz.cli.groups import with_groups
+from camviz.cli.help import add_command
 from camviz.cli.options import (
     ComputeOptions,
     Fit,
@@ -69,7 +71,9 @@ Match = Annotated[
 Forwards = Annotated[
     int, typer.Option("--forwards", min=4, help="At most so many forwards for each map and metric of faithfulness.")
 ]
-Resamples = Annotated[int, typer.Option("--resamples", min=100, help="Of the pictures, for the intervals.")]
+Resamples = Annotated[
+    int, typer.Option("--resamples", min=100, help="How often pictures are drawn anew, for the intervals.")
+]
 Rank = Annotated[
     bool,
     typer.Option(
@@ -78,7 +82,7 @@ Rank = Annotated[
         "--layer: the last three stages.",
     ),
 ]
-Format = Annotated[Literal["table", "csv"], typer.Option("--format", help="Of what is printed.")]
+Format = Annotated[Literal["table", "csv"], typer.Option("--format", help="How the result is printed.")]
 Output = Annotated[
     Path | None,
     typer.Option("--output", "-o", parser=place, metavar="PATH", help="Folder for the results.", show_default=False),
@@ -117,6 +121,8 @@ def evaluate(
     if listing:
         _list(console, as_json)
         return
+    if as_json:
+        refuse_typed(context, "format", "--json")
     cluster.refuse_parts("means and intervals need all pictures in one place", ray=False)
     methods, own = split_settings(how.settings())
     measures = choose_metrics(several(metric, ["faithfulness", "localisation"] if rank else ["all"]), own)
@@ -266,4 +272,12 @@ def _settings(entry: Entry[Metric]) -> str:
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command(epilog="Try: camviz evaluate --method gradcam,layercam")(evaluate)
+    add_command(
+        app,
+        evaluate,
+        "camviz evaluate",
+        "camviz evaluate photos/ -m resnet50 --method gradcam,layercam",
+        "camviz evaluate photos/ -m resnet50 --boxes Annotations/",
+        "camviz evaluate photos/ -m resnet50 --rank",
+        "camviz evaluate --list",
+    )

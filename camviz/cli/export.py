@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from camviz.cli.console import Console
+from camviz.cli.help import add_command
 from camviz.cli.options import Quiet
 from camviz.cli.runs import JobKey, Run, RunOutput, opened
 
@@ -33,4 +34,9 @@ def export(
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command(epilog="Try: camviz export camviz_out --format csv")(export)
+    add_command(
+        app,
+        export,
+        "camviz export camviz_out",
+        "camviz export camviz_out --format npz -o arrays",
+    )

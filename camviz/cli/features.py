@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from camviz.cli.cluster import ClusterOptions
+from camviz.cli.config import refuse_typed
 from camviz.cli.console import Console
 from camviz.cli.groups import with_groups
+from camviz.cli.help import add_command
 from camviz.cli.options import (
     ComputeOptions,
     Fit,
@@ -34,7 +36,9 @@ Rank = Annotated[
     typer.Option("--rank", help="Which channels come first; contribution is to the score of --target."),
 ]
 Top = Annotated[int, typer.Option("--top", min=0, help="How many channels, or groups; 0: a page's worth.")]
-Channels = Annotated[list[str] | None, typer.Option("--channels", help="Just these: 3,17,40-60.", show_default=False)]
+Channels = Annotated[
+    list[str] | None, typer.Option("--channel", metavar="CHANNELS", help="Just these: 3,17,40-60.", show_default=False)
+]
 Reduce = Annotated[
     Literal["mean", "sum", "max", "l2", "pca", "cluster"] | None,
     typer.Option("--reduce", help="One picture of all channels; cluster: one tile per group.", show_default=False),
@@ -56,6 +60,7 @@ Colormap = Annotated[str | None, typer.Option("--colormap", help="A name such as
 
 @with_groups
 def features(
+    context: typer.Context,
     model: ModelOptions,
     compute: ComputeOptions,
     out: OutputOptions,
@@ -88,6 +93,8 @@ def features(
     style = Style(rank, top, several(channels), scale, colormap)
     job = FeatureJob(style, reduce, layout, overlay, fit, format, compute.batch_size, save_raw, attention)
     job.check()
+    if channels or layout == "strip" or reduce not in (None, "cluster"):
+        refuse_typed(context, "top", _beside(channels, layout, reduce))
     if job.twice:
         cluster.refuse_parts(job.why_twice)
     console = Console(out.quiet)
@@ -95,6 +102,16 @@ def features(
         work = Work(model.request(images=bool(images)), compute.device, images, out, console, again, cluster=cluster)
         status = _run(job, work, several(layer), _target(target, rank), compute.precision)
     raise typer.Exit(status)
+
+
+def _beside(channels: list[str] | None, layout: str, reduce: str | None) -> str:
+    return (
+        f"--channel {','.join(channels)}"
+        if channels
+        else f"--layout {layout}"
+        if reduce is None
+        else f"--reduce {reduce}"
+    )
 
 
 def _target(targets: list[str] | None, rank: str) -> str:
@@ -136,4 +153,11 @@ def _notes(one: Written) -> list[str]:
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command(epilog="Try: camviz features --layer features.3")(features)
+    add_command(
+        app,
+        features,
+        "camviz features --layer features.3",
+        "camviz features photo.jpg --reduce pca --overlay",
+        "camviz features photo.jpg -m resnet50 --layout strip",
+        "camviz features photo.jpg -m resnet50 --layer layer4 --rank contribution",
+    )

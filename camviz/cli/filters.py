@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from camviz.cli.alone import AloneModelOptions
+from camviz.cli.config import refuse_typed
 from camviz.cli.console import Console
 from camviz.cli.groups import with_groups
-from camviz.cli.options import Layers, ModelOptions, OutputOptions, several
+from camviz.cli.help import add_command
+from camviz.cli.options import LAYER, OutputOptions, several
 from camviz.cli.work import Work
 
 if TYPE_CHECKING:
@@ -17,9 +20,14 @@ if TYPE_CHECKING:
     from camviz.run.output.written import Written
     from camviz.types import Artefact, Model
 
+Layer = Annotated[
+    list[str] | None,
+    typer.Option("--layer", "-l", help=f"{LAYER} Default: the first convolution.", show_default=False),
+]
 Top = Annotated[int, typer.Option("--top", min=0, help="How many kernels, strongest first; 0: a page's worth.")]
 Channels = Annotated[
-    list[str] | None, typer.Option("--channel", help="Just these kernels: 3,17,40-60.", show_default=False)
+    list[str] | None,
+    typer.Option("--channel", metavar="CHANNELS", help="Just these kernels: 3,17,40-60.", show_default=False),
 ]
 Position = Annotated[
     bool, typer.Option("--position", help="A transformer's position embeddings instead: how alike they are.")
@@ -35,9 +43,10 @@ Format = Annotated[str, typer.Option("--format", help="png, jpg or webp.")]
 
 @with_groups
 def filters(
-    model: ModelOptions,
+    context: typer.Context,
+    model: AloneModelOptions,
     out: OutputOptions,
-    layer: Layers = None,
+    layer: Layer = None,
     channel: Channels = None,
     top: Top = 0,
     position: Position = False,
@@ -55,9 +64,11 @@ def filters(
         one_of("colour map", colormap, colormap_names())
     ending = suffix(format)
     read_channels(several(channel))
+    if channel:
+        refuse_typed(context, "top", f"--channel {','.join(channel)}")
     console = Console(out.quiet)
     with console.only_results():
-        work = Work(model.request(images=False), "cpu", None, out, console)
+        work = Work(model.request(), "cpu", None, out, console)
 
         from camviz.features.kernels import KernelStyle  # from here on torch is imported
 
@@ -98,4 +109,10 @@ def _write(work: Work, model: Model, artefacts: list[tuple[str, Artefact]], form
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command(epilog="Try: camviz filters --model resnet50 --layer layer1.0.conv2 --top 8")(filters)
+    add_command(
+        app,
+        filters,
+        "camviz filters",
+        "camviz filters -m resnet50 --layer layer1.0.conv2 --top 8",
+        "camviz filters -m vit_b_16 --position",
+    )

@@ -11,6 +11,7 @@ import typer
 from camviz.cli.cluster import ClusterOptions
 from camviz.cli.console import Console
 from camviz.cli.groups import with_groups
+from camviz.cli.help import add_command
 from camviz.cli.options import (
     ComputeOptions,
     Fit,
@@ -26,15 +27,16 @@ from camviz.cli.options import (
     Targets,
 )
 from camviz.cli.work import Work, job_of
+from camviz.errors import RequestError
 
 if TYPE_CHECKING:
     from camviz.run.ledger.records import Record
     from camviz.run.output.written import Written
     from camviz.run.resume import Run
-    from camviz.types import Job
+    from camviz.types import Job, Look
 
 Every = Annotated[
-    int, typer.Option("--every", min=1, help="Of a video: every so many frames.", rich_help_panel="Computing")
+    int, typer.Option("--every", min=1, help="Of a video: only each N-th frame.", rich_help_panel="Computing")
 ]
 
 
@@ -68,6 +70,10 @@ def heatmap(
 
 def _run(job: Job, work: Work) -> int:
     work.check(job)
+    if job.fuse != "none" and len(job.layers) < 2 and not any(set("*?[") & set(one) for one in job.layers):
+        there = ",".join(job.layers) or "the default one"
+        hint = f"--layer A,B --fuse {job.fuse}; 'camviz layers {work.plan.name}' lists them"
+        raise RequestError(f"--fuse {job.fuse} makes one map of several layers, and there is only {there}", hint)
     later = job.look.scale == "run"
     with work.run("heatmap", {**asdict(job), "contents": work.contents}, drawn_later=later) as run:
         if work.again.dry_run or run.complete():
@@ -76,7 +82,7 @@ def _run(job: Job, work: Work) -> int:
         from camviz.run.pipeline import heatmaps  # from here on torch is imported
 
         explainer = work.explainer(work.load(clips=True), job)
-        if job.look.scale == "image":
+        if job.look.scale == "image" and not _has_bar(job.look):
             work.console.say("scale: each map has its own (--scale row or run shares one, --layout panel shows it)")
         if work.cluster.engine == "ray":
             records = _spread(job, work, run, explainer.skipped)
@@ -86,6 +92,11 @@ def _run(job: Job, work: Work) -> int:
         for name, why in explainer.skipped.items():
             work.console.say(f"skipped: {name}: {why}")
         return status
+
+
+def _has_bar(look: Look) -> bool:
+    """Whether each figure says by itself which values its colours are."""
+    return look.layout in ("panel", "grid") if look.colorbar is None else look.colorbar
 
 
 def _spread(job: Job, work: Work, run: Run, skipped: dict[str, str]) -> Iterator[Record]:
@@ -119,6 +130,12 @@ def _notes(one: Written) -> list[str]:
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command(
-        epilog="Try: camviz heatmap photo.jpg --model resnet50 --target 'tabby' --layout panel", no_args_is_help=False
-    )(heatmap)
+    add_command(
+        app,
+        heatmap,
+        "camviz heatmap",
+        "camviz heatmap photo.jpg",
+        "camviz heatmap photo.jpg -m resnet50 -t tabby --layout panel",
+        "camviz heatmap photo.jpg --method gradcam,layercam --layout grid",
+        "camviz heatmap photos/ -m net.py:Net -c my.pth --labels names.txt",
+    )

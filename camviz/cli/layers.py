@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from camviz.cli.alone import AloneModelOptions
 from camviz.cli.console import Console
 from camviz.cli.groups import with_groups
-from camviz.cli.options import Json, ModelOptions
+from camviz.cli.help import add_command
+from camviz.cli.options import Json
 from camviz.errors import NetworkError, unknown
 
 if TYPE_CHECKING:
@@ -21,10 +23,12 @@ if TYPE_CHECKING:
     from camviz.models.survey import Seen
     from camviz.types import Layer
 
-Named = Annotated[str | None, typer.Argument(metavar="[MODEL]", help="The same as --model.", show_default=False)]
+Named = Annotated[str | None, typer.Argument(metavar="MODEL", help="The same as --model.", show_default=False)]
 Pattern = Annotated[
     str | None,
-    typer.Option("--filter", help="Only paths or kinds that match: 'layer4*', '*Conv2d'.", show_default=False),
+    typer.Option(
+        "--filter", metavar="PATTERN", help="Only paths or kinds that match: 'layer4*', '*Conv2d'.", show_default=False
+    ),
 ]
 Depth = Annotated[
     int | None, typer.Option("--depth", min=1, help="Only paths of so many parts at most.", show_default=False)
@@ -37,7 +41,7 @@ Receptive = Annotated[
 
 @with_groups
 def layers(
-    model: ModelOptions,
+    model: AloneModelOptions,
     named: Named = None,
     pattern: Pattern = None,
     depth: Depth = None,
@@ -48,7 +52,7 @@ def layers(
     from camviz.models.load import plan
 
     model.model = named or model.model
-    planned = plan(model.request(images=False))
+    planned = plan(model.request())
 
     from camviz.models.layers import default_layer, grid, list_layers
     from camviz.models.survey import survey
@@ -160,4 +164,10 @@ def _field_facts(field: Field | None, input_size: tuple[int, int]) -> dict[str, 
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command(epilog="Try: camviz layers resnet50 --depth 1")(layers)
+    add_command(
+        app,
+        layers,
+        "camviz layers",
+        "camviz layers resnet50 --depth 1",
+        "camviz layers net.py:Net --input-size 64 --receptive-field",
+    )

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from camviz.cli.alone import AloneModelOptions
 from camviz.cli.console import Console
 from camviz.cli.groups import with_groups
-from camviz.cli.options import ComputeOptions, Layers, ModelOptions, OutputOptions, Targets, several
+from camviz.cli.help import add_command
+from camviz.cli.options import ComputeOptions, Layers, OutputOptions, several
 from camviz.cli.work import Work
 from camviz.errors import InputError, RequestError
 
@@ -21,37 +23,49 @@ if TYPE_CHECKING:
     from camviz.types import Model, Picture
 
 Channel = Annotated[
-    list[str] | None, typer.Option("--channel", help="Channels of the layer: 3,17,40-60.", show_default=False)
+    list[str] | None,
+    typer.Option("--channel", metavar="CHANNELS", help="Channels of the layer: 3,17,40-60.", show_default=False),
+]
+Classes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--target",
+        "-t",
+        help="Instead of a channel: a class, its index or part of its name; with --from also top1, top3. Repeat for "
+        "several.",
+        show_default=False,
+    ),
 ]
 Unit = Annotated[bool, typer.Option("--unit", help="Excite the centre of the channel's map, not its mean.")]
 Start = Annotated[
-    Path | None, typer.Option("--from", help="A picture to start from, instead of noise.", show_default=False)
+    Path | None,
+    typer.Option("--from", metavar="FILE", help="A picture to start from, instead of noise.", show_default=False),
 ]
 Steps = Annotated[int, typer.Option("--steps", min=1, help="Steps of the optimisation.")]
 Size = Annotated[int, typer.Option("--size", min=0, help="Side of the picture in pixels; 0: the model's own.")]
-Seed = Annotated[int, typer.Option("--seed", help="Of the noise and of the small moves.")]
+Seed = Annotated[int, typer.Option("--seed", help="Of the noise it starts from, and of the small moves.")]
 
 
 @with_groups
 def maximize(
-    model: ModelOptions,
+    model: AloneModelOptions,
     compute: ComputeOptions,
     out: OutputOptions,
     layer: Layers = None,
     channel: Channel = None,
-    target: Targets = None,
+    target: Classes = None,
     unit: Unit = False,
     start: Start = None,
     steps: Steps = 256,
     size: Size = 0,
     seed: Seed = 0,
 ) -> None:
-    """The picture that excites channels of a layer most, or instead a class (--target), found by optimisation."""
+    """The picture that excites channels of a layer most, or instead a class, found by optimisation."""
     _check(layer, channel, target, unit)
     picture = _picture(start) if start else None
     console = Console(out.quiet)
     with console.only_results():
-        work = Work(model.request(images=False), compute.device, None, out, console)
+        work = Work(model.request(), compute.device, None, out, console)
         if target and work.plan.labels:
             from camviz.tasks.classification import parse_targets
 
@@ -126,4 +140,10 @@ def _notes(one: Written) -> list[str]:
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command(epilog="Try: camviz maximize --layer features.3 --channel 0-7")(maximize)
+    add_command(
+        app,
+        maximize,
+        "camviz maximize --layer features.3 --channel 0-3",
+        "camviz maximize -t star -t heart",
+        "camviz maximize -m resnet50 -t zebra --from photo.jpg",
+    )

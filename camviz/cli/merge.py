@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from camviz.cli.console import Console
+from camviz.cli.help import add_command
 from camviz.cli.options import Quiet
 from camviz.cli.runs import Run
 from camviz.errors import RequestError
@@ -26,4 +27,10 @@ def merge(run: Run = None, quiet: Quiet = False) -> None:
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command(epilog="Try: camviz merge camviz_out")(merge)
+    add_command(
+        app,
+        merge,
+        "camviz heatmap photos/ --shard 1/2 -o run",
+        "camviz heatmap photos/ --shard 2/2 -o run",
+        "camviz merge run",
+    )

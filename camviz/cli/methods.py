@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 from camviz.cli.console import Console
+from camviz.cli.help import add_command
 from camviz.cli.options import Json
 
-Name = Annotated[str | None, typer.Argument(help="One method, in full.", show_default=False)]
+Name = Annotated[str | None, typer.Argument(metavar="METHOD", help="One method, in full.", show_default=False)]
 
 
 def methods(name: Name = None, as_json: Json = False) -> None:
@@ -42,4 +43,9 @@ def methods(name: Name = None, as_json: Json = False) -> None:
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command(epilog="Try: camviz methods gradcam")(methods)
+    add_command(
+        app,
+        methods,
+        "camviz methods",
+        "camviz methods gradcam",
+    )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from camviz.cli.console import Console
+from camviz.cli.help import add_command
 from camviz.cli.options import Json
 from camviz.errors import RequestError, unknown
 
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 
 Pattern = Annotated[
     str | None,
-    typer.Argument(help="Part of a name, or a glob: resnet, 'vit_*', 'timm:vit*', hf:.", show_default=False),
+    typer.Argument(
+        metavar="PATTERN", help="Part of a name, or a glob: resnet, 'vit_*', 'timm:vit*', hf:.", show_default=False
+    ),
 ]
 _SHOWN = 3  # weights of a model in a list of many
 _EXTRAS = {"timm": "timm", "hf": "transformers"}  # prefix of a source, and the library it needs
@@ -98,4 +101,10 @@ def _say_more(console: Console, offers: Sequence[Offer]) -> None:
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command(epilog="Try: camviz models resnet")(models)
+    add_command(
+        app,
+        models,
+        "camviz models",
+        "camviz models resnet",
+        "camviz models 'timm:vit*'",
+    )

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from camviz import types
+from camviz.cli.parsing import key_value, numbers, size
 from camviz.errors import RequestError
 from camviz.places import place
 from camviz.types import Look, ModelRequest, Sign
@@ -22,15 +23,10 @@ Images = Annotated[
         show_default=False,
     ),
 ]
+LAYER = "Dotted path; negative indices and globs work: layer4.-1, 'features.*'. Several: a,b or repeated."
 Layers = Annotated[
     list[str] | None,
-    typer.Option(
-        "--layer",
-        "-l",
-        help="Dotted path; negative indices and globs work: layer4.-1, 'features.*'. Repeat for several. "
-        "Default: the last spatial stage.",
-        show_default=False,
-    ),
+    typer.Option("--layer", "-l", help=f"{LAYER} Default: the last spatial stage.", show_default=False),
 ]
 Targets = Annotated[
     list[str] | None,
@@ -42,7 +38,9 @@ Targets = Annotated[
         show_default=False,
     ),
 ]
-
+MODEL = (
+    "demo, a name of torchvision, timm:NAME, hf:FOLDER, net.py:Net, or a FILE of weights; 'camviz models' lists names."
+)
 
 Fit = Annotated[
     types.Fit,
@@ -69,29 +67,42 @@ class ModelOptions:
         typer.Option(
             "--model",
             "-m",
-            help="demo, a name of torchvision, timm:NAME, hf:FOLDER, net.py:Net, or a FILE of weights; 'camviz models' "
-            "lists names. "
-            "Default: mobilenet_v3_large; demo without images.",
+            help=f"{MODEL} Default: mobilenet_v3_large; demo without images.",
             show_default=False,
             rich_help_panel="Model",
         ),
     ] = None
-    weights: Annotated[str, typer.Option("--weights", help="default, none, NAME or FILE.", rich_help_panel="Model")] = (
-        "default"
-    )
+    weights: Annotated[
+        str,
+        typer.Option(
+            "--weights",
+            metavar="NAME",
+            help="default, none (untrained), a name that 'camviz models' lists, or a file.",
+            rich_help_panel="Model",
+        ),
+    ] = "default"
     checkpoint: Annotated[
         str | None,
         typer.Option(
-            "--checkpoint", "-c", help="Your own weights: .pth, .ckpt, .safetensors, …", rich_help_panel="Model"
+            "--checkpoint",
+            "-c",
+            metavar="FILE",
+            help="Your own weights: .pth, .ckpt, .safetensors, …",
+            rich_help_panel="Model",
         ),
     ] = None
     labels: Annotated[
         str | None,
-        typer.Option("--labels", help="Class names: one per line, or JSON.", rich_help_panel="Model"),
+        typer.Option("--labels", metavar="FILE", help="Class names: one per line, or JSON.", rich_help_panel="Model"),
     ] = None
     model_args: Annotated[
         list[str] | None,
-        typer.Option("--model-args", help="key=value for a network from a Python file.", rich_help_panel="Model"),
+        typer.Option(
+            "--model-args",
+            metavar="KEY=VALUE",
+            help="What a network from a Python file is made with: depth=20.",
+            rich_help_panel="Model",
+        ),
     ] = None
     allow_pickle: Annotated[
         bool,
@@ -101,17 +112,43 @@ class ModelOptions:
     ] = False
     input_size: Annotated[
         str | None,
-        typer.Option("--input-size", help="WIDTHxHEIGHT, or one number.", rich_help_panel="Model"),
+        typer.Option(
+            "--input-size",
+            metavar="SIZE",
+            help="What the network is shown: WIDTHxHEIGHT, or one number. Default: the model's own.",
+            rich_help_panel="Model",
+        ),
     ] = None
-    mean: Annotated[str | None, typer.Option("--mean", help="As trained: 0.5,0.5,0.5.", rich_help_panel="Model")] = None
-    std: Annotated[str | None, typer.Option("--std", help="As trained: 0.5,0.5,0.5.", rich_help_panel="Model")] = None
+    mean: Annotated[
+        str | None,
+        typer.Option(
+            "--mean",
+            metavar="NUMBERS",
+            help="Taken from pixels of 0 to 1, as in training: 0.5,0.5,0.5. Default: the model's own.",
+            rich_help_panel="Model",
+        ),
+    ] = None
+    std: Annotated[
+        str | None,
+        typer.Option(
+            "--std",
+            metavar="NUMBERS",
+            help="By which the rest is divided, as in training: 0.5,0.5,0.5. Default: the model's own.",
+            rich_help_panel="Model",
+        ),
+    ] = None
     channel_order: Annotated[
         types.Order,
         typer.Option("--channel-order", help="bgr: trained on what OpenCV reads.", rich_help_panel="Model"),
     ] = "rgb"
     task: Annotated[
         str | None,
-        typer.Option("--task", help="What the network is for; default: as its output looks.", rich_help_panel="Model"),
+        typer.Option(
+            "--task",
+            help="classification, detection, segmentation, embedding, …; a wrong one lists all. Default: as the output "
+            "looks.",
+            rich_help_panel="Model",
+        ),
     ] = None
     output_key: Annotated[
         str | None,
@@ -120,18 +157,18 @@ class ModelOptions:
         ),
     ] = None
 
-    def request(self, images: bool) -> ModelRequest:
+    def request(self, images: bool = False) -> ModelRequest:
         """The request for a model; the default depends on whether there are images."""
         return ModelRequest(
             self.model or ("mobilenet_v3_large" if images else "demo"),
             self.weights,
             self.checkpoint,
             self.labels,
-            tuple(_key_value(text) for text in self.model_args or ()),
+            tuple(key_value(text) for text in self.model_args or ()),
             self.allow_pickle,
-            _size(self.input_size),
-            _numbers("--mean", self.mean),
-            _numbers("--std", self.std),
+            size(self.input_size),
+            numbers("--mean", self.mean),
+            numbers("--std", self.std),
             self.channel_order,
             self._task(),
             self.output_key or "",
@@ -161,6 +198,7 @@ class MethodOptions:
         list[str] | None,
         typer.Option(
             "--set",
+            metavar="KEY=VALUE",
             help="A setting: samples=50, or smoothgrad.samples=50 with several methods.",
             rich_help_panel="Method",
         ),
@@ -180,7 +218,7 @@ class MethodOptions:
             "--min-score",
             min=0,
             max=1,
-            help="That a detection, or a label of several, needs.",
+            help="What a detection, or one label of several, needs to count.",
             rich_help_panel="Method",
         ),
     ] = 0.3
@@ -195,10 +233,14 @@ class MethodOptions:
     fuse: Annotated[
         types.Fuse,
         typer.Option(
-            "--fuse", help="One map of several layers; raw values but for layercam.", rich_help_panel="Method"
+            "--fuse",
+            help="One map of those of several --layer: of raw values; layercam scales shallow layers first.",
+            rich_help_panel="Method",
         ),
     ] = "none"
-    seed: Annotated[int, typer.Option("--seed", help="Of everything random.", rich_help_panel="Method")] = 0
+    seed: Annotated[
+        int, typer.Option("--seed", help="The same seed, the same random numbers.", rich_help_panel="Method")
+    ] = 0
 
     def settings(self) -> tuple[tuple[str, str], ...]:
         """The settings as (name, text)."""
@@ -220,7 +262,9 @@ class ComputeOptions:
     ] = "auto"
     precision: Annotated[
         types.Precision,
-        typer.Option("--precision", help="Of the network; maps are always float32.", rich_help_panel="Computing"),
+        typer.Option(
+            "--precision", help="What the network computes in; maps are always float32.", rich_help_panel="Computing"
+        ),
     ] = "fp32"
     batch_size: Annotated[
         int,
@@ -276,13 +320,19 @@ class LookOptions:
     colorbar: Annotated[
         bool | None,
         typer.Option(
-            "--colorbar/--no-colorbar", help="Default: in panels.", show_default=False, rich_help_panel="Drawing"
+            "--colorbar/--no-colorbar",
+            help="The scale beside the map. Default: in panels.",
+            show_default=False,
+            rich_help_panel="Drawing",
         ),
     ] = None
     caption: Annotated[
         bool | None,
         typer.Option(
-            "--caption/--no-caption", help="Default: in panels.", show_default=False, rich_help_panel="Drawing"
+            "--caption/--no-caption",
+            help="Class, method and extremes below the map. Default: in panels.",
+            show_default=False,
+            rich_help_panel="Drawing",
         ),
     ] = None
 
@@ -345,29 +395,3 @@ def several(texts: Sequence[str] | None, default: Sequence[str] = ()) -> tuple[s
     """Repeated options and comma lists as one tuple without doubles."""
     found = [part.strip() for text in texts or default for part in text.split(",") if part.strip()]
     return tuple(dict.fromkeys(found))
-
-
-def _key_value(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals or not key.isidentifier():
-        raise RequestError(f"--model-args '{text}' is not key=value", "--model-args depth=20 --model-args width=1.5")
-    return key, value
-
-
-def _size(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    parts = text.lower().replace("×", "x").split("x")
-    if len(parts) > 2 or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
-        raise RequestError(f"--input-size '{text}' is not a size", "--input-size 224 or --input-size 320x224")
-    width, height = int(parts[0]), int(parts[-1])
-    return width, height
-
-
-def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise RequestError(f"{option} '{text}' is not a list of numbers", f"{option} 0.5,0.5,0.5") from error

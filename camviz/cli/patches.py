@@ -8,6 +8,7 @@ import typer
 
 from camviz.cli.console import Console
 from camviz.cli.groups import with_groups
+from camviz.cli.help import add_command
 from camviz.cli.options import ComputeOptions, Fit, Images, Layers, ModelOptions, OutputOptions, several
 from camviz.cli.work import Work
 
@@ -16,7 +17,12 @@ if TYPE_CHECKING:
 
 Channels = Annotated[
     list[str] | None,
-    typer.Option("--channel", help="Just these: 3,17,40-60. Default: the first 12 by --rank.", show_default=False),
+    typer.Option(
+        "--channel",
+        metavar="CHANNELS",
+        help="Just these: 3,17,40-60. Default: the first 12 by --rank.",
+        show_default=False,
+    ),
 ]
 Rank = Annotated[
     Literal["energy", "peak"],
@@ -79,4 +85,9 @@ def _run(job: PatchJob, work: Work, patterns: tuple[str, ...], precision: str) -
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command(epilog="Try: camviz patches photos --model resnet50 --layer layer3 --top 9")(patches)
+    add_command(
+        app,
+        patches,
+        "camviz patches --layer features.3",
+        "camviz patches photos/ -m resnet50 --layer layer3 --channel 0-7",
+    )

@@ -8,7 +8,8 @@ import typer
 
 from camviz.cli.console import Console
 from camviz.cli.groups import with_groups
-from camviz.cli.options import ComputeOptions, Fit, Images, Layers, ModelOptions, OutputOptions, several
+from camviz.cli.help import add_command
+from camviz.cli.options import LAYER, ComputeOptions, Fit, Images, ModelOptions, OutputOptions, several
 from camviz.cli.work import Work
 
 if TYPE_CHECKING:
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from camviz.features.reconstruct import Inverter
     from camviz.run.output.written import Written
 
+Layer = Annotated[
+    list[str] | None,
+    typer.Option("--layer", "-l", help=f"{LAYER} Default: the last of each resolution.", show_default=False),
+]
 Steps = Annotated[int, typer.Option("--steps", min=1, help="Steps of the optimisation, for each layer.")]
 Variation = Annotated[
     float, typer.Option("--tv", min=0, help="Weight of the total variation: more is smoother, less is noisier.")
@@ -30,13 +35,13 @@ def reconstruct(
     compute: ComputeOptions,
     out: OutputOptions,
     images: Images = None,
-    layer: Layers = None,
+    layer: Layer = None,
     fit: Fit = "model",
     steps: Steps = 256,
     tv: Variation = 2.0,
     seed: Seed = 0,
 ) -> None:
-    """What layers still know of a picture: other pictures they cannot tell from it. Default: a layer per resolution."""
+    """What layers still know of a picture: other pictures they cannot tell from it."""
     console = Console(out.quiet)
     with console.only_results():
         work = Work(model.request(images=bool(images)), compute.device, images, out, console)
@@ -83,4 +88,9 @@ def _write(work: Work, inverter: Inverter, fit: str, batch_size: int) -> Iterato
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command(epilog="Try: camviz reconstruct photo.jpg --model resnet50 --layer 'layer*'")(reconstruct)
+    add_command(
+        app,
+        reconstruct,
+        "camviz reconstruct photo.jpg",
+        "camviz reconstruct photo.jpg -m resnet50 --layer layer2,layer4",
+    )

@@ -11,6 +11,7 @@ import typer
 
 from camviz.cli.console import Console
 from camviz.cli.groups import unset, with_groups
+from camviz.cli.help import add_command
 from camviz.cli.options import ComputeOptions, Json, OutputOptions, Quiet
 from camviz.cli.runs import JobKey, Run, opened
 from camviz.cli.work import Work
@@ -101,4 +102,9 @@ def _verdict(total: int, exact: int, differing: int, largest: float, failed: int
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command(epilog="Try: camviz replay camviz_out")(replay)
+    add_command(
+        app,
+        replay,
+        "camviz replay camviz_out",
+        "camviz replay camviz_out --device cuda --tolerance 1e-4",
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from camviz.cli.console import Console
+from camviz.cli.help import add_command
 from camviz.cli.options import Quiet
 from camviz.cli.runs import JobKey, Run, RunOutput, opened
 
@@ -31,4 +32,8 @@ def report(run: Run = None, job: JobKey = None, output: RunOutput = None, quiet:
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command(epilog="Try: camviz report camviz_out")(report)
+    add_command(
+        app,
+        report,
+        "camviz report camviz_out",
+    )

@@ -12,6 +12,7 @@ import typer
 
 from camviz.cli.console import Console
 from camviz.cli.groups import unset, with_groups
+from camviz.cli.help import add_command
 from camviz.cli.options import Json, LookOptions, Quiet
 from camviz.cli.runs import JobKey, Run, RunOutput, opened
 from camviz.errors import InputError
@@ -82,4 +83,9 @@ def _new(before: Look, given: LookOptions) -> Look:
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command(epilog="Try: camviz restyle camviz_out --layout panel --colormap viridis")(restyle)
+    add_command(
+        app,
+        restyle,
+        "camviz restyle camviz_out --layout panel --colormap viridis",
+        "camviz restyle camviz_out --sign both --scale run -o signed",
+    )

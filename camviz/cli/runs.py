@@ -24,7 +24,10 @@ Run = Annotated[
 JobKey = Annotated[
     str | None,
     typer.Option(
-        "--job", help="Which job of the folder, by the start of its key. Default: the newest.", show_default=False
+        "--job",
+        metavar="KEY",
+        help="Which job of the folder, by the start of its key. Default: the newest.",
+        show_default=False,
     ),
 ]
 RunOutput = Annotated[

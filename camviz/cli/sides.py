@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
-from typer.core import TyperCommand
 
 from camviz.cli.groups import optional
+from camviz.cli.help import Command
 from camviz.cli.options import Layers, ModelOptions
 from camviz.errors import RequestError
 from camviz.types import ModelRequest
@@ -21,7 +21,7 @@ _ORDER = "camviz.order"  # in the context: the options in the order in which the
 _SHARED = ("allow_pickle",)
 
 
-class Ordered(TyperCommand):
+class Ordered(Command):
     """A command that knows in which order its options were typed."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -140,6 +140,8 @@ def names_of(found: Sequence[tuple[ModelRequest, tuple[str, ...]]], given: Seque
     specs = [Path(request.spec).name if "/" in request.spec else request.spec for request, _ in found]
     stems = [Path(request.checkpoint).stem if request.checkpoint else "" for request, _ in found]
     weights = [request.weights if request.weights != "default" else "" for request, _ in found]
+    if len(set(specs)) == len(specs):
+        return [f"{spec} {weight}".strip() for spec, weight in zip(specs, weights, strict=True)]
     alike = len(set(specs)) == 1
     names = []
     for spec, stem, weight in zip(specs, stems, weights, strict=True):

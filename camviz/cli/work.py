@@ -312,11 +312,13 @@ class Work:
             pictures = f"{self.outcome.failed_before} picture{'s' * (self.outcome.failed_before != 1)}"
             self.console.error(InputError(f"{pictures} failed before and will again", "--retry tries all the same"))
         joined = f"; 'camviz merge {self.folder}' joins the shards" if self.shard else ""
-        self.console.say(f"{self.outcome.summary()} in {self.folder}{joined}")
+        idle = self.outcome.before and not (self.outcome.done or self.outcome.failed or self.outcome.failed_before)
+        again = "; --overwrite does it again" if idle and not self.outcome.written else ""
+        self.console.say(f"{self.outcome.summary()} in {self.folder}{again}{joined}")
         return self.outcome.exit_status
 
     def _count(self) -> int | None:
-        """Workplace many pictures there are, where that can be known beforehand."""
+        """How many pictures there are, where that can be known beforehand."""
         if "-" in (self.images or []):
             return None
         here = self.shard

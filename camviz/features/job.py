@@ -42,6 +42,12 @@ class FeatureJob:
             raise RequestError("--overlay puts one reduced map on the picture", "--reduce l2 --overlay")
         if self.layout == "strip" and self.reduce == "cluster":
             raise RequestError("--layout strip shows one map per layer, not groups", "--reduce l2")
+        if self.style.channels and (self.layout == "strip" or self.reduce):
+            other = "--layout strip" if self.layout == "strip" else f"--reduce {self.reduce}"
+            raise RequestError(
+                f"--channel {','.join(self.style.channels)} says nothing to {other}, which is of all channels",
+                f"leave out {other}",
+            )
         if self.attention and self.layout == "strip":
             raise RequestError(
                 "--attention shows the heads of a block, a page for each", "--attention --layer 'blocks.*'"

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from camviz.errors import RequestError, unknown
+from camviz.errors import RequestError
 from camviz.registry import Choice, Entry, Registry
 
 if TYPE_CHECKING:
@@ -83,10 +83,25 @@ def choose(names: Sequence[str], settings: Sequence[tuple[str, str]] = (), smoot
             )
         method = method or next(iter(entries))
         if method not in entries:
-            raise unknown("method", method, entries, "what this command computes")
+            METHODS.find(method)  # a wrong name is told as one
+            raise RequestError(
+                f"--set {key}={text}: '{method}' is not computed", f"--method {','.join((*entries, method))}"
+            )
+        if not METHODS.find(method).settings:
+            raise RequestError(f"--set {key}={text}: '{method}' has no settings", _who_has(key))
         setting, value = METHODS.typed(method, key, text, f"'camviz methods {method}'")
         values[method][setting] = value
     return [Chosen(METHODS.find(name), values[name], optional) for name, optional in entries.items()]
+
+
+def _who_has(key: str) -> str:
+    """A hint at the methods that have a setting of that name."""
+    having = [entry.name for entry in METHODS if key.rpartition(".")[2] in entry.settings]
+    return (
+        f"--method {having[0]}" + (f", or {', '.join(having[1:])}" if having[1:] else "")
+        if having
+        else ("'camviz methods NAME' shows the settings of one")
+    )
 
 
 def _gives_channels(name: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from camviz.errors import CamvizError, RequestError, unknown
+from camviz.errors import RequestError, UnknownName, closest
 from camviz.types import Look, Map, Pixels, Sign
 
 SEQUENTIAL = "inferno"  # perceptually uniform; black where there is nothing, so it dims and never tints
@@ -46,9 +46,9 @@ def colormap_names() -> tuple[str, ...]:
 def one_of(noun: str, typed: str, known: tuple[str, ...]) -> None:
     """Raise `UnknownName` when `typed` is not among the few `known` names, and list those."""
     if typed not in known:
-        error: CamvizError = unknown(noun, typed, known)
-        error.hint = f"{error.hint} one of: {', '.join(known)}".strip()
-        raise error
+        near = closest(typed, known)
+        mean = f"did you mean {' or '.join(repr(name) for name in near)}? " if near else ""
+        raise UnknownName(f"no {noun} '{typed}'", f"{mean}one of: {', '.join(known)}")
 
 
 def chosen(look: Look) -> str:

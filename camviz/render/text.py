@@ -127,15 +127,29 @@ def _cut(text: str, kept: int, side: Literal["left", "middle"]) -> str:
 
 
 def flow(parts: Sequence[str], size: int, room: int, separator: str = " · ") -> list[str]:
-    """The parts on as few lines as fit into `room`, in order; a part too long for a line is shortened."""
+    """The parts on as few lines as fit into `room`, in order; one too long for a line goes on, on the next."""
     lines: list[str] = []
     for part in parts:
-        part = shorten(part, size, room, "left")
-        if lines and width(lines[-1] + separator + part, size) <= room:
-            lines[-1] += separator + part
-        elif part:
-            lines.append(part)
+        first, *more = _broken(clean(part), size, room) or [""]
+        if lines and width(lines[-1] + separator + first, size) <= room:
+            lines[-1] += separator + first
+        elif first:
+            lines.append(first)
+        lines += more
     return lines
+
+
+def _broken(part: str, size: int, room: int) -> list[str]:
+    """A text in lines of `room`, broken between words; a word too long for a line is shortened."""
+    if width(part, size) <= room:
+        return [part]
+    lines: list[str] = []
+    for word in part.split():
+        if lines and width(f"{lines[-1]} {word}", size) <= room:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(shorten(word, size, room, "left"))
+    return [one for one in lines if one]
 
 
 def headline(parts: Sequence[str], size: int, room: int, separator: str = " · ") -> str:

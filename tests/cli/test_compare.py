@@ -6,12 +6,14 @@ import csv
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 from PIL import Image
 
-from camviz.cli.sides import _expanded, _natural
+from camviz.cli.sides import _expanded, _natural, names_of
+from camviz.types import ModelRequest
 
 
 @pytest.fixture
@@ -195,3 +197,9 @@ def test_numbers_in_names_count_as_numbers(tmp_path):
     names = [one.rpartition("/")[2] for one in _expanded([str(tmp_path / "e*.pth")])]
     assert names == ["e1.pth", "e9.pth", "e10.pth"]
     assert _natural("e9") < _natural("e10")
+
+
+def test_models_of_other_architectures_are_called_by_those():
+    found = [(ModelRequest("resnet18", checkpoint="w/a.pth"), ()), (ModelRequest("vgg16", checkpoint="w/b.pth"), ())]
+    assert names_of(found, ()) == ["resnet18", "vgg16"]
+    assert names_of([(replace(one, spec="vgg16"), ()) for one, _ in found], ()) == ["a", "b"]

@@ -89,3 +89,10 @@ def test_help_does_not_import_torch():
     code += "assert not {'torch', 'cv2', 'torchvision'} & set(sys.modules)"
     for arguments in (["--help"], []):
         assert subprocess.run([sys.executable, "-c", code, "errors", *arguments], check=False).returncode == 0
+
+
+def test_a_folder_without_labels_is_refused_at_once(errors, picture, refused, tmp_path, written):
+    for name in "abc":
+        picture(tmp_path / "plain" / f"{name}.png")
+    refused(errors("-q", tmp_path / "plain"), "'plain' is no class of the network", "--labels-from FILE.csv")
+    assert written() == []

@@ -116,9 +116,9 @@ def test_one_bad_picture_does_not_stop_the_others(features, picture, tmp_path):
     ("options", "quoted"),
     [
         (["--layer", "fc"], "layer 'fc' of net:Net gives 4: no grid"),
-        (["--layer", "features.3", "--channels", "16"], "no channel '16' in layer 'features.3'"),
+        (["--layer", "features.3", "--channel", "16"], "no channel '16' in layer 'features.3'"),
         (["--layer", "features.3", "--top", "17"], "more than the 16 channels"),
-        (["--channels", "x"], "'x'"),
+        (["--channel", "x"], "'x'"),
         (["--format", "gif"], "--format gif animates"),
         (["--format", "bmp"], "no format 'bmp'"),
         (["--overlay"], "--overlay puts one reduced map"),
@@ -177,7 +177,7 @@ def test_the_heads_of_a_transformer(run, picture, tmp_path):
     [alone] = lines(run("features", image, *fixed, "--json"))
     assert json.loads(alone)["heads"] == [0, 1, 2, 3]
     assert json.loads(alone)["layer"] == "encoder.layers.encoder_layer_2.self_attention"
-    paths = lines(run("features", image, *fixed, "--layer", "encoder.layers.*", "--channels", "1,3", "--save-raw"))
+    paths = lines(run("features", image, *fixed, "--layer", "encoder.layers.*", "--channel", "1,3", "--save-raw"))
     assert [path.endswith(".npy") for path in paths] == [False, True] * 3
     raw = np.load(paths[1])
     assert raw.shape == (4, 4, 4)

@@ -158,3 +158,29 @@ def test_a_download_that_fails(run, a, monkeypatch, tmp_path, refused):
     assert url in said
     assert str(tmp_path / "torch" / "hub" / "checkpoints" / url.rpartition("/")[2]) in said
     assert not (tmp_path / "camviz_out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "hint"),
+    [
+        (["a.png", "-m", "demo"], "no command 'a.png'", "camviz heatmap a.png -m demo"),
+        (["photo.jpg"], "no command 'photo.jpg'", "camviz heatmap photo.jpg"),
+        (["heatmap", "--model"], "'--model' requires an argument", "'camviz heatmap --help'"),
+        (["filters", "a.png"], "'a.png' is too much for 'camviz filters', which takes no pictures", "filters --help"),
+        (["layers", "demo", "b"], "'b' is too much for 'camviz layers', which takes MODEL", "layers --help"),
+        (["heatmap", "-m", "demo", "--set", "samples=5"], "'gradcam' has no settings", "--method smooth"),
+        (["heatmap", "-m", "demo", "--set", "smoothgrad.samples=5"], "not computed", "--method gradcam,smoothgrad"),
+        (["heatmap", "-m", "demo", "--fuse", "mean"], "there is only the default one", "--layer A,B --fuse mean"),
+        (["heatmap", "-m", "demo", "--format", "pdf"], "no format 'pdf'", "hint: one of: png, jpg, jpeg, webp"),
+        (["filters", "--channel", "0", "--top", "1"], "--top 1 says nothing to --channel 0", "leave out --top 1"),
+        (["features", "--reduce", "pca", "--top", "3"], "--top 3 says nothing to --reduce pca", "leave out --top 3"),
+        (["features", "--layout", "strip", "--channel", "3"], "--channel 3 says nothing to --layout strip", "leave"),
+        (["evaluate", "--json", "--format", "csv"], "--format csv says nothing to --json", "leave out --format csv"),
+    ],
+)
+def test_what_is_typed_first(run, a, refused, written, tmp_path, arguments, message, hint):
+    """Mistakes of somebody who has not read anything, each with what to type instead."""
+    text = refused(run(*arguments))
+    assert message in text.splitlines()[0]
+    assert hint in text.splitlines()[1]
+    assert written(tmp_path / "camviz_out") == []

@@ -178,3 +178,16 @@ def test_replay_of_a_changed_picture_fails(run, computed, picture, tmp_path):
     assert result.exit_code == 1
     assert "'" + str(tmp_path / "b.png") + "' has changed since the run" in result.stderr
     assert "equal: 4 map(s), bit for bit, 1 picture(s) failed" in result.stderr
+
+
+def test_a_run_that_is_done_says_what_does_it_again(heatmap, picture, tmp_path):
+    source = picture(tmp_path / "a.png")
+    assert "--overwrite" not in heatmap(source).stderr
+    assert "1 done before in" in heatmap(source).stderr
+    assert "--overwrite does it again" in heatmap(source).stderr
+
+
+def test_a_panel_shows_its_scale_and_needs_no_word_about_it(heatmap, picture, tmp_path):
+    source = picture(tmp_path / "a.png")
+    assert "scale: each map has its own" in heatmap(source).stderr
+    assert "scale:" not in heatmap(source, "--layout", "panel").stderr

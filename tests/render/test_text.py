@@ -67,6 +67,9 @@ def test_facts_flow_over_lines_in_order() -> None:
     )
     assert all(text.width(line, 14) <= room for line in text.flow(parts, 14, room))
     assert text.flow(["x" * 200, "b"], 14, 100)[0].startswith("…")
+    told = "of two pictures one patch each, the strongest first"
+    assert len(text.flow([told], 14, 150)) > 1
+    assert " ".join(text.flow([told], 14, 150)) == told
 
 
 def test_a_headline_keeps_its_last_parts() -> None:

@@ -1,0 +1,34 @@
+"""Typed values that are more than one word or number; each raises `RequestError` with what to type."""
+
+from __future__ import annotations
+
+from camviz.errors import RequestError
+
+
+def key_value(text: str) -> tuple[str, str]:
+    """A --model-args as (name, text)."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.isidentifier():
+        raise RequestError(f"--model-args '{text}' is not key=value", "--model-args depth=20 --model-args width=1.5")
+    return key, value
+
+
+def size(text: str | None) -> tuple[int, int] | None:
+    """An --input-size as (width, height)."""
+    if text is None:
+        return None
+    parts = text.lower().replace("×", "x").split("x")
+    if len(parts) > 2 or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+        raise RequestError(f"--input-size '{text}' is not a size", "--input-size 224 or --input-size 320x224")
+    width, height = int(parts[0]), int(parts[-1])
+    return width, height
+
+
+def numbers(option: str, text: str | None) -> tuple[float, ...] | None:
+    """A --mean or --std as numbers."""
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise RequestError(f"{option} '{text}' is not a list of numbers", f"{option} 0.5,0.5,0.5") from error

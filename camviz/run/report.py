@@ -33,9 +33,11 @@ class Report:
 
     def summary(self) -> str:
         """ "3 pictures, 6 files", what failed, what was done before; just the files where no picture was needed."""
-        pictures = self.done or self.failed or self.before or self.failed_before
-        parts = [_count(self.done, "picture")] if pictures else []
+        before = self.before or self.failed_before
+        parts = [_count(self.done, "picture")] if self.done or self.failed or before else []
         parts.append(_count(self.written, "file"))
+        if before and not (self.done or self.written or self.failed):
+            parts = ["nothing left to do"]
         parts += [f"{self.failed} failed"] if self.failed else []
         parts += [f"{self.before} done before"] if self.before else []
         parts += [f"{self.failed_before} failed before"] if self.failed_before else []

@@ -33,6 +33,8 @@ class Report:
 
     def summary(self) -> str:
         """ "3 pictures, 6 files", what failed, what was done before; just the files where no picture was needed."""
+        if self == Report():
+            return "nothing to do"
         before = self.before or self.failed_before
         parts = [_count(self.done, "picture")] if self.done or self.failed or before else []
         parts.append(_count(self.written, "file"))

@@ -8,7 +8,7 @@ from camviz.run.report import Report
 @pytest.mark.parametrize(
     ("report", "status", "summary"),
     [
-        (Report(), 0, "0 files"),
+        (Report(), 0, "nothing to do"),
         (Report(1, 1), 0, "1 picture, 1 file"),
         (Report(3, 6), 0, "3 pictures, 6 files"),
         (Report(2, 2, failed=1), 1, "2 pictures, 2 files, 1 failed"),

@@ -13,6 +13,8 @@ from typing import Any, Literal
 from camviz.errors import CamvizError
 from camviz.run.report import Report
 
+_MOMENT = 0.1  # seconds
+
 
 class Bar:
     """How far a run is, on stderr: a bar on a terminal, else a line every ten seconds. A `with` shows it."""
@@ -56,7 +58,9 @@ class Bar:
         counting, self._counting = self._counting, None
         if counting:
             into = self._total
-            threading.Thread(target=lambda: into.__setitem__(0, counting() or 0), daemon=True).start()
+            thread = threading.Thread(target=lambda: into.__setitem__(0, counting() or 0), daemon=True)
+            thread.start()
+            thread.join(_MOMENT)  # most folders are counted by then
 
     def update(self, report: Report) -> None:
         """Pictures are done."""
@@ -97,9 +101,11 @@ class Bar:
             return
         self._said = now
         self._count()
-        of = f" of {self._total[0]}" if self._total[0] else ""
+        total = self._total[0] or 0
+        of = f" of {total}" if total else ""
         seen = self._report.done + self._report.failed + self._report.before + self._report.failed_before
-        print(f"{seen}{of} pictures{self._forwards}, {self.told()}", file=sys.stderr)
+        noun = "picture" if (total or seen) == 1 else "pictures"
+        print(f"{seen}{of} {noun}{self._forwards}, {self.told()}", file=sys.stderr)
 
 
 def _duration(seconds: float) -> str:

@@ -130,8 +130,11 @@ class Work:
             TASKS.find(task).call(self.plan.name, self.plan.labels).parse(texts)
         return task
 
-    def load(self, clips: bool = False) -> Model:
-        """The network on its device; tells what loading had to say. `clips`: it may be one for video."""
+    def load(self, clips: bool = False, name: str = "") -> Model:
+        """The network on its device; tells what loading had to say, of the one called `name` where there are several.
+
+        `clips`: it may be one for video.
+        """
         from camviz.models.load import to_device
 
         self._check_there()
@@ -143,7 +146,7 @@ class Work:
                 f"camviz heatmap clip.mp4 --model {model.name} explains a video",
             )
         for note in model.notes:
-            self.console.say(f"note: {note}")
+            self.console.say(f"note: {name}: {note}" if name else f"note: {note}")
         return model
 
     # inputs

@@ -105,6 +105,8 @@ class Tally:
         return self.right / self.pictures if self.pictures else float("nan")
 
     def __str__(self) -> str:
+        if not self.pictures:
+            return "no picture could be judged"
         lines = [f"{self.right} of {self.pictures} right, {self.accuracy:.1%}"]
         for true, label, count in self.confusions[:10]:
             lines.append(f"  {count} of {self.of_class[true]} '{true}' taken for '{label}'")

@@ -32,7 +32,7 @@ class Known:
     """The true class of pictures: by the folder they are in, or from a table."""
 
     labels: Sequence[str]
-    table: Mapping[str, str] | None = None  # by path, from whichever folder, or by name
+    table: Mapping[str, str] | None = None  # by path, by the end of a path, or by name
 
     def index(self, path: Path) -> int:
         """The class of a picture; raises `InputError` where that is not known."""
@@ -42,9 +42,8 @@ class Known:
                 "--labels-from FILE.csv says what they are; --labels names classes",
             )
         else:
-            ends = [Path(*path.parts[start:]) for start in range(len(path.parts))]  # the whole path first
-            keys = [one.as_posix() for end in ends for one in (end, end.with_suffix(""))]
-            found = [self.table[key] for key in keys if key in self.table]
+            ends = ["/".join(path.parts[-count:]) for count in range(len(path.parts), 0, -1)]
+            found = [self.table[key] for key in (path.as_posix(), *ends, path.stem) if key in self.table]
             if not found:
                 raise InputError(f"'{path}' is not in the table of labels", "a line of it is: picture,label")
             text, hint = found[0], "the names of --labels are those that count"

@@ -40,6 +40,11 @@ _ORIENTATION = 0x0112
 MAX_PIXELS = 178_956_970  # Pillow's own limit: a quarter of a gigabyte as RGB is 89 million, twice that is a bomb
 
 
+def no_file(path: Path) -> InputError:
+    """The error for a path where nothing is."""
+    return InputError(f"no file '{path}'", "check the path; folders and quoted globs work too")
+
+
 def read_picture(path: Path) -> Picture:
     """Decode a file: EXIF orientation applied, first frame, transparency laid on white, 16 bits scaled to 8.
 
@@ -63,7 +68,7 @@ def read_picture(path: Path) -> Picture:
     except InputError:
         raise
     except FileNotFoundError as error:
-        raise InputError(f"no file '{path}'", "check the path; folders and quoted globs work too") from error
+        raise no_file(path) from error
     except IsADirectoryError as error:
         raise InputError(f"'{path}' is a folder", "give the folder itself as an input") from error
     except PermissionError as error:

@@ -213,7 +213,7 @@ def _comparer(job: CompareJob, works: list[Work]) -> Comparer:
     from camviz.engine.shuffle import shuffled
 
     def make(number: int) -> Explainer:
-        model = works[number].load()
+        model = works[number].load(name=job.names[number] if len(works) > 1 else "")
         if job.models[number].weights == "shuffled":
             model = shuffled(model, job.job.seed)
         explainer = Explainer(model, replace(job.job, model=job.models[number], layers=job.layers[number]))

@@ -13,6 +13,8 @@ from typing import Any, Literal
 from camviz.errors import CamvizError
 from camviz.run.outcome import Outcome
 
+_MOMENT = 0.1  # seconds
+
 
 class Bar:
     """How far a run is, on stderr: a bar on a terminal, else a line every ten seconds. A `with` shows it."""
@@ -56,7 +58,9 @@ class Bar:
         counting, self._counting = self._counting, None
         if counting:
             into = self._total
-            threading.Thread(target=lambda: into.__setitem__(0, counting() or 0), daemon=True).start()
+            thread = threading.Thread(target=lambda: into.__setitem__(0, counting() or 0), daemon=True)
+            thread.start()
+            thread.join(_MOMENT)  # most folders are counted by then
 
     def update(self, outcome: Outcome) -> None:
         """Pictures are done."""
@@ -98,8 +102,10 @@ class Bar:
             return
         self._said = now
         self._count()
-        of = f" of {self._total[0]}" if self._total[0] else ""
-        print(f"{self._outcome.seen}{of} pictures{self._forwards}, {self.told()}", file=sys.stderr)
+        total = self._total[0] or 0
+        of = f" of {total}" if total else ""
+        noun = "picture" if (total or self._outcome.seen) == 1 else "pictures"
+        print(f"{self._outcome.seen}{of} {noun}{self._forwards}, {self.told()}", file=sys.stderr)
 
 
 def _duration(seconds: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -82,13 +82,12 @@ def _run(job: Job, work: Work) -> int:
         from camviz.run.pipeline import heatmaps  # from here on torch is imported
 
         explainer = work.explainer(work.load(clips=True), job)
-        if job.look.scale == "image" and not _has_bar(job.look):
-            work.console.say("scale: each map has its own (--scale row or run shares one, --layout panel shows it)")
         if work.cluster.engine == "ray":
             records = _spread(job, work, run, explainer.skipped)
         else:
             records = heatmaps(job, explainer, work.missing(run), work.workplace(run))
-        status = work.tell_records(run, records, _notes, (lambda: _drawn(job, work, run)) if later else tuple)
+        told = _Told(job, work)
+        status = work.tell_records(run, records, told.notes, (lambda: _drawn(job, work, run)) if later else told.scales)
         for name, why in explainer.skipped.items():
             work.console.say(f"skipped: {name}: {why}")
         return status
@@ -119,6 +118,27 @@ def _drawn(job: Job, work: Work, run: Run) -> Iterator[Written]:
     assert run.job
     write = run.open().write
     yield from draw_run(run.ledger, run.job, job.look, job.save_raw, work.folder, write, work.failed)
+
+
+@dataclass
+class _Told:
+    """What was said of the files of a run, and how many of them have a scale that they do not show."""
+
+    job: Job
+    work: Work
+    bare: int = 0
+
+    def notes(self, one: Written) -> list[str]:
+        """What is to be said of one file."""
+        self.bare += one.facts["kind"] in ("overlay", "heatmap")
+        return _notes(one)
+
+    def scales(self) -> tuple[()]:
+        """Say that maps which are looked at side by side may not be compared."""
+        if self.job.look.scale == "image" and self.bare > 1 and not _has_bar(self.job.look):
+            say = self.work.console.say
+            say("scale: each map has its own (--scale row or run shares one, --layout panel shows it)")
+        return ()
 
 
 def _notes(one: Written) -> list[str]:

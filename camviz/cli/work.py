@@ -25,7 +25,7 @@ from camviz.cli.options import (
     several,
 )
 from camviz.errors import CamvizError, InputError, NetworkError
-from camviz.places import Url
+from camviz.places import Url, is_url
 from camviz.run.outcome import Outcome
 from camviz.run.spread.shard import home
 from camviz.run.threads import settle
@@ -130,10 +130,14 @@ class Work:
             TASKS.find(task).call(self.plan.name, self.plan.labels).parse(texts)
         return task
 
-    def load(self, clips: bool = False) -> Model:
-        """The network on its device; tells what loading had to say. `clips`: it may be one for video."""
+    def load(self, clips: bool = False, name: str = "") -> Model:
+        """The network on its device; tells what loading had to say, of the one called `name` where there are several.
+
+        `clips`: it may be one for video.
+        """
         from camviz.models.load import to_device
 
+        self._check_there()
         spread = self.cluster.engine == "ray"  # then it is only looked at here, and computes elsewhere
         model = to_device(self.plan.build(), "cpu" if spread else self.device)
         if model.preprocessing.frames > 1 and not clips:
@@ -142,7 +146,7 @@ class Work:
                 f"camviz heatmap clip.mp4 --model {model.name} explains a video",
             )
         for note in model.notes:
-            self.console.say(f"note: {note}")
+            self.console.say(f"note: {name}: {note}" if name else f"note: {note}")
         return model
 
     def explainer(self, model: Model, job: Job) -> Explainer:
@@ -157,6 +161,21 @@ class Work:
         return explainer
 
     # inputs
+
+    def _check_there(self) -> None:
+        """Where nothing of what was named is there, say so before a network is loaded, or even downloaded."""
+        if not self.images or any(one == "-" or is_url(one) for one in self.images):
+            return
+        from camviz.pictures import no_file
+
+        gone = []
+        for one in self.listing():
+            if one.error is None and os.path.lexists(one.path):
+                return
+            gone.append(one.error or no_file(one.path))
+        for error in gone[1:]:
+            self.console.error(error)
+        raise gone[0]
 
     def listing(self) -> Iterator[Input]:
         """The pictures asked for, or the bundled samples."""

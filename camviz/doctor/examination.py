@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -179,11 +180,17 @@ class Examination:
         return live[-1] if live else ""
 
     def command(self, *options: str) -> str:
-        """A `camviz heatmap` with the job's model and these options."""
+        """A `camviz heatmap` with the job's model, as it was typed, and these options instead of its own."""
         request = self.job.model
-        spec = [f"-m {self.model.name}"] if self.model.name != "demo" else []
-        spec += [f"-c {request.checkpoint}"] if request.checkpoint else []
-        return " ".join(["camviz heatmap IMAGES", *spec, *options])
+        name = request.spec if request.spec != "demo" else self.model.name  # in Python nothing was typed
+        size = "x".join(map(str, request.input_size or ()))
+        typed = {"-m": name if name != "demo" else "", "--checkpoint": request.checkpoint, "--labels": request.labels}
+        words = [
+            f"{option} {shlex.quote(value)}"
+            for option, value in (typed | {"--input-size": size}).items()
+            if value and not any(given.startswith(option) for given in options)
+        ]
+        return " ".join(["camviz heatmap IMAGES", *words, *options])
 
     def facts(self) -> dict[str, Any]:
         """What it will take: bytes of weights and of all layers' outputs for one picture."""

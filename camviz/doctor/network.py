@@ -51,7 +51,9 @@ def untrained(e: Examination) -> Finding | None:
     parts = dict(e.model.module.named_modules())
     batch = [part for part in parts.values() if isinstance(part, _NORMS) and part.track_running_stats]
     fresh = [part for part in batch if _is(part.running_mean, 0) and _is(part.running_var, 1)]
-    mend = e.command("--weights default") + ", or --checkpoint FILE"
+    mend = e.command("--checkpoint FILE")
+    if e.job.model.weights == "none" or e.job.model.spec == "demo":
+        mend = e.command("--weights default") + ", or --checkpoint FILE"
     if batch:
         if len(fresh) < len(batch) / 2:
             return _untrained_head(e)
@@ -167,11 +169,11 @@ def constant(e: Examination) -> Finding | None:
 
 @CHECKS.add("frozen")
 def frozen(e: Examination) -> Finding | None:
-    """Frozen parameters and in-place layers: harmless here, the cause of blank maps elsewhere."""
+    """Frozen parameters, and in-place layers beside them: harmless here, the cause of blank maps elsewhere."""
     parameters = list(e.model.module.parameters())
     stopped = sum(not p.requires_grad for p in parameters)
     inplace = sum(bool(getattr(part, "inplace", False)) for part in e.model.module.modules())
-    if not stopped and not inplace:
+    if not stopped:  # most networks work in place somewhere: that alone is nothing to be told
         return None
     return Finding(
         "frozen parameters or in-place layers",

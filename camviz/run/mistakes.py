@@ -105,8 +105,9 @@ class Tally:
         return self.right / self.pictures if self.pictures else float("nan")
 
     def __str__(self) -> str:
-        share = f", {self.accuracy:.1%}" if self.pictures else ""
-        lines = [f"{self.right} of {self.pictures} right{share}"]
+        if not self.pictures:
+            return "no picture could be judged"
+        lines = [f"{self.right} of {self.pictures} right, {self.accuracy:.1%}"]
         for true, label, count in self.confusions[:10]:
             lines.append(f"  {count} of {self.of_class[true]} '{true}' taken for '{label}'")
         if len(self.confusions) > 10:

@@ -38,8 +38,12 @@ class Outcome:
 
     def summary(self) -> str:
         """ "3 pictures, 6 files", what failed, what was done before; just the files where no picture was needed."""
+        if self == Outcome():
+            return "nothing to do"
         parts = [_count(self.done, "picture")] if self.seen else []
         parts.append(_count(self.written, "file"))
+        if self.seen and not (self.done or self.written or self.failed):
+            parts = ["nothing left to do"]
         parts += [f"{self.failed} failed"] if self.failed else []
         parts += [f"{self.before} done before"] if self.before else []
         parts += [f"{self.failed_before} failed before"] if self.failed_before else []

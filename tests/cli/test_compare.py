@@ -112,6 +112,8 @@ def test_checkpoints_of_a_training_in_the_order_of_their_numbers(compare, pictur
     rows = table(tmp_path)
     assert [row["side"] for row in rows] == ["epoch_1", "epoch_2", "epoch_10"]
     assert {row["target"] for row in rows} == {rows[-1]["prediction"]}, "the last one says what is explained"
+    told = [line for line in result.stderr.splitlines() if "tensors fit" in line]
+    assert set(told) == {f"note: epoch_{n}: checkpoint: 6 of 6 tensors fit" for n in (1, 2, 10)}
 
 
 def test_checkpoints_one_by_one_and_by_patterns(compare, pictures, tmp_path, checkpoints):

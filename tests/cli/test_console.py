@@ -39,6 +39,9 @@ def at_once(monkeypatch):
         def __init__(self, target, daemon: bool) -> None:
             self.start = target
 
+        def join(self, timeout: float) -> None:
+            assert timeout < 1
+
     monkeypatch.setattr("camviz.cli.console.threading", SimpleNamespace(Thread=Thread))
 
 
@@ -77,7 +80,7 @@ def test_of_paths_on_standard_input_the_number_is_not_known(clock, at_once, caps
     with bar:
         clock.now += 10
         bar.update(Outcome(done=1))
-    assert capsys.readouterr().err == "1 pictures, 0.1/s, 3 MB\n"
+    assert capsys.readouterr().err == "1 picture, 0.1/s, 3 MB\n"
 
 
 @pytest.mark.parametrize(

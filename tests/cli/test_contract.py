@@ -39,6 +39,14 @@ def test_words_are_on_stderr(heatmap, pics):
     assert "2 pictures, 2 files in" in result.stderr
 
 
+def test_the_scale_is_told_where_maps_could_be_compared(heatmap, pics):
+    line = "scale: each map has its own (--scale row or run shares one, --layout panel shows it)"
+    assert heatmap("pics").stderr.splitlines()[-2] == line
+    alone = next(iter(sorted(pics.iterdir())))
+    for options in (["pics", "--layout", "panel"], ["pics", "--scale", "row"], [alone]):
+        assert "scale:" not in heatmap(*options).stderr
+
+
 def test_quiet_keeps_the_paths_and_the_errors(heatmap, pics):
     (pics / "bad.jpg").write_text("words")
     quiet = heatmap("pics", "--quiet")

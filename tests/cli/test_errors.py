@@ -62,6 +62,15 @@ def test_labels_from_a_table(errors, labelled, tmp_path):
     assert all(row["removed_share"] == "" for row in table(tmp_path))
 
 
+def test_where_no_picture_can_be_judged_nothing_is_said_of_how_many_are_right(errors, labelled, tmp_path):
+    for path in labelled.rglob("*.png"):
+        path.write_text("words")
+    result = errors(labelled, "--no-removal")
+    assert result.exit_code == 1
+    assert "no picture could be judged" in result.stderr
+    assert "%" not in result.stderr
+
+
 def test_a_folder_that_is_no_class_fails_alone(errors, labelled, picture, tmp_path):
     picture(tmp_path / "photos" / "other" / "y.png")
     result = errors(labelled)

@@ -121,6 +121,20 @@ def test_inputs_that_are_not_there_are_failures_of_their_own(heatmap, a, tmp_pat
     assert written() == ["a.png.png"]
 
 
+def test_no_network_is_loaded_where_no_input_is_there(heatmap, a, monkeypatch):
+    """Or even downloaded, for a name that was mistyped."""
+
+    def build(*_):
+        raise AssertionError("a network was built")
+
+    monkeypatch.setattr("camviz.models.load.to_device", build)
+    result = heatmap("gone.png", "*.bmp")
+    assert result.exit_code == 1
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error")]
+    assert errors == ["error: nothing matches '*.bmp'", "error: no file 'gone.png'"]
+    assert "a network was built" in heatmap("gone.png", "a.png").stderr
+
+
 def test_a_class_the_network_lacks_is_told_before_the_first_picture(heatmap, a, monkeypatch, refused):
     def read(*_, **__):
         raise AssertionError("a picture was read")

@@ -188,6 +188,7 @@ def test_a_run_that_is_done_says_what_does_it_again(heatmap, picture, tmp_path):
 
 
 def test_a_panel_shows_its_scale_and_needs_no_word_about_it(heatmap, picture, tmp_path):
-    source = picture(tmp_path / "a.png")
-    assert "scale: each map has its own" in heatmap(source).stderr
-    assert "scale:" not in heatmap(source, "--layout", "panel").stderr
+    sources = picture(tmp_path / "a.png"), picture(tmp_path / "b.png", seed=1)
+    assert "scale: each map has its own" in heatmap(*sources).stderr
+    assert "scale:" not in heatmap(*sources, "--layout", "panel").stderr
+    assert "scale:" not in heatmap(*sources, "--colorbar", "--overwrite").stderr

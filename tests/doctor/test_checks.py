@@ -84,6 +84,16 @@ def test_untrained_by_its_batch_normalisations():
     assert "--weights default" in one.command
 
 
+def test_what_mends_it_can_be_typed(run, net_file, tmp_path):
+    """The network as it was typed, and no weights asked for that are there already."""
+    (tmp_path / "my names.txt").write_text("a\nb\nc\nd\n")
+    spec, labels = f"{net_file}:Net", tmp_path / "my names.txt"
+    told = run("doctor", "-m", spec, "--input-size", 32, "--labels", labels).stdout
+    assert f"camviz heatmap IMAGES -m {spec} --labels '{labels}' --input-size 32x32 --checkpoint FILE" in told
+    told = run("doctor", "--weights", "none").stdout
+    assert "camviz heatmap IMAGES --weights default, or --checkpoint FILE" in told
+
+
 def test_untrained_by_its_other_normalisations():
     network = nn.Sequential(nn.Conv2d(3, 8, 8, 8), nn.GroupNorm(2, 8), nn.ReLU(), nn.Flatten(), nn.Linear(512, 5))
     assert "untrained" in names(examine(network))
@@ -176,6 +186,7 @@ def test_frozen_and_in_place_is_only_a_note():
     found = examine(network)
     assert [one.grade for one in found.findings if one.name == "frozen"] == ["note"]
     assert "4 of 4 parameters are frozen, 1 layers work in place" in str(found)
+    assert "work in place" not in str(examine(nn.Sequential(Small(), nn.ReLU(inplace=True))))
 
 
 # inputs and names

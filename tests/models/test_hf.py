@@ -240,7 +240,8 @@ def test_without_a_network_two_lines_say_what_to_get(run, refused, monkeypatch, 
     monkeypatch.setattr("camviz.models.hub._unreachable", lambda address: "no network")
     told = refused(run("heatmap", "--model", "hf:microsoft/resnet-50"), "https://huggingface.co/microsoft/resnet-50")
     assert "hf:FOLDER" in told
-    refused(run("heatmap", "--model", "hf:./nothing"), "no folder './nothing'")
+    for source, name in (("hf", "./nothing"), ("hf", "my_model/"), ("timm", "my_model/")):
+        refused(run("heatmap", "--model", f"{source}:{name}"), f"no folder '{name}'")
 
 
 @needs_transformers

@@ -35,7 +35,7 @@ def test_the_same_command_again_does_nothing(heatmap, pics):
     assert names(heatmap("pics")) == ALL
     again = heatmap("pics")
     assert (again.exit_code, again.stdout) == (0, "")
-    assert "0 pictures, 0 files, 3 done before" in again.stderr
+    assert "nothing left to do, 3 done before in " in again.stderr
 
 
 def test_what_is_done_is_told_without_importing_torch(fresh, net_file, pics):

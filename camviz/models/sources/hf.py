@@ -48,7 +48,7 @@ def hf(name: str, request: ModelRequest) -> Plan:
     need("transformers", "hf", spec)
     folder = Path(name).expanduser()
     local = folder.is_dir()
-    if not local and (name.startswith((".", "/", "~")) or name.count("/") > 1 or not name):
+    if not local and (name.startswith((".", "/", "~")) or name.endswith("/") or name.count("/") > 1 or not name):
         raise RequestError(f"no folder '{name}'", "--model hf:FOLDER with config.json and model.safetensors")
     if request.weights not in ("default", "none"):
         raise UnknownName(f"no weights '{request.weights}' for '{spec}'", "--weights FILE, a file that exists")

@@ -70,7 +70,7 @@ def _from_folder(spec: str, folder: Path, name: str, request: ModelRequest) -> P
     """A folder as timm's `save_for_hf` writes it, or a repository of the hub with the same files."""
     local = folder.is_dir()
     by_hand = "download its files to a folder: --model timm:FOLDER"
-    if not local and (name.startswith((".", "/", "~")) or name.count("/") != 1):
+    if not local and (name.startswith((".", "/", "~")) or name.endswith("/") or name.count("/") != 1):
         raise RequestError(f"no folder '{name}'", f"--model timm:FOLDER with config.json; {_LISTING} lists names")
     if request.weights not in ("default", "none"):
         raise UnknownName(f"no weights '{request.weights}' for '{spec}'", "--weights FILE, a file that exists")

@@ -1,0 +1,113 @@
+"""Every command line of the README is typed in a folder that has what it names, and does what it should.
+
+A new line is run as it stands. Behind the names of large networks are narrow ones, and instead of downloads come
+untrained weights (tests/reader.py); the shell is a real one.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests import reader
+
+TEXT = (Path(__file__).resolve().parents[1] / "README.md").read_text("utf-8")
+NOT_HERE = {  # why a line cannot be typed here
+    "camviz heatmap photos/ -m resnet50 -o run --engine ray": "its processes would need the weights themselves: "
+    "tests/run/test_cluster.py",
+    "camviz heatmap s3://bucket/photos -m resnet50 -o s3://bucket/run --engine ray --address auto": "there is no store "
+    "and no cluster: tests/run/test_cluster.py, tests/test_places.py",
+}
+WITHOUT_CAMVIZ = ("pip install '.[test]'", "pip install -e", "python -m pytest", "ruff check")  # what CI itself does
+BEFORE = {  # by command, what a reader has typed before
+    **dict.fromkeys(("restyle", "replay", "report", "export"), "camviz heatmap"),
+    "merge": "for i in 1 2 3 4; do camviz heatmap photos/ -m resnet50 -o run --shard $i/4; done",
+}
+SHORTER = {r"samples=\d+": "samples=6", r"1-16": "1-2", r"/16": "/2", r"ntasks=16": "ntasks=2"}  # fewer do as well
+QUICKER = {"maximize": ("--steps", "3"), "reconstruct": ("--steps", "3")}
+LISTS = ("models", "methods", "layers", "doctor", "evaluate")
+WITHOUT_CUDA = {"camviz replay camviz_out --device cuda --tolerance 1e-4": 2}  # the exit status
+STATUS = {} if torch.cuda.is_available() else WITHOUT_CUDA
+SLOW = re.compile(
+    r"camviz evaluate( photos/.*)?$|.* -m (ssd300_vgg16|deeplabv3_resnet50|fcn_resnet50)( |$)|.*clips/.* -m fasterrcnn_"
+)
+needs_extras = pytest.mark.skipif(
+    not all(importlib.util.find_spec(name) for name in ("timm", "transformers", "fpdf")), reason="extras are missing"
+)
+
+
+def lines() -> list[str]:
+    """What the README says to type: the blocks for a shell, and what stands below its pictures."""
+    blocks = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
+    found = [re.sub(r"(^|\s)#.*", "", line).strip() for block in blocks for line in block.splitlines()]
+    found += re.findall(r"^`(camviz .*?)`", TEXT, re.MULTILINE)
+    return [line for line in dict.fromkeys(found) if line]
+
+
+def parameters() -> list:
+    typed = [line for line in lines() if line not in NOT_HERE and re.search(r"\bcamviz ", line)]
+    return [pytest.param(line, marks=[pytest.mark.slow] if SLOW.match(line) else [], id=line) for line in typed]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """The reader's folder, and beside it the caches of downloads."""
+    folder = tmp_path_factory.mktemp("reader") / "folder"
+    folder.mkdir()
+    reader.write_folder(folder)
+    reader.write_saved(folder)
+    return folder
+
+
+@pytest.fixture
+def typing(made, tmp_path, monkeypatch, run):
+    """`typing(line)`: the calls of camviz in it, and their results."""
+    folder = Path(shutil.copytree(made, tmp_path / "folder", copy_function=os.link))
+    monkeypatch.chdir(folder)
+    reader.narrow(monkeypatch)
+    reader.stand_in_for_downloads(monkeypatch, made.parent)
+
+    def answer(line: str):
+        for pattern, short in SHORTER.items():
+            line = re.sub(pattern, short, line)
+        calls = reader.typed(line, folder, tmp_path / "tools")
+        for arguments, *_ in calls:
+            arguments.extend(QUICKER.get(arguments[0], ()))
+        return calls, reader.play(calls, run, monkeypatch)
+
+    return answer
+
+
+@needs_extras
+@pytest.mark.parametrize("line", parameters())
+def test_a_line_of_the_readme(typing, line):
+    commands = re.findall(r"camviz (\w+)", line)
+    for before in dict.fromkeys(BEFORE[one] for one in commands if one in BEFORE):
+        if before != line and "&&" not in line:
+            _, results = typing(before)
+            assert [one.exit_code for one in results] == [0] * len(results)
+    calls, results = typing(line)
+    assert calls
+    for (arguments, *_), result in zip(calls, results, strict=True):
+        assert result.exit_code == STATUS.get(line, 0), (arguments, result.stderr)
+        assert "unexpected" not in result.stderr
+    said = [text for result in results for text in result.stdout.splitlines()]
+    if STATUS.get(line, 0) == 2:
+        return
+    if commands[-1] == "replay":
+        assert "equal: 10 map(s)" in results[-1].stderr
+        return
+    assert said
+    if commands[-1] not in LISTS and "--show-config" not in line and "--dry-run" not in line:
+        assert all(Path(path).stat().st_size for path in said)
+
+
+def test_what_is_not_typed_here_is_known():
+    assert set(NOT_HERE) | set(WITHOUT_CUDA) <= set(lines())
+    assert all(line.startswith(WITHOUT_CAMVIZ) for line in lines() if not re.search(r"\bcamviz ", line))

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+# tests, and the processes that they start, run side by side: each has one thread, read when torch is imported
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # networks in Python files are imported by tests that count the files there, and under a limit on the size of files
 os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 sys.dont_write_bytecode = True

@@ -24,7 +24,7 @@ NOT_HERE = {  # why a line cannot be typed here
     "camviz heatmap s3://bucket/photos -m resnet50 -o s3://bucket/run --engine ray --address auto": "there is no store "
     "and no cluster: tests/run/test_cluster.py, tests/test_places.py",
 }
-WITHOUT_CAMVIZ = ("pip install '.[test]'", "pip install -e", "python -m pytest", "python -m tests.", "ruff check")  # what CI itself does
+WITHOUT_CAMVIZ = ("pip install ", "python -m pytest", "python -m tests.", "ruff check")  # what CI itself does
 BEFORE = {  # by command, what a reader has typed before
     **dict.fromkeys(("restyle", "replay", "report", "export"), "camviz heatmap"),
     "merge": "for i in 1 2 3 4; do camviz heatmap photos/ -m resnet50 -o run --shard $i/4; done",

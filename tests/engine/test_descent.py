@@ -109,3 +109,12 @@ def test_what_is_no_row_of_scores_is_left_to_autograd():
     assert not descent.descends(rows[..., None])
     assert not descent.descends(rows.detach())
     assert not descent.descends([rows])
+
+
+def test_rows_in_parts_add_up():
+    """Forty live rows of a hundred, shared by eight sums; of the other picture one."""
+    weights = torch.arange(300.0).reshape(100, 3)
+    share = torch.zeros(2, 100)
+    share[0, 5:45], share[1, 99] = 1, 2
+    expected = torch.stack([weights[5:45].sum(0), 2 * weights[99]])
+    assert torch.equal(descent._times(share, weights), expected)

@@ -14,32 +14,29 @@ from torch import Tensor
 from torch.autograd.graph import GradientEdge
 from torch.nn import functional as F
 
-_LINEAR, _RELU = "AddmmBackward0", "ReluBackward0"
+_LINEAR = "AddmmBackward0"
+_PASSED = ("StackBackward0", "SelectBackward0", "UnbindBackward0", "ReluBackward0")  # the score of a class; a ReLU
 _WORTH = 0.6  # of a layer's rows: with more, one product with the whole of it is as fast
 _PARTS = 8  # a sum has so many, for threads to share; the same number everywhere, so that it is the same sum
 
 
-def descends(rows: Any) -> bool:
-    """Whether it is worth it for a network's output: scores (n, classes) in float32 on a CPU."""
-    plain = isinstance(rows, Tensor) and rows.ndim == 2 and rows.grad_fn is not None
-    return plain and rows.device.type == "cpu" and rows.dtype == torch.float32
+def descend(scores: Tensor, ends: Collection[Any]) -> tuple[GradientEdge, Tensor]:
+    """Where autograd is to go on for dS, and with what: below the last linear layers and ReLUs.
 
-
-def descend(rows: Tensor, gradient: Tensor, ends: Collection[Any]) -> tuple[GradientEdge, Tensor]:
-    """Where autograd is to go on, and with what, from dS/d(rows) (n, classes): below the last linear layers and ReLUs.
-
-    `ends` are nodes of the graph at which gradients are wanted.
+    `ends` are nodes of the graph at which gradients are wanted. Where the way parts, as for a batch of several
+    pictures, autograd does the rest; on a GPU all of it, whose weights are read faster than they are chosen.
     """
-    node, number = rows.grad_fn, rows.output_nr
-    while node is not None and node not in ends:
+    node, number, gradient = scores.grad_fn, scores.output_nr, torch.ones_like(scores)
+    while node is not None and node not in ends and gradient.device.type == "cpu":
         above = [(place, *edge) for place, edge in enumerate(node.next_functions) if edge[0] is not None]
         if len(above) != 1:  # weights that have gradients, or a branch
             break
         place, following, following_number = above[0]
-        if type(node).__name__ == _LINEAR and place == 1:  # input, of bias, input, weights
+        if type(node).__name__ == _LINEAR and place == 1:  # of bias, input, weights
             gradient = _times(gradient, node._saved_mat2.t())  # type: ignore[attr-defined]
-        elif type(node).__name__ == _RELU:
-            gradient = node(gradient)  # type: ignore[operator]  # nodes can be called
+        elif type(node).__name__ in _PASSED:
+            made = node(gradient)  # type: ignore[operator]  # nodes can be called
+            gradient = made[place] if isinstance(made, tuple) else made
         else:
             break
         node, number = following, following_number
@@ -50,7 +47,7 @@ def descend(rows: Tensor, gradient: Tensor, ends: Collection[Any]) -> tuple[Grad
 def _times(gradient: Tensor, weights: Tensor) -> Tensor:
     """gradient (n, out) @ weights (out, in), without the rows of weights that meet zeros alone."""
     picture, row = gradient.nonzero(as_tuple=True)
-    if len(row) > _WORTH * len(weights):
+    if len(row) > _WORTH * len(weights) or gradient.dtype != torch.float32:
         return gradient @ weights
     bounds = torch.searchsorted(picture, torch.arange(len(gradient) + 1))
     lengths = bounds.diff()[:, None]

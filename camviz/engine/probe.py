@@ -11,13 +11,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import GradientEdge
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from camviz.engine.attention import Attention
 from camviz.engine.capture import borrowed, replaced, watch, with_first_tensor
-from camviz.engine.descent import descend, descends
+from camviz.engine.descent import descend
 from camviz.engine.devices import autocast
 from camviz.engine.forward import Pass, call, rescore, rows_of, run_forward
 from camviz.engine.replay import answering, spread
@@ -54,7 +53,8 @@ class Reading:
         grads: Sequence[Tensor | None] = [None] * len(paths)
         if scores.requires_grad:
             tensors = [self.passed.captured[path] for path in paths]
-            start, gradient = self._top(scores, tensors)
+            with torch.no_grad():
+                start, gradient = descend(scores, {tensor.grad_fn for tensor in tensors})
             grads = torch.autograd.grad(start, tensors, gradient, True, allow_unused=True)
         name = self.passed.ask.model.name
         for path, grad in zip(paths, grads, strict=True):
@@ -65,17 +65,6 @@ class Reading:
                     f"'camviz layers {name}' stars the default; methods without gradients work too",
                 )
         return {path: grad for path, grad in zip(paths, grads, strict=True) if grad is not None}
-
-    def _top(self, scores: Tensor, tensors: Sequence[Tensor]) -> tuple[Tensor | GradientEdge, Tensor]:
-        """Where the backward begins, and with what: below the last linear layers if the scores are read from them."""
-        rows, ones = self.passed.rows, torch.ones_like(scores)
-        share = None
-        if descends(rows):
-            (share,) = torch.autograd.grad(scores, rows, ones, True, allow_unused=True)
-        if share is None:
-            return scores, ones
-        with torch.no_grad():
-            return descend(rows, share, {tensor.grad_fn for tensor in tensors})
 
 
 @dataclass(eq=False)

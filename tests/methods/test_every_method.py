@@ -129,9 +129,9 @@ def test_one_forward_and_one_backward_serve_all_gradient_methods():
     asked.module.register_forward_hook(lambda *_: forwards.append(1))
     original = torch.autograd.grad
 
-    def counting(outputs, inputs, *args, **kwargs):
-        backwards.append(len(inputs) if isinstance(inputs, list) else 0)  # to the layers, or within the scores alone
-        return original(outputs, inputs, *args, **kwargs)
+    def counting(*args, **kwargs):
+        backwards.append(1)
+        return original(*args, **kwargs)
 
     torch.autograd.grad = counting
     try:
@@ -140,7 +140,7 @@ def test_one_forward_and_one_backward_serve_all_gradient_methods():
         torch.autograd.grad = original
     assert len(maps) == 2 * 2 * len(names)
     assert len(forwards) == 2  # the survey's on the meta device, and one
-    assert [layers for layers in backwards if layers] == [2]
+    assert len(backwards) == 1
 
 
 def test_groups_pass_over_what_cannot_work():

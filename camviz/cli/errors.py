@@ -75,7 +75,7 @@ def errors(
     For each wrong picture the maps of the predicted class, of the true class, and of the one less the other.
     """
     if not images:
-        raise RequestError("no FOLDER was given: pictures in folders named as their classes", "camviz errors photos/")
+        raise RequestError("no pictures were given: folders named as classes, in a folder", "camviz errors photos/")
     job = job_of(model, how, compute, images, layer, None, fit, floor=floor)
     job = replace(job, look=look_of(figure, "row", film=False))
     style = style_of(figure)

@@ -27,7 +27,6 @@ from camviz.cli.options import (
     Targets,
 )
 from camviz.cli.work import Work, job_of
-from camviz.errors import RequestError
 
 if TYPE_CHECKING:
     from camviz.run.ledger.records import Record
@@ -70,10 +69,6 @@ def heatmap(
 
 def _run(job: Job, work: Work) -> int:
     work.check(job)
-    if job.fuse != "none" and len(job.layers) < 2 and not any(set("*?[") & set(one) for one in job.layers):
-        there = ",".join(job.layers) or "the default one"
-        hint = f"--layer A,B --fuse {job.fuse}; 'camviz layers {work.plan.name}' lists them"
-        raise RequestError(f"--fuse {job.fuse} makes one map of several layers, and there is only {there}", hint)
     later = job.look.scale == "run"
     with work.run("heatmap", {**asdict(job), "contents": work.contents}, drawn_later=later) as run:
         if work.again.dry_run or run.complete():

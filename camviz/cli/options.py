@@ -188,8 +188,8 @@ class MethodOptions:
         list[str] | None,
         typer.Option(
             "--method",
-            help="'camviz methods' lists all; also all, gradients, masking, pixels. Several: a,b or repeated. "
-            "Default: gradcam; of boxes and regions hirescam.",
+            help="'camviz methods' lists all; also all, gradients, masking, pixels, attention. "
+            "Several: a,b or repeated. Default: gradcam; of boxes and regions hirescam.",
             show_default=False,
             rich_help_panel="Method",
         ),

@@ -24,7 +24,7 @@ from camviz.cli.options import (
     ResumeOptions,
     several,
 )
-from camviz.errors import CamvizError, InputError, NetworkError
+from camviz.errors import CamvizError, InputError, NetworkError, RequestError
 from camviz.places import Url, is_url
 from camviz.run.outcome import Outcome
 from camviz.run.spread.shard import home
@@ -112,7 +112,7 @@ class Work:
         return self.out.output
 
     def check(self, job: Job) -> None:
-        """Refuse wrong methods and targets before torch is imported, as far as the network's task is known."""
+        """Refuse a wrong request before torch is imported, as far as the network's task is known."""
         from camviz.methods import choose
         from camviz.tasks import TASKS
 
@@ -120,6 +120,10 @@ class Work:
         usual = [TASKS.find(task).call.method] if task else []
         if job.methods or usual:
             choose(job.methods or usual, job.settings, job.smooth)
+        if job.fuse != "none" and len(job.layers) < 2 and not any(set("*?[") & set(one) for one in job.layers):
+            there = ",".join(job.layers) or "the default one"
+            hint = f"--layer A,B --fuse {job.fuse}; 'camviz layers {self.plan.name}' lists them"
+            raise RequestError(f"--fuse {job.fuse} makes one map of several layers, and there is only {there}", hint)
 
     def check_targets(self, texts: Sequence[str]) -> str:
         """The task that targets are for, "" when that is not known yet; raises for a class that is not there."""
@@ -330,6 +334,9 @@ class Work:
         if self.outcome.failed_before:
             pictures = f"{self.outcome.failed_before} picture{'s' * (self.outcome.failed_before != 1)}"
             self.console.error(InputError(f"{pictures} failed before and will again", "--retry tries all the same"))
+        if self.outcome.replaced:
+            files = f"{self.outcome.replaced} file{'s' * (self.outcome.replaced != 1)}"
+            self.console.say(f"note: {files} of another job there are written over; -o OTHER_FOLDER keeps both")
         joined = f"; 'camviz merge {self.folder}' joins the shards" if self.shard else ""
         idle = self.outcome.before and not (self.outcome.done or self.outcome.failed or self.outcome.failed_before)
         again = "; --overwrite does it again" if idle and not self.outcome.written else ""

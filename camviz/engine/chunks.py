@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from camviz.engine.folding import Fold
+from camviz.engine.folding import Pair
 
 
 def _nobody(_done: int, _total: int) -> None:
@@ -22,7 +22,7 @@ class Chunks:
     size: int
     tick: Callable[[int, int], None] = _nobody
     layout: torch.memory_format = torch.channels_last
-    folds: Sequence[Fold] | None = None  # None: not looked for yet
+    pairs: Sequence[Pair] | None = None  # None: not looked for yet
 
     def run(self, total: int, compute: Callable[[int, int], Tensor]) -> Tensor:
         """`compute(start, stop)` for pieces of range(total), joined along the first axis."""

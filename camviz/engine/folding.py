@@ -2,47 +2,29 @@
 
 In evaluation it is a scale and a shift per channel: bn(W*x + b) = (s·W)*x + s·(b - mean) + beta with
 s = gamma/√(var + eps), so that one pass over a large tensor is saved. It is done where the new weights are smaller
-than that tensor, and where the network's output stays what it was.
+than that tensor, where nothing else reads it, and where the network's output stays what it was.
 """
 
 from __future__ import annotations
 
-import weakref
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 
 from camviz.engine.capture import watch
 
 WORTH = 64  # forwards; it takes two to find out what can be folded
 
-
-@dataclass(frozen=True, eq=False)
-class Fold:
-    """A convolution and the normalisation of its output alone; the weights and the bias of both in one."""
-
-    conv: nn.Conv2d
-    norm: nn.BatchNorm2d
-    weight: Tensor
-    bias: Tensor
-
-    @contextmanager
-    def applied(self) -> Iterator[None]:
-        """Within the block the convolution does both, and the normalisation nothing."""
-        self.conv.__dict__["forward"] = lambda inputs: self.conv._conv_forward(inputs, self.weight, self.bias)
-        self.norm.__dict__["forward"] = lambda inputs: inputs
-        try:
-            yield
-        finally:
-            del self.conv.__dict__["forward"], self.norm.__dict__["forward"]
+Pair = tuple[nn.Conv2d, nn.BatchNorm2d]
 
 
-def fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Fold:
-    """Both in one; the normalisation must have running statistics."""
+def fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """The weight and the bias of both in one; the normalisation must have running statistics."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     scale = torch.rsqrt(norm.running_var + norm.eps)
@@ -50,53 +32,86 @@ def fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Fold:
         scale = scale * norm.weight.detach()
     bias = (0 if conv.bias is None else conv.bias.detach()) - norm.running_mean
     beta = 0 if norm.bias is None else norm.bias.detach()
-    return Fold(conv, norm, conv.weight.detach() * scale[:, None, None, None], bias * scale + beta)
-
-
-def find_folds(module: nn.Module, compute: Callable[[], Any]) -> list[Fold]:
-    """What can be folded in a network in evaluation mode, and is worth it, found by two runs of `compute`.
-
-    Nothing unless the second, folded, gives what the first gave: something else may have read a convolution's output.
-    """
-    last: dict[int, tuple[nn.Conv2d, Any]] = {}
-    runs: list[nn.Module] = []
-    pairs: list[tuple[nn.Conv2d, nn.BatchNorm2d, int]] = []
-
-    def record(_path: str, part: nn.Module, given: Any, output: Any) -> None:
-        runs.append(part)
-        if isinstance(part, nn.Conv2d):
-            last[id(output)] = part, weakref.ref(output)
-        elif isinstance(part, nn.BatchNorm2d):
-            conv, made = last.get(id(given[0]), (None, None))
-            if conv is not None and made is not None and made() is given[0]:
-                pairs.append((conv, part, given[0][0].numel()))
-
-    parts = {path: part for path, part in module.named_modules() if type(part) in (nn.Conv2d, nn.BatchNorm2d)}
-    with watch(parts, record):
-        before = compute()
-    folds = [
-        fold(conv, norm)
-        for conv, norm, size in pairs
-        if conv.weight.numel() < size and norm.running_var is not None and _alone(conv, runs) and _alone(norm, runs)
-    ]
-    if not folds or not isinstance(before, Tensor):
-        return []
-    with folded(folds):
-        after = compute()
-    same = torch.allclose(after, before, rtol=1e-3, atol=1e-4 * float(before.abs().max()))
-    return folds if same else []
-
-
-def _alone(part: nn.Module, runs: Sequence[nn.Module]) -> bool:
-    """It ran once, and nobody has hung anything onto it."""
-    free = not (part._forward_hooks or part._forward_pre_hooks or "forward" in part.__dict__)
-    return free and runs.count(part) == 1
+    return conv.weight.detach() * scale[:, None, None, None], bias * scale + beta
 
 
 @contextmanager
-def folded(folds: Sequence[Fold]) -> Iterator[None]:
-    """All of them applied, within the block."""
-    with ExitStack() as stack:
-        for one in folds:
-            stack.enter_context(one.applied())
+def folded(pairs: Sequence[Pair]) -> Iterator[None]:
+    """Within the block each convolution does what both do, by their weights of now, and the normalisation nothing."""
+    try:
+        for conv, norm in pairs:
+            conv.__dict__["forward"] = _convolution(conv, *fold(conv, norm))
+            norm.__dict__["forward"] = _nothing
         yield
+    finally:
+        for part in (part for pair in pairs for part in pair):
+            part.__dict__.pop("forward", None)
+
+
+def _convolution(conv: nn.Conv2d, weight: Tensor, bias: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda input: conv._conv_forward(input, weight, bias)
+
+
+def _nothing(input: Tensor) -> Tensor:
+    return input
+
+
+def find_pairs(module: nn.Module, inputs: Tensor, compute: Callable[[Tensor], Any]) -> list[Pair]:
+    """What can be folded, and is worth it, found by two runs of `compute` with inputs (1, c, H, W).
+
+    The network is in evaluation mode and its parameters are frozen. The first run is followed in the graph of
+    autograd, which knows all that read a convolution's output; the second, folded, must give what the first gave.
+    """
+    made: dict[Any, nn.Conv2d] = {}
+    ran: Counter[nn.Module] = Counter()
+    read: list[tuple[Any, nn.BatchNorm2d, int]] = []
+
+    def record(_path: str, part: nn.Module, given: Any, output: Any) -> None:
+        ran[part] += 1
+        if isinstance(part, nn.Conv2d):
+            made[output.grad_fn] = part
+        elif isinstance(part, nn.BatchNorm2d) and given and part.running_var is not None:
+            read.append((given[0].grad_fn, part, given[0][0].numel()))
+
+    parts = {path: part for path, part in module.named_modules() if type(part) in (nn.Conv2d, nn.BatchNorm2d)}
+    untouched = {part for part in parts.values() if not _touched(part)}
+    with watch(parts, record), torch.inference_mode(False), torch.enable_grad(), _nothing_kept():
+        before = compute(inputs.clone().requires_grad_())
+    if not isinstance(before, Tensor) or before.grad_fn is None or not before.isfinite().all():
+        return []
+    readers = _readers(before.grad_fn)
+    pairs = [
+        (conv, norm)
+        for node, norm, size in read
+        if (conv := made.get(node)) is not None
+        and {conv, norm} <= untouched
+        and ran[conv] == ran[norm] == readers[node] == 1
+        and conv.weight.numel() < size
+    ]
+    with folded(pairs):
+        after = compute(inputs)
+    same = torch.allclose(after, before.detach(), rtol=1e-3, atol=1e-4 * float(before.detach().abs().max()))
+    return pairs if same else []
+
+
+def _touched(part: nn.Module) -> bool:
+    """Whether somebody has hung something onto it."""
+    return bool(part._forward_hooks or part._forward_pre_hooks or "forward" in part.__dict__)
+
+
+def _nothing_kept() -> saved_tensors_hooks:
+    """A graph that knows what read what, without the memory of one that can be run back."""
+    return saved_tensors_hooks(lambda _tensor: None, lambda _nothing: torch.empty(0))
+
+
+def _readers(root: Any) -> Counter[Any]:
+    """By node of a graph, how many others have read what it made."""
+    found: Counter[Any] = Counter()
+    left, seen = [root], {root}
+    while left:
+        for node, _number in left.pop().next_functions:
+            found[node] += 1
+            if node is not None and node not in seen:
+                seen.add(node)
+                left.append(node)
+    return found

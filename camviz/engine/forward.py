@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from camviz.engine.capture import borrowed, capture, part_of, watch
 from camviz.engine.chunks import Chunks, out_of_memory
 from camviz.engine.devices import autocast
-from camviz.engine.folding import WORTH, Fold, find_folds, folded
+from camviz.engine.folding import WORTH, Pair, find_pairs, folded
 from camviz.engine.replay import copied
 from camviz.errors import InputError, NetworkError
 from camviz.tasks import Task
@@ -110,18 +110,19 @@ def rescore(ask: Ask, target: Target, total: int, batch: Callable[[int, int], Te
         stack.enter_context(borrowed(ask.model.module))
         stack.enter_context(torch.inference_mode())
         stack.enter_context(autocast(device, ask.precision))
-        stack.enter_context(folded(_folds(ask, batch) if total >= WORTH else ()))
+        stack.enter_context(folded(_pairs(ask, batch) if total >= WORTH else ()))
         return ask.chunks.run(total, compute)
 
 
-def _folds(ask: Ask, batch: Callable[[int, int], Tensor]) -> Sequence[Fold]:
+def _pairs(ask: Ask, batch: Callable[[int, int], Tensor]) -> Sequence[Pair]:
     """What can be folded: on a CPU in full precision, where it was measured to be faster. Looked for once."""
-    if ask.chunks.folds is None:
-        ask.chunks.folds = []
+    chunks = ask.chunks
+    if chunks.pairs is None:
+        chunks.pairs = []
         if ask.precision == "fp32" and torch.device(ask.model.device).type == "cpu":
-            inputs = batch(0, 1)
-            ask.chunks.folds = find_folds(ask.model.module, lambda: rows_of(ask, call(ask.model, inputs), 1))
-    return ask.chunks.folds
+            with suppress(Exception):  # a network that this is too much for does without
+                chunks.pairs = find_pairs(ask.model.module, batch(0, 1), lambda x: rows_of(ask, call(ask.model, x), 1))
+    return chunks.pairs
 
 
 def _quickly(ask: Ask, inputs: Tensor) -> Any:

@@ -16,7 +16,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from camviz.engine.attention import Attention
 from camviz.engine.capture import borrowed, replaced, watch, with_first_tensor
-from camviz.engine.descent import descend
 from camviz.engine.devices import autocast
 from camviz.engine.forward import Pass, call, rescore, rows_of, run_forward
 from camviz.engine.replay import answering, spread
@@ -53,9 +52,7 @@ class Reading:
         grads: Sequence[Tensor | None] = [None] * len(paths)
         if scores.requires_grad:
             tensors = [self.passed.captured[path] for path in paths]
-            with torch.no_grad():
-                start, gradient = descend(scores, {tensor.grad_fn for tensor in tensors})
-            grads = torch.autograd.grad(start, tensors, gradient, True, allow_unused=True)
+            grads = torch.autograd.grad(scores, tensors, torch.ones_like(scores), True, allow_unused=True)
         name = self.passed.ask.model.name
         for path, grad in zip(paths, grads, strict=True):
             if grad is None:

@@ -11,13 +11,17 @@ if TYPE_CHECKING:
 
 @dataclass
 class Outcome:
-    """Pictures done, files written, pictures that failed; and how many were done, or had failed, before."""
+    """Pictures done, files written, pictures that failed; and how many were done, or had failed, before.
+
+    `replaced`: files of other jobs in the same folder that were written over.
+    """
 
     done: int = 0
     written: int = 0
     failed: int = 0
     before: int = 0
     failed_before: int = 0
+    replaced: int = 0
 
     def count(self, record: Record) -> None:
         """One more picture."""

@@ -158,6 +158,7 @@ class Run:
         ledger, self._ledger = self._ledger, None
         before, self._before = self._before, None
         output, self.output = self.output, None
+        self.outcome.replaced += ledger.replaced if ledger else 0
         with ExitStack() as stack:
             for one in (output, before, ledger):  # closed the other way round
                 if one:

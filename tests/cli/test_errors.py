@@ -82,7 +82,7 @@ def test_a_folder_that_is_no_class_fails_alone(errors, labelled, picture, tmp_pa
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "no FOLDER"),
+        ([], "no pictures were given"),
         (["PHOTOS", "--labels-from", "none.csv"], "none.csv"),
         (["PHOTOS", "--method", "gradcam,layercam"], "2 methods"),
         (["PHOTOS", "--format", "gif"], "gif"),

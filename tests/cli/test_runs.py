@@ -180,6 +180,15 @@ def test_replay_of_a_changed_picture_fails(run, computed, picture, tmp_path):
     assert "equal: 4 map(s), bit for bit, 1 picture(s) failed" in result.stderr
 
 
+def test_files_of_another_job_are_not_written_over_without_a_word(heatmap, picture, tmp_path):
+    source = picture(tmp_path / "a.png")
+    assert "written over" not in heatmap(source, "--save-raw").stderr
+    note = "note: 2 files of another job there are written over; -o OTHER_FOLDER keeps both"
+    assert note in heatmap(source, "--save-raw", "--alpha", "0.9").stderr.splitlines()
+    assert "note: 1 file of another job" in heatmap(source, "--alpha", "0.3").stderr
+    assert "written over" not in heatmap(source, "--alpha", "0.3", "--overwrite").stderr
+
+
 def test_a_run_that_is_done_says_what_does_it_again(heatmap, picture, tmp_path):
     source = picture(tmp_path / "a.png")
     assert "--overwrite" not in heatmap(source).stderr

@@ -77,6 +77,11 @@ def test_rows_and_words():
     assert "s1: says cat 50.0%; max 2, r 1.00, IoU 1.00" in str(of(ramp(1), ramp(2)))
 
 
+def test_under_a_weak_map_stands_that_it_is():
+    assert [cell.words[-1] for cell in of(1.0, 2.0, weak="weak: it varies by 0").row().cells] == ["weak", "weak"]
+    assert "weak" not in of(1.0, 2.0).row().cells[0].words
+
+
 def test_notes_say_what_must_be_known():
     assert of(1.0, 2.0).note == ""
     assert "4×4, 2×2" in of(1.0, np.ones((2, 2))).note

@@ -30,7 +30,7 @@ def test_weak_is_what_varies_no_more_than_noise():
     assert "0" in why_weak(np.float32([[5, 5]]), 0.0), "a constant map is weak, however strong"
 
 
-def test_the_floor_is_the_spread_of_the_map_of_the_shuffled_twin(pixels):
+def test_the_floor_is_the_variation_of_the_map_of_the_shuffled_twin(pixels):
     network = model()
     [plain] = camviz.explain(network, pixels(), target="b")
     [marked] = camviz.explain(network, pixels(), target="b", floor=True)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from camviz.engine.explain import Explainer
-from camviz.engine.folding import WORTH, find_folds, fold, folded
+from camviz.engine.folding import WORTH, find_pairs, fold, folded
 from camviz.engine.forward import rescore
 from camviz.types import Job, Target
 from tests.engine.test_explain import model
@@ -35,14 +35,22 @@ class Net(nn.Module):
         made = torch.relu(self.norm(one))
         if self.kind == "read twice":
             made = made + one
+        if self.kind == "seldom":  # and not by a first input: nothing of it is seen in the output
+            made = made + one * 1e-9
+        if self.kind == "in place":
+            made = torch.relu(self.norm(torch.relu_(one)))
+        if self.kind == "named":
+            made = torch.relu(self.norm(input=self.one(input=x)))
+        if self.kind == "infinite":
+            made = made / 0
         if self.kind == "run twice":
             made = made + self.norm(self.one(x.flip(3)))
         return self.fc(torch.relu(self.norm_two(self.two(made))).mean((2, 3)))
 
 
-def folds_of(network, inputs):
+def pairs_of(network, inputs):
     with torch.inference_mode():
-        return find_folds(network, lambda: network(inputs))
+        return find_pairs(network, inputs, network)
 
 
 def test_by_hand():
@@ -53,10 +61,10 @@ def test_by_hand():
             tensor.fill_(value)
         norm.running_mean.fill_(5)
         norm.running_var.fill_(3.5)
-    both = fold(conv, norm.eval())
-    assert both.weight.item() == pytest.approx(6)
-    assert both.bias.item() == pytest.approx(-5)
-    with folded([both]), torch.no_grad():
+    weight, bias = fold(conv, norm.eval())
+    assert weight.item() == pytest.approx(6)
+    assert bias.item() == pytest.approx(-5)
+    with folded([(conv, norm)]), torch.no_grad():
         assert norm(conv(torch.full((1, 1, 1, 1), 10.0))).item() == pytest.approx(55)
     assert norm(conv(torch.full((1, 1, 1, 1), 10.0))).item() == pytest.approx(3 * (21 - 5) + 7)
 
@@ -64,9 +72,9 @@ def test_by_hand():
 def test_the_output_is_the_same_and_the_network_comes_back():
     network, inputs = Net(), torch.randn(2, 3, 32, 32)
     expected = network(inputs)
-    folds = folds_of(network, inputs)
-    assert [one.conv for one in folds] == [network.one, network.two]
-    with folded(folds):
+    pairs = pairs_of(network, inputs)
+    assert [conv for conv, _ in pairs] == [network.one, network.two]
+    with folded(pairs):
         assert network.norm(inputs) is inputs  # it has nothing left to do
         torch.testing.assert_close(network(inputs), expected)
     assert torch.equal(network(inputs), expected)
@@ -74,24 +82,58 @@ def test_the_output_is_the_same_and_the_network_comes_back():
     assert "forward" not in network.norm.__dict__
 
 
-def test_what_something_else_reads_is_found_out_and_nothing_is_folded():
-    network = Net("read twice")
-    assert folds_of(network, torch.randn(1, 3, 32, 32)) == []
+@pytest.mark.parametrize("kind", ["read twice", "seldom", "in place", "named"])
+def test_what_something_else_reads_or_nobody_can_follow_is_left_alone(kind):
+    network, inputs = Net(kind), torch.randn(2, 3, 32, 32)
+    pairs = pairs_of(network, inputs[:1])
+    assert [conv for conv, _ in pairs] == [network.two]
+    with folded(pairs):
+        found = network(inputs)
+    torch.testing.assert_close(found, network(inputs))
+
+
+def test_where_the_output_says_nothing_nothing_is_folded():
+    assert pairs_of(Net("infinite"), torch.randn(1, 3, 32, 32)) == []
+
+
+def test_what_autograd_does_not_see_is_seen_in_the_output():
+    """Another reader, behind a detach."""
+
+    class Detached(Net):
+        def forward(self, x):
+            one = self.one(x)
+            return self.fc(torch.relu(self.norm(one)).mean((2, 3)) + one.detach().mean((2, 3)))
+
+    assert pairs_of(Detached(), torch.randn(1, 3, 32, 32)) == []
+
+
+def test_the_weights_are_those_of_now_and_an_error_leaves_nothing_behind():
+    network, inputs = Net(), torch.randn(1, 3, 32, 32)
+    pairs = pairs_of(network, inputs)
+    network.one.weight.mul_(2)
+    network.norm.running_mean.add_(1)
+    expected = network(inputs)
+    with folded(pairs):
+        torch.testing.assert_close(network(inputs), expected)
+    with pytest.raises(ZeroDivisionError), folded(pairs):
+        raise ZeroDivisionError
+    assert "forward" not in network.one.__dict__
+    assert "forward" not in network.norm.__dict__
 
 
 def test_what_runs_twice_is_left_alone():
     network = Net("run twice")
-    assert [one.conv for one in folds_of(network, torch.randn(1, 3, 32, 32))] == [network.two]
+    assert [conv for conv, _ in pairs_of(network, torch.randn(1, 3, 32, 32))] == [network.two]
 
 
 def test_what_has_a_hook_is_left_alone():
     network = Net()
     network.one.register_forward_hook(lambda *_: None)
-    assert [one.conv for one in folds_of(network, torch.randn(1, 3, 32, 32))] == [network.two]
+    assert [conv for conv, _ in pairs_of(network, torch.randn(1, 3, 32, 32))] == [network.two]
 
 
 def test_weights_larger_than_what_they_save_are_left_alone():
-    assert folds_of(Net(), torch.randn(1, 3, 6, 6)) == []  # 108 weights, 36 values
+    assert pairs_of(Net(), torch.randn(1, 3, 6, 6)) == []  # 108 weights, 36 values
 
 
 def test_many_forwards_are_folded_and_score_the_same():
@@ -99,11 +141,23 @@ def test_many_forwards_are_folded_and_score_the_same():
     asked = model("plain")
     ask = Explainer(type(asked)("net", network, asked.preprocessing), Job()).ask
     few = rescore(ask, SECOND, WORTH - 1, lambda start, stop: inputs[start:stop])
-    assert ask.chunks.folds is None
+    assert ask.chunks.pairs is None
     many = rescore(ask, SECOND, WORTH, lambda start, stop: inputs[start:stop])
-    assert len(ask.chunks.folds) == 2
+    assert len(ask.chunks.pairs) == 2
     torch.testing.assert_close(many[:-1], few)
     torch.testing.assert_close(many, network(inputs)[:, 1])
+
+
+def test_what_cannot_be_looked_at_is_scored_all_the_same(monkeypatch):
+    def broken(*_given):
+        raise RuntimeError
+
+    monkeypatch.setattr("camviz.engine.forward.find_pairs", broken)
+    network, inputs = Net(), torch.randn(WORTH, 3, 32, 32)
+    asked = model("plain")
+    ask = Explainer(type(asked)("net", network, asked.preprocessing), Job()).ask
+    found = rescore(ask, SECOND, WORTH, lambda start, stop: inputs[start:stop])
+    torch.testing.assert_close(found, network(inputs)[:, 1])
 
 
 def test_half_precision_is_left_alone():
@@ -111,4 +165,4 @@ def test_half_precision_is_left_alone():
     asked = model("plain")
     ask = Explainer(type(asked)("net", network, asked.preprocessing), Job(precision="bf16")).ask
     rescore(ask, SECOND, WORTH, lambda start, stop: inputs[start:stop])
-    assert ask.chunks.folds == []
+    assert ask.chunks.pairs == []

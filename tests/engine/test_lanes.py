@@ -19,7 +19,7 @@ def model(net):
     return camviz.load(net(), input_size=(32, 32))
 
 
-def test_a_twin_shares_the_weights_and_nothing_else(model):
+def test_a_sibling_shares_the_weights_and_nothing_else(model):
     other = sibling(model)
     ours, theirs = dict(model.module.named_parameters()), dict(other.module.named_parameters())
     assert other.module is not model.module
@@ -42,7 +42,7 @@ def test_a_twin_shares_the_weights_and_nothing_else(model):
     ],
     ids=["hook", "pre-hook", "function", "method", "partial", "cannot be copied"],
 )
-def test_what_may_lead_back_to_the_original_has_no_twin(model, entangle):
+def test_what_may_lead_back_to_the_original_has_no_sibling(model, entangle):
     entangle(model.module)
     assert sibling(model) is None
 

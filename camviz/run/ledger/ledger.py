@@ -28,6 +28,7 @@ from camviz.run.output.written import Written
 
 NAME = "camviz.sqlite"
 _EVERY = 1.0  # seconds between commits: what a kill may cost, beside the pictures under way
+_OF_ANOTHER = "SELECT count(*) FROM files JOIN inputs ON inputs.id = files.input WHERE files.path = ? AND job != ?"
 _INDIFFERENT = ("device", "batch_size")  # settings that change how fast a result comes, not what it is
 
 T = TypeVar("T")
@@ -67,6 +68,7 @@ class Ledger:
     def __init__(self, folder: Path, write: bool = False, shard: str = "") -> None:
         self.folder, self.path, self._write = folder, ledger_path(folder, shard), write
         self._committed = time.monotonic()
+        self.replaced = 0  # files of other jobs that were written over
         if not write and not self.path.is_file():
             if not shard and (tags := shard_ledgers(folder)):
                 raise OutputError(
@@ -193,13 +195,9 @@ class Ledger:
         for position, one in enumerate(record.maps):
             self._db.execute(f"INSERT INTO maps VALUES (NULL{', ?' * 16})", (input, position, *columns(one)))
         for file in record.written:
-            told = (
-                text(self.relative(file)),
-                input,
-                file.facts.get("kind", ""),
-                file.size,
-                json.dumps(plain(file.facts)),
-            )
+            path = text(self.relative(file))
+            self.replaced += self._db.execute(_OF_ANOTHER, (path, job)).fetchone()[0]
+            told = (path, input, file.facts.get("kind", ""), file.size, json.dumps(plain(file.facts)))
             self._db.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", told)
 
     def relative(self, file: Written) -> str:

@@ -18,7 +18,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from camviz.engine.capture import watch
 
-WORTH = 64  # forwards; it takes two to find out what can be folded
+WORTH = 200  # forwards: to find out takes two, and time to prepare convolutions for them
 
 Pair = tuple[nn.Conv2d, nn.BatchNorm2d]
 

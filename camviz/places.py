@@ -117,7 +117,7 @@ class Url(_Base):
             store.pipe_file(path, bytes(data))
         return len(data)
 
-    def open(self, mode: str = "r", *_: Any, **__: Any) -> IO[Any]:  # type: ignore[override]
+    def open(self, mode: str = "r", *_: Any, **__: Any) -> IO[Any]:  # type: ignore[override]  # of a store only bytes are read
         """To read, as bytes."""
         return io.BytesIO(self.read_bytes())
 

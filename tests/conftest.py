@@ -166,3 +166,14 @@ def assets() -> Path:
     if not folder:
         pytest.skip("CAMVIZ_ASSETS names no folder of pictures")
     return Path(folder)
+
+
+@pytest.fixture
+def store():
+    """A store in memory that fsspec knows as memory://, empty before and after."""
+    import fsspec
+
+    memory = fsspec.filesystem("memory")
+    memory.store.clear()
+    yield memory
+    memory.store.clear()

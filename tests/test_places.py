@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import fsspec
 import pytest
 
 from camviz.errors import RequestError
@@ -17,15 +16,6 @@ from camviz.run.inputs import list_inputs
 from tests.runs import known, results
 
 COUNT = 5
-
-
-@pytest.fixture
-def store():
-    """A store in memory, empty before and after."""
-    memory = fsspec.filesystem("memory")
-    memory.store.clear()
-    yield memory
-    memory.store.clear()
 
 
 @pytest.fixture

@@ -105,13 +105,10 @@ def features(
 
 
 def _beside(channels: list[str] | None, layout: str, reduce: str | None) -> str:
-    return (
-        f"--channel {','.join(channels)}"
-        if channels
-        else f"--layout {layout}"
-        if reduce is None
-        else f"--reduce {reduce}"
-    )
+    """The option beside which --top says nothing."""
+    if channels:
+        return f"--channel {','.join(channels)}"
+    return f"--layout {layout}" if reduce is None else f"--reduce {reduce}"
 
 
 def _target(targets: list[str] | None, rank: str) -> str:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from camviz.run.ledger.records import Record
     from camviz.run.output.written import Written
     from camviz.run.resume import Run
-    from camviz.types import Job, Look
+    from camviz.types import Job
 
 Every = Annotated[
     int, typer.Option("--every", min=1, help="Of a video: only each N-th frame.", rich_help_panel="Computing")
@@ -88,11 +88,6 @@ def _run(job: Job, work: Work) -> int:
         return status
 
 
-def _has_bar(look: Look) -> bool:
-    """Whether each figure says by itself which values its colours are."""
-    return look.layout in ("panel", "grid") if look.colorbar is None else look.colorbar
-
-
 def _spread(job: Job, work: Work, run: Run, skipped: dict[str, str]) -> Iterator[Record]:
     """The records that other processes make."""
     from camviz.run.spread.units import Explaining
@@ -125,12 +120,12 @@ class _Told:
 
     def notes(self, one: Written) -> list[str]:
         """What is to be said of one file."""
-        self.bare += one.facts["kind"] in ("overlay", "heatmap")
+        self.bare += one.facts["kind"] in ("overlay", "heatmap") and not self.job.look.colorbar
         return _notes(one)
 
     def scales(self) -> tuple[()]:
         """Say that maps which are looked at side by side may not be compared."""
-        if self.job.look.scale == "image" and self.bare > 1 and not _has_bar(self.job.look):
+        if self.job.look.scale == "image" and self.bare > 1:
             say = self.work.console.say
             say("scale: each map has its own (--scale row or run shares one, --layout panel shows it)")
         return ()

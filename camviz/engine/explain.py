@@ -167,7 +167,7 @@ class Explainer:
         asking: Callable[[Pass], Sequence[Wanted]],
     ) -> list[list[SaliencyMap] | InputError]:
         """As calling it, for targets that are chosen when the forward is done."""
-        batch = torch.from_numpy(np.stack(inputs) if len(inputs) > 1 else inputs[0][None]).to(self.model.device)
+        batch = torch.from_numpy(np.stack(inputs)).to(self.model.device)
         maps: list[list[SaliencyMap]] = [[] for _ in pictures]
         errors: dict[int, InputError] = {}
         with self.task.attending(self.model.module, (batch.shape[2], batch.shape[3])):

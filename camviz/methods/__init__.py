@@ -97,11 +97,10 @@ def choose(names: Sequence[str], settings: Sequence[tuple[str, str]] = (), smoot
 def _who_has(key: str) -> str:
     """A hint at the methods that have a setting of that name."""
     having = [entry.name for entry in METHODS if key.rpartition(".")[2] in entry.settings]
-    return (
-        f"--method {having[0]}" + (f", or {', '.join(having[1:])}" if having[1:] else "")
-        if having
-        else ("'camviz methods NAME' shows the settings of one")
-    )
+    if not having:
+        return "'camviz methods NAME' shows the settings of one"
+    others = f", or {', '.join(having[1:])}" if having[1:] else ""
+    return f"--method {having[0]}{others}"
 
 
 def _gives_channels(name: str) -> bool:

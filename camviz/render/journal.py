@@ -14,7 +14,7 @@ from camviz.render.colour import DIVERGING, SHARED, Limits, chosen, colourise, f
 from camviz.render.frame import extremes
 from camviz.render.overlay import bar_of, blend
 from camviz.render.panel import scaled
-from camviz.render.plate import INCH, POINT, Plate, Ruled, Shown, Words, breadth, shorten
+from camviz.render.plate import INCH, POINT, Anchor, Plate, Ruled, Shown, Words, breadth, shorten
 from camviz.types import Look, Map, Picture, Pixels, SaliencyMap
 
 SINGLE, DOUBLE = 85.0, 180.0  # mm: one column of a journal, and two
@@ -267,9 +267,9 @@ class _Sheet:
         self.items.append(Shown((left, top, width, _BAR), np.repeat(strip, 4, 0)))
         size = self.style.small
         for place, words in marks:
-            anchor = "start" if place == 0 else "end" if place == 1 else "middle"
+            anchor: Anchor = "start" if place == 0 else "end" if place == 1 else "middle"
             at = left + place * width
-            self.items.append(Words(at, top + _BAR + 0.85 * self.style.line(size), words, size, anchor))  # type: ignore[arg-type]
+            self.items.append(Words(at, top + _BAR + 0.85 * self.style.line(size), words, size, anchor))
 
     def small_print(self, words: str) -> None:
         """Words over the whole width, on as many lines as they need."""

@@ -27,6 +27,9 @@ FORMATS = ("png", "pdf", "svg")
 _ANCHORS = {"start": "ls", "middle": "ms", "end": "rs"}
 
 
+Anchor = Literal["start", "middle", "end"]
+
+
 @dataclass(frozen=True, eq=False)
 class Shown:
     """Pixels in a rectangle: left, top, width, height in mm."""
@@ -43,7 +46,7 @@ class Words:
     y: float
     words: str
     size: float
-    anchor: Literal["start", "middle", "end"] = "start"
+    anchor: Anchor = "start"
     colour: tuple[int, int, int] = text.INK
 
 

@@ -6,20 +6,11 @@ import sqlite3
 from contextlib import closing
 from types import SimpleNamespace
 
-import fsspec
 import pytest
 
 from camviz.errors import OutputError
 from camviz.places import Url
 from camviz.run.ledger.remote import Copy
-
-
-@pytest.fixture
-def store():
-    memory = fsspec.filesystem("memory")
-    memory.store.clear()
-    yield memory
-    memory.store.clear()
 
 
 @pytest.fixture

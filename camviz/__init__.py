@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from camviz.doctor import diagnose
     from camviz.engine.explain import explain
     from camviz.errors import CamvizError
-    from camviz.features import features
+    from camviz.feature_maps import features
     from camviz.metrics.evaluate import evaluate
     from camviz.models.load import load
     from camviz.types import Model, Picture, SaliencyMap
@@ -38,7 +38,6 @@ __all__ = [
     "load",
 ]
 
-_MODULES = ("features",)  # packages that can be called
 _HOMES = {
     "CamvizError": "camviz.errors",
     "compare": "camviz.comparison.compare",
@@ -48,13 +47,12 @@ _HOMES = {
     "diagnose": "camviz.doctor",
     "evaluate": "camviz.metrics.evaluate",
     "explain": "camviz.engine.explain",
+    "features": "camviz.feature_maps",
     "load": "camviz.models.load",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return importlib.import_module(f"camviz.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'camviz' has no attribute '{name}'")
     return getattr(importlib.import_module(_HOMES[name]), name)

@@ -15,29 +15,22 @@ PACKAGE = Path(__file__).resolve().parents[1] / "camviz"
 FLOORS = [
     ["camviz.errors"],
     ["camviz.registry", "camviz.types"],
-    ["camviz.places", "camviz.render", "camviz.demo"],
-    ["camviz.videos", "camviz.engine.capture", "camviz.engine.devices"],
-    ["camviz.pictures", "camviz.tasks"],
+    ["camviz.demo", "camviz.hooks", "camviz.render"],
+    ["camviz.io"],
+    ["camviz.tasks"],
     ["camviz.models"],
-    ["camviz.engine.rules"],
     ["camviz.methods"],
     ["camviz.engine"],
-    ["camviz.features", "camviz.metrics", "camviz.comparison", "camviz.mistakes"],
+    ["camviz.comparison", "camviz.feature_maps", "camviz.metrics", "camviz.misclassified"],
     ["camviz.doctor"],
-    ["camviz.run.inputs", "camviz.run.output.files"],
-    ["camviz.run.output.written", "camviz.run.spread.shard"],
-    ["camviz.run.output.drawn", "camviz.run.output.figures"],
-    ["camviz.run.ledger"],
-    ["camviz.run.output.folder"],
     ["camviz.run"],
-    ["camviz.run.spread"],
     ["camviz.cli"],
     ["camviz.__main__"],
 ]
 # what a type does for a notebook: the noun reaches up to whoever draws it
 DOORS = {
     ("camviz.types", "camviz.render"),
-    ("camviz.features.maps", "camviz.features.figures"),
+    ("camviz.feature_maps.maps", "camviz.feature_maps.figures"),
     ("camviz.metrics.results", "camviz.metrics.table"),
 }
 LINES, LONGEST = 400, 50  # of a file, of a function

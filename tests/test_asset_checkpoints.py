@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import camviz
+from camviz.io.images import as_pictures
 from camviz.models.load import load
 from camviz.models.preprocess import prepare
-from camviz.pictures import as_pictures
 from camviz.types import Model
 
 ASSETS = Path(os.environ.get("CAMVIZ_ASSETS", ""))

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests import reader
+from tests.helpers import shell_lines as reader
 
 TEXT = (Path(__file__).resolve().parents[1] / "README.md").read_text("utf-8")
 NOT_HERE = {  # why a line cannot be typed here

@@ -14,51 +14,11 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from camviz import __version__
-from camviz.cli import (
-    compare,
-    doctor,
-    errors,
-    evaluate,
-    export,
-    features,
-    filters,
-    heatmap,
-    layers,
-    maximize,
-    merge,
-    methods,
-    models,
-    patches,
-    reconstruct,
-    replay,
-    report,
-    restyle,
-)
 from camviz.cli.config import configurable, origin
 from camviz.cli.console import Console, wants_traceback
 from camviz.cli.help import epilog, for_people
+from camviz.cli.registry import add_commands, commands
 from camviz.errors import CamvizError, RequestError, closest
-
-COMMANDS = (
-    heatmap,
-    features,
-    compare,
-    errors,
-    evaluate,
-    filters,
-    patches,
-    maximize,
-    reconstruct,
-    restyle,
-    replay,
-    report,
-    export,
-    merge,
-    doctor,
-    layers,
-    models,
-    methods,
-)
 
 
 class Boundary(TyperGroup):
@@ -114,7 +74,7 @@ class Boundary(TyperGroup):
 def _usage(error: TyperException, typed_words: Sequence[str]) -> CamvizError:
     """A parsing error in our own two lines, with "did you mean" and the help to ask for."""
     context = getattr(error, "ctx", None)
-    known = [module.__name__.rpartition(".")[2] for module in COMMANDS]
+    known = [entry.name for entry in commands()]
     path = " ".join(["camviz", *[one for one in typed_words[:1] if one in known]])
     message = _quoting(error, error.format_message().rstrip("."))
     file = origin(context, getattr(error, "param", None))
@@ -176,8 +136,7 @@ def _root(
     pass
 
 
-for command in COMMANDS:
-    command.add_to(app)
+add_commands(app)
 configurable(app)
 
 

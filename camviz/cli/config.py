@@ -14,7 +14,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from camviz.cli.console import Console
-from camviz.cli.groups import with_signature
+from camviz.cli.option_groups import with_signature
 from camviz.errors import RequestError, closest, unknown
 
 _OWN = ("config", "show-config", "help")  # options that no file can have

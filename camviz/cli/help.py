@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
-import typer
 from typer.core import TyperCommand
 
 _WIDTH = 20  # of a list of choices: more goes on, on the next line
@@ -38,13 +36,6 @@ def _value(parameter: Any, ctx: Any) -> str:
     if kind.is_choice:
         return "\n".join(wrap("|".join(map(str, kind.choices)).replace("|", "| "), _WIDTH)).replace("| ", "|")
     return _VALUES.get(kind.annotation) or str(max(parameter.opts, key=len).rpartition("-")[2].upper())
-
-
-def add_command(
-    app: typer.Typer, command: Callable[..., None], *examples: str, cls: type[TyperCommand] = Command
-) -> None:
-    """Add a command whose help ends with examples. They fit 80 columns, as what is broken cannot be copied."""
-    app.command(cls=cls, epilog=epilog(*examples))(command)
 
 
 def epilog(*examples: str) -> str:

@@ -12,7 +12,7 @@ import typer
 from camviz import types
 from camviz.cli.parsing import key_value, numbers, size
 from camviz.errors import RequestError
-from camviz.places import place
+from camviz.io.paths import place
 from camviz.types import Look, ModelRequest, Sign
 
 Images = Annotated[

@@ -11,11 +11,11 @@ import typer
 
 from camviz.cli.console import Console
 from camviz.errors import RequestError
-from camviz.places import place
+from camviz.io.paths import place
 
 if TYPE_CHECKING:
-    from camviz.run.ledger.ledger import Ledger
-    from camviz.run.ledger.rows import JobRow
+    from camviz.run.database.database import Ledger
+    from camviz.run.database.rows import JobRow
 
 Run = Annotated[
     Path | None,
@@ -48,8 +48,8 @@ def opened(
     command: str, run: Path | None, key: str | None, console: Console, write: bool = False
 ) -> Iterator[tuple[Ledger, JobRow]]:
     """The ledger of a folder, to read or to write, and one of its jobs; says which, where there are several."""
-    from camviz.run.ledger.jobs import choose_job, describe
-    from camviz.run.ledger.ledger import Ledger
+    from camviz.run.database.database import Ledger
+    from camviz.run.database.jobs import choose_job, describe
 
     if run is None:
         raise RequestError("no RUN was given: the output folder of an earlier command", f"camviz {command} camviz_out")

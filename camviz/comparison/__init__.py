@@ -15,14 +15,14 @@ import numpy as np
 
 from camviz.comparison.numbers import correlation, overlap, placed
 from camviz.errors import RequestError
-from camviz.render.colour import oriented, strength
+from camviz.render.color import oriented, strength
 from camviz.types import Look, Map, Picture, SaliencyMap
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from camviz.render.journal import Row, Style
-    from camviz.render.plate import Plate
+    from camviz.render.print_backend import Plate
+    from camviz.render.print_figure import Row, Style
 
 FEWEST, MOST = 2, 6
 _LOOK = Look(scale="row")
@@ -162,13 +162,13 @@ class Comparison:
 
     def plate(self, style: Style | None = None, caption: bool = True) -> Plate:
         """The figure, laid out in millimetres."""
-        from camviz.render.journal import Style, plate
+        from camviz.render.print_figure import Style, plate
 
         return plate([self.row()], self.look, style or Style(), self.caption() if caption else ())
 
     def row(self) -> Row:
         """What is drawn of it."""
-        from camviz.render.journal import Cell, Gap, Row, told
+        from camviz.render.print_figure import Cell, Gap, Row, told
 
         cells = []
         for side in self.sides:
@@ -205,8 +205,8 @@ class Comparison:
         """The figure as a PIL image, so many millimetres wide."""
         from PIL import Image
 
-        from camviz.render.journal import Style
-        from camviz.render.plate import to_pixels
+        from camviz.render.print_backend import to_pixels
+        from camviz.render.print_figure import Style
 
         style = Style(width, dpi, font)
         return Image.fromarray(to_pixels(self.plate(style), dpi, font))

@@ -11,8 +11,8 @@ from camviz.comparison import MOST, Comparison, Comparisons, check_count
 from camviz.engine.explain import Explainer, as_list, job_of
 from camviz.engine.forward import Pass
 from camviz.errors import InputError, RequestError
+from camviz.io.images import as_pictures
 from camviz.models.preprocess import prepare
-from camviz.pictures import as_pictures
 from camviz.tasks import Wanted
 from camviz.tasks.classification import Classification, label_of
 from camviz.types import Look, Model, Picture, SaliencyMap, Target, View

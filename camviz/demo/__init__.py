@@ -1,4 +1,4 @@
-"""The bundled model: a small classifier of drawn shapes, trained by `camviz.demo.train`, that works offline."""
+"""The bundled model: a small classifier of drawn shapes, trained by `tools.demo.train`, that works offline."""
 
 from pathlib import Path
 

@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from camviz.demo.scenes import KINDS as KINDS  # the labels, in the order of the outputs
-
 if TYPE_CHECKING:
     from torchvision.models import EfficientNet
 
+KINDS: tuple[str, ...] = (  # the labels, in the order of the outputs
+    "arrow", "circle", "crescent", "cross", "drop", "heart", "ring", "square", "star", "triangle",
+)  # fmt: skip
 INPUT_SIZE = 128  # pixels
 STRIDE = 8  # input pixels per cell of the last feature stage
 MEAN = (0.5, 0.5, 0.5)

@@ -95,8 +95,8 @@ def diagnose(
     from camviz.demo import sample_folder
     from camviz.doctor.examination import Examination
     from camviz.engine.explain import job_of
+    from camviz.io.images import as_pictures
     from camviz.models.load import load
-    from camviz.pictures import as_pictures
     from camviz.types import Model
 
     loaded = model if isinstance(model, Model) else load(model)

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from camviz.engine.capture import borrowed, first_tensor, watch
-from camviz.engine.devices import autocast
 from camviz.engine.explain import Explainer
 from camviz.engine.forward import Ask, Pass, call, run_forward
 from camviz.engine.probe import Probe, Reading
 from camviz.errors import CamvizError, NetworkError
+from camviz.hooks.capture import borrowed, first_tensor, watch
+from camviz.hooks.devices import autocast
 from camviz.methods import DEFAULT
 from camviz.models.layers import list_layers
 from camviz.models.preprocess import prepare

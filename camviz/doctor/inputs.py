@@ -10,8 +10,8 @@ from torch import Tensor
 
 from camviz.doctor import CHECKS, Finding
 from camviz.doctor.examination import Examination
-from camviz.doctor.network import untrained
-from camviz.models.catalogue import imagenet_labels
+from camviz.doctor.model import untrained
+from camviz.models.catalog import imagenet_labels
 from camviz.types import Order, Preprocessing
 
 _STATISTICS = {

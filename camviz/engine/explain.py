@@ -13,22 +13,20 @@ import torch
 from numpy.typing import NDArray
 
 from camviz.engine.batches import by_shape
-from camviz.engine.blank import why_blank
-from camviz.engine.capture import part_of
-from camviz.engine.chunks import Chunks
-from camviz.engine.floor import variations, why_weak
 from camviz.engine.forward import MASKS_AT_ONCE, Ask, Pass, run_forward
-from camviz.engine.found import Found, Kind
+from camviz.engine.map_checks import Found, Kind, variations, why_blank, why_weak
 from camviz.engine.probe import Probe, Reading
-from camviz.engine.replay import finished_before
-from camviz.engine.shuffle import shuffled
-from camviz.engine.smooth import fuse, run_method
+from camviz.engine.randomize import shuffled
+from camviz.engine.smoothing import fuse, run_method
+from camviz.engine.tail_replay import finished_before
 from camviz.errors import InputError, NetworkError, RequestError, UnknownName
+from camviz.hooks.capture import part_of
+from camviz.hooks.chunks import Chunks
+from camviz.io.images import as_pictures, read_picture
 from camviz.methods import WITHOUT_LAYERS, Chosen, choose
 from camviz.models.layers import find_layers, stages_before
 from camviz.models.preprocess import prepare
 from camviz.models.survey import Survey, differentiable, input_channels, survey
-from camviz.pictures import as_pictures, read_picture
 from camviz.tasks import References, Task, Wanted, task_of
 from camviz.types import Fuse, Job, Layer, Model, Picture, SaliencyMap, Score, Smooth, Target, View
 
@@ -327,7 +325,7 @@ def explain(
     keywords are those of `Job`: score, precision, batch_size, smooth, fuse, seed. Raises `InputError` for a picture
     that cannot be read.
     """
-    from camviz.engine.devices import default_batch_size
+    from camviz.hooks.devices import default_batch_size
     from camviz.models.load import load
 
     model = model if isinstance(model, Model) else load(model)

@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from camviz.engine.capture import borrowed, capture, part_of, watch
-from camviz.engine.chunks import Chunks, out_of_memory
-from camviz.engine.devices import autocast
-from camviz.engine.folding import WORTH, Pair, find_pairs, folded
-from camviz.engine.replay import copied
+from camviz.engine.tail_replay import copied
 from camviz.errors import InputError, NetworkError
+from camviz.hooks.bn_folding import WORTH, Pair, find_pairs, folded
+from camviz.hooks.capture import borrowed, capture, part_of, watch
+from camviz.hooks.chunks import Chunks, out_of_memory
+from camviz.hooks.devices import autocast
 from camviz.tasks import Task
 from camviz.tasks.classification import Classification
 from camviz.types import Layer, Model, Target

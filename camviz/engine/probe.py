@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from camviz.engine.attention import Attention
-from camviz.engine.capture import borrowed, replaced, watch, with_first_tensor
-from camviz.engine.devices import autocast
+from camviz.engine.attention_flow import Attention
 from camviz.engine.forward import Pass, call, rescore, rows_of, run_forward
-from camviz.engine.replay import answering, spread
-from camviz.engine.rules import ReluRule, Rule
+from camviz.engine.tail_replay import answering, spread
 from camviz.errors import NetworkError
+from camviz.hooks.capture import borrowed, replaced, watch, with_first_tensor
+from camviz.hooks.devices import autocast
+from camviz.hooks.relu_rules import ReluRule, Rule
 from camviz.types import Layer, Target
 
 

@@ -92,7 +92,7 @@ def integrated_gradients(probe: Probe, *, steps: int = 32, baseline: str = "blac
 @_once("guided-backprop", paper="arXiv:1412.6806")
 def guided_backprop(probe: Probe, *, reduce: str = "max") -> Tensor:
     """The gradient that passes ReLUs only where both it and what went forward are positive."""
-    from camviz.engine.rules import guided
+    from camviz.hooks.relu_rules import guided
 
     return reduced(probe.input_gradients(rule=guided), reduce)
 
@@ -100,9 +100,9 @@ def guided_backprop(probe: Probe, *, reduce: str = "max") -> Tensor:
 @_once("deconvnet", paper="arXiv:1311.2901")
 def deconvnet(probe: Probe, *, reduce: str = "max") -> Tensor:
     """The gradient that passes ReLUs where it is itself positive."""
-    from camviz.engine import rules
+    from camviz.hooks import relu_rules
 
-    return reduced(probe.input_gradients(rule=rules.deconvnet), reduce)
+    return reduced(probe.input_gradients(rule=relu_rules.deconvnet), reduce)
 
 
 @METHODS.add(
@@ -111,7 +111,7 @@ def deconvnet(probe: Probe, *, reduce: str = "max") -> Tensor:
 )  # fmt: skip
 def guided_gradcam(probe: Probe, *, reduce: str = "max") -> Tensor:
     """Guided backpropagation where Grad-CAM is positive: U(relu(Grad-CAM)) ⊙ guided backprop."""
-    from camviz.engine.rules import guided
+    from camviz.hooks.relu_rules import guided
     from camviz.methods.cam import gradcam
 
     where = probe.upsample(gradcam(probe).sum(1, keepdim=True).clamp(min=0))

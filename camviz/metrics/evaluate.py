@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from camviz.errors import InputError, RequestError
 from camviz.metrics import Measure, choose, split_settings
+from camviz.metrics.ground_truth import Mask, Match, Truth, read_boxes, read_masks
 from camviz.metrics.results import Evaluation, Row
 from camviz.metrics.source import Asked, Source, Unanswered
-from camviz.metrics.truth import Mask, Match, Truth, read_boxes, read_masks
 from camviz.types import Model, Picture, View
 
 if TYPE_CHECKING:
@@ -159,11 +159,11 @@ def evaluate(
     and metric at most; `settings` of metrics as {"pointing.tolerance": 15}.
     """
     from camviz.engine.batches import by_shape
-    from camviz.engine.devices import default_batch_size
     from camviz.engine.explain import Explainer, as_list, job_of
+    from camviz.hooks.devices import default_batch_size
+    from camviz.io.images import as_pictures
     from camviz.models.load import load
     from camviz.models.preprocess import prepare
-    from camviz.pictures import as_pictures
 
     model = model if isinstance(model, Model) else load(model)
     question = job_of(method, target, layer, settings, fit=fit, **job)

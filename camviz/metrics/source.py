@@ -105,7 +105,7 @@ class Source:
     def _shuffled(self) -> list[Explainer]:
         """The same question to networks that have forgotten ever more."""
         from camviz.engine.explain import Explainer
-        from camviz.engine.shuffle import twins
+        from camviz.engine.randomize import twins
 
         return [Explainer(twin, self.job) for twin in twins(self.model, _STAGES, self.job.seed)]
 

@@ -8,9 +8,9 @@ from fnmatch import fnmatchcase
 from torch import nn
 
 from camviz.errors import NetworkError, unknown
+from camviz.models.default_layer import trunk
 from camviz.models.layout import Layouts
 from camviz.models.survey import Seen, Survey, survey
-from camviz.models.trunk import trunk
 from camviz.types import Layer, Model
 
 _POOLING = ("MaxPool", "AvgPool", "LPPool", "FractionalMaxPool")

@@ -120,7 +120,7 @@ def _drawn_alike() -> Iterator[None]:
 
 def to_device(model: Model, device: str) -> Model:
     """The model with its network moved to `device` ("auto", "cpu", "cuda:1", …)."""
-    from camviz.engine.devices import pick_device
+    from camviz.hooks.devices import pick_device
 
     model.module.to(pick_device(device))
     return model
@@ -161,7 +161,7 @@ def _told_arguments(
     Of torchvision's detectors and segmenters it is the number of classes, as the tensors tell it.
     """
     if prefix == "torchvision" and weights is not None:
-        from camviz.models.recognise import classes_in, shapes_of
+        from camviz.models.recognize import classes_in, shapes_of
 
         counts = [classes_in(name, shapes_of(state)) for state, _ in variants(weights.state)]
         return tuple(("num_classes", str(count)) for count in counts if count)[:1]

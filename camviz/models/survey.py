@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from camviz.engine.capture import borrowed, first_tensor, watch
 from camviz.errors import NetworkError
+from camviz.hooks.capture import borrowed, first_tensor, watch
 from camviz.models.detectors import economical, transform_of
 
 

@@ -12,7 +12,7 @@ from camviz.types import Artefact, Look, Picture, SaliencyMap, Sign
 Renderer = Callable[..., Artefact]  # (picture, map, look); (picture, maps, look) where it takes "all maps"
 RENDERERS: Registry[Renderer] = Registry("layout", __name__)
 
-from camviz.render.colour import SHARED, colormap_names, fixed_scale, one_of, settled  # noqa: E402
+from camviz.render.color import SHARED, colormap_names, fixed_scale, one_of, settled  # noqa: E402
 from camviz.render.encoding import encode, suffix  # noqa: E402
 
 __all__ = ["RENDERERS", "check", "colormap_names", "draw", "encode", "takes_all"]

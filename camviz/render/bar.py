@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from camviz.render import canvas, text
-from camviz.render.colour import Limits, table
+from camviz.render.color import Limits, table
 from camviz.types import Pixels, Sign
 
 _TICK = (90, 90, 90)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from camviz.errors import RequestError
-from camviz.render.colour import one_of
+from camviz.render.color import one_of
 from camviz.types import Artefact, Look, Pixels
 
 _SUFFIX = {"png": ".png", "jpg": ".jpg", "jpeg": ".jpg", "webp": ".webp"}

@@ -8,7 +8,7 @@ import numpy as np
 
 from camviz.render import RENDERERS, canvas, text
 from camviz.render.bar import Bar
-from camviz.render.colour import fixed_scale
+from camviz.render.color import fixed_scale
 from camviz.render.encoding import suffix
 from camviz.render.frame import extremes, percent
 from camviz.render.overlay import bar_of, blend

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from camviz.render import canvas, text
 from camviz.render.bar import Bar, number
-from camviz.render.colour import DIVERGING, Limits, colourise, limits
+from camviz.render.color import DIVERGING, Limits, colourise, limits
 from camviz.render.frame import Line, framed, text_size
 from camviz.render.montage import columns_for, enlarged, montage
 from camviz.types import Pixels

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from camviz.render import RENDERERS, colour
+from camviz.render import RENDERERS, color
 from camviz.render.bar import Bar
 from camviz.render.encoding import suffix
 from camviz.render.frame import caption, framed
@@ -47,7 +47,7 @@ def blend(pixels: Pixels, map: SaliencyMap, look: Look) -> Pixels:
 
 def bar_of(map: SaliencyMap, look: Look) -> Bar:
     """The colours of a map under a look. The limits are those of the raw, layer-sized map."""
-    return Bar(colour.limits(map.values, look.sign, look.scale), colour.chosen(look), look.sign)
+    return Bar(color.limits(map.values, look.sign, look.scale), color.chosen(look), look.sign)
 
 
 def artefact(kind: str, pixels: Pixels, map: SaliencyMap, look: Look) -> Artefact:
@@ -59,7 +59,7 @@ def _colours(map: SaliencyMap, look: Look) -> tuple[Pixels, NDArray[np.bool_]]:
     """The placed map in colours (H, W, 3), and where it has no value (H, W, 1)."""
     bar = bar_of(map, look)
     placed = map.view.place(map.values)
-    colours = colour.colourise(colour.oriented(placed, look.sign), bar.within, bar.colormap)
+    colours = color.colourise(color.oriented(placed, look.sign), bar.within, bar.colormap)
     return colours, np.isnan(placed)[..., None]
 
 

@@ -14,19 +14,19 @@ import numpy as np
 
 from camviz.comparison import MOST, Comparison, fixed
 from camviz.errors import InputError
-from camviz.pictures import read_picture
+from camviz.io.images import read_picture
+from camviz.io.inputs import Failed, Input
 from camviz.render import animation
-from camviz.render.colour import limits, settled
-from camviz.render.journal import Cell, Row, Style, plate, told
-from camviz.render.plate import Plate, png, to_pdf, to_pixels, to_svg
-from camviz.run.inputs import Failed, Input
-from camviz.run.ledger.jobs import same_picture
-from camviz.run.ledger.ledger import Ledger
-from camviz.run.ledger.records import Record, SavedMap, failure, predictions
-from camviz.run.ledger.rows import InputRow, JobRow
+from camviz.render.color import limits, settled
+from camviz.render.print_backend import Plate, png, to_pdf, to_pixels, to_svg
+from camviz.render.print_figure import Cell, Row, Style, plate, told
+from camviz.run.database.database import Ledger
+from camviz.run.database.jobs import same_picture
+from camviz.run.database.records import Record, SavedMap, failure, predictions
+from camviz.run.database.rows import InputRow, JobRow
 from camviz.run.output.files import Write, result_path
 from camviz.run.output.written import Written
-from camviz.run.scale import draw_later, settled_for_run
+from camviz.run.shared_scale import draw_later, settled_for_run
 from camviz.types import Job, Look, ModelRequest, Picture, SaliencyMap
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from camviz.engine.batches import by_shape
-from camviz.engine.devices import default_batch_size
 from camviz.errors import InputError
+from camviz.hooks.devices import default_batch_size
+from camviz.io.inputs import Failed, Input
 from camviz.metrics.evaluate import Evaluator
 from camviz.metrics.results import Evaluation
-from camviz.run.inputs import Failed, Input
 from camviz.run.outcome import Outcome
 from camviz.run.output.files import write_file
 from camviz.run.reading import read_inputs

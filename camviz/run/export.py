@@ -15,11 +15,11 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from camviz.errors import OutputError, RequestError
-from camviz.places import Url
-from camviz.run.ledger.jobs import files_of
-from camviz.run.ledger.ledger import Ledger
-from camviz.run.ledger.records import SavedMap, plain
-from camviz.run.ledger.rows import InputRow, JobRow
+from camviz.io.paths import Url
+from camviz.run.database.database import Ledger
+from camviz.run.database.jobs import files_of
+from camviz.run.database.records import SavedMap, plain
+from camviz.run.database.rows import InputRow, JobRow
 from camviz.run.output.files import result_path
 
 Tick = Callable[[int], None]  # so many pictures are done

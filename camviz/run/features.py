@@ -10,25 +10,25 @@ from typing import Any
 
 import numpy as np
 
-from camviz.engine.devices import default_batch_size
-from camviz.features.extract import Extractor
-from camviz.features.figures import channels, clusters, frames, reduction, run_limits, strip
-from camviz.features.head_figures import heads
-from camviz.features.heads import HeadExtractor, HeadMaps
-from camviz.features.job import FeatureJob
-from camviz.features.maps import FeatureMaps, check_finite
-from camviz.features.moments import Moments
+from camviz.feature_maps.attention_figures import heads
+from camviz.feature_maps.attention_heads import HeadExtractor, HeadMaps
+from camviz.feature_maps.extract import Extractor
+from camviz.feature_maps.figures import channels, clusters, frames, reduction, run_limits, strip
+from camviz.feature_maps.incremental_pca import Moments
+from camviz.feature_maps.job import FeatureJob
+from camviz.feature_maps.maps import FeatureMaps, check_finite
+from camviz.hooks.devices import default_batch_size
+from camviz.io.inputs import Input
 from camviz.models.layers import find_layers, stages
 from camviz.render import animation
 from camviz.render.encoding import FORMATS, suffix
+from camviz.run.database.records import Record
 from camviz.run.flow import Flow, Stages
-from camviz.run.inputs import Input
-from camviz.run.ledger.records import Record
-from camviz.run.output.drawn import npy
+from camviz.run.output.map_files import npy
 from camviz.run.output.written import Written, write_artefact
 from camviz.run.reading import Ready, read_input, shape_of
+from camviz.run.run_context import Workplace
 from camviz.run.threads import cores, one_thread_each, torch_threads
-from camviz.run.workplace import Workplace
 from camviz.types import Artefact, Look, Model
 
 

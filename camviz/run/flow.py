@@ -16,8 +16,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 from camviz.errors import InputError, RequestError
-from camviz.run.inputs import Input
-from camviz.run.ledger.records import Record, failure
+from camviz.io.inputs import Input
+from camviz.run.database.records import Record, failure
 
 R = TypeVar("R")
 C = TypeVar("C")

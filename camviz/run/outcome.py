@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from camviz.run.ledger.records import Record
+    from camviz.run.database.records import Record
 
 
 @dataclass

@@ -8,21 +8,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 from camviz.engine.batches import by_shape
-from camviz.engine.devices import default_batch_size
 from camviz.errors import InputError, RequestError
-from camviz.features.channels import parse_channels
-from camviz.features.extract import Extractor
-from camviz.features.maps import check_finite
-from camviz.features.patches import Best, Look, Patch
-from camviz.features.receptive import effective_field, receptive_fields
+from camviz.feature_maps.channels import parse_channels
+from camviz.feature_maps.extract import Extractor
+from camviz.feature_maps.maps import check_finite
+from camviz.feature_maps.receptive import effective_field, receptive_fields
+from camviz.feature_maps.visualization.patches import Best, Look, Patch
+from camviz.hooks.devices import default_batch_size
+from camviz.io.images import read_picture
+from camviz.io.inputs import Failed, Input
 from camviz.models.layers import channels_of
-from camviz.pictures import read_picture
 from camviz.render.bar import number
 from camviz.render.encoding import suffix
 from camviz.render.patches import Row, patch_sheet, tile
-from camviz.run.inputs import Failed, Input
 from camviz.run.outcome import Outcome
-from camviz.run.output.figures import write_figure
+from camviz.run.output.layer_figures import write_figure
 from camviz.run.output.written import Written
 from camviz.run.reading import Ready, read_inputs
 from camviz.types import Artefact, Layer, Pixels

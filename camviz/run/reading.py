@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camviz.errors import InputError
+from camviz.io.images import read_picture
+from camviz.io.inputs import Failed, Input
 from camviz.models.preprocess import prepare
-from camviz.pictures import read_picture
-from camviz.run.inputs import Failed, Input
 from camviz.types import Model, Picture, View
 
 

@@ -10,13 +10,13 @@ import numpy as np
 
 from camviz.engine.explain import Explainer
 from camviz.errors import InputError
-from camviz.run.inputs import Failed, Input
-from camviz.run.ledger.jobs import check_same
-from camviz.run.ledger.ledger import Ledger
-from camviz.run.ledger.records import SavedMap
-from camviz.run.ledger.rows import JobRow
-from camviz.run.pipeline import heatmaps
-from camviz.run.workplace import Workplace
+from camviz.io.inputs import Failed, Input
+from camviz.run.database.database import Ledger
+from camviz.run.database.jobs import check_same
+from camviz.run.database.records import SavedMap
+from camviz.run.database.rows import JobRow
+from camviz.run.heatmap import heatmaps
+from camviz.run.run_context import Workplace
 from camviz.types import Job
 
 _NAMES = ("method", "layer", "target", "index")

@@ -8,15 +8,15 @@ from functools import partial
 from typing import Any
 
 from camviz.errors import InputError
-from camviz.run.inputs import Input
-from camviz.run.ledger.jobs import rebuilt, same_picture
-from camviz.run.ledger.ledger import Ledger
-from camviz.run.ledger.records import Record, failure
-from camviz.run.ledger.rows import InputRow, JobRow
-from camviz.run.output.drawn import write_maps
+from camviz.io.inputs import Input
+from camviz.run.database.database import Ledger
+from camviz.run.database.jobs import rebuilt, same_picture
+from camviz.run.database.records import Record, failure
+from camviz.run.database.rows import InputRow, JobRow
 from camviz.run.output.files import Write, write_file
+from camviz.run.output.map_files import write_maps
 from camviz.run.output.written import Written
-from camviz.run.scale import settled_for_run
+from camviz.run.shared_scale import settled_for_run
 from camviz.types import Job, Look, SaliencyMap
 
 Draw = Callable[[list[SaliencyMap]], Iterable[Written]]

@@ -16,14 +16,14 @@ from typing import Any
 
 from camviz import __version__
 from camviz.errors import OutputError
-from camviz.places import Sizes, stamp
-from camviz.run.inputs import Input
-from camviz.run.ledger.ledger import Ledger, key_of, ledger_path, shard_ledgers
-from camviz.run.ledger.records import Record
-from camviz.run.ledger.rows import JobRow
+from camviz.io.inputs import Input
+from camviz.io.paths import Sizes, stamp
+from camviz.run.database.database import Ledger, key_of, ledger_path, shard_ledgers
+from camviz.run.database.records import Record
+from camviz.run.database.rows import JobRow
+from camviz.run.distributed.shard import Shard, Share
 from camviz.run.outcome import Outcome
 from camviz.run.output.folder import OutputFolder
-from camviz.run.spread.shard import Shard, Share
 from camviz.types import ModelRequest
 
 

@@ -140,7 +140,7 @@ class Classification(Task):
 
     @staticmethod
     def recognises(output: Any, labels: Sequence[str]) -> bool:
-        from camviz.engine.capture import first_tensor
+        from camviz.hooks.capture import first_tensor
 
         tensor = first_tensor(output)
         return tensor is not None and tensor.ndim == 2 and tensor.shape[1] > 1 and not isinstance(output, list)
@@ -149,7 +149,7 @@ class Classification(Task):
         return parse_targets(texts, self.labels, self.name)
 
     def check(self, wanted: Sequence[tasks.Wanted], output: Any) -> None:
-        from camviz.engine.capture import first_tensor
+        from camviz.hooks.capture import first_tensor
 
         tensor = first_tensor(output)
         if tensor is None or tensor.ndim != 2:
@@ -163,7 +163,7 @@ class Classification(Task):
         check_range([one for one in wanted if isinstance(one, Wanted)], classes, self.name)
 
     def rows(self, output: Any, count: int) -> Tensor:
-        from camviz.engine.capture import first_tensor
+        from camviz.hooks.capture import first_tensor
 
         tensor = first_tensor(output)
         if tensor is None or tensor.ndim != 2 or tensor.shape[0] != count:

@@ -95,7 +95,7 @@ class Embedding(Task):
 
     def rows(self, output: Any, count: int) -> Tensor:
         """(count, d): the output itself, or its mean over places when it has any."""
-        from camviz.engine.capture import first_tensor
+        from camviz.hooks.capture import first_tensor
 
         tensor = first_tensor(output)
         if tensor is None or tensor.ndim < 2 or tensor.shape[0] != count:

@@ -58,7 +58,7 @@ class Regression(Task):
                 )
 
     def rows(self, output: Any, count: int) -> Tensor:
-        from camviz.engine.capture import first_tensor
+        from camviz.hooks.capture import first_tensor
 
         tensor = first_tensor(output)
         if tensor is None or tensor.ndim not in (1, 2) or tensor.shape[0] != count:
@@ -115,7 +115,7 @@ class Binary(Regression):
 
 def _numbers(output: Any) -> int | None:
     """How many numbers an output has for one picture; None when it is of another kind."""
-    from camviz.engine.capture import first_tensor
+    from camviz.hooks.capture import first_tensor
 
     tensor = first_tensor(output)
     if tensor is None or tensor.ndim not in (1, 2) or tensor.shape[0] != 1:

@@ -196,7 +196,7 @@ def _split(text: str) -> tuple[str, str, str]:
 
 def _scores(output: Any) -> Tensor | None:
     """Scores (n, classes, h, w): the first tensor, or what queries with classes and masks add up to (MaskFormer)."""
-    from camviz.engine.capture import first_tensor
+    from camviz.hooks.capture import first_tensor
 
     if isinstance(output, Mapping) and output.get("masks_queries_logits") is not None:
         masks, classes = output["masks_queries_logits"].float().sigmoid(), output["class_queries_logits"].float()

@@ -28,7 +28,7 @@ began = time.perf_counter()
 from camviz.run.threads import settle
 settle()
 from pathlib import Path
-from camviz.run.inputs import list_inputs
+from camviz.io.inputs import list_inputs
 from camviz.run.outcome import Outcome
 from camviz.run.resume import Run
 from camviz.types import Job, ModelRequest
@@ -38,13 +38,13 @@ job = Job(ModelRequest(name, "none"), device="cpu")
 def local(run):
     from camviz.engine.explain import Explainer
     from camviz.models.load import load
-    from camviz.run.pipeline import heatmaps
-    from camviz.run.workplace import Workplace
+    from camviz.run.heatmap import heatmaps
+    from camviz.run.run_context import Workplace
     yield from heatmaps(job, Explainer(load(name, weights="none"), job), run.inputs(), Workplace(out, run.open().write))
 
 def spread(run):
-    from camviz.run.spread.cluster import Cluster
-    from camviz.run.spread.units import Explaining, Place
+    from camviz.run.distributed.ray_pool import Cluster
+    from camviz.run.distributed.ray_tasks import Explaining, Place
     with Cluster(workers=2, gpu=False) as cluster:
         place = Place(out, run.open().parts)
         for _, answer in cluster.answers(Explaining(job, place), run.inputs()):
@@ -87,8 +87,8 @@ def engines(pictures: Path, work: Path, model: str = MODEL) -> dict[str, dict[st
 
 def listing(work: Path, count: int = 100_000) -> float:
     """Names per second of a folder on this disk, as a run lists it: with sizes and times."""
-    from camviz.places import stamp
-    from camviz.run.inputs import list_inputs
+    from camviz.io.inputs import list_inputs
+    from camviz.io.paths import stamp
 
     folder = work / "listed"
     for number in range(count):
@@ -102,9 +102,9 @@ def listing(work: Path, count: int = 100_000) -> float:
 
 def ledger(work: Path, count: int = 20_000) -> float:
     """Pictures per second that one ledger takes in, each with a map and a file."""
-    from camviz.run.inputs import Input
-    from camviz.run.ledger.ledger import Ledger
-    from camviz.run.ledger.records import Record, SavedMap
+    from camviz.io.inputs import Input
+    from camviz.run.database.database import Ledger
+    from camviz.run.database.records import Record, SavedMap
     from camviz.run.output.written import Written
     from camviz.types import View
 

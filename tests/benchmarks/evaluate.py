@@ -12,7 +12,6 @@ import torch
 
 import camviz
 from camviz.demo.model import INPUT_SIZE
-from camviz.demo.scenes import KINDS, Scene, Shape, draw_scene
 from camviz.engine.explain import Explainer
 from camviz.engine.forward import rescore
 from camviz.methods import METHODS
@@ -23,6 +22,7 @@ from camviz.metrics.source import Asked, Source
 from camviz.types import Job, Model, View
 from tests.benchmarks.contenders import CLASS, Case
 from tests.benchmarks.timing import Run, alternate, ratio, table
+from tools.demo.scenes import KINDS, Scene, Shape, draw_scene
 
 SEED = 777
 SETTINGS = {"rise.samples": 200, "smoothgrad.samples": 10, "vargrad.samples": 10, "integrated-gradients.steps": 16}

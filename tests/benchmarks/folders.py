@@ -19,9 +19,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from camviz.demo.scenes import draw_scene
 from camviz.run.threads import cores
 from tests.benchmarks.timing import table
+from tools.demo.scenes import draw_scene
 
 MODELS = ("mobilenet_v3_large", "resnet50")
 SAMPLES = 24  # pictures that the stages are measured on
@@ -34,9 +34,9 @@ settle()
 from pathlib import Path
 from camviz.engine.explain import Explainer
 from camviz.models.load import load
-from camviz.run.inputs import list_inputs
-from camviz.run.pipeline import heatmaps
-from camviz.run.workplace import Workplace
+from camviz.io.inputs import list_inputs
+from camviz.run.heatmap import heatmaps
+from camviz.run.run_context import Workplace
 from camviz.run.outcome import Outcome
 from camviz.run.resume import Run
 from camviz.types import Job, ModelRequest
@@ -114,9 +114,9 @@ def stages(name: str, folder: Path) -> dict[str, float]:
     import torch
 
     from camviz.engine.explain import Explainer
+    from camviz.io.images import read_picture
     from camviz.models.load import load
     from camviz.models.preprocess import prepare
-    from camviz.pictures import read_picture
     from camviz.render import draw, encode
     from camviz.types import Job, Look
 
@@ -212,8 +212,8 @@ def one_picture(name: str, pictures: Path, work: Path, rounds: int = 5) -> float
 
 def finished(count: int, work: Path) -> float:
     """Seconds of `camviz heatmap` over so many pictures that are all done, process start to exit."""
-    from camviz.run.inputs import list_inputs
-    from camviz.run.ledger.records import Record
+    from camviz.io.inputs import list_inputs
+    from camviz.run.database.records import Record
     from camviz.run.outcome import Outcome
     from camviz.run.output.written import Written
     from camviz.run.resume import Run

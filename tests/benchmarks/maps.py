@@ -12,8 +12,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from PIL import Image
 
-from camviz.features.figures import channels
-from camviz.features.maps import FeatureMaps
+from camviz.feature_maps.figures import channels
+from camviz.feature_maps.maps import FeatureMaps
 from camviz.render import encode
 from camviz.types import Look, Picture, View
 from tests.benchmarks.timing import Run, alternate, table

@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
+from camviz.io.images import read_picture
 from camviz.models.preprocess import prepare
-from camviz.pictures import read_picture
 from camviz.types import Preprocessing
 
 

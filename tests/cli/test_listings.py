@@ -9,7 +9,7 @@ import pytest
 
 from camviz.cli.app import COMMANDS, app
 from camviz.methods import METHODS
-from camviz.models.catalogue import listings
+from camviz.models.catalog import listings
 
 CONTRACT = {
     "--model", "--weights", "--checkpoint", "--labels", "--layer", "--method", "--target", "--score",

@@ -8,7 +8,7 @@ from PIL import Image
 
 NETWORKS = """
 import torch
-from tests.dense import make
+from tests.helpers.dense import make
 
 
 def detector():

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from camviz.models.catalogue import classifiers
+from camviz.models.catalog import classifiers
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tests.runs import make_run
+from tests.helpers.runs import make_run
 
 MAPS = [{"facets": ("gradcam",)}, {"method": "layercam", "facets": ("layercam",)}]
 COMMANDS = ["restyle", "replay", "report", "export"]
@@ -33,7 +33,7 @@ def test_no_run(run, made, refused, tmp_path, command):
 
 @pytest.mark.parametrize("command", ["restyle", "replay"])
 def test_a_job_without_maps(run, made, refused, tmp_path, command):
-    from camviz.run.ledger.ledger import Ledger
+    from camviz.run.database.database import Ledger
 
     with Ledger(tmp_path / "out", write=True) as ledger:
         other = ledger.begin("features", {}, {})
@@ -130,9 +130,9 @@ def computed(tmp_path, monkeypatch, net_file, picture):
     from dataclasses import asdict
 
     import camviz
-    from camviz.run.inputs import Input
-    from camviz.run.ledger.ledger import Ledger
-    from camviz.run.ledger.records import Record, SavedMap
+    from camviz.io.inputs import Input
+    from camviz.run.database.database import Ledger
+    from camviz.run.database.records import Record, SavedMap
     from camviz.types import Job, ModelRequest
 
     monkeypatch.chdir(tmp_path)

@@ -9,7 +9,7 @@ import camviz
 from camviz.comparison.compare import distinct
 from camviz.errors import RequestError
 from camviz.types import Model, Preprocessing
-from tests.networks import make
+from tests.helpers.modules import make
 
 LABELS = ("ant", "bee", "cat", "dog")
 

@@ -10,7 +10,7 @@ import pytest
 from camviz.comparison import Comparison, Comparisons, check_count
 from camviz.errors import RequestError
 from camviz.types import Look, Picture, View
-from tests.runs import saliency
+from tests.helpers.runs import saliency
 
 PICTURE = Picture(np.full((4, 4, 3), 90, np.uint8))
 VIEW = View((4, 4), (0, 0, 4, 4), (4, 4))

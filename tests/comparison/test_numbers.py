@@ -9,7 +9,7 @@ import pytest
 
 from camviz.comparison.numbers import correlation, hottest, overlap, placed, size_of
 from camviz.types import Picture, View
-from tests.runs import saliency
+from tests.helpers.runs import saliency
 
 NAN = float("nan")
 

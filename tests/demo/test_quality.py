@@ -9,7 +9,7 @@ from torch.nn import functional as F
 import camviz
 from camviz.demo import samples
 from camviz.demo.model import INPUT_SIZE, KINDS, MEAN, STD, WEIGHTS, build
-from camviz.demo.scenes import draw_scene
+from tools.demo.scenes import draw_scene
 
 COUNT, CHUNK = 600, 50
 SEED = 20_260  # training draws from seeds [seed, 0], a different family

@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.engine.test_capture import hook_count, state_of
 from torch import nn
 from torch.nn import functional as F
 
 import camviz
 from camviz.demo import sample_folder
 from camviz.doctor import CHECKS, Diagnosis, diagnose
-from camviz.models.catalogue import imagenet_labels
+from camviz.models.catalog import imagenet_labels
 from camviz.types import Model, Picture, Preprocessing
-from tests.engine.test_capture import hook_count, state_of
-from tests.networks import make
+from tests.helpers.modules import make
 
 SAMPLES = sorted(sample_folder().glob("*.jpg"))[:4]
 
@@ -295,8 +295,8 @@ def test_a_class_that_the_network_does_not_see(demo):
 
 def _last(demo: Model) -> int:
     """The least likely class of the first sample."""
+    from camviz.io.images import read_picture
     from camviz.models.preprocess import prepare
-    from camviz.pictures import read_picture
 
     values, _ = prepare(read_picture(SAMPLES[0]), demo.preprocessing)
     with torch.no_grad():

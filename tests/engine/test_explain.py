@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from tests.engine.test_capture import hook_count, state_of
 
 import camviz
 from camviz.engine.batches import by_shape
 from camviz.errors import InputError, NetworkError
 from camviz.types import Model, Preprocessing
-from tests.engine.test_capture import hook_count, state_of
-from tests.networks import NETWORKS, SIZE, make
+from tests.helpers.modules import NETWORKS, SIZE, make
 
 
 def model(name: str, **changes) -> Model:

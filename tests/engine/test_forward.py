@@ -9,7 +9,7 @@ from camviz.engine.forward import rescore
 from camviz.errors import CamvizError
 from camviz.types import Job, Target
 from tests.engine.test_explain import model
-from tests.networks import make
+from tests.helpers.modules import make
 
 SECOND = Target("second", lambda rows: rows[..., 1], index=1)
 

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 import camviz
-from camviz.engine.tokens import Structure
+from camviz.engine.attention_structure import Structure
+from camviz.io.images import as_pictures
 from camviz.methods import METHODS
 from camviz.models.preprocess import prepare
-from camviz.pictures import as_pictures
 from camviz.types import Layer, Model, Preprocessing
-from tests.networks import Transformer
+from tests.helpers.modules import Transformer
 
 FAMILY = ["rollout", "grad-rollout", "chefer", "legrad"]
 

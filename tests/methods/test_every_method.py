@@ -6,13 +6,13 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 import torch
+from tests.engine.test_capture import hook_count, state_of
 
 import camviz
 from camviz.errors import NetworkError
 from camviz.methods import GROUPS, METHODS, choose
-from tests.engine.test_capture import hook_count, state_of
 from tests.engine.test_explain import model, pictures
-from tests.networks import NETWORKS
+from tests.helpers.modules import NETWORKS
 
 QUICK = {
     "rise": {"samples": 8}, "sscam": {"samples": 2}, "iscam": {"samples": 2}, "smoothgrad": {"samples": 3},

@@ -5,14 +5,14 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from tests.engine.test_capture import hook_count
 from torch.nn import functional as F
 
 import camviz
 from camviz.models.preprocess import prepare
 from camviz.types import Picture
-from tests.engine.test_capture import hook_count
 from tests.engine.test_explain import model, pictures
-from tests.networks import make
+from tests.helpers.modules import make
 
 LAYER = {"plain": "features.3", "residual": "block", "smooth": "act", "inplace": "features.3"}
 
@@ -245,7 +245,7 @@ def test_rise_is_the_mean_of_masks_weighted_by_scores():
 
 
 def test_memory_running_out_halves_the_pieces_and_is_remembered():
-    from camviz.engine.chunks import Chunks
+    from camviz.hooks.chunks import Chunks
 
     seen = []
 
@@ -268,7 +268,7 @@ def test_memory_running_out_halves_the_pieces_and_is_remembered():
 
 
 def test_memory_that_is_never_enough_is_an_error():
-    from camviz.engine.chunks import Chunks
+    from camviz.hooks.chunks import Chunks
 
     def fail(*_):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")

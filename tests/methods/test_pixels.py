@@ -10,7 +10,7 @@ from camviz.methods.pixels import reduced
 from camviz.models.preprocess import prepare
 from camviz.types import Picture
 from tests.engine.test_explain import model, pictures
-from tests.networks import make
+from tests.helpers.modules import make
 
 
 class OnePixel(nn.Module):

@@ -8,10 +8,10 @@ import torch
 
 import camviz
 from camviz.demo import sample_folder
-from camviz.demo.scenes import draw_scene
 from camviz.errors import RequestError
 from camviz.metrics import METRICS
 from camviz.metrics.baselines import centred, noise
+from tools.demo.scenes import draw_scene
 
 CHEAP = ["pointing", "energy", "iou", "sparsity"]
 

@@ -6,12 +6,12 @@ from torch import nn
 from torchvision import models as tv
 
 from camviz.errors import NetworkError, UnknownName
-from camviz.models.building import parameters_on_meta
+from camviz.models.cheap_init import parameters_on_meta
 from camviz.models.layers import find_layers, list_layers
 from camviz.models.load import plan
 from camviz.models.survey import survey
 from camviz.types import Layer, Model, ModelRequest, Preprocessing
-from tests.networks import SIZE, Block, make
+from tests.helpers.modules import SIZE, Block, make
 
 
 def tiny(name: str) -> Model:

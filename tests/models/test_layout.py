@@ -10,13 +10,13 @@ import torch
 from torch import nn
 
 import camviz
-from camviz.engine.capture import first_tensor
 from camviz.engine.forward import Ask, run_forward
 from camviz.errors import NetworkError
+from camviz.hooks.capture import first_tensor
 from camviz.models.layers import find_layers, grid, list_layers
 from camviz.models.survey import survey
 from camviz.types import Layer, Model, Preprocessing
-from tests.networks import Block, Transformer
+from tests.helpers.modules import Block, Transformer
 
 
 @pytest.fixture(autouse=True)

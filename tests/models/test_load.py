@@ -13,7 +13,7 @@ from torchvision import models
 
 import camviz
 from camviz.errors import CheckpointError, DeviceError, RequestError, UnknownName, WeightsError
-from camviz.models.catalogue import imagenet_labels
+from camviz.models.catalog import imagenet_labels
 from camviz.models.load import plan
 from camviz.types import ModelRequest
 
@@ -273,7 +273,7 @@ def test_networks_of_other_channels_explain_pictures(channels, mean):
 
 
 def test_the_size_of_pictures_that_a_network_tells_of():
-    from tests.networks import SIZE, make
+    from tests.helpers.modules import SIZE, make
 
     model = camviz.load(make("vit"))
     assert model.preprocessing.crop == (SIZE, SIZE)

@@ -10,10 +10,10 @@ from torchvision import models
 from torchvision.transforms import v2
 
 from camviz.errors import RequestError
-from camviz.models.catalogue import classifiers
+from camviz.io.images import as_pictures
+from camviz.models.catalog import classifiers
 from camviz.models.preprocess import FITS, prepare
 from camviz.models.sources.torchvision import _preprocessing
-from camviz.pictures import as_pictures
 from camviz.types import Picture, Preprocessing
 
 # one architecture for every way in which torchvision's presets differ: resize, crop, interpolation

@@ -6,7 +6,7 @@ import pytest
 
 timm = pytest.importorskip("timm", reason="timm is not installed")
 
-from camviz.models.catalogue import imagenet_labels  # noqa: E402
+from camviz.models.catalog import imagenet_labels  # noqa: E402
 from camviz.models.timm_names import architectures, class_names, task_of  # noqa: E402
 
 

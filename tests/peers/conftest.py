@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from camviz.engine.explain import Explainer
 from camviz.types import Job, Model, Picture, Preprocessing, View
-from tests.networks import make
+from tests.helpers.modules import make
 
 SIZE = {"resnet18": 64, "vgg11": 64}
 LAYER = {"resnet18": "layer3", "vgg11": "features.15", "plain": "features.4", "smooth": "conv"}

@@ -10,12 +10,12 @@ import torch
 from torch.nn import functional as F
 
 import camviz
-from camviz.demo.scenes import draw_scene
 from camviz.metrics.case import Case
 from camviz.metrics.faithfulness import average_drop, deletion, increase, insertion, road
-from camviz.metrics.localisation import energy, pointing
+from camviz.metrics.localization import energy, pointing
 from camviz.metrics.sparsity import sparsity
 from camviz.types import View
+from tools.demo.scenes import draw_scene
 
 CLASS, COUNT = 3, 3  # a cross, of which the network is sure
 

@@ -9,7 +9,7 @@ import pytest
 
 from camviz.render import canvas, draw, text
 from camviz.render.bar import Bar, number
-from camviz.render.colour import Limits, table
+from camviz.render.color import Limits, table
 from camviz.render.frame import Line, caption, framed, percent
 from camviz.render.panel import LARGEST, resized
 from camviz.render.sheet import sheet

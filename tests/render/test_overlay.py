@@ -8,7 +8,7 @@ import pytest
 
 from camviz.errors import RequestError
 from camviz.render import RENDERERS, check, draw
-from camviz.render.colour import table
+from camviz.render.color import table
 from camviz.types import Look, Picture, Pixels
 
 SIZES = [(1, 1), (1, 9), (9, 1), (2, 3), (31, 17), (64, 200)]

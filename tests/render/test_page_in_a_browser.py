@@ -7,10 +7,10 @@ import shutil
 import pytest
 
 from camviz.render.html import draw_page
-from camviz.run.ledger.ledger import Ledger
-from camviz.run.page import make_page
+from camviz.run.database.database import Ledger
+from camviz.run.report import make_page
 from camviz.types import Look
-from tests.runs import AWKWARD, make_run
+from tests.helpers.runs import AWKWARD, make_run
 
 pytestmark = pytest.mark.slow  # half a minute, most of it the browser
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from camviz.errors import RequestError
+from camviz.run.database.database import Ledger
 from camviz.run.export import COLUMNS, write_export
-from camviz.run.ledger.ledger import Ledger
-from tests.runs import AWKWARD, make_run
+from tests.helpers.runs import AWKWARD, make_run
 
 OTHER = {
     "method": "layercam",

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from camviz.run.ledger.ledger import Ledger
-from camviz.run.spread.units import Explaining, Place
+from camviz.run.database.database import Ledger
+from camviz.run.distributed.ray_tasks import Explaining, Place
 
 SLOW = '''
 import time
@@ -269,7 +269,7 @@ def test_a_unit_of_work_in_another_process(pics, tmp_path, monkeypatch):
     import pickle
     from multiprocessing import get_context
 
-    from camviz.run.inputs import list_inputs
+    from camviz.io.inputs import list_inputs
     from camviz.types import Job, ModelRequest
 
     monkeypatch.chdir(tmp_path)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from camviz.errors import InputError, OutputError, RequestError
+from camviz.io.inputs import Input
+from camviz.run.database.records import Record
 from camviz.run.flow import Flow, Pace, Stages
-from camviz.run.inputs import Input
-from camviz.run.ledger.records import Record
 
 
 def inputs(count: int):

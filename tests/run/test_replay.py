@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from camviz.run.ledger.records import SavedMap
+from camviz.run.database.records import SavedMap
 from camviz.run.replay import compare
 from camviz.types import Picture, SaliencyMap, View
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from camviz.run.ledger.ledger import Ledger
+from camviz.run.database.database import Ledger
 from camviz.run.restyle import restyle
 from camviz.types import Look
-from tests.runs import AWKWARD, make_run
+from tests.helpers.runs import AWKWARD, make_run
 
 MAPS = [{"facets": ("gradcam",)}, {"method": "layercam", "facets": ("layercam",)}]
 LOOK = Look("panel", "viridis", 0.3, "both", "fixed:2", "webp")

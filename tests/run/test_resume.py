@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from camviz.run.ledger.ledger import Ledger
+from camviz.run.database.database import Ledger
 from tests.cli.test_fresh_process import WATCH
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 import camviz
 from camviz.errors import InputError
-from camviz.models.catalogue import class_names
+from camviz.models.catalog import class_names
 
 ASSETS = Path(os.environ.get("CAMVIZ_ASSETS", ""))
 pytestmark = pytest.mark.skipif(not os.environ.get("CAMVIZ_ASSETS"), reason="CAMVIZ_ASSETS is not set")

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from camviz.errors import UnknownName
-from camviz.models.catalogue import imagenet_labels
+from camviz.models.catalog import imagenet_labels
 from camviz.tasks.classification import Wanted, choose, find_class, label_of, parse_targets
 
 PETS = ("tabby", "tiger cat", "Persian cat", "dog, hot", "hotdog", "crane", "crane", "cat fish vs bird", "catapult")

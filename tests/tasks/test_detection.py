@@ -8,6 +8,7 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 import torch
+from tests.engine.test_capture import hook_count, state_of
 from torch import nn
 
 import camviz
@@ -19,9 +20,8 @@ from camviz.models.preprocess import prepare
 from camviz.models.survey import survey
 from camviz.tasks.detection import Detection, Detections, iou, similarity
 from camviz.types import Job, Model, Picture, Preprocessing, View
-from tests.dense import CLASSES, DETECTORS, make
-from tests.engine.test_capture import hook_count, state_of
 from tests.engine.test_explain import pictures
+from tests.helpers.dense import CLASSES, DETECTORS, make
 from tests.methods.test_every_method import ATTENTION, QUICK
 
 WHOLE = View((200, 100), (0, 0, 200, 100), (100, 50))  # the network's input is half as large

@@ -129,8 +129,8 @@ def test_a_picture_may_have_several_maps_and_another_none():
     assert [one.index for one in found] == [0, 1]
     assert [one.facets for one in found] == [("all0",), ("all1",)]
     from camviz.engine.explain import Explainer
+    from camviz.io.images import as_pictures
     from camviz.models.preprocess import prepare
-    from camviz.pictures import as_pictures
     from camviz.types import Job
 
     explainer = Explainer(model, Job(targets=("all",), min_score=0.9))

@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 import camviz
-from camviz.engine.capture import first_tensor, part_of, with_first_tensor
-from camviz.engine.replay import mapped
+from camviz.engine.tail_replay import mapped
 from camviz.errors import CamvizError, NetworkError, UnknownName
+from camviz.hooks.capture import first_tensor, part_of, with_first_tensor
 from camviz.tasks import described
 from tests.engine.test_explain import pictures
-from tests.networks import make
+from tests.helpers.modules import make
 
 
 @dataclass

@@ -14,9 +14,9 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 
 import camviz
 from camviz.demo import model as demo
-from camviz.demo.scenes import KINDS, Scene, draw_scene
 from camviz.errors import InputError
 from camviz.tasks.detection import iou
+from tools.demo.scenes import KINDS, Scene, draw_scene
 
 pytestmark = pytest.mark.slow
 SIDE, CHANNELS = 128, 32

@@ -18,8 +18,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from camviz.engine.capture import first_tensor
 from camviz.errors import CheckpointError
+from camviz.hooks.capture import first_tensor
 from camviz.models.checkpoint.files import damaged
 
 _CALLED = re.compile(  # what torch writes into the sizes of a program

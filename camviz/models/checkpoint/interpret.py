@@ -12,7 +12,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from camviz.engine.capture import first_tensor
+from camviz.hooks.capture import first_tensor
 
 Values = dict[int, Any]
 _CONVOLUTIONS = {"aten::_convolution": (3, 4, 5, 8), "aten::conv2d": (3, 4, 5, 6)}  # stride, padding, dilation, groups

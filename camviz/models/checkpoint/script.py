@@ -13,8 +13,8 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from camviz.engine.capture import first_tensor
 from camviz.errors import CamvizError, CheckpointError, NetworkError
+from camviz.hooks.capture import first_tensor
 from camviz.models.checkpoint.files import damaged
 from camviz.models.checkpoint.interpret import Restored, agree, restored, with_layers
 
@@ -144,7 +144,7 @@ def with_hooks(script: Any, shape: Shape) -> Restored | None:
 
 def reaches(network: nn.Module, shape: Shape) -> bool:
     """Whether a layer with a grid can be hooked, and the scores differentiated to it."""
-    from camviz.engine.capture import borrowed, capture
+    from camviz.hooks.capture import borrowed, capture
     from camviz.models.layers import find_layers
     from camviz.types import Model, Preprocessing
 

@@ -13,7 +13,7 @@ from camviz.types import Model, ModelRequest, Preprocessing
 def demo(name: str, request: ModelRequest) -> Plan:
     """A small EfficientNet that tells drawn shapes apart."""
     from camviz.demo import model as bundled
-    from camviz.demo.scenes import KINDS
+    from camviz.demo.model import KINDS
 
     if request.weights not in ("default", "none"):
         raise UnknownName(

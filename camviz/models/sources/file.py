@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from camviz.errors import CheckpointError, RequestError, UnknownName
 from camviz.models.checkpoint import Weights, check_file, fit, kind_of, read_weights, settings_note
 from camviz.models.checkpoint.dialects import variants
-from camviz.models.recognise import Match, alike, preferred, recognise, shapes_of
+from camviz.models.recognize import Match, alike, preferred, recognise, shapes_of
 from camviz.models.sources import SOURCES, Plan
 from camviz.types import Model, ModelRequest, Preprocessing
 
@@ -94,7 +94,7 @@ def _built(match: Match, others: list[Match], weights: Weights, shown: str, requ
             "which camviz cannot load by name",
             f"--model net.py:Net --checkpoint {shown}, with a function that builds it",
         ) from error
-    from camviz.models.building import without_initialisation
+    from camviz.models.cheap_init import without_initialisation
 
     with without_initialisation():  # every tensor of it is in the file
         model = plan.build()

@@ -16,10 +16,10 @@ from typing import Any
 from camviz.errors import CheckpointError, NetworkError, RequestError, UnknownName
 from camviz.models import hub
 from camviz.models.checkpoint import kind_of, read_weights
-from camviz.models.processors import FILES, preprocessing_of
+from camviz.models.clip_text import TOKENIZERS, seeing, words_of
+from camviz.models.image_processors import FILES, preprocessing_of
 from camviz.models.sources import LISTINGS, SOURCES, Offer, Plan, need
 from camviz.models.sources.timm import read_config, weights_in
-from camviz.models.words import TOKENIZERS, seeing, words_of
 from camviz.types import Model, ModelRequest
 
 _INDEX = "model.safetensors.index.json"
@@ -136,7 +136,7 @@ def _load(spec: str, folder: Path, pretrained: bool, meta: bool, allow_pickle: b
     """The network of a folder on this machine, with the preprocessing and the class names beside it."""
     import transformers
 
-    from camviz.models.building import parameters_on_meta
+    from camviz.models.cheap_init import parameters_on_meta
 
     described = _describe(read_config(folder / "config.json", spec), spec)
     with _quiet(transformers):

@@ -11,7 +11,7 @@ from typing import Any
 
 from camviz.errors import CheckpointError, NetworkError, RequestError, UnknownName, WeightsError, unknown
 from camviz.models import hub
-from camviz.models.catalogue import weights_file
+from camviz.models.catalog import weights_file
 from camviz.models.checkpoint import check_file, fit, kind_of, read_weights
 from camviz.models.sources import LISTINGS, SOURCES, Offer, Plan, installed, need
 from camviz.models.timm_names import Architecture, architectures, class_names, task_of
@@ -190,7 +190,7 @@ def _model(
     from timm.data import resolve_model_data_config
     from timm.models import get_pretrained_cfg
 
-    from camviz.models.building import parameters_on_meta
+    from camviz.models.cheap_init import parameters_on_meta
 
     pretrained = not (request.checkpoint or request.weights == "none" or meta)
     given = dict(arguments or {})

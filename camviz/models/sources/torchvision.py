@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from camviz.errors import NetworkError, UnknownName, WeightsError, unknown
-from camviz.models.catalogue import Listing, class_names, listings, weights_file
+from camviz.models.catalog import Listing, class_names, listings, weights_file
 from camviz.models.sources import LISTINGS, SOURCES, Offer, Plan, installed
 from camviz.models.timm_names import architectures
 from camviz.types import Model, ModelRequest, Preprocessing
@@ -30,7 +30,7 @@ def torchvision(name: str, request: ModelRequest) -> Plan:
     def build(meta: bool = False) -> Model:
         from torchvision import models
 
-        from camviz.models.building import parameters_on_meta, without_initialisation
+        from camviz.models.cheap_init import parameters_on_meta, without_initialisation
 
         enum = models.get_model_weights(name)
         described = enum[chosen] if chosen else next(iter(enum))
@@ -46,7 +46,7 @@ def torchvision(name: str, request: ModelRequest) -> Plan:
             network = models.get_model(name, weights=None, **arguments)
         preprocessing = _preprocessing(listing, described)
         if preprocessing.frames > 1:
-            from camviz.models.clips import stacked
+            from camviz.models.video_models import stacked
 
             network = stacked(network, preprocessing.frames)
         labels = tuple(described.meta["categories"])
@@ -136,7 +136,7 @@ def _preprocessing(listing: Listing, described: Any) -> Preprocessing:
 
 def _of_clips(name: str, transform: Any) -> Preprocessing:
     """The transform of a video classifier, for each frame of a clip as long as in training."""
-    from camviz.models.clips import LENGTHS, USUAL_LENGTH
+    from camviz.models.video_models import LENGTHS, USUAL_LENGTH
 
     frames = LENGTHS.get(name, USUAL_LENGTH)
     height, width = transform.crop_size

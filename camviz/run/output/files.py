@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from camviz.errors import InputError, OutputError
-from camviz.places import Url, place
+from camviz.io.paths import Url, place
 
 Write = Callable[[Path, bytes], None]
 

@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 from camviz.errors import OutputError
-from camviz.places import Url
-from camviz.run.ledger.ledger import gone
+from camviz.io.paths import Url
+from camviz.run.database.database import gone
 from camviz.run.output.files import prepare_folder, write_file
 
 _PARTS = re.compile(r"\.camviz-.*\.parts")

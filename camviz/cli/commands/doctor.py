@@ -1,0 +1,65 @@
+"""`camviz doctor`: why is my map blank or odd?"""
+
+from __future__ import annotations
+
+import json
+from itertools import islice
+from pathlib import Path
+
+import typer
+
+from camviz.cli.console import Console
+from camviz.cli.options import (
+    ComputeOptions,
+    Fit,
+    Images,
+    Json,
+    Layers,
+    MethodOptions,
+    ModelOptions,
+    OutputOptions,
+    Quiet,
+    Targets,
+)
+from camviz.cli.registry import command
+from camviz.cli.session import Work, job_of
+
+
+@command(
+    section="Explain",
+    order=5,
+    examples=(
+        "camviz doctor",
+        "camviz doctor --weights none",
+        "camviz doctor photos/ -m net.py:Net -c my.pth --labels names.txt",
+    ),
+)
+def doctor(
+    how: MethodOptions,
+    model: ModelOptions,
+    compute: ComputeOptions,
+    images: Images = None,
+    layer: Layers = None,
+    target: Targets = None,
+    fit: Fit = "model",
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Why is my map blank or odd? Looks at weights, inputs, class names, layer and maps, and says what mends them."""
+    job = job_of(model, how, compute, images, layer, target, fit)
+    console = Console(quiet)
+    with console.only_results():
+        work = Work(job.model, job.device, images, OutputOptions(Path(), as_json, quiet), console, writes=False)
+        work.check(job)
+
+        from camviz.doctor import examined  # from here on torch is imported
+        from camviz.doctor.examination import MOST, Examination
+        from camviz.run.reading import read_inputs
+
+        network = work.load()
+        ready = islice(read_inputs(network, work.inputs(), job.fit, work.failed), MOST)
+        pictures = [one.picture for one in ready]
+        if pictures:
+            diagnosis = examined(Examination(network, job, pictures))
+            console.result(json.dumps(diagnosis.to_dict(), ensure_ascii=False) if as_json else str(diagnosis))
+    raise typer.Exit(work.outcome.exit_status)

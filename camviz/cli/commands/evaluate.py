@@ -1,0 +1,280 @@
+"""`camviz evaluate`: how faithful are these maps?"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from camviz.cli.cluster_options import ClusterOptions
+from camviz.cli.config import refuse_typed
+from camviz.cli.console import Console
+from camviz.cli.options import (
+    ComputeOptions,
+    Fit,
+    Images,
+    Json,
+    Layers,
+    MethodOptions,
+    ModelOptions,
+    OutputOptions,
+    Quiet,
+    Targets,
+    several,
+)
+from camviz.cli.registry import command
+from camviz.cli.session import Work, job_of
+from camviz.io.paths import place
+from camviz.metrics import choose as choose_metrics
+from camviz.metrics import split_settings
+
+if TYPE_CHECKING:
+    from camviz.metrics import Measure, Metric
+    from camviz.metrics.evaluate import Evaluator
+    from camviz.metrics.ground_truth import Truth
+    from camviz.metrics.results import Evaluation
+    from camviz.registry import Entry
+    from camviz.types import Job
+
+Metrics = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--metric",
+        help="Names or families, a,b or repeated; --list shows them. Default: all that can be measured; with --rank "
+        "those of faithfulness and localisation.",
+        show_default=False,
+    ),
+]
+Boxes = Annotated[
+    Path | None,
+    typer.Option("--boxes", help="Where things are: Pascal VOC XML, a folder of it, or COCO JSON.", show_default=False),
+]
+Masks = Annotated[
+    Path | None,
+    typer.Option("--masks", help="Where things are: a folder of masks with the pictures' stems.", show_default=False),
+]
+MaskValue = Annotated[
+    str,
+    typer.Option(
+        "--mask-value", help="What marks the target: an index or #rrggbb. Default: not zero.", show_default=False
+    ),
+]
+Match = Annotated[
+    Literal["label", "any"],
+    typer.Option("--match", help="What is marked counts if its name means the target; any: all of it."),
+]
+Forwards = Annotated[
+    int, typer.Option("--forwards", min=4, help="At most so many forwards for each map and metric of faithfulness.")
+]
+Resamples = Annotated[
+    int, typer.Option("--resamples", min=100, help="How often pictures are drawn anew, for the intervals.")
+]
+Rank = Annotated[
+    bool,
+    typer.Option(
+        "--rank",
+        help="Name the best method and layer. Without --method: all that share one backward, and eigencam; without "
+        "--layer: the last three stages.",
+    ),
+]
+Format = Annotated[Literal["table", "csv"], typer.Option("--format", help="How the result is printed.")]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", parser=place, metavar="PATH", help="Folder for the results.", show_default=False),
+]
+Listing = Annotated[bool, typer.Option("--list", help="List the metrics: what they measure, and their papers.")]
+RANK_METHODS, RANK_STAGES = ("gradients", "eigencam"), 3
+
+
+@command(
+    section="Explain",
+    order=4,
+    examples=(
+        "camviz evaluate",
+        "camviz evaluate photos/ -m resnet50 --method gradcam,layercam",
+        "camviz evaluate photos/ -m resnet50 --boxes Annotations/",
+        "camviz evaluate photos/ -m resnet50 --rank",
+        "camviz evaluate --list",
+    ),
+)
+def evaluate(
+    context: typer.Context,
+    how: MethodOptions,
+    model: ModelOptions,
+    compute: ComputeOptions,
+    cluster: ClusterOptions,
+    images: Images = None,
+    layer: Layers = None,
+    target: Targets = None,
+    metric: Metrics = None,
+    boxes: Boxes = None,
+    masks: Masks = None,
+    mask_value: MaskValue = "",
+    match: Match = "label",
+    rank: Rank = False,
+    forwards: Forwards = 32,
+    resamples: Resamples = 1000,
+    fit: Fit = "model",
+    format: Format = "table",
+    output: Output = None,
+    as_json: Json = False,
+    listing: Listing = False,
+    quiet: Quiet = False,
+) -> None:
+    """How faithful maps are: on average over pictures, beside maps that know nothing, with intervals."""
+    console = Console(quiet)
+    if listing:
+        _list(console, as_json)
+        return
+    if as_json:
+        refuse_typed(context, "format", "--json")
+    cluster.refuse_parts("means and intervals need all pictures in one place", ray=False)
+    methods, own = split_settings(how.settings())
+    measures = choose_metrics(several(metric, ["faithfulness", "localisation"] if rank else ["all"]), own)
+    usual = RANK_METHODS if rank else ()
+    more = {"methods": several(how.method, usual), "settings": tuple(methods)}
+    job = job_of(model, how, compute, images, layer, target, fit, **more)
+    with console.only_results():
+        out = OutputOptions(output or Path(), as_json, quiet)
+        work = Work(job.model, job.device, images, out, console, writes=output is not None, cluster=cluster)
+        truth = _truth(boxes, masks, mask_value, match, bundled=not images)
+        found = _measure(job, work, measures, truth, rank, (forwards, resamples))
+        advice = _recommend(found, context) if rank and found.rows else []
+        _tell(found, work, "json" if as_json else format, advice)
+        if output and found.rows:
+            _write(found, work)
+    raise typer.Exit(work.outcome.exit_status)
+
+
+def _truth(boxes: Path | None, masks: Path | None, value: str, match: str, bundled: bool) -> Truth | None:
+    """What is known of the pictures; of the bundled ones everything is."""
+    from camviz.demo import sample_folder
+    from camviz.metrics.evaluate import read_truth
+
+    if bundled and not boxes and not masks:
+        boxes = sample_folder() / "annotations.json"
+    return read_truth(boxes, masks, value, match)
+
+
+def _measure(
+    job: Job, work: Work, measures: list[Measure], truth: Truth | None, rank: bool, sizes: tuple[int, int]
+) -> Evaluation:
+    work.check(job)
+
+    from camviz.metrics.evaluate import Evaluator  # from here on torch is imported
+    from camviz.models.layers import stages
+    from camviz.run.evaluate import measure
+
+    model = work.load()
+    if rank and not job.layers:
+        job = replace(job, layers=tuple(one.path for one in stages(model)[-RANK_STAGES:]))
+    explainer = work.explainer(model, job)
+    if job.layers:
+        work.console.layers([one.path for one in explainer.layers], model.name)
+    evaluator = Evaluator(explainer, measures, truth.mask if truth else None, *sizes)
+    if work.cluster.engine == "ray":
+        return _spread(job, work, evaluator, truth)
+    with work.bar:
+        return measure(
+            evaluator, work.inputs(), job.fit, work.outcome, work.failed, lambda _: work.bar.update(work.outcome)
+        )
+
+
+def _spread(job: Job, work: Work, evaluator: Evaluator, truth: Truth | None) -> Evaluation:
+    """Measured by other processes; the rows in the order of the pictures, whoever was first."""
+    from camviz.run.distributed.ray_tasks import Measuring
+
+    found: dict[int, Any] = {}
+    asked = Measuring(job, tuple(evaluator.measures), truth, evaluator.source.forwards)
+    with work.bar:
+        for number, answer in work.answers(asked, work.inputs()):
+            found[number] = answer.more
+            evaluator.explainer.skipped.update(answer.skipped)
+            for record in answer.records:
+                if record.error:
+                    work.failed(record.source.name, record.error)
+                else:
+                    work.outcome.done += 1
+            work.bar.update(work.outcome)
+    for number in sorted(found):
+        if found[number] is not None:
+            evaluator.absorb(found[number])
+    return evaluator.result()
+
+
+def _tell(found: Evaluation, work: Work, form: str, advice: list[str]) -> None:
+    """The result on stdout; notes, and advice for other programs' readers, on stderr."""
+    from camviz.metrics.table import text
+
+    console = work.console
+    if found.rows and form == "table":
+        console.result(text(found, bool(advice), console.terminal).rstrip("\n"))
+    elif found.rows:
+        console.result((found.to_json() if form == "json" else found.to_csv()).rstrip("\n"))
+    for line in advice:
+        (console.result if form == "table" else console.say)(line)
+    for note in found.notes:
+        console.say(f"note: {note}")
+    if work.outcome.failed:
+        console.say(work.outcome.summary())
+
+
+def _write(found: Evaluation, work: Work) -> None:
+    from camviz.run.evaluate import write_evaluation
+
+    for path in write_evaluation(found, work.folder):
+        work.console.say(f"wrote {path}")
+
+
+def _recommend(found: Evaluation, context: typer.Context) -> list[str]:
+    """The best method and layer, how sure that is, and the command that uses them."""
+    ranking = found.ranking()
+    if not ranking:
+        return []
+    best = ranking[0]
+    layer = f" at {best.layer}" if best.layer not in ("", "input") else ""
+    certain = f"first in {best.wins:.0%} of the resamples"
+    return [f"best: {best.method}{layer}, {certain}", heatmap_command(context, best.method, best.layer)]
+
+
+def heatmap_command(context: typer.Context, method: str, layer: str) -> str:
+    """The `camviz heatmap` that draws what was found best: what was typed, but for what only concerns measuring."""
+    shared = {one.name for group in (ModelOptions, MethodOptions, ComputeOptions) for one in fields(group)}
+    shared = (shared | {"target", "fit"}) - {"method"}
+    words = [str(word) for word in context.params["images"] or ()]
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        source = context.get_parameter_source(name)
+        if name not in shared or source is None or source.name == "DEFAULT":
+            continue
+        value = context.params[name]
+        values = value if isinstance(value, (list, tuple)) else [value]
+        if name == "setting":
+            values = ["=".join(pair) for pair in split_settings([tuple(text.split("=", 1)) for text in values])[0]]
+        for one in values:
+            words += [parameter.opts[0], *([] if getattr(parameter, "is_flag", False) else [str(one)])]
+    words += ["--method", method] + (["--layer", layer] if layer not in ("", "input") else [])
+    return shlex.join(["camviz", "heatmap", *words])
+
+
+def _list(console: Console, as_json: bool) -> None:
+    from camviz.metrics import FAMILIES, METRICS
+
+    entries = sorted(METRICS, key=lambda entry: FAMILIES.index(entry.facts["family"]))
+    for entry in entries if as_json else ():
+        facts = {"name": entry.name, **entry.facts, "summary": entry.summary, "settings": entry.settings}
+        console.result(json.dumps(facts, ensure_ascii=False))
+    if not as_json:
+        rows = [
+            (e.name, e.facts["family"], e.facts["better"], e.facts["needs"], e.facts["paper"], _settings(e), e.summary)
+            for e in entries
+        ]
+        console.table(["metric", "family", "better", "needs", "paper", "settings", "what"], rows)
+
+
+def _settings(entry: Entry[Metric]) -> str:
+    return " ".join(f"{name}={default}" for name, default in entry.settings.items()) or "–"

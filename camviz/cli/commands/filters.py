@@ -1,0 +1,115 @@
+"""`camviz filters`: what a convolution's kernels look for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from camviz.cli.alone import AloneModelOptions
+from camviz.cli.config import refuse_typed
+from camviz.cli.console import Console
+from camviz.cli.options import LAYER, OutputOptions, several
+from camviz.cli.registry import command
+from camviz.cli.session import Work
+
+if TYPE_CHECKING:
+    from camviz.feature_maps.kernel_figures import KernelStyle
+    from camviz.run.output.written import Written
+    from camviz.types import Artefact, Model
+
+Layer = Annotated[
+    list[str] | None,
+    typer.Option("--layer", "-l", help=f"{LAYER} Default: the first convolution.", show_default=False),
+]
+Top = Annotated[int, typer.Option("--top", min=0, help="How many kernels, strongest first; 0: a page's worth.")]
+Channels = Annotated[
+    list[str] | None,
+    typer.Option("--channel", metavar="CHANNELS", help="Just these kernels: 3,17,40-60.", show_default=False),
+]
+Position = Annotated[
+    bool, typer.Option("--position", help="A transformer's position embeddings instead: how alike they are.")
+]
+Scale = Annotated[
+    Literal["layer", "kernel"], typer.Option("--scale", help="What shares one colour scale; layer: loud looks loud.")
+]
+Colormap = Annotated[
+    str | None, typer.Option("--colormap", help="A diverging one; colour kernels have none.", show_default=False)
+]
+Format = Annotated[str, typer.Option("--format", help="png, jpg or webp.")]
+
+
+@command(
+    section="Look inside",
+    order=2,
+    examples=(
+        "camviz filters",
+        "camviz filters -m resnet50 --layer layer1.0.conv2 --top 8",
+        "camviz filters -m vit_b_16 --position",
+    ),
+)
+def filters(
+    context: typer.Context,
+    model: AloneModelOptions,
+    out: OutputOptions,
+    layer: Layer = None,
+    channel: Channels = None,
+    top: Top = 0,
+    position: Position = False,
+    scale: Scale = "layer",
+    colormap: Colormap = None,
+    format: Format = "png",
+) -> None:
+    """Kernels of a layer as pictures, strongest first; the first convolution when no layer is given."""
+    from camviz.feature_maps.channels import read_channels
+    from camviz.render import colormap_names
+    from camviz.render.color import DIVERGING, one_of
+    from camviz.render.encoding import suffix
+
+    if colormap:
+        one_of("colour map", colormap, colormap_names())
+    ending = suffix(format)
+    read_channels(several(channel))
+    if channel:
+        refuse_typed(context, "top", f"--channel {','.join(channel)}")
+    console = Console(out.quiet)
+    with console.only_results():
+        work = Work(model.request(), "cpu", None, out, console)
+
+        from camviz.feature_maps.kernel_figures import KernelStyle  # from here on torch is imported
+
+        style = KernelStyle(top, several(channel), scale == "kernel", colormap or DIVERGING, ending)
+        loaded = work.load()
+        written = _positions(loaded, style) if position else _kernels(loaded, style, several(layer), console)
+        status = work.tell(_write(work, loaded, list(written), format))
+    raise typer.Exit(status)
+
+
+def _kernels(
+    model: Model, style: KernelStyle, patterns: tuple[str, ...], console: Console
+) -> Iterator[tuple[str, Artefact]]:
+    from camviz.feature_maps.filters import find_kernels
+    from camviz.feature_maps.kernel_figures import draw_kernels
+
+    for one in find_kernels(model, patterns):
+        if not patterns:
+            console.layers([one.layer], model.name)
+        yield one.layer, draw_kernels(one, style)
+
+
+def _positions(model: Model, style: KernelStyle) -> Iterator[tuple[str, Artefact]]:
+    from camviz.feature_maps.filters import find_positions
+    from camviz.feature_maps.kernel_figures import draw_positions
+
+    found = find_positions(model)
+    yield found.name, draw_positions(found, style.suffix, style.colormap)
+
+
+def _write(work: Work, model: Model, artefacts: list[tuple[str, Artefact]], format: str) -> Iterator[Written]:
+    from camviz.run.output.files import prepare_folder
+    from camviz.run.output.layer_figures import write_figure
+
+    prepare_folder(work.folder)
+    for layer, artefact in artefacts:
+        yield write_figure(artefact, work.folder, model.name, layer, format)

@@ -1,0 +1,170 @@
+"""`camviz layers`: what can be looked at."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from camviz.cli.alone import AloneModelOptions
+from camviz.cli.console import Console
+from camviz.cli.options import Json
+from camviz.cli.registry import command
+from camviz.errors import NetworkError, unknown
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from camviz.feature_maps.receptive_field import Field
+    from camviz.models.survey import Seen
+    from camviz.types import Layer
+
+Named = Annotated[str | None, typer.Argument(metavar="MODEL", help="The same as --model.", show_default=False)]
+Pattern = Annotated[
+    str | None,
+    typer.Option(
+        "--filter", metavar="PATTERN", help="Only paths or kinds that match: 'layer4*', '*Conv2d'.", show_default=False
+    ),
+]
+Depth = Annotated[
+    int | None, typer.Option("--depth", min=1, help="Only paths of so many parts at most.", show_default=False)
+]
+Receptive = Annotated[
+    bool,
+    typer.Option("--receptive-field", help="Also what a unit can see of the input: side in pixels, share of its area."),
+]
+
+
+@command(
+    section="Lists",
+    order=1,
+    examples=(
+        "camviz layers",
+        "camviz layers resnet50 --depth 1",
+        "camviz layers net.py:Net --input-size 64 --receptive-field",
+    ),
+)
+def layers(
+    model: AloneModelOptions,
+    named: Named = None,
+    pattern: Pattern = None,
+    depth: Depth = None,
+    receptive_field: Receptive = False,
+    as_json: Json = False,
+) -> None:
+    """Layers of a model: dotted path, kind, output shape, stride, parameters. The default is starred."""
+    from camviz.models.load import plan
+
+    model.model = named or model.model
+    planned = plan(model.request())
+
+    from camviz.models.layers import default_layer, grid, list_layers
+    from camviz.models.survey import survey
+
+    assert planned.skeleton
+    console = Console()
+    with console.only_results():
+        network = planned.skeleton()
+        seen = survey(network.module, network.preprocessing.crop, network.name)
+        fields = _fields(network.module, seen.input_size) if receptive_field else {}
+    try:
+        star = default_layer(network, seen).path
+    except NetworkError as error:
+        star = ""
+        console.say(f"note: {error.message}")
+    rows = []
+    for one, layer in list_layers(network, seen):
+        if depth and one.path.count(".") >= depth:
+            continue
+        if pattern and not (fnmatchcase(one.path, pattern) or fnmatchcase(one.kind, pattern)):
+            continue
+        axis = int(network.preprocessing.frames > 1)  # the rows of a clip's maps count steps in time as well
+        cells = grid(layer, seen.input_size)[axis] if layer else 0
+        stride = seen.input_size[axis] / cells if cells else None
+        rows.append(_Row(one, layer, stride, one.path == star, fields.get(one.path)))
+    if pattern and not rows:
+        raise unknown("layer", pattern, [one.path for one in seen.layers], network.name, "without --filter it")
+    if as_json:
+        for row in rows:
+            console.result(json.dumps(_facts(row, seen.input_size, receptive_field)))
+        return
+    _print(console, rows, seen.input_size, receptive_field)
+
+
+class _Row(NamedTuple):
+    """One layer as it is listed."""
+
+    seen: Seen
+    layer: Layer | None
+    stride: float | None
+    default: bool
+    field: Field | None
+
+
+_COLUMNS = ("field", "share")
+
+
+def _fields(module: nn.Module, input_size: tuple[int, int]) -> dict[str, Field | None]:
+    from camviz.feature_maps.receptive import receptive_fields
+
+    return receptive_fields(module, input_size)
+
+
+def _print(console: Console, rows: Sequence[_Row], input_size: tuple[int, int], fields: bool) -> None:
+    columns = _COLUMNS if fields else ()
+    console.table(
+        ["", "path", "kind", "output", "stride", *columns, "parameters"],
+        [_cells(row, input_size, fields) for row in rows],
+        right=("stride", *columns, "parameters"),
+    )
+    if any(row.field and row.field.bound for row in rows):
+        console.say("note: ≤: attention in windows; how far a unit sees depends on its place in them")
+    if any(row.field and row.field.gated for row in rows):
+        console.say("note: +gate: besides, something of the whole input scales all units alike")
+
+
+def _cells(row: _Row, input_size: tuple[int, int], fields: bool) -> tuple[str, ...]:
+    """A layer's line in the table."""
+    stride = f"{row.stride:.3g}" if row.stride else "-"
+    shape = "×".join(map(str, row.seen.shape))
+    seen = _field_cells(row.field, input_size) if fields else ()
+    star = "*" if row.default else ""
+    return star, row.seen.path, row.seen.kind, shape, stride, *seen, f"{row.seen.parameters:,}"
+
+
+def _field_cells(field: Field | None, input_size: tuple[int, int]) -> tuple[str, str]:
+    """What the table says of a field: its side and its share of the input."""
+    if field is None:
+        return "?", "?"
+    if field.whole:
+        return "whole", "100%"
+    down, across = field.size
+    side = f"{across:g}" if down == across else f"{across:g}×{down:g}"
+    most = "≤" if field.bound else ""
+    return most + side + (" +gate" if field.gated else ""), f"{most}{100 * field.share(input_size):.3g}%"
+
+
+def _facts(row: _Row, input_size: tuple[int, int], fields: bool) -> dict[str, Any]:
+    """A layer as JSON."""
+    facts = {
+        "path": row.seen.path,
+        "kind": row.seen.kind,
+        "shape": list(row.seen.shape),
+        "stride": row.stride and float(f"{row.stride:.3g}"),
+        "parameters": row.seen.parameters,
+        "layout": row.layer.layout if row.layer else None,
+        "default": row.default,
+    }
+    return {**facts, "receptive_field": _field_facts(row.field, input_size)} if fields else facts
+
+
+def _field_facts(field: Field | None, input_size: tuple[int, int]) -> dict[str, Any] | None:
+    """A field as JSON; pairs are (down, across)."""
+    if field is None:
+        return None
+    placed = {} if field.whole else {"size": field.size, "stride": field.jump, "first": field.first}
+    share = round(field.share(input_size), 6)
+    return {**placed, "share": share, "whole": field.whole, "bound": field.bound, "gated": field.gated}

@@ -1,0 +1,146 @@
+"""`camviz maximize`: the picture that excites a channel or a class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from camviz.cli.alone import AloneModelOptions
+from camviz.cli.console import Console
+from camviz.cli.options import ComputeOptions, Layers, OutputOptions, several
+from camviz.cli.registry import command
+from camviz.cli.session import Work
+from camviz.errors import InputError, RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from camviz.feature_maps.visualization.maximize import Maximised
+    from camviz.run.output.written import Written
+    from camviz.types import Model, Picture
+
+Channel = Annotated[
+    list[str] | None,
+    typer.Option("--channel", metavar="CHANNELS", help="Channels of the layer: 3,17,40-60.", show_default=False),
+]
+Classes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--target",
+        "-t",
+        help="Instead of a channel: a class, its index or part of its name; with --from also top1, top3. Repeat for "
+        "several.",
+        show_default=False,
+    ),
+]
+Unit = Annotated[bool, typer.Option("--unit", help="Excite the centre of the channel's map, not its mean.")]
+Start = Annotated[
+    Path | None,
+    typer.Option("--from", metavar="FILE", help="A picture to start from, instead of noise.", show_default=False),
+]
+Steps = Annotated[int, typer.Option("--steps", min=1, help="Steps of the optimisation.")]
+Size = Annotated[int, typer.Option("--size", min=0, help="Side of the picture in pixels; 0: the model's own.")]
+Seed = Annotated[int, typer.Option("--seed", help="Of the noise it starts from, and of the small moves.")]
+
+
+@command(
+    section="Look inside",
+    order=4,
+    examples=(
+        "camviz maximize --layer features.3 --channel 0-3",
+        "camviz maximize -t star -t heart",
+        "camviz maximize -m resnet50 -t zebra --from photo.jpg",
+    ),
+)
+def maximize(
+    model: AloneModelOptions,
+    compute: ComputeOptions,
+    out: OutputOptions,
+    layer: Layers = None,
+    channel: Channel = None,
+    target: Classes = None,
+    unit: Unit = False,
+    start: Start = None,
+    steps: Steps = 256,
+    size: Size = 0,
+    seed: Seed = 0,
+) -> None:
+    """The picture that excites channels of a layer most, or instead a class, found by optimisation."""
+    _check(layer, channel, target, unit)
+    picture = _picture(start) if start else None
+    console = Console(out.quiet)
+    with console.only_results():
+        work = Work(model.request(), compute.device, None, out, console)
+        if target and work.plan.labels:
+            from camviz.tasks.classification import parse_targets
+
+            parse_targets(target, work.plan.labels, work.plan.name)
+
+        how: dict[str, Any] = {"steps": steps, "size": size, "seed": seed, "start": picture, "tick": work.bar.scored}
+        how |= {"batch_size": compute.batch_size, "precision": compute.precision}
+        loaded = work.load()
+        found = _classes(loaded, target, how) if target else _channels(loaded, layer, channel or [], unit, how)
+        status = work.tell(_write(work, loaded, found, picture), _notes)
+    raise typer.Exit(status)
+
+
+def _check(layer: list[str] | None, channel: list[str] | None, target: list[str] | None, unit: bool) -> None:
+    if target and (layer or channel or unit):
+        given = "--channel" if channel else "--layer" if layer else "--unit"
+        raise RequestError(f"--target '{target[0]}' and {given} exclude each other", f"only --target '{target[0]}'")
+    if not target and not channel:
+        raise RequestError("neither --channel nor --target was given", "--channel 0-7, or --target with a class")
+    if channel:
+        from camviz.feature_maps.channels import read_channels
+
+        read_channels(channel)
+
+
+def _picture(path: Path) -> Picture:
+    from camviz.io.images import read_picture
+
+    try:
+        return read_picture(path)
+    except InputError as error:  # here it is no picture among others, but the request
+        raise RequestError(f"--from: {error.message}", error.hint) from error
+
+
+def _classes(model: Model, targets: list[str], how: dict[str, Any]) -> Iterator[Maximised]:
+    from camviz.feature_maps.visualization.maximize import check_classes, maximise_classes
+
+    check_classes(targets, model.labels, model.name, how["start"] is not None)
+    yield maximise_classes(model, targets, **how)
+
+
+def _channels(
+    model: Model, patterns: list[str] | None, texts: list[str], unit: bool, how: dict[str, Any]
+) -> Iterator[Maximised]:
+    from camviz.feature_maps.channels import parse_channels
+    from camviz.feature_maps.visualization.maximize import maximise
+    from camviz.models.layers import channels_of, find_layers
+
+    layers = find_layers(model, several(patterns))
+    asked = [(one.path, parse_channels(texts, channels_of(one), one.path)) for one in layers]
+    for path, channels in asked:
+        yield maximise(model, path, channels, unit=unit, **how)
+
+
+def _write(work: Work, model: Model, found: Iterator[Maximised], start: Picture | None) -> Iterator[Written]:
+    from camviz.run.output.files import prepare_folder
+    from camviz.run.output.layer_figures import write_figure
+    from camviz.types import Artefact
+
+    for one in found:
+        prepare_folder(work.folder)
+        work.outcome.done += len(one.names)
+        facts = {**one.facts(), "from": str(start.path) if start else None}
+        artefact = Artefact("maximize", ".png", one.figure(), facts=facts)
+        where = (one.layer or "classes") + (f".from.{start.name}" if start else "")
+        yield write_figure(artefact, work.folder, model.name, where)
+
+
+def _notes(one: Written) -> list[str]:
+    stuck = [shown["name"] for shown in one.facts["pictures"] if shown["after"] <= shown["before"]]
+    return [f"{', '.join(stuck)}: nothing raised it; --from IMAGE starts where it is not silent"] if stuck else []

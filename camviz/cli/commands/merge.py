@@ -1,0 +1,33 @@
+"""`camviz merge`: the shards of a run as one run."""
+
+from __future__ import annotations
+
+from camviz.cli.console import Console
+from camviz.cli.options import Quiet
+from camviz.cli.registry import command
+from camviz.cli.runs import Run
+from camviz.errors import RequestError
+
+
+@command(
+    section="Runs",
+    order=5,
+    examples=(
+        "camviz heatmap photos/ --shard 1/2 -o run",
+        "camviz heatmap photos/ --shard 2/2 -o run",
+        "camviz merge run",
+    ),
+)
+def merge(run: Run = None, quiet: Quiet = False) -> None:
+    """The shards of a run as one run: checked to be of one job, none missing, no picture twice."""
+    from camviz.run.distributed.merge import merge as join
+
+    if run is None:
+        raise RequestError("no RUN was given: the output folder of the shards", "camviz merge camviz_out")
+    console = Console(quiet)
+    merged = join(run)
+    for note in merged.notes:
+        console.say(f"note: {note}")
+    failed = f", {merged.failed} failed" if merged.failed else ""
+    console.say(f"{merged.shards} shards, {merged.done} pictures{failed} in {run}")
+    console.result(str(merged.path))

@@ -1,0 +1,50 @@
+"""`camviz methods`: what can be computed, and from which paper."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from typing import Annotated
+
+import typer
+
+from camviz.cli.console import Console
+from camviz.cli.options import Json
+from camviz.cli.registry import command
+
+Name = Annotated[str | None, typer.Argument(metavar="METHOD", help="One method, in full.", show_default=False)]
+
+
+@command(
+    section="Lists",
+    order=3,
+    examples=(
+        "camviz methods",
+        "camviz methods gradcam",
+    ),
+)
+def methods(name: Name = None, as_json: Json = False) -> None:
+    """Methods by family: paper, what each needs, what it costs, its settings."""
+    from camviz.methods import METHODS
+
+    entries = [METHODS.find(name)] if name else list(METHODS)
+    console = Console()
+    if as_json:
+        for entry in entries:
+            facts = {"name": entry.name, **entry.facts, "summary": entry.summary, "settings": entry.settings}
+            console.result(json.dumps(facts, ensure_ascii=False))
+    elif name:
+        [entry] = entries
+        console.result(f"{entry.name}: {inspect.getdoc(entry.call)}")
+        for fact, value in entry.facts.items():
+            console.result(f"  {fact}: {value}")
+        for setting, default in entry.settings.items():
+            console.result(f"  --set {setting}={default}")
+    else:
+        console.table(
+            ["method", "family", "needs", "cost", "paper", "what"],
+            [
+                (e.name, e.facts["family"], e.facts["needs"], e.facts["cost"], e.facts["paper"], e.summary)
+                for e in entries
+            ],
+        )

@@ -1,0 +1,109 @@
+"""`camviz models`: what can be loaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from camviz.cli.console import Console
+from camviz.cli.options import Json
+from camviz.cli.registry import command
+from camviz.errors import RequestError, unknown
+
+if TYPE_CHECKING:
+    from camviz.models.sources import Offer
+
+Pattern = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="PATTERN", help="Part of a name, or a glob: resnet, 'vit_*', 'timm:vit*', hf:.", show_default=False
+    ),
+]
+_SHOWN = 3  # weights of a model in a list of many
+_EXTRAS = {"timm": "timm", "hf": "transformers"}  # prefix of a source, and the library it needs
+
+
+@command(
+    section="Lists",
+    order=2,
+    examples=(
+        "camviz models",
+        "camviz models resnet",
+        "camviz models 'timm:vit*'",
+    ),
+)
+def models(pattern: Pattern = None, as_json: Json = False) -> None:
+    """Models by name, their task, their weights, and which of those are already on this machine.
+
+    Without a pattern: the bundled model, torchvision's, and of timm and the hub what is on this machine.
+    """
+    from camviz.models.sources import LISTINGS
+
+    offers = [offer for entry in LISTINGS for offer in entry.call()]
+    chosen = [one for one in offers if _matches(one, pattern)]
+    if pattern and not chosen:
+        _check_installed(pattern)
+        raise unknown("model", pattern, [one.name for one in offers], listing="'camviz models'")
+    chosen.sort(key=lambda one: (one.name != "demo", ":" in one.name, one.name))
+    console = Console()
+    if as_json:
+        for one in chosen:
+            facts = {"name": one.name, "task": one.task, "weights": list(one.weights), "cached": list(one.cached)}
+            console.result(json.dumps(facts))
+        return
+    many = len(chosen) > 1
+    console.table(
+        ["model", "task", "weights", "on this machine"],
+        [(one.name, one.task, _weights(one, many), ", ".join(one.cached) or "-") for one in chosen],
+    )
+    if not pattern:
+        _say_more(console, offers)
+
+
+def _matches(offer: Offer, pattern: str | None) -> bool:
+    """Whether the pattern is part of the name or fits it, with or without the source before the colon."""
+    if pattern is None:
+        return ":" not in offer.name or bool(offer.cached)
+    wanted, name = pattern.lower(), offer.name.lower()
+    return wanted in name or fnmatchcase(name, wanted) or fnmatchcase(name.partition(":")[2], wanted)
+
+
+def _weights(offer: Offer, many: bool) -> str:
+    """Names of weights; the default one is told, and of many models with many weights the first few."""
+    names = sorted(offer.weights, key=lambda name: name != offer.default) if many else list(offer.weights)
+    shown = names if not many or ":" not in offer.name else names[:_SHOWN]
+    words = [f"{name} (default)" if name == offer.default and name != "default" else name for name in shown]
+    more = [f"… {len(names)} in all"] if len(names) > len(shown) else []
+    return ", ".join([*words, *more]) or "-"
+
+
+def _check_installed(pattern: str) -> None:
+    from camviz.models.sources import installed
+
+    prefix = pattern.partition(":")[0]
+    library = _EXTRAS.get(prefix)
+    if ":" in pattern and library and not installed(library):
+        raise RequestError(f"'{pattern}' needs {library}, which is not installed", f"pip install 'camviz[{prefix}]'")
+    if pattern.startswith("hf:"):
+        raise RequestError(
+            f"nothing like '{pattern}' is in the hub's cache on this machine",
+            "--model hf:OWNER/NAME downloads it; --model hf:FOLDER reads a folder",
+        )
+
+
+def _say_more(console: Console, offers: Sequence[Offer]) -> None:
+    """What a listing without a pattern leaves out."""
+    from camviz.models.sources import installed
+
+    count = sum(one.name.startswith("timm:") for one in offers)
+    if count:
+        console.say(f"also: {count} models of timm, 'camviz models timm:' lists them")
+    else:
+        console.say("also: the models of timm, after pip install 'camviz[timm]'")
+    after = "" if installed("transformers") else ", after pip install 'camviz[hf]'"
+    console.say(f"also: --model hf:FOLDER or hf:OWNER/NAME for networks of transformers{after}")
+    console.say("also: --model net.py:Net for a network of your own, --checkpoint FILE for its weights")

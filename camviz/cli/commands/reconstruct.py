@@ -1,0 +1,97 @@
+"""`camviz reconstruct`: what a layer still knows of a picture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from camviz.cli.console import Console
+from camviz.cli.options import LAYER, ComputeOptions, Fit, Images, ModelOptions, OutputOptions, several
+from camviz.cli.registry import command
+from camviz.cli.session import Work
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from camviz.feature_maps.visualization.inversion import Inverter
+    from camviz.run.output.written import Written
+
+Layer = Annotated[
+    list[str] | None,
+    typer.Option("--layer", "-l", help=f"{LAYER} Default: the last of each resolution.", show_default=False),
+]
+Steps = Annotated[int, typer.Option("--steps", min=1, help="Steps of the optimisation, for each layer.")]
+Variation = Annotated[
+    float, typer.Option("--tv", min=0, help="Weight of the total variation: more is smoother, less is noisier.")
+]
+Seed = Annotated[int, typer.Option("--seed", help="Of the noise it starts from.")]
+
+
+@command(
+    section="Look inside",
+    order=5,
+    examples=(
+        "camviz reconstruct photo.jpg",
+        "camviz reconstruct photo.jpg -m resnet50 --layer layer2,layer4",
+    ),
+)
+def reconstruct(
+    model: ModelOptions,
+    compute: ComputeOptions,
+    out: OutputOptions,
+    images: Images = None,
+    layer: Layer = None,
+    fit: Fit = "model",
+    steps: Steps = 256,
+    tv: Variation = 2.0,
+    seed: Seed = 0,
+) -> None:
+    """What layers still know of a picture: other pictures they cannot tell from it."""
+    console = Console(out.quiet)
+    with console.only_results():
+        work = Work(model.request(images=bool(images)), compute.device, images, out, console)
+
+        from camviz.feature_maps.visualization.inversion import (  # from here on torch is imported
+            Inversion,
+            Inverter,
+            choose_layers,
+        )
+
+        loaded = work.load()
+        how = Inversion(steps, tv, seed, compute.precision, work.bar.scored)
+        inverter = Inverter(loaded, choose_layers(loaded, several(layer)), how)
+        if not layer:
+            console.layers([one.path for one in inverter.layers], loaded.name)
+        status = work.tell(_write(work, inverter, fit, compute.batch_size))
+    raise typer.Exit(status)
+
+
+def _write(work: Work, inverter: Inverter, fit: str, batch_size: int) -> Iterator[Written]:
+    """One figure per picture. A picture that fails is told, and the others go on."""
+    from camviz.engine.batches import by_shape
+    from camviz.errors import InputError
+    from camviz.hooks.devices import default_batch_size
+    from camviz.run.output.written import write_artefact
+    from camviz.run.reading import read_inputs
+    from camviz.types import Artefact
+
+    model = inverter.model
+    # on a CPU a batch is no faster than its pictures, and the first figure comes later
+    size = batch_size or (1 if model.device == "cpu" else default_batch_size(model.device))
+    ready = read_inputs(model, work.inputs(), fit, work.failed)
+    for group in by_shape(ready, size, key=lambda one: one.values.shape):
+        try:
+            found = inverter([one.values for one in group])
+        except InputError as error:  # a size the network does not take
+            for one in group:
+                work.failed(one.source.name, error)
+            continue
+        for one, rebuilt in zip(group, found, strict=True):
+            work.outcome.done += 1
+            facts = {"input": str(one.source.path), **rebuilt.facts()}
+            artefact = Artefact("reconstruction", ".png", rebuilt.figure())
+            try:
+                yield write_artefact(artefact, work.folder, one.source.name, (), facts)
+            except InputError as error:
+                work.failed(one.source.name, error)

@@ -1,0 +1,108 @@
+"""`camviz replay`: does a run give the same maps again?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from camviz.cli.console import Console
+from camviz.cli.option_groups import unset
+from camviz.cli.options import ComputeOptions, Json, OutputOptions, Quiet
+from camviz.cli.registry import command
+from camviz.cli.runs import JobKey, Run, opened
+from camviz.cli.session import Work
+
+if TYPE_CHECKING:
+    from camviz.run.replay import Compared
+
+    NewComputeOptions = ComputeOptions
+else:
+    NewComputeOptions = unset(ComputeOptions)
+
+_LINES = 20  # of maps that differ; the rest is counted
+Tolerance = Annotated[
+    float,
+    typer.Option("--tolerance", min=0, help="Count as equal what differs by so much of a map's largest value at most."),
+]
+
+
+@command(
+    section="Runs",
+    order=2,
+    examples=(
+        "camviz replay camviz_out",
+        "camviz replay camviz_out --device cuda --tolerance 1e-4",
+    ),
+)
+def replay(
+    compute: NewComputeOptions,
+    run: Run = None,
+    job: JobKey = None,
+    tolerance: Tolerance = 0.0,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compute a run's maps again and say whether they are equal, bit for bit; exit status 1 when not."""
+    from camviz.run.database.jobs import heatmap_job
+
+    console = Console(quiet)
+    with opened("replay", run, job, console) as (ledger, row), console.only_results():
+        changes = {name: value for name, value in vars(compute).items() if value is not None}
+        again = replace(heatmap_job(row, "replay"), **changes)
+        work = Work(again.model, again.device, None, OutputOptions(ledger.folder), console)
+
+        from camviz.engine.explain import Explainer  # from here on torch is imported
+        from camviz.run import replay as runs
+
+        _tell_versions(row.versions, console)
+        for path, digest in row.settings.get("contents", {}).items():
+            if work.contents.get(path) != digest:
+                console.say(f"note: '{path}' has changed since the run")
+        found = runs.replay(ledger, row, again, Explainer(work.load(), again, work.bar.scored), work.failed)
+        status = _tell(found, work, tolerance, as_json)
+    raise typer.Exit(status)
+
+
+def _tell_versions(then: dict[str, str], console: Console) -> None:
+    """Say which versions are other ones than they were."""
+    from camviz.run.resume import versions
+
+    for name, now in versions().items():
+        if then.get(name, now) != now:
+            console.say(f"note: {name} was {then[name]}, now {now}")
+
+
+def _tell(found: Iterable[Compared], work: Work, tolerance: float, as_json: bool) -> int:
+    """Say which maps differ, and the verdict; returns the exit status."""
+    total = exact = differing = 0
+    largest = 0.0
+    with work.bar:
+        for one in found:
+            total += 1
+            exact += one.equal
+            largest = max(largest, one.difference or 0.0)
+            if as_json:
+                work.console.result(json.dumps(asdict(one)))
+            if not one.within(tolerance):
+                differing += 1
+                if differing <= _LINES:
+                    work.console.say(f"differs: {one.told()}")
+    if differing > _LINES:
+        work.console.say(f"differs: {differing - _LINES} more")
+    work.console.say(_verdict(total, exact, differing, largest, work.outcome.failed))
+    return 1 if differing or work.outcome.failed else 0
+
+
+def _verdict(total: int, exact: int, differing: int, largest: float, failed: int) -> str:
+    if not total:
+        parts = ["no map to compare"]
+    elif exact == total:
+        parts = [f"equal: {total} map(s), bit for bit"]
+    else:
+        word = "not equal" if differing else "equal within the tolerance"
+        parts = [f"{word}: {exact} of {total} map(s) bit for bit, {differing} differ, by {largest:.3g} at most"]
+    return ", ".join([*parts, f"{failed} picture(s) failed"] if failed else parts)

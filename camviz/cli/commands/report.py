@@ -1,0 +1,34 @@
+"""`camviz report`: one HTML file to browse a run."""
+
+from __future__ import annotations
+
+from camviz.cli.console import Console
+from camviz.cli.options import Quiet
+from camviz.cli.registry import command
+from camviz.cli.runs import JobKey, Run, RunOutput, opened
+
+
+@command(
+    section="Runs",
+    order=3,
+    examples=("camviz report camviz_out",),
+)
+def report(run: Run = None, job: JobKey = None, output: RunOutput = None, quiet: Quiet = False) -> None:
+    """One HTML file to browse a run: search, filter, sort, original and overlay, the failures. Needs no network."""
+    from camviz import __version__
+    from camviz.render.html import draw_page
+    from camviz.run.outcome import Outcome
+    from camviz.run.output.files import check_folder, prepare_folder, write_file
+    from camviz.run.report import make_page
+
+    console = Console(quiet)
+    with opened("report", run, job, console) as (ledger, row):
+        folder = output or ledger.folder
+        check_folder(folder)
+        with console.bar() as bar:
+            page = make_page(ledger, row, folder, lambda done: bar.update(Outcome(done=done)))
+        prepare_folder(folder)
+        path = folder / "report.html"
+        write_file(path, draw_page(page, __version__).data or b"")
+        console.say(f"{page.summary}; {path.stat().st_size / 1e6:.1f} MB")
+    console.result(str(path))

@@ -1,0 +1,89 @@
+"""`camviz restyle`: the maps of a run in other colours."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from camviz.cli.console import Console
+from camviz.cli.option_groups import unset
+from camviz.cli.options import Json, LookOptions, Quiet
+from camviz.cli.registry import command
+from camviz.cli.runs import JobKey, Run, RunOutput, opened
+from camviz.errors import InputError
+from camviz.io.paths import Url
+
+if TYPE_CHECKING:
+    from camviz.types import Look
+
+    NewLookOptions = LookOptions
+else:
+    NewLookOptions = unset(LookOptions)
+
+
+@command(
+    section="Runs",
+    order=1,
+    examples=(
+        "camviz restyle camviz_out --layout panel --colormap viridis",
+        "camviz restyle camviz_out --sign both --scale run -o signed",
+    ),
+)
+def restyle(
+    look: NewLookOptions,
+    run: Run = None,
+    job: JobKey = None,
+    output: RunOutput = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Other colours, layout, sign, scale or format for a run, from its ledger and its pictures, without the model."""
+    from camviz.run.database.database import Ledger
+    from camviz.run.database.jobs import heatmap_job
+    from camviz.run.outcome import Outcome
+    from camviz.run.output.folder import OutputFolder
+    from camviz.run.restyle import restyle as redraw
+
+    console, outcome = Console(quiet), Outcome()
+    folder = output or run or Path()
+    inside = run is not None and (run == folder or (run.is_dir() and folder.is_dir() and _same(run, folder)))
+    with ExitStack() as stack:
+        with opened("restyle", run, job, console) as (ledger, row):  # everything is checked before anything is made
+            new = _new(heatmap_job(row, "restyle").look, look)
+        output_folder = stack.enter_context(OutputFolder(folder))
+        target = stack.enter_context(Ledger(folder, write=True))
+        ledger = target if inside else stack.enter_context(Ledger(ledger.folder))
+        with console.bar() as bar:
+
+            def told(name: str, error: InputError | None) -> None:
+                if error is None:
+                    outcome.done += 1
+                else:
+                    outcome.failed += 1
+                    console.error(error)
+                bar.update(outcome)
+
+            for one in redraw(ledger, row, new, target, told, output_folder.write):
+                outcome.written += 1
+                console.result(one.to_json() if as_json else str(one.path))
+        console.say(f"{outcome.summary()} in {folder}")
+    raise typer.Exit(outcome.exit_status)
+
+
+def _same(run: Path, folder: Path) -> bool:
+    return not any(isinstance(one, Url) for one in (run, folder)) and os.path.samefile(run, folder)
+
+
+def _new(before: Look, given: LookOptions) -> Look:
+    """The look as it was, with what was given; a layout given alone decides about bar and caption anew."""
+    from camviz.render import check
+
+    changes = {name: value for name, value in vars(given).items() if value is not None}
+    look = replace(before, **changes)
+    check(look)
+    return look

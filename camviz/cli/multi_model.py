@@ -1,0 +1,150 @@
+"""Several networks on one command line: what is typed after a --model is its own, what is before all, shared."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, make_dataclass
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_type_hints
+
+import typer
+
+from camviz.cli.help import Command
+from camviz.cli.option_groups import optional
+from camviz.cli.options import Layers, ModelOptions
+from camviz.errors import RequestError
+from camviz.types import ModelRequest
+
+_ORDER = "camviz.order"  # in the context: the options in the order in which they were typed
+_SHARED = ("allow_pickle",)
+
+
+class Ordered(Command):
+    """A command that knows in which order its options were typed."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        _, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        ctx.meta[_ORDER] = [parameter.name for parameter in order]
+        return super().parse_args(ctx, args)
+
+
+def repeatable(group: type[Any]) -> type[Any]:
+    """A group whose options may each be given several times."""
+    hints = get_type_hints(group, include_extras=True)
+    made = []
+    for one in fields(group):
+        option = get_args(optional(hints[one.name]))[1]
+        if one.name in _SHARED:
+            made.append((one.name, hints[one.name], one.default))
+        else:
+            made.append((one.name, Annotated[list[str] | None, option], None))
+    return make_dataclass(f"Repeatable{group.__name__}", made)
+
+
+def requests(
+    context: typer.Context, typed: dict[str, Any], layers: Layers, images: bool
+) -> list[tuple[ModelRequest, tuple[str, ...]]]:
+    """The networks asked for, each with the layers typed after it; a pattern of checkpoints is a network for each."""
+    typed = {**typed, "layer": layers}
+    own = [name for name in typed if name not in _SHARED]
+    sections: list[dict[str, list[str]]] = [{}]
+    for name, value in _in_order(context, {name: typed[name] for name in own}):
+        if name == "model":
+            sections.append({})
+        sections[-1].setdefault(name, []).append(value)
+    before, *models = sections
+    found = []
+    for section in models or [{}]:
+        values = {**before, **section}
+        single: dict[str, Any] = {name: _one(name, values.pop(name, [])) for name in own if name not in _MANY}
+        if single["channel_order"] not in (None, "rgb", "bgr"):
+            raise RequestError(f"no channel order '{single['channel_order']}'", "--channel-order rgb, or bgr")
+        checkpoints: list[str | None] = [*_expanded(values.get("checkpoint", []))]
+        for checkpoint in checkpoints or [None]:
+            options = ModelOptions(
+                **{name: value for name, value in single.items() if value is not None},
+                checkpoint=checkpoint,
+                model_args=values.get("model_args"),
+                allow_pickle=typed["allow_pickle"],
+            )
+            found.append((options.request(images), tuple(values.get("layer", ()))))
+    return found
+
+
+_MANY = ("checkpoint", "model_args", "layer")
+
+
+def _in_order(context: typer.Context, values: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """(option, value) as typed; before them those of a file, where each --model begins a section of its own."""
+    order = [name for name in context.meta.get(_ORDER, ()) if name in values]
+    given = {name: list(value or ()) for name, value in values.items()}
+    filed = {name: value for name, value in given.items() if value and name not in order}
+    for number, model in enumerate(filed.pop("model", [])):
+        yield "model", model
+        yield from ((name, value[number]) for name, value in filed.items() if number < len(value))
+        if number + 1 == len(given["model"]):
+            filed = {}
+    yield from ((name, one) for name, value in filed.items() for one in value)
+    rest = {name: iter(value) for name, value in given.items()}
+    for name in order:
+        value = next(rest[name], None)
+        if value is not None:
+            yield name, value
+
+
+def _one(name: str, values: Sequence[str]) -> str | None:
+    if len(values) > 1:
+        option = name.replace("_", "-")
+        raise RequestError(
+            f"--{option} twice for one model: '{values[0]}' and '{values[1]}'",
+            f"--model A --{option} {values[0]} --model B --{option} {values[1]}",
+        )
+    return values[0] if values else None
+
+
+def _expanded(checkpoints: Sequence[str]) -> list[str]:
+    """The files that names and patterns mean; numbers in names count as numbers."""
+    found: list[str] = []
+    for one in checkpoints:
+        if Path(one).exists() or not any(sign in one for sign in "*?["):
+            found.append(one)
+            continue
+        matching = sorted(glob.glob(one), key=_natural)
+        if not matching:
+            raise RequestError(f"no checkpoint matches '{one}'", "check the pattern; quote it, as in 'epoch_*.pth'")
+        found += matching
+    return found
+
+
+def _natural(text: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", text)]
+
+
+def check_images(images: Sequence[str] | None) -> None:
+    """Refuse checkpoints among the pictures: a pattern that was not quoted."""
+    from camviz.models.checkpoint import SUFFIXES
+
+    for one in images or ():
+        if one.endswith(SUFFIXES):
+            raise RequestError(f"'{one}' is a checkpoint, not a picture", "quote patterns: --checkpoint 'epoch_*.pth'")
+
+
+def names_of(found: Sequence[tuple[ModelRequest, tuple[str, ...]]], given: Sequence[str]) -> list[str]:
+    """What the networks are called: as typed, or by what tells them apart."""
+    if given:
+        if len(given) != len(found):
+            raise RequestError(f"{len(given)} names for {len(found)} models", "--name once for each, in their order")
+        return list(given)
+    specs = [Path(request.spec).name if "/" in request.spec else request.spec for request, _ in found]
+    stems = [Path(request.checkpoint).stem if request.checkpoint else "" for request, _ in found]
+    weights = [request.weights if request.weights != "default" else "" for request, _ in found]
+    if len(set(specs)) == len(specs):
+        return [f"{spec} {weight}".strip() for spec, weight in zip(specs, weights, strict=True)]
+    alike = len(set(specs)) == 1
+    names = []
+    for spec, stem, weight in zip(specs, stems, weights, strict=True):
+        parts = [part for part in (stem, weight) if part]
+        names.append(" ".join(parts) if parts and alike else " ".join([spec, *parts]))
+    return names

@@ -1,0 +1,187 @@
+"""Checks of the network itself: its weights, its numbers, whether its answers can be trusted at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from camviz.doctor import CHECKS, Finding
+from camviz.doctor.examination import Examination
+from camviz.hooks.capture import first_tensor
+
+_NORMS = (nn.modules.batchnorm._BatchNorm,)
+_LAYERS = (nn.Linear, nn.Conv2d, nn.Conv3d)
+_AFFINE = (nn.LayerNorm, nn.GroupNorm)
+
+
+@CHECKS.add("nan")
+def nan(e: Examination) -> Finding | None:
+    """NaN or infinite values, and the layer where they first appear."""
+    broken = next((one for one in e.states if not one.finite), None)
+    if broken is None:
+        return None
+    # a container finishes after its parts; the first to finish is where it began
+    where = f"layer '{broken.path}' ({broken.kind}) is the first to give NaN or infinite values"
+    if not broken.finite_weights:
+        return Finding("the weights are broken", f"{where}: its own weights are not finite", "-c an earlier checkpoint")
+    if e.job.precision != "fp32":
+        return Finding("the numbers overflow", f"{where}, at {e.job.precision}", e.command("--precision fp32"))
+    return Finding("the network computes NaN", f"{where}, from finite inputs and weights", "mend that layer's forward")
+
+
+@CHECKS.add("misfit")
+def misfit(e: Examination) -> Finding | None:
+    """A checkpoint of which a good part did not fit."""
+    fitted, total = e.model.fitted or (0, 0)
+    if fitted == total:
+        return None
+    return Finding(
+        f"{total - fitted} of {total} tensors did not come from the checkpoint",
+        e.model.notes[-1],
+        f"camviz layers {e.model.name} shows what the network has; --model names the one it was saved from",
+        "serious" if fitted < 0.9 * total else "warning",
+    )
+
+
+@CHECKS.add("untrained")
+def untrained(e: Examination) -> Finding | None:
+    """Weights that are still as they were made."""
+    parts = dict(e.model.module.named_modules())
+    batch = [part for part in parts.values() if isinstance(part, _NORMS) and part.track_running_stats]
+    fresh = [part for part in batch if _is(part.running_mean, 0) and _is(part.running_var, 1)]
+    mend = e.command("--checkpoint FILE")
+    if e.job.model.weights == "none" or e.job.model.spec == "demo":
+        mend = e.command("--weights default") + ", or --checkpoint FILE"
+    if batch:
+        if len(fresh) < len(batch) / 2:
+            return _untrained_head(e)
+        seen = f"{len(fresh)} of {len(batch)} batch normalisations have never seen a picture (mean 0, variance 1)"
+        return Finding("the network is untrained", seen, mend)
+    affine = [part for part in parts.values() if isinstance(part, _AFFINE) and part.weight is not None]
+    if affine:
+        same = [part for part in affine if _is(part.weight, 1) and (part.bias is None or _is(part.bias, 0))]
+        if len(same) < len(affine) / 2:
+            return _untrained_head(e)
+        seen = f"{len(same)} of {len(affine)} normalisations have weight 1 and bias 0"
+        return Finding("the network is untrained", seen, mend)
+    layers = [part for part in parts.values() if _weighted(part)]
+    made = [part for part in layers if _as_made(part)]
+    if layers and len(made) > len(layers) / 2:
+        seen = f"the weights of {len(made)} of {len(layers)} layers are spread as PyTorch makes them"
+        return Finding("the network is untrained", seen, mend)
+    return _untrained_head(e)
+
+
+def _untrained_head(e: Examination) -> Finding | None:
+    layers = [(path, part) for path, part in e.model.module.named_modules() if isinstance(part, nn.Linear)]
+    if not layers or not _as_made(layers[-1][1]):
+        return None
+    path, head = layers[-1]
+    return Finding(
+        "the classifier's last layer is untrained",
+        f"'{path}' ({head.in_features} to {head.out_features}) is spread as PyTorch makes it, the rest is not",
+        "--checkpoint FILE of the network after its training",
+    )
+
+
+def _weighted(part: nn.Module) -> bool:
+    return isinstance(part, _LAYERS) and part.weight.numel() > 64
+
+
+def _as_made(part: nn.Module) -> bool:
+    """Whether weight and bias are uniform within 1/√fan-in, as `nn.Linear` and `nn.Conv2d` make them.
+
+    A uniform distribution reaches its bound and has a deviation of bound / √3; training moves both.
+    """
+    if not isinstance(part, _LAYERS) or not _weighted(part):
+        return False
+    weight = part.weight.detach().float()
+    bound = weight[0].numel() ** -0.5
+    least = 1 - 20 / weight.numel()
+    reach, spread = float(weight.abs().max()) / bound, float(weight.std()) * 3**0.5 / bound
+    biased = part.bias is None or (float(part.bias.detach().abs().max()) <= bound and bool(part.bias.detach().any()))
+    return least <= reach <= 1 + 1e-5 and abs(spread - 1) < 4 / weight.numel() ** 0.5 and biased
+
+
+def _is(tensor: Tensor | None, value: float) -> bool:
+    return tensor is not None and bool((tensor == value).all())
+
+
+@CHECKS.add("random")
+def random(e: Examination) -> Finding | None:
+    """Two forwards of the same pictures that differ."""
+    first, second = (first_tensor(e.output(e.inputs)) for _ in range(2))
+    if first is None or second is None or first.shape != second.shape:
+        return None
+    gap, size = float((first - second).abs().max()), float(first.abs().max())
+    if gap <= 1e-4 * max(size, 1e-6):
+        return None
+    return Finding(
+        "the same picture gives another answer each time",
+        f"two forwards differ by {gap:.3g}, outputs reach {size:.3g}: a dropout or noise that ignores eval()",
+        "F.dropout(x, p, training=self.training) in the network's forward",
+    )
+
+
+@CHECKS.add("training")
+def training(e: Examination) -> Finding | None:
+    """A network that was handed over in training mode, or that normalises by the batch it is in."""
+    by_batch = [
+        path for path, part in e.model.module.named_modules() if isinstance(part, _NORMS) and part.running_mean is None
+    ]
+    if by_batch:
+        return Finding(
+            "a picture's answer depends on the batch it is in",
+            f"{len(by_batch)} batch normalisations keep no statistics (first: '{by_batch[0]}')",
+            "track_running_stats=True, or --batch-size 1 to be repeatable",
+            "warning",
+        )
+    sensitive = [type(p).__name__ for p in e.model.module.modules() if isinstance(p, (*_NORMS, nn.Dropout))]
+    if e.training and sensitive:
+        return Finding(
+            "the network is in training mode",
+            f"{len(sensitive)} layers behave otherwise in training: {_first(sensitive)}; camviz maps it in eval mode",
+            "model.eval()",
+            "warning",
+        )
+    return None
+
+
+@CHECKS.add("constant")
+def constant(e: Examination) -> Finding | None:
+    """The same answer whatever the picture."""
+    noise = torch.rand(e.inputs[:1].shape, generator=torch.Generator().manual_seed(0)).to(e.inputs)
+    shown = torch.cat([e.inputs, (noise - 0.5) * 4])
+    tensor = first_tensor(e.output(shown))
+    if tensor is None or tensor.shape[:1] != shown.shape[:1]:
+        return None
+    change, size = float(tensor.float().std(0).max()), float(tensor.abs().max())
+    if not torch.isfinite(tensor).all() or change > 1e-4 * max(size, 1e-6):
+        return None
+    return Finding(
+        "every picture gets the same answer",
+        f"outputs of {len(shown)} pictures, one of them noise, differ by {change:.2g} at most",
+        "another checkpoint; is a layer dead or an input multiplied by zero?",
+    )
+
+
+@CHECKS.add("frozen")
+def frozen(e: Examination) -> Finding | None:
+    """Frozen parameters, and in-place layers beside them: harmless here, the cause of blank maps elsewhere."""
+    parameters = list(e.model.module.parameters())
+    stopped = sum(not p.requires_grad for p in parameters)
+    inplace = sum(bool(getattr(part, "inplace", False)) for part in e.model.module.modules())
+    if not stopped:  # most networks work in place somewhere: that alone is nothing to be told
+        return None
+    return Finding(
+        "frozen parameters or in-place layers",
+        f"{stopped} of {len(parameters)} parameters are frozen, {inplace} layers work in place; no harm to maps here",
+        "",
+        "note",
+    )
+
+
+def _first(names: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(names))

@@ -1,0 +1,71 @@
+"""From prepared pictures to feature maps: one forward for all layers asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from camviz.engine.forward import Ask, run_forward
+from camviz.engine.probe import Probe, Reading
+from camviz.feature_maps.maps import FeatureMaps
+from camviz.feature_maps.receptive import receptive_fields
+from camviz.hooks.capture import part_of
+from camviz.models.survey import survey
+from camviz.tasks import task_of
+from camviz.types import Layer, Model, Picture, View
+
+
+class Extractor:
+    """Reads the layers of a model; with a `target` also what each channel contributes to its score.
+
+    With `fields` the maps know the receptive field of their units.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        layers: Sequence[Layer],
+        target: str = "",
+        precision: str = "fp32",
+        fields: bool = False,
+    ) -> None:
+        self.model = model
+        self.fields = receptive_fields(model.module, model.preprocessing.crop, model.name) if fields else {}
+        self.task, self.wanted = None, None
+        if target:
+            seen = survey(model.module, model.preprocessing.crop, model.name)
+            output = part_of(seen.output, model.output_key, model.name)
+            self.task = task_of(model, output)
+            self.wanted = self.task.parse([target])[0]
+            self.task.check([self.wanted], output)
+        self.ask = Ask(model, tuple(layers), bool(target), self.task, precision)
+        self.names = [layer.path for layer in layers]
+
+    def __call__(
+        self, pictures: Sequence[Picture], inputs: Sequence[NDArray[np.float32]], views: Sequence[View]
+    ) -> list[list[FeatureMaps]]:
+        """For each picture the maps of each layer. Inputs are of one shape."""
+        batch = torch.from_numpy(np.stack(inputs)).to(self.model.device)
+        targets = []
+        with self.task.attending(self.model.module, (batch.shape[2], batch.shape[3])) if self.task else nullcontext():
+            passed = run_forward(self.ask, batch)
+        if self.task and self.wanted:
+            rows = zip(passed.rows, views, strict=True)
+            targets = [self.task.choose(self.wanted, row, view)[0] for row, view in rows]
+        reading = Reading(passed, targets)
+        found: list[list[FeatureMaps]] = [[] for _ in pictures]
+        for layer in self.ask.layers:
+            probe = Probe(reading, layer, facts=[{} for _ in pictures])
+            values = probe.activations.cpu().numpy()
+            contributions = None
+            if targets:
+                contributions = (probe.gradients.mean((2, 3)) * probe.activations.mean((2, 3))).cpu().numpy()
+            for i, (picture, view) in enumerate(zip(pictures, views, strict=True)):
+                share = contributions[i] if contributions is not None else None
+                sees = self.fields.get(layer.path)
+                found[i].append(FeatureMaps(values[i], layer.path, self.model.name, picture, view, share, sees=sees))
+        return found

@@ -1,0 +1,182 @@
+"""One layer's feature maps of one picture: ranked, reduced, grouped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from camviz.errors import RequestError
+from camviz.types import Map, Picture, View
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from camviz.feature_maps.incremental_pca import Basis
+    from camviz.feature_maps.receptive_field import Field
+
+Ranking = Literal["energy", "variance", "peak", "contribution", "index"]
+Reduction = Literal["mean", "sum", "max", "l2", "pca", "cluster"]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Channels whose maps are alike: their mean map, their number, their share of the layer's energy."""
+
+    channels: tuple[int, ...]
+    values: Map = field(repr=False)
+    share: float
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureMaps:
+    """The activations (c, h, w) float32 of one layer for one picture, untouched.
+
+    `contributions` (c,): mean gradient times mean activation for the target asked for, if one was. `sees`: the
+    receptive field of its units, where it is known.
+    """
+
+    values: NDArray[np.float32] = field(repr=False)
+    layer: str
+    model: str
+    picture: Picture
+    view: View
+    contributions: NDArray[np.float32] | None = field(default=None, repr=False)
+    basis: Basis | None = field(default=None, repr=False)
+    sees: Field | None = field(default=None, repr=False)
+
+    @property
+    def energy(self) -> NDArray[np.float64]:
+        """Σ a² of each channel (c,)."""
+        energy: NDArray[np.float64] = np.square(self.values.astype(np.float64)).sum((1, 2))
+        return energy
+
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """Each channel's share of the layer's energy (c,); zeros when the layer is silent."""
+        energy = self.energy
+        total = energy.sum()
+        return energy / total if total > 0 else energy
+
+    @property
+    def dead(self) -> NDArray[np.bool_]:
+        """Which channels are zero everywhere (c,)."""
+        return np.asarray(~self.values.any((1, 2)), np.bool_)
+
+    @property
+    def sparsity(self) -> float:
+        """The share of activations that are exactly zero."""
+        return float((self.values == 0).mean())
+
+    @property
+    def signed(self) -> bool:
+        """Whether some activations are negative."""
+        return bool(np.any(self.values < 0))
+
+    @property
+    def stride(self) -> float:
+        """Pixels of the network's input per cell, down."""
+        return float(self.view.size[1] / self.values.shape[1])
+
+    def order(self, rank: Ranking = "energy") -> list[int]:
+        """Channels, the first by `rank` first; dead ones left out unless ranked by index.
+
+        energy Σ a²; variance of the map; peak max |a|; contribution (mean gradient × mean activation, signed).
+        """
+        if rank == "index":
+            return list(range(len(self.values)))
+        if rank == "energy":
+            scores = self.energy
+        elif rank == "variance":
+            scores = self.values.astype(np.float64).var((1, 2))
+        elif rank == "peak":
+            scores = np.abs(self.values).max((1, 2)).astype(np.float64)
+        elif rank == "contribution":
+            if self.contributions is None:
+                raise RequestError("ranking by contribution needs a target", "--rank contribution --target top1")
+            scores = self.contributions.astype(np.float64)
+        else:
+            raise RequestError(f"no rank '{rank}'", f"one of: {', '.join(get_args(Ranking))}")
+        dead = self.dead
+        return [int(k) for k in np.argsort(-scores, kind="stable") if not dead[k]]
+
+    def reduce(self, how: Reduction = "mean") -> NDArray[np.float32]:
+        """One map of all channels: (h, w), or (h, w, 3) components for "pca", the most varied first.
+
+        Sums are made in float64 of copies: the activations stay as they are.
+        """
+        values = self.values.astype(np.float64)
+        if how == "mean":
+            return np.asarray(values.mean(0), np.float32)
+        if how == "sum":
+            return np.asarray(values.sum(0), np.float32)
+        if how == "max":
+            return np.asarray(self.values.max(0), np.float32)
+        if how == "l2":
+            return np.asarray(np.sqrt(np.square(values).sum(0)), np.float32)
+        if how == "pca":
+            from camviz.feature_maps.incremental_pca import Moments
+
+            basis = self.basis or Moments.of(self.values).basis()
+            return basis.project(self.values)
+        raise RequestError(f"no reduction '{how}' to one map", f"one of: {', '.join(get_args(Reduction)[:-1])}")
+
+    def groups(self, count: int = 8) -> list[Group]:
+        """Channels grouped by the likeness (cosine) of their maps, by falling energy; dead ones left out.
+
+        Spherical k-means (Dhillon and Modha 2001), started from the strongest channel and then the least alike ones.
+        """
+        alive = np.flatnonzero(~self.dead)
+        if not len(alive):
+            return []
+        maps = self.values[alive].reshape(len(alive), -1).astype(np.float64)
+        unit = maps / np.linalg.norm(maps, axis=1, keepdims=True)
+        labels = _spherical_means(unit, self.energy[alive], min(count, len(alive)))
+        shares = self.shares[alive]
+        found = []
+        for label in range(int(labels.max()) + 1):
+            own = labels == label
+            if own.any():
+                mean = self.values[alive[own]].astype(np.float64).mean(0).astype(np.float32)
+                found.append(Group(tuple(int(k) for k in alive[own]), mean, float(shares[own].sum())))
+        return sorted(found, key=lambda group: -group.share)
+
+    def montage(self, **settings: Any) -> Image:
+        """The ranked channels as one figure, a PIL image; settings as in `Style` of `camviz.feature_maps.figures`."""
+        from PIL import Image
+
+        from camviz.feature_maps.figures import channels
+
+        pixels = channels(self, **settings).pixels
+        assert pixels is not None
+        return Image.fromarray(pixels)
+
+
+def _spherical_means(unit: NDArray[np.float64], weight: NDArray[np.float64], count: int) -> NDArray[np.intp]:
+    """The group (n,) of each row of unit vectors (n, d); deterministic."""
+    seeds = [int(weight.argmax())]
+    nearest = unit @ unit[seeds[0]]
+    while len(seeds) < count:
+        seeds.append(int(nearest.argmin()))
+        nearest = np.maximum(nearest, unit @ unit[seeds[-1]])
+    centres = unit[seeds]
+    labels = np.zeros(len(unit), np.intp)
+    for _ in range(50):
+        before, labels = labels, (unit @ centres.T).argmax(1)
+        if np.array_equal(before, labels):
+            break
+        for k in range(count):
+            total = unit[labels == k].sum(0)
+            norm = np.linalg.norm(total)
+            if norm > 0:
+                centres[k] = total / norm
+    return labels
+
+
+def check_finite(maps: Sequence[FeatureMaps]) -> str:
+    """In words, which layers hold NaN or infinite values; "" when none does."""
+    bad = [one.layer for one in maps if not np.isfinite(one.values).all()]
+    return f"NaN or infinite values at layer {', '.join(repr(path) for path in bad)}" if bad else ""

@@ -1,0 +1,1 @@
+"""What is attached to a module for one forward pass, and removed again."""

@@ -1,0 +1,50 @@
+"""Many forwards in pieces that fit into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from camviz.hooks.bn_folding import Pair
+
+
+def _nobody(_done: int, _total: int) -> None:
+    pass
+
+
+@dataclass
+class Chunks:
+    """How many inputs go through the network at once, halved when memory runs out, in which layout, what is folded."""
+
+    size: int
+    tick: Callable[[int, int], None] = _nobody
+    layout: torch.memory_format = torch.channels_last
+    pairs: Sequence[Pair] | None = None  # None: not looked for yet
+
+    def run(self, total: int, compute: Callable[[int, int], Tensor]) -> Tensor:
+        """`compute(start, stop)` for pieces of range(total), joined along the first axis."""
+        parts: list[Tensor] = []
+        start = 0
+        while start < total:
+            stop = min(start + self.size, total)
+            try:
+                parts.append(compute(start, stop))
+            except RuntimeError as error:
+                if self.size == 1 or not out_of_memory(error):
+                    raise
+                self.size //= 2
+                if torch.cuda.is_available():
+                    torch.cuda.empty_cache()
+                continue
+            start = stop
+            self.tick(start, total)
+        return torch.cat(parts)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that a device, or the machine, has no memory left."""
+    text = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in text or "can't allocate memory" in text

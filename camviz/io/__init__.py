@@ -1,0 +1,1 @@
+"""Read the files of users: images, videos, paths and input lists."""

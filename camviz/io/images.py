@@ -1,0 +1,174 @@
+"""Reading pictures: any common file, upright, RGB, eight bits."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from camviz.errors import InputError
+from camviz.io.paths import Url
+from camviz.io.videos import is_video, starts_like_video
+from camviz.types import Picture
+
+SUFFIXES = frozenset(
+    [
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".bmp",
+        ".dib",
+        ".webp",
+        ".gif",
+        ".tif",
+        ".tiff",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+        ".pnm",
+        ".jp2",
+        ".avif",
+        ".apng",
+    ]
+)
+_ORIENTATION = 0x0112
+MAX_PIXELS = 178_956_970  # Pillow's own limit: a quarter of a gigabyte as RGB is 89 million, twice that is a bomb
+
+
+def no_file(path: Path) -> InputError:
+    """The error for a path where nothing is."""
+    return InputError(f"no file '{path}'", "check the path; folders and quoted globs work too")
+
+
+def read_picture(path: Path) -> Picture:
+    """Decode a file: EXIF orientation applied, first frame, transparency laid on white, 16 bits scaled to 8.
+
+    Raises `InputError` that says what is wrong with the file.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        source, size = _fetched(path) if isinstance(path, Url) else (path, path.stat().st_size)
+        if size == 0:
+            raise InputError(f"'{path}' is empty (0 bytes)", "copy or download it again")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(source) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise Image.DecompressionBombError
+                image.load()
+                turned = image.getexif().get(_ORIENTATION, 1) != 1  # turning copies, also what is upright
+                upright = ImageOps.exif_transpose(image) if turned else image
+                return Picture(_rgb(upright), path, _bands(upright))
+    except InputError:
+        raise
+    except FileNotFoundError as error:
+        raise no_file(path) from error
+    except IsADirectoryError as error:
+        raise InputError(f"'{path}' is a folder", "give the folder itself as an input") from error
+    except PermissionError as error:
+        raise InputError(f"'{path}' may not be read", f"chmod u+r '{path}'") from error
+    except UnidentifiedImageError as error:
+        if is_video(path) or starts_like_video(_start(path)):
+            raise InputError(
+                f"'{path}' is a video, here a picture is wanted",
+                f"camviz heatmap '{path}' explains it; ffmpeg -i '{path}' %05d.png makes pictures of it",
+            ) from error
+        raise InputError(
+            f"'{path}' is not a picture{_looks_like(path)}", "its content decides, not its name"
+        ) from error
+    except Image.DecompressionBombError as error:
+        raise InputError(
+            f"'{path}' is too large: over {MAX_PIXELS // 10**6} million pixels", "shrink it first"
+        ) from error
+    except Exception as error:  # decoders fail in many ways on damaged files
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise InputError(f"'{path}' is damaged: {reason}", "copy or download it again") from error
+
+
+def _fetched(url: Url) -> tuple[io.BytesIO, int]:
+    """An object's bytes, and how many they are."""
+    try:
+        data = url.read_bytes()
+    except (FileNotFoundError, IsADirectoryError):
+        raise
+    except OSError as error:
+        raise InputError(
+            f"'{url}' cannot be read: {error.strerror}", "check the address, and who may read it"
+        ) from error
+    return io.BytesIO(data), len(data)
+
+
+def _rgb(image: Any) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    from PIL import Image
+
+    if image.mode in ("I;16", "I;16L", "I;16B", "I;16N", "I", "F"):
+        values = np.asarray(image, np.float64)
+        top = 65535.0 if image.mode.startswith("I") else 1.0
+        if values.max(initial=0) > top:
+            top = float(values.max())
+        grey = np.clip(values / top * 255 + 0.5, 0, 255).astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    if _has_alpha(image):
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _has_alpha(image: Any) -> bool:
+    return image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
+
+
+def _bands(image: Any) -> np.ndarray[Any, np.dtype[np.uint8]] | None:
+    return np.array(image.convert("RGBA")) if _has_alpha(image) else None
+
+
+def _start(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(256)
+
+
+def _looks_like(path: Path) -> str:
+    """A guess, in brackets, at what a file that is no picture holds."""
+    start = _start(path)
+    if start.lstrip().lower().startswith((b"<!doctype", b"<html")):
+        return " (it is a web page)"
+    if start.startswith(b"version https://git-lfs"):
+        return " (it is a Git LFS pointer: run 'git lfs pull')"
+    try:
+        text = start.decode("utf-8")
+    except UnicodeDecodeError:
+        return ""
+    return " (it is text)" if text.isprintable() or "\n" in text else ""
+
+
+def as_pictures(images: Any) -> list[Picture]:
+    """What Python callers give, one or several: paths, PIL images, arrays (H, W, 3 or 4) uint8 RGB(A),
+    `Picture`s."""
+    if isinstance(images, (list, tuple)):
+        return [_as_picture(image) for image in images]
+    return [_as_picture(images)]
+
+
+def _as_picture(image: Any) -> Picture:
+    from PIL import Image, ImageOps
+
+    if isinstance(image, Picture):
+        return image
+    if isinstance(image, (str, Path)):
+        return read_picture(Path(image))
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (3, 4):
+            raise InputError(f"an array of {image.dtype} {image.shape} is not a picture", "give (H, W, 3) uint8, RGB")
+        if image.shape[2] == 4:
+            return _as_picture(Image.fromarray(image))
+        return Picture(np.ascontiguousarray(image))
+    if hasattr(image, "convert") and hasattr(image, "mode"):
+        upright = ImageOps.exif_transpose(image)
+        return Picture(_rgb(upright), bands=_bands(upright))
+    raise InputError(f"a {type(image).__name__} is not a picture", "give a path, a PIL image or an array")

@@ -1,0 +1,329 @@
+"""The ledger: one SQLite file in the output folder that knows every job, picture, raw map and file.
+
+Written by one process at a time (see `camviz.run.output.folder`), read by anybody, also while it is written. A
+picture is in it only when its files are complete. Neither torch nor OpenCV is needed to read it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from camviz.errors import CamvizError, OutputError
+from camviz.io.paths import Url, absolute, place
+from camviz.run.database.records import Record, SavedMap, plain
+from camviz.run.database.remote import Copy
+from camviz.run.database.rows import FileRow, InputRow, JobRow, Known
+from camviz.run.database.tables import ABSORB, KNOWN, SHARDS, TABLES, VERSION, back, columns, saved, text
+from camviz.run.output.written import Written
+
+NAME = "camviz.sqlite"
+_EVERY = 1.0  # seconds between commits: what a kill may cost, beside the pictures under way
+_OF_ANOTHER = "SELECT count(*) FROM files JOIN inputs ON inputs.id = files.input WHERE files.path = ? AND job != ?"
+_INDIFFERENT = ("device", "batch_size")  # settings that change how fast a result comes, not what it is
+
+T = TypeVar("T")
+
+
+def key_of(command: str, settings: Mapping[str, Any]) -> str:
+    """The resume key: a digest of the command and of the settings that decide what it makes."""
+    deciding = {name: value for name, value in settings.items() if name not in _INDIFFERENT}
+    return hashlib.sha256(json.dumps([command, plain(deciding)], sort_keys=True).encode()).hexdigest()[:16]
+
+
+def ledger_path(folder: Path, shard: str = "") -> Path:
+    """Where the ledger of an output folder is, or that of one shard, by its tag."""
+    return folder / (f"camviz.{shard}.sqlite" if shard else NAME)
+
+
+def shard_ledgers(folder: Path) -> list[str]:
+    """The tags of the shards that have a ledger in a folder and are not merged."""
+    try:
+        names = folder.beginning("camviz.shard-") if isinstance(folder, Url) else os.listdir(folder)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        if isinstance(folder, Url):
+            raise OutputError(f"cannot use '{folder}': {error.strerror}", "check the address, and your keys") from error
+        return []
+    found = [re.fullmatch(r"camviz\.(shard-\d+-of-\d+)\.sqlite", name) for name in names]
+    return [one[1] for one in found if one]
+
+
+class Ledger:
+    """The ledger of an output folder, or of one shard. Use as a context, or `close` it; only `write` changes anything.
+
+    Raises `OutputError` where there is none to read, or where it cannot be read or written.
+    """
+
+    def __init__(self, folder: Path, write: bool = False, shard: str = "") -> None:
+        self.folder, self.path, self._write = folder, ledger_path(folder, shard), write
+        self._committed = time.monotonic()
+        self.replaced = 0  # files of other jobs that were written over
+        if not write and not self.path.is_file():
+            if not shard and (tags := shard_ledgers(folder)):
+                raise OutputError(
+                    f"'{folder}' holds {len(tags)} shard(s) that are not merged", f"camviz merge {folder}"
+                )
+            raise OutputError(f"no run in '{folder}': it has no {NAME}", "camviz heatmap photos/ -o RUN makes one")
+        self._copy = Copy(self.path) if isinstance(self.path, Url) else None
+        self.file = self._copy.path if self._copy else self.path  # on this machine
+        self._db = self._guarded(self._open)
+        self._inode = os.stat(self.file).st_ino
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def _open(self) -> sqlite3.Connection:
+        if not self._write:
+            return self._open_to_read()
+        db = sqlite3.connect(self.file, timeout=10, isolation_level=None, check_same_thread=False)
+        try:
+            db.execute("PRAGMA synchronous = OFF")  # nothing is lost when the process dies, and making it costs no time
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            if version > VERSION:
+                raise _newer(self.path)
+            if not version:
+                db.execute("PRAGMA journal_mode = WAL")
+                db.executescript(f"BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {VERSION}; COMMIT")
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = NORMAL")
+            db.execute("PRAGMA foreign_keys = ON")
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _open_to_read(self) -> sqlite3.Connection:
+        address = self.file.absolute().as_uri()
+        for how in ("mode=ro", "immutable=1"):  # the second where nothing may be written beside it
+            db = sqlite3.connect(
+                f"{address}?{how}", uri=True, timeout=10, isolation_level=None, check_same_thread=False
+            )
+            try:
+                version = db.execute("PRAGMA user_version").fetchone()[0]
+                db.execute("SELECT count(*) FROM jobs").fetchone()
+            except sqlite3.OperationalError:
+                db.close()
+                if how != "mode=ro":
+                    raise
+                continue
+            if version > VERSION:
+                db.close()
+                raise _newer(self.path)
+            return db
+        raise AssertionError("unreachable")
+
+    def close(self) -> None:
+        """Commit, and leave one plain file behind."""
+        with ExitStack() as stack:
+            if self._copy:
+                stack.callback(self._copy.close)
+            if self._copy and self._write:
+                stack.callback(self._copy.send)
+            stack.enter_context(closing(self._db))
+            if self._write:
+                self.commit()
+                with suppress(sqlite3.OperationalError):  # somebody is reading: the next run tidies up
+                    self._db.execute("PRAGMA busy_timeout = 0")
+                    self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                    self._db.execute("PRAGMA journal_mode = DELETE")
+
+    def _guarded(self, work: Callable[[], T]) -> T:
+        try:
+            return work()
+        except sqlite3.Error as error:
+            kind = "is damaged" if isinstance(error, sqlite3.DatabaseError) and "not a database" in str(error) else ""
+            hint = "check the space and the rights there" if not kind else f"move '{self.path}' away to begin anew"
+            raise OutputError(f"the ledger '{self.path}' {kind or f'cannot be used: {error}'}", hint) from error
+
+    # writing
+
+    def begin(self, command: str, settings: Mapping[str, Any], versions: Mapping[str, str]) -> JobRow:
+        """The job of that key; it is made if it is new."""
+        key, made = key_of(command, settings), (plain(dict(settings)), dict(versions), _now())
+
+        def work() -> None:
+            self._db.execute(
+                "INSERT OR IGNORE INTO jobs (key, command, settings, versions, created) VALUES (?, ?, ?, ?, ?)",
+                (key, command, json.dumps(made[0]), json.dumps(made[1]), made[2]),
+            )
+
+        self._guarded(work)
+        return next(job for job in self.jobs() if job.key == key)
+
+    def add(self, job: int, record: Record) -> None:
+        """Remember a picture; what was known of it before is replaced. Committed about once a second."""
+        self._guarded(lambda: self._add(job, record))
+        if time.monotonic() - self._committed > _EVERY:
+            self.commit()
+
+    def _add(self, job: int, record: Record) -> None:
+        if not self._db.in_transaction:
+            self._db.execute("BEGIN IMMEDIATE")
+        self._db.execute("SAVEPOINT picture")
+        try:
+            self._insert(job, record)
+        except BaseException:  # Ctrl-C between two rows: what is committed at the end holds whole pictures only
+            with suppress(sqlite3.OperationalError):  # a full disk has ended the whole transaction already
+                self._db.execute("ROLLBACK TO picture")
+            raise
+        self._db.execute("RELEASE picture")
+
+    def _insert(self, job: int, record: Record) -> None:
+        source, error = record.source, record.error
+        name = text(source.name)
+        self._db.execute("DELETE FROM inputs WHERE job = ? AND name = ?", (job, name))
+        size, mtime_ns = source.stamp or (None, None)
+        row: list[Any] = [job, name, text(absolute(source.path)), size, mtime_ns]
+        row += ["done" if record.done else "failed", len(record.written), record.seconds, _now()]
+        row += [json.dumps(record.predictions)]
+        row += [text(one) for one in (error.message, error.hint, record.traceback)] if error else [None] * 3
+        input = self._db.execute(f"INSERT INTO inputs VALUES (NULL{', ?' * len(row)})", row).lastrowid
+        for position, one in enumerate(record.maps):
+            self._db.execute(f"INSERT INTO maps VALUES (NULL{', ?' * 16})", (input, position, *columns(one)))
+        for file in record.written:
+            path = text(self.relative(file))
+            self.replaced += self._db.execute(_OF_ANOTHER, (path, job)).fetchone()[0]
+            told = (path, input, file.facts.get("kind", ""), file.size, json.dumps(plain(file.facts)))
+            self._db.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", told)
+
+    def relative(self, file: Written) -> str:
+        """The file's place in the output folder."""
+        if isinstance(self.folder, Url):
+            return str(file.path.relative_to(self.folder))
+        return os.path.relpath(file.path, self.folder).replace(os.sep, "/")
+
+    def remember_batch(self, job: int, size: int) -> None:
+        """So many pictures at once fitted into memory."""
+        self._guarded(lambda: self._db.execute("UPDATE jobs SET batch_size = ? WHERE id = ?", (size, job)))
+
+    def begun(self, job: int) -> None:
+        """A shard's part of a job is not complete any more."""
+        self._guarded(lambda: self._db.executescript(f"{SHARDS} DELETE FROM shards WHERE job = {job};"))
+
+    def finished(self, job: int, listed: int, taken: int, digest: str) -> None:
+        """A shard's part of a job is complete: `taken` of the `listed` pictures, whose names have that digest."""
+        row = (job, listed, taken, digest)
+        self._guarded(lambda: self._db.executescript(SHARDS))
+        self._guarded(lambda: self._db.execute("INSERT OR REPLACE INTO shards VALUES (?, ?, ?, ?)", row))
+
+    def share(self, job: int) -> tuple[int, int, str] | None:
+        """What `finished` was told of a job; None while it is not complete."""
+        try:
+            found = self._db.execute("SELECT listed, taken, digest FROM shards WHERE job = ?", (job,)).fetchone()
+        except sqlite3.OperationalError:  # no such table: never complete
+            return None
+        return None if found is None else (found[0], found[1], found[2])
+
+    def absorb(self, other: Path) -> None:
+        """Take over all that another ledger knows; its pictures replace those of the same job and name."""
+
+        def work() -> None:
+            self._db.execute("ATTACH ? AS other", (str(other),))
+            try:
+                self._db.executescript(f"BEGIN IMMEDIATE; {ABSORB} COMMIT")
+            finally:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                self._db.execute("DETACH other")
+
+        self._guarded(work)
+
+    def commit(self) -> None:
+        """Make what was added permanent; raises `OutputError` if the folder is no longer there."""
+        self._committed = time.monotonic()
+        if self._db.in_transaction:
+            self._guarded(lambda: self._db.execute("COMMIT"))
+        try:
+            same = os.stat(self.file).st_ino == self._inode
+        except FileNotFoundError:
+            same = False
+        if not same:
+            raise gone(self.folder)
+        if self._copy and self._write:
+            self._copy.send_now_and_then(self._db)
+
+    # reading
+
+    def known(self, job: int, name: str) -> Known | None:
+        """What is known of a picture, or None."""
+        rows = self._db.execute(KNOWN, (job, text(name))).fetchall()
+        if not rows:
+            return None
+        state, size, mtime_ns, files = rows[0][:4]
+        there = tuple((back(path), length) for *_, path, length in rows if path is not None)
+        return Known(state, size, mtime_ns, files, there)
+
+    def counts(self, job: int) -> dict[str, int]:
+        """How many pictures are done and how many failed."""
+        found = self._db.execute("SELECT state, count(*) FROM inputs WHERE job = ? GROUP BY state", (job,))
+        return {"done": 0, "failed": 0, **dict(found.fetchall())}
+
+    def jobs(self) -> list[JobRow]:
+        """All jobs, the oldest first."""
+        rows = self._db.execute(
+            "SELECT id, key, command, settings, versions, created, batch_size FROM jobs ORDER BY id"
+        )
+        return [
+            JobRow(id, key, command, json.loads(settings), json.loads(versions), created, batch)
+            for id, key, command, settings, versions, created, batch in rows.fetchall()
+        ]
+
+    def newest(self) -> JobRow | None:
+        """The job that was worked on last; without any picture, the one made last."""
+        found = self._db.execute("SELECT job FROM inputs ORDER BY finished DESC, id DESC LIMIT 1").fetchone()
+        jobs = self.jobs()
+        return next((job for job in jobs if found and job.id == found[0]), jobs[-1] if jobs else None)
+
+    def names(self, job: int) -> Iterator[str]:
+        """The names of a job's pictures."""
+        for (name,) in self._db.execute("SELECT name FROM inputs WHERE job = ?", (job,)):
+            yield back(name)
+
+    def inputs(self, job: int, state: str | None = None) -> Iterator[InputRow]:
+        """The pictures of a job by name, one after the other; `state`: only the done, or only the failed."""
+        query = "SELECT * FROM inputs WHERE job = ? AND (? IS NULL OR state = ?) ORDER BY name"
+        for row in self._db.execute(query, (job, state, state)):
+            id, job, name, path, size, mtime_ns, state_, files, seconds, finished, predictions, *error = row
+            yield InputRow(
+                id, job, back(name), place(back(path)), size, mtime_ns, state_, files, seconds, finished,
+                json.loads(predictions), *(None if one is None else back(one) for one in error),
+            )  # fmt: skip
+
+    def maps(self, input: int) -> list[SavedMap]:
+        """The raw maps of a picture, in the order of their making."""
+        rows = self._db.execute("SELECT * FROM maps WHERE input = ? ORDER BY position", (input,)).fetchall()
+        return [saved(row[3:]) for row in rows]
+
+    def files(self, input: int) -> list[FileRow]:
+        """The files of a picture that no other job has replaced."""
+        rows = self._db.execute("SELECT path, kind, size, facts FROM files WHERE input = ? ORDER BY path", (input,))
+        return [FileRow(back(path), kind, size, json.loads(facts)) for path, kind, size, facts in rows.fetchall()]
+
+
+def gone(folder: Path) -> OutputError:
+    """The error for an output folder that was removed while it was written."""
+    return OutputError(f"the output folder '{folder}' was removed under way", "run it again to begin anew")
+
+
+def _newer(path: Path) -> CamvizError:
+    return OutputError(
+        f"the ledger '{path}' is of a newer camviz", "pip install --upgrade camviz, or --output elsewhere"
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

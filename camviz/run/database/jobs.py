@@ -1,0 +1,95 @@
+"""A run read back: which job, its settings, the files of a map, whether a picture is still the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+
+from camviz.errors import InputError, RequestError, closest
+from camviz.io.images import read_picture
+from camviz.io.paths import stamp
+from camviz.run.database.database import Ledger
+from camviz.run.database.records import SavedMap
+from camviz.run.database.rows import FileRow, InputRow, JobRow
+from camviz.types import Job, Picture
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
+
+
+def choose_job(ledger: Ledger, key: str | None) -> JobRow:
+    """The job whose key begins so, or the newest; raises `RequestError` that lists what there is."""
+    jobs, newest = ledger.jobs(), ledger.newest()
+    if newest is None:
+        raise RequestError(f"no job in '{ledger.path}'", "camviz heatmap photos/ -o RUN makes one")
+    if key is None:
+        return newest
+    found = [job for job in jobs if job.key.startswith(key)]
+    if len(found) == 1:
+        return found[0]
+    near = closest(key, [job.key for job in jobs], 1)
+    mean = f"did you mean '{near[0]}'? " if near else ""
+    listed = "; ".join(describe(ledger, job) for job in reversed(found or jobs))
+    what = f"--job '{key}' could be {len(found)} jobs" if found else f"no job '{key}' in '{ledger.folder}'"
+    raise RequestError(what, f"{mean}there is {listed}")
+
+
+def describe(ledger: Ledger, job: JobRow) -> str:
+    """A job in a few words: its key, command, methods, how many pictures, and when it began."""
+    counts = ledger.counts(job.id)
+    what = " ".join([job.command, *job.settings.get("methods", ())])
+    return f"{job.key} ({what}, {sum(counts.values())} picture(s), {job.created[:16].replace('T', ' ')})"
+
+
+def heatmap_job(row: JobRow, verb: str) -> Job:
+    """The job of `camviz heatmap` as it was; raises `RequestError` for a job of another command."""
+    if row.command != "heatmap":
+        raise RequestError(
+            f"job '{row.key}' is of 'camviz {row.command}' and keeps no maps to {verb}",
+            "--job chooses another, of 'camviz heatmap'",
+        )
+    return rebuilt(Job, row.settings)
+
+
+def rebuilt(kind: type[T], settings: Mapping[str, Any]) -> T:
+    """A dataclass from what JSON kept of it; lists become tuples, what is not its field is passed over."""
+    hints = get_type_hints(kind)
+    known = [one.name for one in fields(kind) if one.name in settings]
+    return kind(**{name: _value(hints[name], settings[name]) for name in known})
+
+
+def _value(hint: Any, value: Any) -> Any:
+    if is_dataclass(hint) and isinstance(hint, type) and isinstance(value, Mapping):
+        return rebuilt(hint, value)
+    return _tuple(value) if isinstance(value, list) else value
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(_tuple(one) for one in value) if isinstance(value, list) else value
+
+
+def files_of(one: SavedMap, files: Sequence[FileRow]) -> list[FileRow]:
+    """The files that show a map: its own, and figures of several maps that have it."""
+
+    def shows(facts: Mapping[str, Any]) -> bool:
+        return all(facts.get(name) == one.fields.get(name) for name in ("method", "layer", "target", "index"))
+
+    return [file for file in files if any(shows(facts) for facts in file.facts.get("maps", [file.facts]))]
+
+
+def same_picture(row: InputRow) -> Picture:
+    """The picture of a row, upright; raises `InputError` if it is gone, damaged, or another one than it was."""
+    check_same(row)
+    return read_picture(row.path)
+
+
+def check_same(row: InputRow) -> None:
+    """Raise `InputError` for a picture that has changed since the run."""
+    if row.size is None:
+        return
+    now = stamp(row.path)  # without one, reading it says what is wrong
+    if now and now != (row.size, row.mtime_ns):
+        raise InputError(f"'{row.path}' has changed since the run", "run 'camviz heatmap' again for its new content")

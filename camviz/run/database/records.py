@@ -1,0 +1,127 @@
+"""What a run remembers of one picture: plain values that travel between processes and into the ledger."""
+
+from __future__ import annotations
+
+import base64
+import math
+import traceback
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from camviz.errors import CamvizError, InputError
+from camviz.io.inputs import Input
+from camviz.run.output.written import Written
+from camviz.types import Map, Mark, Picture, SaliencyMap, View
+
+
+@dataclass(frozen=True, eq=False)
+class SavedMap:
+    """A raw map without its picture: `blob` is zlib over float32, little-endian, row by row; lossless.
+
+    `fields` are those of `SaliencyMap` but `values`, `view` and `picture`, ready for JSON.
+    """
+
+    shape: tuple[int, int]
+    blob: bytes = field(repr=False)
+    view: View
+    fields: dict[str, Any]
+
+    @classmethod
+    def of(cls, map: SaliencyMap) -> SavedMap:
+        """The map as it is saved."""
+        values = np.ascontiguousarray(map.values, "<f4")
+        others = [one.name for one in fields(map) if one.name not in ("values", "view", "picture")]
+        kept = {name: plain(getattr(map, name)) for name in others if name != "marks"}
+        kept["marks"] = [_told(mark) for mark in map.marks]
+        return cls((values.shape[0], values.shape[1]), zlib.compress(values.tobytes(), 1), map.view, kept)
+
+    @property
+    def values(self) -> Map:
+        """The raw map (h, w) float32, bit for bit."""
+        return np.frombuffer(zlib.decompress(self.blob), "<f4").reshape(self.shape).astype(np.float32)
+
+    def restored(self, picture: Picture) -> SaliencyMap:
+        """The map on its picture, as the method made it: everything that drawing needs."""
+        kept = {**self.fields, "facets": tuple(self.fields.get("facets", ()))}
+        kept["score"] = float("nan") if kept["score"] is None else kept["score"]
+        kept["marks"] = tuple(_mark(told) for told in self.fields.get("marks", ()))
+        return SaliencyMap(values=self.values, view=self.view, picture=picture, **kept)
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """One picture, done or failed. `written` are its files, complete under their final names.
+
+    `predictions` says what was explained: label, index, score and probability of each target.
+    """
+
+    source: Input
+    seconds: float = 0.0
+    maps: tuple[SavedMap, ...] = ()
+    written: tuple[Written, ...] = ()
+    predictions: tuple[dict[str, Any], ...] = ()
+    error: CamvizError | None = None
+    traceback: str = ""
+
+    @property
+    def done(self) -> bool:
+        """Whether everything that was asked for is there."""
+        return self.error is None
+
+
+def failure(source: Input, error: BaseException) -> Record:
+    """The record of a picture that failed. What nobody raised on purpose is told as a bug."""
+    trace = "".join(traceback.format_exception(error))
+    if not isinstance(error, CamvizError):
+        words = " ".join(f"{type(error).__name__}: {error}".split())
+        hint = "this is a bug in camviz; CAMVIZ_TRACEBACK=1 before the command shows where"
+        error = InputError(f"'{source.path}': unexpected {words}", hint)
+    return Record(source, error=error, traceback=trace)
+
+
+def predictions(maps: Sequence[SaliencyMap]) -> tuple[dict[str, Any], ...]:
+    """What the maps of one picture explain, each target once."""
+    found: dict[Any, dict[str, Any]] = {}
+    for one in maps:
+        told = {"label": one.target, "index": one.index, "score": one.score, "probability": one.probability}
+        found.setdefault((one.target, one.index), plain(told))
+    return tuple(found.values())
+
+
+def _told(mark: Mark) -> dict[str, Any]:
+    """A mark, ready for JSON; a region as its bits, packed."""
+    told = {"text": mark.text, "box": plain(mark.box), "point": plain(mark.point)}
+    if mark.region is not None:
+        bits = zlib.compress(np.packbits(mark.region).tobytes())
+        told["region"] = {"shape": list(mark.region.shape), "bits": base64.b64encode(bits).decode()}
+    return told
+
+
+def _mark(told: dict[str, Any]) -> Mark:
+    region = told.get("region")
+    if region:
+        height, width = region["shape"]
+        bits = np.frombuffer(zlib.decompress(base64.b64decode(region["bits"])), np.uint8)
+        region = np.unpackbits(bits, count=height * width).reshape(height, width).astype(bool)
+    box, point = (tuple(told[name]) if told.get(name) else None for name in ("box", "point"))
+    return Mark(told["text"], box, point, region)
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON can hold it; it has no NaN and no infinity, so those are None."""
+    if isinstance(value, dict):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(one) for one in value]
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return str(value) if isinstance(value, Path) else value

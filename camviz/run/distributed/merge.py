@@ -1,0 +1,160 @@
+"""The ledgers of all shards as one, as if a single run had written it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from camviz.errors import OutputError
+from camviz.io.paths import Url
+from camviz.run.database.database import Ledger, ledger_path, shard_ledgers
+from camviz.run.database.rows import JobRow
+from camviz.run.distributed.shard import Shard, home
+from camviz.run.output.folder import OutputFolder
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What was joined: how many shards, and the pictures of the newest job."""
+
+    path: Path
+    shards: int
+    done: int
+    failed: int
+    notes: Sequence[str] = ()
+
+
+def merge(folder: Path) -> Merged:
+    """Join the ledgers of all shards into the folder's; then they are removed.
+
+    Raises `OutputError`, with everything as it was, unless all shards are there and complete, of the same jobs over
+    the same pictures, and each picture is in just the shard it belongs to.
+    """
+    shards = find_shards(folder)
+    with ExitStack() as stack:
+        output = stack.enter_context(OutputFolder(folder))  # no shard is still running
+        ledgers = {shard: stack.enter_context(Ledger(folder, shard=shard.tag)) for shard in shards}
+        before = stack.enter_context(Ledger(folder)) if ledger_path(folder).exists() else None
+        rows = _same_jobs(folder, ledgers)
+        for key in rows[shards[0]]:
+            _complete(ledgers, {shard: rows[shard][key] for shard in shards}, before)
+        merged = _join(output.parts, [one.file for one in (before, *ledgers.values()) if one])
+        if isinstance(folder, Url):
+            ledger_path(folder).write_bytes(merged.read_bytes())
+        else:
+            os.replace(merged, ledger_path(folder))
+        for ledger in ledgers.values():
+            ledger.path.unlink()
+    with Ledger(folder) as ledger:
+        newest = ledger.newest()
+        counts = ledger.counts(newest.id) if newest else {"done": 0, "failed": 0}
+    return Merged(ledger_path(folder), len(shards), counts["done"], counts["failed"], _versions(rows))
+
+
+def find_shards(folder: Path) -> list[Shard]:
+    """The shards of a folder in order; raises `OutputError` unless they are all there, and of one division."""
+    found = []
+    for tag in shard_ledgers(folder):
+        number, count = map(int, re.findall(r"\d+", tag))
+        found.append(Shard(number, count))
+    if not found:
+        raise OutputError(
+            f"no shards in '{folder}'", "camviz heatmap photos/ -o RUN --shard 1/4 does the first of four"
+        )
+    counts = sorted({shard.count for shard in found})
+    if len(counts) > 1:
+        told = " and ".join(map(str, counts))
+        raise OutputError(
+            f"'{folder}' holds shards of {told}: two divisions of the pictures",
+            f"remove one: rm {folder}/camviz.shard-*-of-{counts[-1]}.sqlite",
+        )
+    missing = sorted({Shard(number, counts[0]) for number in range(1, counts[0] + 1)} - {*found}, key=str)
+    if missing:
+        more = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise OutputError(f"{missing[0]} is not in '{folder}'{more}", f"its command again, with {missing[0].option}")
+    return sorted(found, key=lambda shard: shard.number)
+
+
+def _same_jobs(folder: Path, ledgers: dict[Shard, Ledger]) -> dict[Shard, dict[str, JobRow]]:
+    """Each shard's jobs by key; raises `OutputError` where one has another than the first."""
+    rows = {shard: {job.key: job for job in ledger.jobs()} for shard, ledger in ledgers.items()}
+    first = next(iter(rows))
+    for shard, jobs in rows.items():
+        if jobs.keys() == rows[first].keys():
+            continue
+        if len(jobs) == len(rows[first]) == 1:
+            [theirs], [ours] = jobs.values(), rows[first].values()
+            why = f"{shard} is of another job than {first}: {_difference(theirs, ours)}"
+        else:
+            why = f"{shard} has {len(jobs)} job(s), {first} {len(rows[first])}, and they are not the same"
+        raise OutputError(f"{why}, in '{folder}'", f"the same command again, with {shard.option}")
+    return rows
+
+
+def _difference(theirs: JobRow, ours: JobRow) -> str:
+    """The first setting that is not the same."""
+    if theirs.command != ours.command:
+        return f"camviz {theirs.command}, not {ours.command}"
+    mine, other = _flat(ours.settings), _flat(theirs.settings)
+    name = next((name for name in {**mine, **other} if mine.get(name) != other.get(name)), "settings")
+    return f"{name} is {other.get(name)}, not {mine.get(name)}"
+
+
+def _flat(settings: dict[str, Any], above: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        inside = isinstance(value, dict)
+        found |= _flat(value, f"{above}{name}.") if inside else {f"{above}{name}": value}
+    return found
+
+
+def _complete(ledgers: dict[Shard, Ledger], rows: dict[Shard, JobRow], before: Ledger | None) -> None:
+    """Raise `OutputError` unless the shards have every picture of a job once."""
+    shares = {shard: ledgers[shard].share(row.id) for shard, row in rows.items()}
+    first = next(iter(shares))
+    seen: dict[str, Shard] = {}
+    for shard, share in shares.items():
+        if share is None:
+            raise OutputError(f"{shard} is not complete: it was stopped", f"its command again, with {shard.option}")
+        told = shares[first]
+        if told and (share[0], share[2]) != (told[0], told[2]):
+            how = f"{share[0]} and {told[0]}" if share[0] != told[0] else "other names"
+            raise OutputError(
+                f"{shard} and {first} were given other pictures: {how}", "the same command again for every shard"
+            )
+        for name in ledgers[shard].names(rows[shard].id):
+            if home(name, shard.count) != shard.number:
+                owner = Shard(home(name, shard.count), shard.count)
+                raise OutputError(f"'{name}' is in {shard} and belongs to {owner}", f"{shard.option} once more, anew")
+            seen[name] = shard
+    old = next((job for job in before.jobs() if job.key == next(iter(rows.values())).key), None) if before else None
+    known = len(seen.keys() | set(before.names(old.id))) if before and old else len(seen)
+    listed = shares[first][0] if shares[first] else 0  # type: ignore[index]
+    if known < listed or sum(share[1] for share in shares.values() if share) != listed:
+        raise OutputError(
+            f"{known} pictures of {listed} are in the ledgers",
+            "the same command again for every shard finds the others",
+        )
+
+
+def _join(parts: Path, ledgers: Sequence[Path]) -> Path:
+    """A ledger of everything that the ledgers know, the later over the earlier."""
+    with Ledger(parts, write=True) as merged:
+        for path in ledgers:
+            merged.absorb(path)
+        return merged.path
+
+
+def _versions(rows: dict[Shard, dict[str, JobRow]]) -> list[str]:
+    """What computed where, in words, unless it was the same everywhere."""
+    found: dict[str, set[str]] = {}
+    for jobs in rows.values():
+        for row in jobs.values():
+            for name, version in row.versions.items():
+                found.setdefault(name, set()).add(version)
+    return [f"{name} was {' and '.join(sorted(one))}" for name, one in found.items() if len(one) > 1]

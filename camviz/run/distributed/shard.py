@@ -1,0 +1,92 @@
+"""A part of a run's pictures, chosen by their names: machines do one job without speaking to each other."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from camviz.errors import RequestError
+from camviz.io.inputs import Input
+
+_ENVIRONMENTS = (("RANK", "WORLD_SIZE"), ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"))  # torchrun, srun
+_EXAMPLE = "--shard 2/4 is the second of four"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The pictures whose names fall to `number` (from 1) of `count`."""
+
+    number: int
+    count: int
+
+    def __str__(self) -> str:
+        return f"shard {self.number} of {self.count}"
+
+    @property
+    def tag(self) -> str:
+        """What its ledger and its lock are called by."""
+        return f"shard-{self.number}-of-{self.count}"
+
+    @property
+    def option(self) -> str:
+        """How to ask for it."""
+        return f"--shard {self.number}/{self.count}"
+
+
+def parse_shard(text: str) -> Shard | None:
+    """The shard that "2/4" means; None for 1/1, which is everything. Raises `RequestError`."""
+    found = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", text)
+    if not found:
+        raise RequestError(f"--shard '{text}' is not I/N", _EXAMPLE)
+    number, count = int(found[1]), int(found[2])
+    if not 1 <= number <= count:
+        raise RequestError(f"--shard '{text}': there are the shards 1 to {count}", _EXAMPLE)
+    return Shard(number, count) if count > 1 else None
+
+
+def shard_of(environment: Mapping[str, str]) -> tuple[Shard, str] | None:
+    """The shard that torchrun or srun ask for, and the variables that say so; None where neither runs several."""
+    for names in _ENVIRONMENTS:
+        rank, size = (environment.get(name, "") for name in names)
+        if rank.isdecimal() and size.isdecimal() and int(rank) < int(size) and int(size) > 1:
+            return Shard(int(rank) + 1, int(size)), f"{names[0]}={rank}, {names[1]}={size}"
+    return None
+
+
+def place_of(name: str) -> int:
+    """A number that depends on the name alone, evenly spread over 64 bits."""
+    return int.from_bytes(hashlib.blake2b(os.fsencode(name), digest_size=8).digest(), "big")
+
+
+def home(name: str, count: int) -> int:
+    """Which of `count` shards a picture belongs to, from 1."""
+    return place_of(name) % count + 1
+
+
+@dataclass
+class Share:
+    """The pictures of one shard as they are listed, and what all of the listing was: for whoever joins the shards."""
+
+    shard: Shard
+    listed: int = 0
+    taken: int = 0
+    _sum: int = field(default=0, repr=False)
+
+    def of(self, listing: Iterable[Input]) -> Iterator[Input]:
+        """Those that fall to this shard."""
+        self.listed = self.taken = self._sum = 0
+        for source in listing:
+            place = place_of(source.name)
+            self.listed += 1
+            self._sum = (self._sum + place) % 2**64
+            if place % self.shard.count + 1 == self.shard.number:
+                self.taken += 1
+                yield source
+
+    @property
+    def digest(self) -> str:
+        """Of all names that were listed, in whatever order."""
+        return f"{self._sum:016x}"

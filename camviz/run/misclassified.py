@@ -1,0 +1,197 @@
+"""The wrong pictures of a labelled folder: found, explained into the ledger, drawn from it, on one page."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from camviz.comparison.numbers import placed
+from camviz.errors import InputError
+from camviz.hooks.devices import default_batch_size
+from camviz.io.inputs import Failed, Input
+from camviz.misclassified import Known, answers, explained
+from camviz.render.frame import percent
+from camviz.render.print_figure import Cell, Gap, Row, Style, plate, told
+from camviz.run.compare import encoded
+from camviz.run.database.database import Ledger
+from camviz.run.database.records import Record, SavedMap, failure
+from camviz.run.database.rows import JobRow
+from camviz.run.output.files import Write, result_path
+from camviz.run.output.written import Written
+from camviz.run.shared_scale import draw_later, settled_for_run
+from camviz.tasks.classification import label_of
+from camviz.types import Look, SaliencyMap
+
+if TYPE_CHECKING:
+    from camviz.engine.explain import Explainer
+
+PAGE, TABLE = "errors.html", "errors.csv"
+
+
+def mistakes(explainer: Explainer, known: Known, inputs: Iterable[Input], removal: bool) -> Iterator[Record]:
+    """The record of each picture: what was said of it and what is true; of the wrong ones their maps."""
+    from camviz.engine.batches import by_shape
+    from camviz.run.reading import Ready, read_input
+
+    failed: list[Record] = []
+
+    def read() -> Iterator[tuple[Ready, int]]:
+        for source in inputs:
+            try:
+                if source.error:
+                    raise source.error
+                true = known.index(source.path)
+                yield read_input(explainer.model, source, explainer.job.fit), true
+            except InputError as error:
+                failed.append(failure(source, error))
+
+    size = explainer.job.batch_size or default_batch_size(explainer.model.device)
+    for group in by_shape(read(), size, key=lambda one: one[0].values.shape):
+        while failed:
+            yield failed.pop(0)
+        found = answers(explainer, [ready.values for ready, _ in group], [true for _, true in group])
+        for (ready, _), answer in zip(group, found, strict=True):
+            labels = explainer.task.labels
+            said = {
+                "label": label_of(answer.predicted, labels),
+                "index": answer.predicted,
+                "score": None,
+                "probability": answer.probability,
+                "true": label_of(answer.true, labels),
+                "true_index": answer.true,
+                "true_probability": answer.true_probability,
+            }
+            maps: list[SaliencyMap] = []
+            if not answer.right:
+                maps = explained(explainer, ready.picture, ready.values, ready.view, answer, removal)
+            yield Record(ready.source, 0.0, tuple(map(SavedMap.of, maps)), (), (said,))
+    yield from failed
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How often what was taken for what."""
+
+    pictures: int
+    right: int
+    confusions: tuple[tuple[str, str, int], ...]  # (true, predicted, how often), the most frequent first
+    of_class: dict[str, int]  # pictures of each true class
+
+    @classmethod
+    def of(cls, ledger: Ledger, row: JobRow) -> Tally:
+        """What a job found."""
+        pairs: Counter[tuple[str, str]] = Counter()
+        for one in ledger.inputs(row.id, "done"):
+            for said in one.predictions:
+                pairs[said["true"], said["label"]] += 1
+        wrong = [(true, label, count) for (true, label), count in pairs.items() if true != label]
+        of_class: Counter[str] = Counter()
+        for (true, _), count in pairs.items():
+            of_class[true] += count
+        wrong.sort(key=lambda one: (-one[2], one[0], one[1]))
+        total = sum(pairs.values())
+        return cls(total, total - sum(count for *_, count in wrong), tuple(wrong), dict(of_class))
+
+    @property
+    def accuracy(self) -> float:
+        """The share of what is right."""
+        return self.right / self.pictures if self.pictures else float("nan")
+
+    def __str__(self) -> str:
+        if not self.pictures:
+            return "no picture could be judged"
+        lines = [f"{self.right} of {self.pictures} right, {self.accuracy:.1%}"]
+        for true, label, count in self.confusions[:10]:
+            lines.append(f"  {count} of {self.of_class[true]} '{true}' taken for '{label}'")
+        if len(self.confusions) > 10:
+            lines.append(f"  and {len(self.confusions) - 10} other confusions: see {PAGE}")
+        return "\n".join(lines)
+
+
+class Drawing:
+    """Draws the wrong pictures of a job, and writes its table and its page."""
+
+    def __init__(self, ledger: Ledger, row: JobRow, look: Look, style: Style, folder: Path, write: Write) -> None:
+        self.ledger, self.row, self.style, self.folder, self.write = ledger, row, style, folder, write
+        self.look = settled_for_run(ledger, row, look)
+
+    def __call__(self, failed: Failed) -> Iterator[Written]:
+        """Each figure that is not there; then the table and the page."""
+        yield from draw_later(self.ledger, self.row, self.folder, self._figure, failed)
+        for path, make in ((self.folder / TABLE, self._table), (self.folder / PAGE, self._page)):
+            data = make().encode("utf-8", "surrogateescape")
+            if not path.exists() or path.read_bytes() != data:
+                self.write(path, data)
+                yield Written(path, {"kind": path.suffix[1:]}, len(data))
+
+    def _figure(self, source: Input, maps: list[SaliencyMap]) -> Iterator[Written]:
+        said, truth, contrast = maps
+        removal = said.facts.get("removal")
+        turned = f"{removal['becomes']} without {percent(removal['share'])}" if removal else ""
+        if "removal" in said.facts and not removal:
+            turned = "nothing turns the answer"
+        cells = (
+            Cell(f"predicted: {said.target}", said, (percent(said.probability or 0), *told(said, self.look), turned)),
+            Cell(f"true: {truth.target}", truth, (percent(truth.probability or 0), *told(truth, self.look))),
+        )
+        gap = Gap("predicted - true", placed(contrast), told(contrast, replace(self.look, sign="both")))
+        row = Row(said.picture, (source.name, f"true: {truth.target}"), cells, (gap,))
+        caption = (
+            f"{said.method} at {said.layer}; raw values on one scale; predicted - true: what speaks for "
+            "the one rather than the other" + ("; outlined: what the answer needs" if removal else ""),
+        )
+        data, suffix = encoded(plate([row], self.look, self.style, caption), self.style, self.look.format)
+        path = result_path(self.folder, source.name, (), suffix)
+        self.write(path, data)
+        facts: dict[str, Any] = {
+            "kind": "error",
+            "input": str(source.path),
+            "predicted": said.target,
+            "true": truth.target,
+        }
+        facts |= {"probability": said.probability, "true_probability": truth.probability, "removal": removal}
+        yield Written(path, facts, len(data))
+
+    def _wrong(self) -> Iterator[tuple[Any, dict[str, Any], list[Any]]]:
+        for one in self.ledger.inputs(self.row.id, "done"):
+            for said in one.predictions:
+                if said["true"] != said["label"]:
+                    yield one, said, self.ledger.files(one.id)
+
+    def _table(self) -> str:
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        writer.writerow(["picture", "true", "predicted", "probability", "true_probability", "removed_share", "becomes"])
+        for one, said, files in self._wrong():
+            removal = next((file.facts.get("removal") for file in files), None) or {}
+            told = [one.name, *(said[key] for key in ("true", "label", "probability", "true_probability"))]
+            writer.writerow([*told, removal.get("share"), removal.get("becomes")])
+        return buffer.getvalue()
+
+    def _page(self) -> str:
+        from camviz.render.html import errors_page
+
+        shown: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        for one, said, files in self._wrong():
+            links = [quote(os.fsencode(file.path), safe="/") for file in files]
+            told = {"name": one.name, "probability": percent(said["probability"]), "figures": links}
+            shown.setdefault((said["true"], said["label"]), []).append(told)
+        tally = Tally.of(self.ledger, self.row)
+        confusions = [
+            {
+                "true": true,
+                "predicted": label,
+                "count": count,
+                "of": tally.of_class[true],
+                "pictures": shown[true, label],
+            }
+            for true, label, count in tally.confusions
+        ]
+        return errors_page(tally.pictures, tally.right, confusions)

@@ -1,0 +1,74 @@
+"""The maps of a picture as files: drawn as the look says, and raw. Needs no network."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from camviz.io.inputs import Input
+from camviz.render import draw, takes_all
+from camviz.render.color import settled
+from camviz.run.output.files import Write, write_file
+from camviz.run.output.written import Written, write_artefact
+from camviz.types import Artefact, Look, SaliencyMap
+
+
+def write_maps(
+    maps: Sequence[SaliencyMap],
+    source: Input,
+    folder: Path,
+    look: Look,
+    save_raw: bool = False,
+    write: Write = write_file,
+) -> Iterator[Written]:
+    """One file per map, or one sheet of all maps; and the raw maps where asked for."""
+    together, look = takes_all(look.layout), settled(look, (one.values for one in maps))
+    for group in [list(maps)] if together and maps else [[one] for one in maps]:
+        artefact = draw(group[0].picture, group, look)
+        shown = [map_facts(one, source) for one in group]
+        facts = {"input": str(source.path), "maps": shown} if together else shown[0]
+        facts |= artefact.facts
+        facets = () if together else group[0].facets
+        yield write_artefact(artefact, folder, source.name, facets, facts, look, write)
+    for saliency in maps if save_raw else ():
+        raw = Artefact("raw", ".npy", data=npy(saliency.values))
+        facts = map_facts(saliency, source)
+        yield write_artefact(raw, folder, source.name, saliency.facets, facts, write=write)
+
+
+def npy(values: NDArray[np.float32]) -> bytes:
+    """An array as the bytes of a .npy file, float32."""
+    buffer = io.BytesIO()
+    np.save(buffer, values.astype(np.float32))
+    return buffer.getvalue()
+
+
+def map_facts(saliency: SaliencyMap, source: Input) -> dict[str, Any]:
+    """What is worth knowing of a map, ready for JSON."""
+    view = saliency.view
+    return {
+        "input": str(source.path),
+        "model": saliency.model,
+        "method": saliency.method,
+        "layer": saliency.layer,
+        "target": saliency.target,
+        "index": saliency.index,
+        "score": _number(saliency.score),
+        "probability": _number(saliency.probability),
+        "map": list(saliency.values.shape),
+        "min": _number(saliency.values.min()),
+        "max": _number(saliency.values.max()),
+        "box": [round(side, 3) for side in view.box],
+        "size": list(view.picture),
+        **saliency.facts,
+    }
+
+
+def _number(value: Any) -> float | None:
+    """JSON has no NaN and no infinity."""
+    return float(value) if value is not None and np.isfinite(value) else None

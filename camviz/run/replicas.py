@@ -1,0 +1,57 @@
+"""Networks side by side: pictures that need little work go through several copies at once, a thread each."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from camviz.engine.explain import Explainer
+from camviz.engine.replicas import sibling, small
+from camviz.run.reading import Ready
+from camviz.run.threads import LANES, cores
+from camviz.types import Job, Model, SaliencyMap
+
+_LIGHT = ("nothing", "1 backward")  # what a method costs that is done in a moment
+
+
+def is_light(job: Job, explainer: Explainer) -> bool:
+    """Whether all methods of a job are done in a moment."""
+    return all(chosen.entry.facts["cost"].startswith(_LIGHT) for chosen in explainer.methods) and job.smooth == "none"
+
+
+def lanes_for(job: Job, explainer: Explainer) -> list[Lane]:
+    """The explainer, and others beside it.
+
+    Light methods of small networks run on several pictures at once, a thread each; everything else has all threads
+    for itself. That depends on nothing but job, network and machine, so that the same run gives the same bytes.
+    """
+    return _side_by_side(job, explainer) if is_light(job, explainer) else [Lane(job, explainer)]
+
+
+@dataclass(eq=False)
+class Lane:
+    """An explainer, or one that is made from a copy of the network when it is first needed."""
+
+    job: Job
+    explainer: Explainer | None = None
+    original: Model | None = None  # never run itself
+
+    def __call__(self, group: list[Ready]) -> Sequence[list[SaliencyMap] | Exception]:
+        if self.explainer is None:
+            with _COPYING:
+                copied = sibling(self.original) if self.original else None
+            assert copied
+            self.explainer = Explainer(copied, self.job)
+        return self.explainer([r.picture for r in group], [r.values for r in group], [r.view for r in group])
+
+
+_COPYING = threading.Lock()
+
+
+def _side_by_side(job: Job, explainer: Explainer) -> list[Lane]:
+    """The explainer, and as many more as cores can be kept busy with, on copies of its network."""
+    model, first = explainer.model, Lane(job, explainer)
+    lanes = min(cores(), LANES) if model.device == "cpu" and small(model) else 1
+    original = sibling(model) if lanes > 1 else None
+    return [first, *(Lane(job, original=original) for _ in range(lanes - 1))] if original else [first]

@@ -1,0 +1,151 @@
+"""A run as a page to browse: what the ledger knows, small pictures, and links to the files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from camviz.errors import InputError
+from camviz.io.images import SUFFIXES, read_picture
+from camviz.render.color import settled
+from camviz.render.html import Card, Page, PageFile, PagePicture, shrunk, thumb_side, thumbnail
+from camviz.render.overlay import blend
+from camviz.render.panel import scaled
+from camviz.run.database.database import Ledger
+from camviz.run.database.jobs import files_of, rebuilt, same_picture
+from camviz.run.database.records import SavedMap
+from camviz.run.database.rows import FileRow, InputRow, JobRow
+from camviz.run.shared_scale import settled_for_run
+from camviz.types import Look, Picture
+
+_SHOWN = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".avif", ".bmp"}  # by browsers
+
+
+def make_page(ledger: Ledger, job: JobRow, place: Path, tick: Callable[[int], None] = lambda _: None) -> Page:
+    """All pictures of a job; `place` is the folder of the page, where its links begin. `tick` counts pictures."""
+    counts = ledger.counts(job.id)
+    tiles = _count_maps(ledger, job) + sum(counts.values())
+    look = settled_for_run(ledger, job, rebuilt(Look, job.settings.get("look", {})))
+    maker = _Maker(ledger, look, place, thumb_side(tiles))
+    for done, row in enumerate(ledger.inputs(job.id), 1):
+        maker.add(row)
+        tick(done)
+    failed = f", {counts['failed']} failed" if counts["failed"] else ""
+    shown = f"{maker.maps} map{'s' * (maker.maps != 1)}" if maker.maps else "no maps"
+    summary = f"{job.command} · {counts['done']} picture{'s' * (counts['done'] != 1)}, {shown}{failed}"
+    title = ledger.folder.absolute().name or str(ledger.folder)
+    return Page(title, summary, list(_facts(job)), maker.pictures, maker.cards)
+
+
+def _count_maps(ledger: Ledger, job: JobRow) -> int:
+    """About how many maps there are: those of the first picture, for each."""
+    first = next(ledger.inputs(job.id, "done"), None)
+    return (len(ledger.maps(first.id)) if first else 0) * ledger.counts(job.id)["done"]
+
+
+class _Maker:
+    """Collects the pictures and cards of a page."""
+
+    def __init__(self, ledger: Ledger, look: Look, place: Path, side: int) -> None:
+        self.ledger, self.look, self.place, self.side = ledger, look, place, side
+        self.pictures: list[PagePicture] = []
+        self.cards: list[Card] = []
+        self.maps = 0
+
+    def add(self, row: InputRow) -> None:
+        """One picture, with a card for each of its maps, else for each of its figures."""
+        number = len(self.pictures)
+        told = PagePicture(row.name, row.path.as_uri(), row.state, row.seconds, error=row.error, hint=row.hint)
+        files, maps = self.ledger.files(row.id), self.ledger.maps(row.id)
+        self.maps += len(maps)
+        small: Picture | None = None
+        if row.state == "done":
+            try:
+                full = same_picture(row)
+                small = Picture(shrunk(full.pixels, self.side), row.path)
+                told = replace(told, thumb=thumbnail(small.pixels))
+            except InputError as error:
+                told = replace(told, error=error.message)
+        self.pictures.append(told)
+        cards = [self._map(number, one, maps, small, files) for one in maps] or [
+            self._figure(number, file) for file in files if Path(file.path).suffix.lower() in _SHOWN
+        ]
+        self.cards += cards or [Card(number)]
+
+    def _map(
+        self, number: int, one: SavedMap, all_maps: Sequence[SavedMap], small: Picture | None, files: list[FileRow]
+    ) -> Card:
+        own = files_of(one, files)
+        values, look = one.values, settled(self.look, (each.values for each in all_maps))
+        low, high = (float(values.min()), float(values.max())) if values.size else (None, None)
+        if small:
+            height, width = small.pixels.shape[:2]
+            thumb = thumbnail(blend(small.pixels, scaled(one.restored(small), width, height), look))
+        else:
+            thumb = next((self._thumb(file) for file in own if _showable(file)), "")
+        told = {name: one.fields.get(name) for name in ("method", "layer", "target", "probability", "score")}
+        facts = one.fields.get("facts", {})
+        return Card(
+            number,
+            thumb,
+            small is not None,
+            **told,
+            min=low,
+            max=high,
+            note=facts.get("note"),
+            predicted=facts.get("predicted"),
+            files=[self._link(file) for file in own],
+        )
+
+    def _figure(self, number: int, file: FileRow) -> Card:
+        told: dict[str, Any] = {name: file.facts.get(name) for name in ("method", "layer", "target", "note")}
+        return Card(number, self._thumb(file), **told, files=[self._link(file)])
+
+    def _thumb(self, file: FileRow) -> str:
+        try:
+            return thumbnail(shrunk(read_picture(self.ledger.folder / file.path).pixels, self.side))
+        except InputError:  # removed or replaced since: the link says so
+            return ""
+
+    def _link(self, file: FileRow) -> PageFile:
+        relative = os.path.relpath(self.ledger.folder / file.path, self.place).replace(os.sep, "/")
+        return PageFile(file.path, url_of(relative), file.kind, _showable(file))
+
+
+def _showable(file: FileRow) -> bool:
+    suffix = Path(file.path).suffix.lower()
+    return suffix in _SHOWN and suffix in SUFFIXES
+
+
+def url_of(relative: str) -> str:
+    """A relative path as a link: every byte that is not plain is percent-encoded, a colon too."""
+    return quote(os.fsencode(relative), safe="/")
+
+
+def _facts(job: JobRow) -> Iterator[tuple[str, str]]:
+    """What was asked, and with what, for people: settings that say nothing are left out."""
+    yield "job", job.key
+    yield "command", f"camviz {job.command}"
+    yield "began", job.created[:19].replace("T", " ") + " UTC"
+    for name, value in _flat(job.settings):
+        if value not in (None, "", [], {}):
+            yield name, ", ".join(map(_word, value)) if isinstance(value, list) else _word(value)
+    yield "versions", ", ".join(f"{name} {version}" for name, version in job.versions.items())
+
+
+def _flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{above}{name} ")
+        else:
+            yield f"{above}{name}", value
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "=".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,139 @@
+"""What each head of an attention looks at, in numbers by hand and as a figure."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from tests.engine.test_capture import hook_count
+
+from camviz.engine.attention_structure import Structure
+from camviz.errors import NetworkError, RequestError, UnknownName
+from camviz.feature_maps.attention_figures import heads
+from camviz.feature_maps.attention_heads import HeadExtractor, _distances, measured
+from camviz.feature_maps.figures import Style
+from camviz.feature_maps.job import FeatureJob
+from camviz.io.images import as_pictures
+from camviz.models.preprocess import prepare
+from camviz.types import Layer, Model, Preprocessing
+from tests.helpers.modules import Transformer, make
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
+def structure(reads, prefix, grid):
+    layer = Layer("blocks", "tokens", prefix, (8, 8))
+    return Structure(("blocks.0.attn",), ("blocks.0",), "", 1, torch.tensor(reads), layer, grid)
+
+
+def test_row_entropy_and_distance_by_hand():
+    how = structure([1.0, 0.0, 0.0], 1, (1, 2))  # class token, and two patches of 8×16 beside each other
+    attention = torch.tensor([[0.5, 0.25, 0.25], [0.0, 1.0, 0.0], [0.5, 0.25, 0.25]])[None, None]
+    rows, measures = measured(attention, how, _distances((1, 2), (16, 16))).split([3, 2], -1)
+    assert rows[0, 0].tolist() == [0.5, 0.25, 0.25]
+    # entropies 1.5, 0 and 1.5 bits; patch 0 keeps all to itself, patch 1 gives half of what patches get, 8 px away
+    assert measures[0, 0].tolist() == pytest.approx([1.0, 2.0])
+
+
+def test_rows_of_all_patches_are_averaged():
+    how = structure([0.5, 0.5], 0, (1, 2))
+    attention = torch.tensor([[1.0, 0.0], [0.5, 0.5]])[None, None]
+    assert measured(attention, how, _distances((1, 2), (8, 16)))[0, 0, :2].tolist() == [0.75, 0.25]
+
+
+def test_distances_between_patches_that_are_not_square():
+    found = _distances((2, 2), (20, 10))
+    assert found[0].tolist() == pytest.approx([0, 5, 10, math.hypot(5, 10)])
+
+
+def extracted(network, patterns=(), size=(32, 32), count=1):
+    model = Model("net", network.eval(), Preprocessing(crop=size, resize=None))
+    pixels = np.random.default_rng(0).integers(0, 255, (count, *size, 3), np.uint8)
+    pictures = [as_pictures(one)[0] for one in pixels]
+    ready = [prepare(picture, model.preprocessing, "model") for picture in pictures]
+    extractor = HeadExtractor(model, patterns)
+    return extractor(pictures, [one[0] for one in ready], [one[1] for one in ready])
+
+
+@pytest.mark.parametrize(
+    ("how", "size", "whose"),
+    [
+        ({"prefix": 1}, (32, 32), "row of the class token"),
+        ({"prefix": 5, "read": (0, 1)}, (16, 24), "mean row of the 2 tokens that the head reads"),
+        ({"prefix": 0, "read": ()}, (16, 24), "mean row of all patches"),
+    ],
+)
+def test_heads_of_a_network(how, size, whose):
+    network = Transformer(**how, grid=(size[0] // 8, size[1] // 8))
+    [[maps], _] = extracted(network, size=size, count=2)
+    assert maps.layer == "blocks.1.attn"
+    assert maps.values.shape == (2, size[0] // 8, size[1] // 8)
+    assert maps.whose == whose
+    np.testing.assert_allclose(maps.values.sum((1, 2)) + maps.rest, 1, rtol=1e-5)
+    assert (maps.rest.max() > 1e-4) == (how["prefix"] > 0)
+    assert (maps.entropy < math.log2(maps.tokens)).all()
+    assert (maps.distance > 0).all()
+    assert (maps.distance < math.hypot(*size)).all()
+    assert hook_count(network) == 0
+
+
+def test_one_page_for_each_attention_asked_for():
+    network = Transformer(prefix=0, read=(), pool=True)
+    assert [one.layer for one in extracted(network, ["blocks.*", "pool"])[0]] == [
+        "blocks.0.attn",
+        "blocks.1.attn",
+        "pool",
+    ]
+    assert [one.layer for one in extracted(network, ["blocks.0.attn.qkv"])[0]] == ["blocks.0.attn"]
+    [pool] = extracted(network, ["pool"])[0]
+    assert pool.whose == "row of the pooling query"
+    assert np.isnan(pool.distance).all()
+    assert heads(pool).facts["distance"] == [None, None]
+
+
+def test_what_cannot_be_shown_says_why():
+    network = Transformer()
+    with pytest.raises(NetworkError, match="layer 'head' of net holds no attention") as caught:
+        extracted(network, ["head"])
+    assert "--layer blocks.1.attn" in caught.value.hint
+    with pytest.raises(UnknownName, match=r"no layer 'blocs\.0'"):
+        extracted(network, ["blocs.0"])
+    with pytest.raises(NetworkError, match="net has no attention") as caught:
+        extracted(make("plain"))
+    assert "without --attention" in caught.value.hint
+
+
+def test_all_heads_share_a_scale_that_begins_at_zero():
+    [maps] = extracted(Transformer())[0]
+    strong = type(maps)(**{**vars(maps), "values": maps.values * np.float32([1, 0.1])[:, None, None]})
+    shared = heads(strong).pixels
+    own = heads(strong, scale="channel").pixels
+    size = shared.shape[1] // 2
+    assert shared[: size // 2, : size // 2].mean() == pytest.approx(own[: size // 2, : size // 2].mean(), abs=12)
+    assert shared[60:120, -160:-100].mean() < own[60:120, -160:-100].mean()
+    assert heads(strong, channels=("1",)).facts["heads"] == [1]
+    assert heads(strong, top=1).facts["heads"] == [0]
+
+
+@pytest.mark.parametrize(
+    ("job", "message"),
+    [
+        (FeatureJob(attention=True, layout="strip"), "a page for each"),
+        (FeatureJob(style=Style(rank="peak"), attention=True), "--rank peak orders channels"),
+    ],
+)
+def test_what_does_not_go_together(job, message):
+    with pytest.raises(RequestError, match=message):
+        job.check()
+
+
+def test_heads_that_are_not_there():
+    with pytest.raises(RequestError, match=r"more than the 4 heads of 'blocks\.1'"):
+        FeatureJob(style=Style(top=5), attention=True).check_heads(4, "blocks.1")
+    with pytest.raises(UnknownName, match="no head '9'"):
+        FeatureJob(style=Style(channels=("9",)), attention=True).check_heads(4, "blocks.1")

@@ -1,0 +1,360 @@
+"""Files that hold a network with its code: TorchScript archives and exported programs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torchvision import models
+
+import camviz
+from camviz.engine.explain import Explainer
+from camviz.errors import CheckpointError, NetworkError
+from camviz.models.checkpoint import read_weights
+from camviz.models.checkpoint.interpret import agree, restored, with_layers
+from camviz.models.checkpoint.script import Sealed, takes_several
+from camviz.models.survey import differentiable
+from camviz.types import Job
+from tests.helpers.modules import make
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
+SIZE = 32
+FORMS = {
+    "traced": lambda network: torch.jit.trace(network, torch.rand(1, 3, SIZE, SIZE), check_trace=False),
+    "scripted": torch.jit.script,
+}
+
+
+class Branching(nn.Module):
+    """Everything that a forward may have: branches, loops, lists, methods of its own, numbers, several outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList([nn.Conv2d(3, 8, 3, 2, 1), nn.Conv2d(8, 8, 3, 2, 1, groups=2)])
+        self.norm = nn.BatchNorm2d(8)
+        self.fc = nn.Linear(8, 4)
+        self.scale = 0.5
+
+    def pooled(self, x: torch.Tensor, twice: bool = False) -> torch.Tensor:
+        return x.mean((2, 3)) * (2.0 if twice else 1.0)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, int]:
+        kept: list[torch.Tensor] = []
+        for conv in self.convs:
+            x = torch.relu(conv(x))
+            kept.append(x)
+        for number in range(2):
+            if number > 0 and x.shape[0] > 0:
+                x = x + self.scale * kept[-1]
+        x = self.norm(x)
+        return self.fc(self.pooled(x, twice=True)), len(kept)
+
+
+@pytest.fixture
+def image():
+    return torch.rand(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
+
+
+# the walk through the graph
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", ["plain", "inplace", "residual", "channels-last", "vit"])
+def test_a_restored_network_gives_the_same_scores_and_has_the_same_layers(name, form, image):
+    network = make(name)
+    script = FORMS[form](network)
+    again = restored(script).eval()
+    with torch.no_grad():
+        assert torch.allclose(again(image), network(image), atol=1e-6)
+        assert torch.allclose(with_layers(again)(image), network(image), atol=1e-6)
+    if form == "scripted":
+        paths = {
+            path for path, part in network.named_modules() if type(part).__name__ != "NonDynamicallyQuantizableLinear"
+        }
+        assert paths - {path for path, _ in again.named_modules()} <= {"encoder.layers.encoder_layer_0.self_attention"}
+    kinds = [type(part).__name__ for part in network.modules() if isinstance(part, nn.Conv2d)]
+    assert [type(part).__name__ for part in again.modules() if isinstance(part, nn.Conv2d)] == kinds
+
+
+def test_branches_loops_and_lists(image):
+    torch.manual_seed(0)
+    network = Branching().eval()
+    again = restored(torch.jit.script(network)).eval()
+    with torch.no_grad():
+        scores, count = again(image)
+        assert torch.allclose(scores, network(image)[0], atol=1e-6)
+        assert count == 2
+        assert torch.allclose(with_layers(again)(image)[0], network(image)[0], atol=1e-6)
+    grouped = again.convs.get_submodule("1")
+    assert (type(grouped), grouped.groups, grouped.in_channels, grouped.stride) == (nn.Conv2d, 2, 8, (2, 2))
+
+
+def test_settings_of_traced_layers_come_back(image):
+    network = nn.Sequential(nn.Conv2d(3, 4, (3, 5), (1, 2), (2, 1), (2, 1)), nn.BatchNorm2d(4, eps=0.5), nn.Flatten())
+    again = restored(FORMS["traced"](network.eval())).eval()
+    again(image)
+    convolution, norm, _ = with_layers(again).children()
+    own = network[0]
+    for setting in ("kernel_size", "stride", "padding", "dilation", "groups", "in_channels"):
+        assert getattr(convolution, setting) == getattr(own, setting)
+    assert norm.eps == 0.5
+    assert torch.allclose(again(image), network(image), atol=1e-6)
+
+
+def test_agreement_is_of_numbers_and_shapes(image):
+    torch.manual_seed(0)
+    one = make("plain")
+    assert agree(one, one, image)
+    assert not agree(one, make("plain", seed=1), image)
+    assert not agree(one, make("residual"), torch.rand(1, 2, 3))
+
+
+# through load
+
+
+def saved(tmp_path, network, form="traced", name="net.pt"):
+    FORMS[form](network).save(str(tmp_path / name))
+    return tmp_path / name
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", ["plain", "residual", "vit"])
+def test_grad_cam_of_a_torchscript_file_is_that_of_the_network(tmp_path, pixels, name, form):
+    network = make(name)
+    model = camviz.load(saved(tmp_path, network, form), input_size=(SIZE, SIZE))
+    picture = pixels(SIZE, SIZE)
+    layer = {"plain": "features.3", "residual": "block", "vit": "conv_proj"}[name]
+    own = camviz.load(network, input_size=(SIZE, SIZE))
+    for method in ("gradcam", "layercam", "ablationcam"):
+        [found] = camviz.explain(model, picture, layer=layer, method=method)
+        [expected] = camviz.explain(own, picture, layer=layer, method=method)
+        assert np.allclose(found.values, expected.values, rtol=1e-3, atol=1e-6)
+
+
+def test_torchscript_of_a_known_architecture_is_rebuilt(tmp_path):
+    torch.manual_seed(0)
+    network = models.squeezenet1_1(num_classes=6).eval()
+    model = camviz.load(saved(tmp_path, network, "scripted"))
+    assert type(model.module) is type(network)
+    assert model.notes[:2] == ("TorchScript, rebuilt with the same scores", "recognised: squeezenet1_1")
+    image = torch.rand(1, 3, 64, 64)
+    assert torch.allclose(model.module(image), network(image), atol=1e-5)
+
+
+def test_the_same_tensors_in_another_network_are_not_rebuilt(tmp_path):
+    torch.manual_seed(0)
+    network = models.squeezenet1_1(num_classes=6)
+    network.features[2] = nn.AvgPool2d(3, 2, ceil_mode=True)
+    model = camviz.load(saved(tmp_path, network.eval(), "scripted"))
+    assert type(model.module).__module__ != "torchvision.models.squeezenet"
+    image = torch.rand(1, 3, 224, 224)
+    assert torch.allclose(model.module(image), network(image), atol=1e-5)
+
+
+def test_the_tensors_of_torchscript_go_into_a_network_from_python(tmp_path, net, net_file):
+    network = net(seed=5).eval()
+    FORMS["traced"](network).save(str(tmp_path / "a.pt"))
+    model = camviz.load(f"{net_file}:Net", checkpoint=tmp_path / "a.pt")
+    assert torch.equal(model.module.fc.weight, network.fc.weight)
+    assert set(read_weights(tmp_path / "a.pt").state) == set(network.state_dict())
+
+
+def test_the_input_is_found_by_trying(tmp_path):
+    network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(4 * 26 * 26, 10)).eval()
+    torch.jit.script(network).save(str(tmp_path / "a.pt"))
+    model = camviz.load(tmp_path / "a.pt")
+    assert model.preprocessing.crop == (28, 28)
+    assert model.preprocessing.mean == (0.0,)
+    assert "input 1×28×28, found by trying (--input-size sets another)" in model.notes[0]
+    with pytest.raises(NetworkError, match="takes none of the inputs tried \\(3×40×40, 1×40×40\\)") as caught:
+        camviz.load(tmp_path / "a.pt", input_size=(40, 40))
+    assert "--input-size" in caught.value.hint
+
+
+# layers out of reach
+
+
+@pytest.fixture
+def frozen(tmp_path):
+    """A TorchScript file of one module: its weights are constants of the graph."""
+    network = torch.jit.freeze(torch.jit.script(make("plain")))
+    network.save(str(tmp_path / "frozen.pt"))
+    return tmp_path / "frozen.pt"
+
+
+class Deaf(nn.Module):
+    """Scores that gradients cannot follow."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.stack([x.detach().mean((1, 2, 3)), (x > 0).float().mean((1, 2, 3))], 1)
+
+
+@pytest.fixture
+def deaf(tmp_path):
+    torch.jit.script(Deaf()).save(str(tmp_path / "deaf.pt"))
+    return tmp_path / "deaf.pt"
+
+
+def load(path):
+    return camviz.load(path, input_size=(SIZE, SIZE))
+
+
+def test_where_hooks_do_not_reach_a_method_without_layers_is_chosen(frozen, pixels):
+    model = load(frozen)
+    assert isinstance(model.module, Sealed)
+    explainer = Explainer(model, Job())
+    assert [chosen.name for chosen in explainer.methods] == ["occlusion"]
+    [note] = explainer.notes
+    assert "no hook reaches the layers of TorchScript file 'frozen.pt'" in note
+    assert "--method occlusion, rise, smoothgrad or integrated-gradients works" in note
+    [found] = camviz.explain(model, pixels(SIZE, SIZE))
+    [own] = camviz.explain(camviz.load(make("plain"), input_size=(SIZE, SIZE)), pixels(SIZE, SIZE), method="occlusion")
+    assert (found.method, found.layer) == ("occlusion", "input")
+    assert np.allclose(found.values, own.values, atol=1e-6)
+
+
+def test_gradients_to_the_input_are_those_of_the_network(frozen, pixels):
+    [found] = camviz.explain(load(frozen), pixels(SIZE, SIZE), method="gradient")
+    own = camviz.load(make("plain"), input_size=(SIZE, SIZE))
+    [expected] = camviz.explain(own, pixels(SIZE, SIZE), method="gradient")
+    assert np.allclose(found.values, expected.values, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"method": "gradcam"}, "method 'gradcam' needs a layer: no hook reaches"),
+        ({"method": "eigencam"}, "method 'eigencam' needs a layer: no hook reaches"),
+        ({"layer": "features.3"}, "no hook reaches the layers of TorchScript file 'frozen.pt'"),
+        ({"layer": "features.3", "method": "rise"}, "no hook reaches the layers"),
+        ({"method": ["rise", "gradcam"]}, "method 'gradcam' needs a layer"),
+        ({"method": "gradients"}, "needs a layer: no hook reaches"),
+    ],
+)
+def test_what_needs_a_layer_names_what_does_not(frozen, pixels, asked, says):
+    with pytest.raises(NetworkError) as caught:
+        camviz.explain(load(frozen), pixels(SIZE, SIZE), **asked)
+    assert says in caught.value.message
+    assert caught.value.hint == "--method occlusion, rise, smoothgrad or integrated-gradients works"
+
+
+def test_of_a_group_what_can_work_does(frozen):
+    explainer = Explainer(load(frozen), Job(methods=("masking",)))
+    assert {"scorecam", "ablationcam"} <= set(explainer.skipped)
+    assert not {"occlusion", "rise"} & set(explainer.skipped)
+
+
+def test_where_gradients_do_not_reach_either(deaf, pixels):
+    [found] = camviz.explain(load(deaf), pixels(SIZE, SIZE))
+    assert found.method == "occlusion"
+    for method in ("gradient", "smoothgrad"):
+        with pytest.raises(NetworkError, match="none reach the input of deaf") as caught:
+            camviz.explain(load(deaf), pixels(SIZE, SIZE), method=method)
+        assert caught.value.hint == "--method occlusion or rise works"
+
+
+def test_differentiable():
+    assert differentiable(make("plain"), (1, 3, SIZE, SIZE))
+    assert not differentiable(Deaf(), (1, 3, SIZE, SIZE))
+
+
+def test_a_network_for_one_picture_at_a_time_gets_them_so(tmp_path, pixels):
+    class One(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.reshape(1, 3 * 1024)[:, :5]
+
+    script = torch.jit.freeze(torch.jit.script(One().eval()))
+    script.save(str(tmp_path / "one.pt"))
+    assert not takes_several(script, (3, SIZE, SIZE))
+    model = load(tmp_path / "one.pt")
+    image = torch.rand(3, 3, SIZE, SIZE)
+    assert torch.equal(model.module(image), image.flatten(1)[:, :5])
+    maps = camviz.explain(model, [pixels(SIZE, SIZE, seed) for seed in range(3)], batch_size=3)
+    assert len(maps) == 3
+
+
+def test_the_command_says_what_it_chose(run, frozen, picture, tmp_path):
+    picture(tmp_path / "a.png", SIZE, SIZE)
+    result = run("heatmap", tmp_path / "a.png", "--model", frozen, "--input-size", SIZE, "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.stderr
+    assert (
+        "note: method: occlusion, because no hook reaches the layers of TorchScript file 'frozen.pt'" in result.stderr
+    )
+    assert result.stdout.strip() == str(tmp_path / "out" / "a.png.png")
+
+
+def test_damaged_torchscript(tmp_path, net):
+    FORMS["traced"](net()).save(str(tmp_path / "a.pt"))
+    content = (tmp_path / "a.pt").read_bytes()
+    (tmp_path / "a.pt").write_bytes(content.replace(b"aten::", b"nope::").replace(b"torch.", b"torhc."))
+    with pytest.raises(CheckpointError, match=r"damaged|operators that are not here"):
+        camviz.load(tmp_path / "a.pt")
+
+
+# exported programs
+
+
+def export(tmp_path, network, count=1, dynamic=False):
+    shapes = ({0: torch.export.Dim("n", min=1, max=64)},) if dynamic else None
+    program = torch.export.export(network, (torch.rand(count, 3, SIZE, SIZE),), dynamic_shapes=shapes)
+    torch.export.save(program, str(tmp_path / "a.pt2"))
+    return tmp_path / "a.pt2"
+
+
+def test_an_exported_program_with_a_dynamic_batch_has_layers(tmp_path, pixels):
+    network = make("plain")
+    model = camviz.load(export(tmp_path, network, 2, dynamic=True))
+    assert model.preprocessing.crop == (SIZE, SIZE)
+    [found] = camviz.explain(model, pixels(SIZE, SIZE), layer="features.3", method="gradcam")
+    own = camviz.load(network, input_size=(SIZE, SIZE))
+    [expected] = camviz.explain(own, pixels(SIZE, SIZE), layer="features.3", method="gradcam")
+    assert np.allclose(found.values, expected.values, atol=1e-6)
+
+
+def test_an_exported_program_for_one_picture_works_without_layers(tmp_path, pixels):
+    class One(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(3072, 5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.fc(x.reshape(1, 3072))
+
+    model = camviz.load(export(tmp_path, One().eval()))
+    maps = camviz.explain(model, [pixels(SIZE, SIZE, seed) for seed in range(2)], batch_size=2)
+    assert [found.method for found in maps] == ["occlusion", "occlusion"]
+    with pytest.raises(NetworkError, match="was exported for one picture at a time"):
+        camviz.explain(model, pixels(SIZE, SIZE), method="gradcam")
+
+
+def test_the_tensors_of_an_exported_program_go_into_a_network_from_python(tmp_path, net, net_file):
+    network = net(seed=5).eval()
+    model = camviz.load(f"{net_file}:Net", checkpoint=export(tmp_path, network))
+    assert torch.equal(model.module.fc.weight, network.fc.weight)
+
+
+@pytest.mark.slow
+def test_an_exported_program_of_a_known_architecture_is_rebuilt(tmp_path):
+    network = models.squeezenet1_1(num_classes=6).eval()
+    program = torch.export.export(network, (torch.rand(1, 3, 64, 64),))
+    torch.export.save(program, str(tmp_path / "a.pt2"))
+    model = camviz.load(tmp_path / "a.pt2")
+    assert type(model.module) is type(network)
+    assert model.notes[0] == "torch.export archive, rebuilt with the same scores"
+
+
+# whole pickled networks
+
+
+def test_a_whole_pickled_network_is_one_where_that_is_allowed(tmp_path, pixels):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    for content in (network, {"model": network.half(), "epoch": 3}, {"ema": network, "model": None}):
+        torch.save(content, tmp_path / "a.pt")
+        with pytest.raises(CheckpointError, match="runs code from the file"):
+            camviz.load(tmp_path / "a.pt")
+        model = camviz.load(tmp_path / "a.pt", allow_pickle=True, input_size=(SIZE, SIZE))
+        assert model.notes[0].startswith("a whole pickled network")
+        [found] = camviz.explain(model, pixels(SIZE, SIZE))
+        assert (found.method, found.layer) == ("gradcam", "1")

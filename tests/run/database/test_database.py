@@ -1,0 +1,265 @@
+"""The ledger: what goes in comes out, also after a kill, a full disk, or a newer version."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import sqlite3
+import subprocess
+import sys
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from camviz.errors import InputError, OutputError
+from camviz.io.inputs import Input
+from camviz.run.database.database import NAME, Ledger, key_of
+from camviz.run.database.records import Record, SavedMap, failure, predictions
+from camviz.run.output.written import Written
+from camviz.types import Job, Look, Picture, SaliencyMap, View
+
+PICTURE = Picture(np.zeros((30, 40, 3), np.uint8), Path("a.png"))
+
+
+def saliency(seed: int = 0, **changed) -> SaliencyMap:
+    values = np.random.default_rng(seed).standard_normal((7, 5)).astype(np.float32)
+    view = View((40, 30), (1.5, 0.0, 38.25, 30.0), (32, 32))
+    known = {"method": "gradcam", "layer": "l.0", "target": "猫", "index": 3, "score": 1.25, "probability": 0.5}
+    known |= {"model": "net", "view": view, "picture": PICTURE, "facts": {"note": "x"}, "facets": ("top1", "gradcam")}
+    return SaliencyMap(values, **{**known, **changed})
+
+
+@pytest.fixture
+def record(tmp_path):
+    """`record("a.png", …)`: a picture that is done, with a map and a file."""
+
+    def make(name: str = "a.png", *maps: SaliencyMap, **changed) -> Record:
+        written = (Written(tmp_path / f"{name}.png", {"kind": "overlay", "low": 0.5}, 77),)
+        saved = tuple(SavedMap.of(one) for one in maps or [saliency()])
+        source = Input(tmp_path / "in" / name, name, stamp=(10, 20))
+        return Record(source, **{"seconds": 0.5, "maps": saved, "written": written, **changed})
+
+    return make
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    with Ledger(tmp_path, write=True) as opened:
+        yield opened
+
+
+@pytest.fixture
+def job(ledger) -> int:
+    return ledger.begin("heatmap", asdict(Job()), {"camviz": "1"}).id
+
+
+def test_a_map_comes_back_bit_for_bit_with_all_it_had(ledger, job, record):
+    made = saliency(score=float("nan"))
+    made.values[0, 0] = np.nan
+    ledger.add(job, record("a.png", made, saliency(1, index=None, probability=None)))
+    [row] = ledger.inputs(job)
+    first, second = (one.restored(PICTURE) for one in ledger.maps(row.id))
+    assert first.values.dtype == np.float32
+    assert first.values.tobytes() == made.values.tobytes()
+    assert second.values.tobytes() == saliency(1).values.tobytes()
+    assert np.isnan(first.score)
+    for one in fields(SaliencyMap):
+        if one.name not in ("values", "score"):
+            assert getattr(first, one.name) == getattr(made, one.name), one.name
+    assert (second.index, second.probability, second.score) == (None, None, 1.25)
+
+
+def test_a_restored_map_draws_the_same_picture(ledger, job, record):
+    from camviz.render import draw
+
+    ledger.add(job, record())
+    [row] = ledger.inputs(job)
+    look = Look("panel", sign="both")
+    again = draw(PICTURE, ledger.maps(row.id)[0].restored(PICTURE), look)
+    assert np.array_equal(again.pixels, draw(PICTURE, saliency(), look).pixels)
+
+
+def test_what_is_known_of_a_picture(ledger, job, record, tmp_path):
+    assert ledger.known(job, "a.png") is None
+    ledger.add(job, record())
+    known = ledger.known(job, "a.png")
+    assert (known.state, known.size, known.mtime_ns, known.files) == ("done", 10, 20, 1)
+    assert known.there == (("a.png.png", 77),)
+    assert ledger.known(job + 1, "a.png") is None
+
+
+def test_the_row_of_a_picture(ledger, job, record, tmp_path):
+    ledger.add(job, record(predictions=predictions([saliency()] * 2)))
+    [row] = ledger.inputs(job)
+    assert (row.job, row.name, row.path, row.state, row.seconds) == (
+        job,
+        "a.png",
+        tmp_path / "in" / "a.png",
+        "done",
+        0.5,
+    )
+    assert row.predictions == [{"label": "猫", "index": 3, "score": 1.25, "probability": 0.5}]
+    assert (row.error, row.hint, row.traceback) == (None, None, None)
+    [file] = ledger.files(row.id)
+    assert (file.path, file.kind, file.size, file.facts["low"]) == ("a.png.png", "overlay", 77, 0.5)
+
+
+def test_a_failure_is_kept_with_its_traceback(ledger, job, tmp_path):
+    try:
+        raise InputError("'a' is damaged", "copy it again")
+    except InputError as error:
+        ledger.add(job, failure(Input(tmp_path / "a", "a"), error))
+    [row] = ledger.inputs(job)
+    assert (row.state, row.error, row.hint) == ("failed", "'a' is damaged", "copy it again")
+    assert "test_ledger.py" in row.traceback
+    assert ledger.counts(job) == {"done": 0, "failed": 1}
+    assert list(ledger.inputs(job, "done")) == []
+
+
+def test_a_bug_is_told_as_one(tmp_path):
+    made = failure(Input(tmp_path / "a", "a"), ZeroDivisionError("of\nall"))
+    assert "unexpected ZeroDivisionError: of all" in made.error.message
+    assert "bug" in made.error.hint
+
+
+def test_a_picture_done_again_replaces_what_was_known(ledger, job, record):
+    ledger.add(job, record("a.png", saliency(), saliency()))
+    ledger.add(job, record("a.png", saliency(1)))
+    [row] = ledger.inputs(job)
+    assert len(ledger.maps(row.id)) == len(ledger.files(row.id)) == 1
+    assert ledger._db.execute("SELECT count(*) FROM maps").fetchone() == (1,)
+
+
+def test_a_file_belongs_to_the_job_that_wrote_it_last(ledger, job, record):
+    other = ledger.begin("heatmap", asdict(Job(seed=1)), {}).id
+    ledger.add(job, record())
+    ledger.add(other, record())
+    assert ledger.known(job, "a.png").there == ()
+    assert ledger.known(job, "a.png").files == 1
+    assert len(ledger.known(other, "a.png").there) == 1
+    assert len(list(ledger.inputs(job))) == 1
+
+
+def test_names_that_are_no_utf_8(ledger, job, record):
+    name = os.fsdecode(b"\xff.png")
+    ledger.add(job, record(name))
+    [row] = ledger.inputs(job)
+    assert row.name == name
+    assert row.path.name == name
+    assert ledger.known(job, name).there == ((f"{name}.png", 77),)
+
+
+# jobs
+
+
+def test_the_same_settings_are_the_same_job(ledger):
+    first = ledger.begin("heatmap", asdict(Job()), {"camviz": "1"})
+    assert ledger.begin("heatmap", asdict(Job()), {"camviz": "2"}) == first
+    assert ledger.begin("heatmap", asdict(Job(seed=1)), {}) != first
+    assert ledger.begin("features", asdict(Job()), {}) != first
+    assert [job.command for job in ledger.jobs()] == ["heatmap", "heatmap", "features"]
+    assert first.settings["look"]["layout"] == "overlay"
+    assert first.versions == {"camviz": "1"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "same"), [({"device": "cuda"}, True), ({"batch_size": 3}, True), ({"seed": 3}, False)]
+)
+def test_what_changes_no_result_is_not_in_the_key(changed, same):
+    assert (key_of("heatmap", asdict(Job(**changed))) == key_of("heatmap", asdict(Job()))) is same
+
+
+def test_the_batch_that_fits_is_remembered(ledger, job):
+    ledger.remember_batch(job, 4)
+    assert ledger.jobs()[0].batch_size == 4
+
+
+# the file
+
+
+def test_a_closed_ledger_is_one_plain_file(tmp_path, record):
+    with Ledger(tmp_path, write=True) as ledger:
+        ledger.add(ledger.begin("heatmap", {}, {}).id, record())
+    assert [path.name for path in tmp_path.iterdir()] == [NAME]
+    with Ledger(tmp_path) as again:
+        assert again.counts(1)["done"] == 1
+        with pytest.raises(OutputError, match="readonly"):
+            again.begin("heatmap", {"x": 1}, {})
+
+
+def test_it_is_read_while_it_is_written(tmp_path, ledger, job, record):
+    ledger.add(job, record("a.png"))
+    ledger.commit()
+    ledger.add(job, record("b.png"))
+    with Ledger(tmp_path) as reader:
+        assert [row.name for row in reader.inputs(job)] == ["a.png"]
+        ledger.commit()
+        assert len(list(reader.inputs(job))) == 2
+
+
+def test_a_picture_interrupted_on_its_way_in_is_not_in_at_all(tmp_path, record, monkeypatch):
+    with Ledger(tmp_path, write=True) as ledger:
+        job = ledger.begin("heatmap", {}, {}).id
+        ledger.add(job, record("a.png"))
+        monkeypatch.setattr(ledger, "relative", lambda _: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            ledger.add(job, record("b.png"))
+    with Ledger(tmp_path) as ledger:
+        assert [row.name for row in ledger.inputs(job)] == ["a.png"]
+
+
+def test_what_was_committed_survives_a_kill(tmp_path, record):
+    code = (
+        "import os, pickle, sys; from dataclasses import replace; from pathlib import Path\n"
+        "from camviz.run.database.database import Ledger\n"
+        "ledger = Ledger(Path(sys.argv[1]), write=True); job = ledger.begin('heatmap', {}, {}).id\n"
+        "record = pickle.load(sys.stdin.buffer); ledger.add(job, record); ledger.commit()\n"
+        "ledger.add(job, replace(record, source=replace(record.source, name='b')))\n"
+        "os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path], input=pickle.dumps(record()), check=False)
+    with Ledger(tmp_path, write=True) as ledger:
+        assert [row.name for row in ledger.inputs(1)] == ["a.png"]
+
+
+def test_no_ledger_no_run(tmp_path):
+    with pytest.raises(OutputError, match="no run in"):
+        Ledger(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("write", [True, False])
+def test_what_is_no_ledger(tmp_path, write):
+    (tmp_path / NAME).write_text("words, and many of them " * 99)
+    with pytest.raises(OutputError, match="is damaged") as caught:
+        Ledger(tmp_path, write)
+    assert "move" in caught.value.hint
+
+
+@pytest.mark.parametrize("write", [True, False])
+def test_a_ledger_of_a_newer_version_is_left_alone(tmp_path, write):
+    Ledger(tmp_path, write=True).close()
+    with sqlite3.connect(tmp_path / NAME) as db:
+        db.execute("PRAGMA user_version = 99")
+    with pytest.raises(OutputError, match="newer camviz"):
+        Ledger(tmp_path, write)
+
+
+def test_a_folder_that_is_gone_is_noticed(tmp_path, record):
+    import shutil
+
+    out = tmp_path / "out"
+    out.mkdir()
+    ledger = Ledger(out, write=True)
+    shutil.rmtree(out)
+    with pytest.raises(OutputError, match="removed under way"):
+        ledger.close()
+    assert not out.exists()
+
+
+def test_it_is_read_without_torch_or_opencv():
+    code = "import sys, camviz.run.database.database; sys.exit(bool({'torch', 'cv2', 'PIL'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

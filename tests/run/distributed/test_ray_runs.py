@@ -1,0 +1,258 @@
+"""A run on Ray is a run: the same files, bytes and ledger; whatever dies under way."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from camviz.errors import InputError
+from camviz.io.inputs import Input
+from camviz.run.distributed.ray_tasks import Answer, Explaining, Place, lost
+from camviz.types import Job, ModelRequest
+from tests.helpers.runs import known, results
+
+COUNT = 200
+
+
+@pytest.fixture
+def pics(tmp_path, picture, monkeypatch) -> Path:
+    """Two hundred pictures in the current folder, and one that is none."""
+    monkeypatch.chdir(tmp_path)
+    for number in range(COUNT):
+        picture(tmp_path / "pics" / ("deep" if number % 3 else ".") / f"{number:03d}.png", seed=number)
+    (tmp_path / "pics" / "bad.png").write_text("words")
+    return tmp_path / "pics"
+
+
+@pytest.fixture
+def ray():
+    """Only where Ray Data is installed; the run itself starts and stops it."""
+    pytest.importorskip("ray.data", reason="pip install 'camviz[ray]'")
+
+
+def test_without_the_extra(heatmap, refused, picture, tmp_path, monkeypatch):
+    monkeypatch.setattr("camviz.cli.cluster_options.find_spec", lambda _name: None)
+    told = refused(heatmap(picture(tmp_path / "a.png"), "--engine", "ray"), "--engine ray needs Ray Data")
+    assert "hint: pip install 'camviz[ray]'" in told
+
+
+def test_nothing_of_ray_is_imported_unless_asked_for(picture, tmp_path):
+    code = "import sys\nfrom camviz.cli.app import app\ntry:\n    app(sys.argv[1:])\nexcept SystemExit: pass\n"
+    code += "import camviz.run.distributed.ray_pool\n"
+    code += "print([name for name in sys.modules if name.split('.')[0] in ('ray', 'pyarrow')])"
+    asked = ["heatmap", str(picture(tmp_path / "a.png")), "-m", "demo", "-o", str(tmp_path / "out"), "-q"]
+    done = subprocess.run([sys.executable, "-c", code, *asked], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_what_does_not_go_together(run, refused, pics):
+    asked = ["pics", "--model", "demo"]
+    refused(run("heatmap", *asked, "--address", "h:1"), "--address h:1 says nothing to --engine local", "--engine ray")
+    refused(run("heatmap", *asked, "--workers", "3"), "--workers 3 says nothing")
+    refused(run("heatmap", *asked, "--engine", "ray", "--shard", "1/2"), "--shard '1/2' with --engine ray")
+    refused(
+        run("features", *asked, "--engine", "ray", "--scale", "run"), "--engine ray: --scale run needs all pictures"
+    )
+    refused(run("features", *asked, "--engine", "ray", "--reduce", "pca"), "--engine ray: --reduce pca needs")
+
+
+def test_the_error_of_a_lost_picture():
+    assert isinstance(lost(Input(Path("a"), "a"), 3), InputError)
+
+
+def test_files_stay_bytes_where_there_is_no_folder(net_file, picture, tmp_path):
+    job = Job(model=ModelRequest(f"{net_file}:Net", input_size=(32, 32)), methods=("gradcam",), device="cpu")
+    source = Input(picture(tmp_path / "a.png"), "deep/a.png")
+    sent = Explaining(job).begin()([source])
+    kept = Explaining(job, Place(tmp_path / "out")).begin()([source])
+    assert isinstance(sent, Answer)
+    [file] = sent.records[0].written
+    assert file.path == Path("deep/a.png.png")
+    assert file.data == (tmp_path / "out" / file.path).read_bytes()
+    assert kept.records[0].written[0].data is None
+
+
+# for real
+
+
+@pytest.fixture
+def start(net_file, tmp_path, ray):
+    """`start("--workers", "2", out="out")`: the command on Ray, in a process of its own."""
+
+    def begin(*options: str, out: str = "out", net: str = "Net", command: str = "heatmap") -> subprocess.Popen[str]:
+        asked = [command, "pics", "--model", f"{net}", "--input-size", "32", "-o", out, "--engine", "ray", *options]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            [sys.executable, "-m", "camviz", *asked], cwd=tmp_path, stdout=pipe, stderr=pipe, text=True
+        )
+
+    return begin
+
+
+SLOW = """
+import os, time
+from net import Net
+
+
+class Slow(Net):
+    def forward(self, x):
+        if x.device.type != "meta":
+            time.sleep(0.05)
+        return super().forward(x)
+"""
+
+
+def workers(parent: int) -> list[int]:
+    """The processes of the pool that descend from a process."""
+    found, above = [], {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                stat = (entry / "stat").read_text()
+                above[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
+                if b"ray::MapWorker" in (entry / "cmdline").read_bytes():
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+
+    def descends(pid: int) -> bool:
+        while pid in above:
+            pid = above[pid]
+            if pid == parent:
+                return True
+        return False
+
+    return [pid for pid in found if descends(pid)]
+
+
+@pytest.mark.slow
+def test_two_workers_are_a_single_run(start, heatmap, pics, tmp_path):
+    process = start("--workers", "2", "--save-raw", net="net.py:Net")
+    stdout, stderr = process.communicate(timeout=300)
+    assert process.returncode == 1, stderr
+    assert len(set(stdout.splitlines())) == len(stdout.splitlines()) == 2 * COUNT
+    assert "200 pictures, 400 files, 1 failed" in stderr
+    assert "bad.png' is not a picture" in stderr
+    assert re.search(r"ray: 2 processes, \d+ cores? each", stderr)
+    assert not [line for line in stderr.splitlines() if "INFO" in line or "WARNING" in line or "Warning" in line]
+    assert not [name for name in os.listdir(tmp_path / "out") if name.startswith(".")]
+    shutil.move(tmp_path / "out", tmp_path / "spread")
+    heatmap_here = [sys.executable, "-m", "camviz", "heatmap", "pics", "--model", "net.py:Net", "--input-size", "32"]
+    subprocess.run(
+        [*heatmap_here, "-o", "out", "--save-raw", "-q"], cwd=tmp_path, check=False, stdout=subprocess.DEVNULL
+    )
+    assert results(tmp_path / "out") == results(tmp_path / "spread")
+    assert known(tmp_path / "out") == known(tmp_path / "spread")
+
+
+@pytest.mark.slow
+def test_a_worker_killed_under_way(start, pics, tmp_path, run):
+    (tmp_path / "slow.py").write_text(SLOW)
+    process = start("--workers", "2", "--batch-size", "1", net="slow.py:Slow")
+    killed: list[int] = []
+    assert process.stdout.readline()
+    for _ in range(2):
+        [first, *_] = workers(process.pid)
+        os.kill(first, signal.SIGKILL)
+        killed.append(first)
+        time.sleep(1.0)
+    stdout, stderr = process.communicate(timeout=400)
+    assert process.returncode == 1, stderr
+    assert len(set(stdout.splitlines())) == len(stdout.splitlines())  # of those behind what readline has read ahead
+    assert "200 pictures, 200 files, 1 failed" in stderr
+    shutil.move(tmp_path / "out", tmp_path / "spread")
+    run("heatmap", "pics", "--model", "slow.py:Slow", "--input-size", "32", "--batch-size", "1", "-o", "out")
+    assert results(tmp_path / "out") == results(tmp_path / "spread")
+    assert known(tmp_path / "out").keys() == known(tmp_path / "spread").keys()
+    assert not [name for name in os.listdir(tmp_path / "spread") if name.startswith(".")]
+
+
+@pytest.mark.slow
+def test_the_driver_killed_and_the_same_command_again(start, pics, tmp_path, run):
+    """Begun without Ray, killed on Ray, gone on with Ray, all done: one job, nothing twice."""
+    (tmp_path / "slow.py").write_text(SLOW)
+    fixed = ["heatmap", "pics", "--model", "slow.py:Slow", "--input-size", "32", "-o", "out"]
+    begun = subprocess.Popen(
+        [sys.executable, "-m", "camviz", *fixed], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    for _ in range(5):
+        begun.stdout.readline()
+    begun.kill()
+    begun.communicate()
+    process = start("--workers", "2", net="slow.py:Slow")
+    assert process.stdout.readline()
+    time.sleep(1.5)  # a commit
+    pool = workers(process.pid)
+    process.kill()
+    process.communicate()
+    again = start("--workers", "2", net="slow.py:Slow")
+    _, stderr = again.communicate(timeout=300)
+    assert again.returncode == 1, stderr
+    before = int(re.search(r"(\d+) done before", stderr)[1])
+    done = int(re.search(r"^(\d+) pictures, \d+ files", stderr, re.MULTILINE)[1])
+    assert before > 5
+    assert before + done == COUNT
+    assert not [pid for pid in pool if os.path.exists(f"/proc/{pid}")]
+    assert "200 done before" in run(*fixed).stderr
+    assert not [name for name in os.listdir(tmp_path / "out") if name.startswith(".")]
+
+
+@pytest.mark.slow
+def test_features_and_evaluate(start, run, pics, tmp_path, ray):
+    for number in range(12, COUNT):
+        next(pics.rglob(f"{number:03d}.png")).unlink()
+    spread = start("--workers", "2", command="features", net="net.py:Net")
+    _, stderr = spread.communicate(timeout=300)
+    assert spread.returncode == 1, stderr
+    run("features", "pics", "--model", "net.py:Net", "--input-size", "32", "-o", "here")
+    assert results(tmp_path / "out") == results(tmp_path / "here")
+    assert known(tmp_path / "out") == known(tmp_path / "here")
+    asked = ["evaluate", "pics", "-m", "net.py:Net", "--input-size", "32", "--metric", "deletion,sparsity", "--json"]
+    fresh = [sys.executable, "-m", "camviz", *asked, "--engine", "ray", "--workers", "2"]
+    told = subprocess.run(fresh, capture_output=True, text=True, check=False, timeout=300)
+    assert told.returncode == 1, told.stderr
+    assert told.stdout == run(*asked).stdout
+
+
+@pytest.mark.slow
+def test_a_cluster_that_is_joined(start, pics, tmp_path, ray):
+    """Its machines may have other disks: files travel back as bytes. It goes on when the run has ended."""
+    for number in range(12, COUNT):
+        next(pics.rglob(f"{number:03d}.png")).unlink()
+    program, port = Path(sys.executable).with_name("ray"), "6399"
+    asked = [
+        "start",
+        "--head",
+        "--block",
+        f"--port={port}",
+        "--num-cpus=2",
+        "--include-dashboard=false",
+    ]
+    head = subprocess.Popen(
+        [program, *asked, "--disable-usage-stats"], start_new_session=True, stdout=subprocess.PIPE, text=True
+    )
+    while "runtime started" not in head.stdout.readline():
+        assert head.poll() is None
+    try:
+        for _ in range(2):
+            process = start("--address", "auto", "--overwrite", net="net.py:Net")
+            stdout, stderr = process.communicate(timeout=200)
+            assert process.returncode == 1, stderr
+            assert len(stdout.splitlines()) == 12
+    finally:
+        head.terminate()
+        head.communicate(timeout=60)
+    assert len(results(tmp_path / "out")) == 12
+
+
+def test_a_cluster_that_is_not_there(heatmap, refused, picture, tmp_path, ray):
+    result = heatmap(picture(tmp_path / "a.png"), "--engine", "ray", "--address", "127.0.0.1:9", "-q")
+    refused(result, "no Ray cluster answers at '127.0.0.1:9'")

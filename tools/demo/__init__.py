@@ -1,0 +1,1 @@
+"""Train the bundled demo model and draw its sample images."""

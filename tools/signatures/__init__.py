@@ -1,0 +1,1 @@
+"""Build the table of architecture signatures that ships in `camviz.models.signatures`."""

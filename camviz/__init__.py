@@ -1,4 +1,4 @@
-"""camviz: see what a vision network looks at.
+"""camviz: see what a vision model looks at.
 
     import camviz
     model = camviz.load("resnet50")
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from camviz.feature_maps import features
     from camviz.metrics.evaluate import evaluate
     from camviz.models.load import load
-    from camviz.types import Model, Picture, SaliencyMap
+    from camviz.types import Image, Model, SaliencyMap
 
 __version__ = "0.1.0"
 __all__ = [
     "CamvizError",
+    "Image",
     "Model",
-    "Picture",
     "SaliencyMap",
     "compare",
     "diagnose",
@@ -42,7 +42,7 @@ _HOMES = {
     "CamvizError": "camviz.errors",
     "compare": "camviz.comparison.compare",
     "Model": "camviz.types",
-    "Picture": "camviz.types",
+    "Image": "camviz.types",
     "SaliencyMap": "camviz.types",
     "diagnose": "camviz.doctor",
     "evaluate": "camviz.metrics.evaluate",

@@ -5,10 +5,10 @@ CamvizError                a message that quotes what was given, and a hint: wha
 │   ├── UnknownName        a model, layer, method, class or option that does not exist
 │   ├── CheckpointError    a file of weights that cannot be read, or does not fit
 │   ├── WeightsError       weights that cannot be had here
-│   ├── NetworkError       a network, or a method on this network, that cannot work as asked
+│   ├── ModelError       a model, or a method on this model, that cannot work as asked
 │   ├── DeviceError        a device or precision this machine does not have
 │   └── OutputError        an output folder that cannot be written
-└── InputError             one picture that cannot be used; the others go on            exit status 1
+└── InputError             one image that cannot be used; the others go on            exit status 1
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ class UnknownName(RequestError):
 
 
 class CheckpointError(RequestError):
-    """A file of weights that cannot be read, is not trusted, or does not fit the network."""
+    """A file of weights that cannot be read, is not trusted, or does not fit the model."""
 
 
 class WeightsError(RequestError):
     """Weights that exist but cannot be had here, such as a download without a network."""
 
 
-class NetworkError(RequestError):
-    """This network cannot be used as asked (no such kind of output, layer or head)."""
+class ModelError(RequestError):
+    """This model cannot be used as asked (no such kind of output, layer or head)."""
 
 
 class DeviceError(RequestError):
@@ -61,7 +61,7 @@ class OutputError(RequestError):
 
 
 class InputError(CamvizError):
-    """One picture that cannot be used."""
+    """One image that cannot be used."""
 
     exit_status = 1
 

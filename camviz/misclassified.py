@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from camviz.errors import InputError, NetworkError, RequestError
+from camviz.errors import InputError, ModelError, RequestError
 from camviz.tasks.classification import Classification, label_of
-from camviz.types import Map, Mark, Picture, SaliencyMap, View
+from camviz.types import Image, Map, Mark, SaliencyMap, View
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,13 +29,13 @@ _STEPS, _FINER = 40, 8  # of the input are removed in so many steps, the one tha
 
 @dataclass(frozen=True)
 class Known:
-    """The true class of pictures: by the folder they are in, or from a table."""
+    """The true class of images: by the folder they are in, or from a table."""
 
     labels: Sequence[str]
     table: Mapping[str, str] | None = None  # by path, by the end of a path, or by name
 
     def index(self, path: Path) -> int:
-        """The class of a picture; raises `InputError` where that is not known."""
+        """The class of a image; raises `InputError` where that is not known."""
         if self.table is None:
             text, hint = (
                 path.absolute().parent.name,
@@ -45,15 +45,15 @@ class Known:
             ends = ["/".join(path.parts[-count:]) for count in range(len(path.parts), 0, -1)]
             found = [self.table[key] for key in (path.as_posix(), *ends, path.stem) if key in self.table]
             if not found:
-                raise InputError(f"'{path}' is not in the table of labels", "a line of it is: picture,label")
+                raise InputError(f"'{path}' is not in the table of labels", "a line of it is: image,label")
             text, hint = found[0], "the names of --labels are those that count"
         index = class_named(text, self.labels)
         if index is None:
-            raise InputError(f"'{path}': '{text}' is no class of the network", hint)
+            raise InputError(f"'{path}': '{text}' is no class of the model", hint)
         return index
 
     def check(self, paths: Iterable[Path]) -> None:
-        """Raise `RequestError` when of none of the pictures, if there are any, the class is known."""
+        """Raise `RequestError` when of none of the images, if there are any, the class is known."""
         first: InputError | None = None
         for path in paths:
             try:
@@ -63,7 +63,7 @@ class Known:
             else:
                 return
         if first:
-            raise RequestError(f"no picture has a known class: {first.message}", first.hint)
+            raise RequestError(f"no image has a known class: {first.message}", first.hint)
 
 
 def class_named(text: str, labels: Sequence[str]) -> int | None:
@@ -83,18 +83,18 @@ def _plain(text: str) -> str:
 
 
 def read_table(path: Path) -> dict[str, str]:
-    """Labels by picture from CSV: columns picture (path, file, …) and label (class, …), else the first two."""
+    """Labels by image from CSV: columns image (path, file, …) and label (class, …), else the first two."""
     if not path.is_file():
-        raise RequestError(f"no table of labels '{path}'", "--labels-from folders, or a CSV file: picture,label")
+        raise RequestError(f"no table of labels '{path}'", "--labels-from folders, or a CSV file: image,label")
     with path.open(encoding="utf-8-sig", newline="") as file:
         lines = [line for line in csv.reader(file) if any(line)]
     if not lines or any(len(line) < 2 for line in lines):
-        raise RequestError(f"'{path}' is no table of labels", "a line of it is: picture,label")
+        raise RequestError(f"'{path}' is no table of labels", "a line of it is: image,label")
     head = [word.strip().casefold() for word in lines[0]]
-    pictures = [n for n, word in enumerate(head) if word in ("picture", "path", "file", "filename", "name", "image")]
+    images = [n for n, word in enumerate(head) if word in ("image", "picture", "path", "file", "filename", "name")]
     labels = [n for n, word in enumerate(head) if word in ("label", "class", "target", "truth", "true")]
-    first, second = (pictures[0], labels[0]) if pictures and labels else (0, 1)
-    body = lines[1:] if pictures and labels else lines
+    first, second = (images[0], labels[0]) if images and labels else (0, 1)
+    body = lines[1:] if images and labels else lines
     return {line[first].strip(): line[second].strip() for line in body}
 
 
@@ -103,7 +103,7 @@ def read_table(path: Path) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the network says of one picture, and how sure it is of that and of the truth."""
+    """What the model says of one image, and how sure it is of that and of the truth."""
 
     predicted: int
     probability: float
@@ -122,17 +122,17 @@ def answers(explainer: Explainer, inputs: Sequence[NDArray[np.float32]], true: S
     found = []
     for row, index in zip(probabilities, true, strict=True):
         if index >= len(row):
-            raise InputError(f"class {index} is beyond the {len(row)} classes of the network", "--labels FILE")
+            raise InputError(f"class {index} is beyond the {len(row)} classes of the model", "--labels FILE")
         best = int(row.argmax())
         found.append(Answer(best, float(row[best]), index, float(row[index])))
     return found
 
 
 def check_classifier(explainer: Explainer) -> None:
-    """Raise `NetworkError` for a network that does not name one class per picture."""
+    """Raise `ModelError` for a model that does not name one class per image."""
     if not isinstance(explainer.task, Classification):
         kind = type(explainer.task).__name__.lower()
-        raise NetworkError(f"{explainer.model.name} is for {kind}: it names no one class", "--task classification")
+        raise ModelError(f"{explainer.model.name} is for {kind}: it names no one class", "--task classification")
 
 
 def _logits(explainer: Explainer, batch: NDArray[np.float32]) -> Tensor:
@@ -151,7 +151,7 @@ def _logits(explainer: Explainer, batch: NDArray[np.float32]) -> Tensor:
 
 def explained(
     explainer: Explainer,
-    picture: Picture,
+    image: Image,
     values: NDArray[np.float32],
     view: View,
     answer: Answer,
@@ -160,7 +160,7 @@ def explained(
     """The maps of what was said, of what is true, and of the one less the other; the region that turns the answer."""
     texts = [str(answer.predicted), str(answer.true), f"{answer.predicted} vs {answer.true}"]
     wanted = explainer.task.parse(texts)
-    [maps] = explainer.maps([picture], [values], [view], lambda _passed: wanted)
+    [maps] = explainer.maps([image], [values], [view], lambda _passed: wanted)
     if isinstance(maps, InputError):
         raise maps
     each = len(maps) // len(wanted)
@@ -188,7 +188,7 @@ def smallest_region(
     """The fewest of the hottest pixels, in steps of half a per cent, without which the answer is another one.
 
     Greedy over the map: pixels of the input go in the order of the map at their place, the hottest first; what is
-    gone is zero to the network: the mean colour of its normalisation, black where it has none. Gives the region
+    gone is zero to the model: the mean color of its normalization, black where it has none. Gives the region
     (H, W) and the new answer; None where the answer never turns.
     """
     order = _order(map, values.shape[1:])

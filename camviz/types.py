@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from camviz.errors import NetworkError
+from camviz.errors import ModelError
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from PIL.Image import Image as PILImage
     from torch import Tensor, nn
 
 Pixels = NDArray[np.uint8]  # (H, W, 3) RGB
@@ -28,10 +28,10 @@ Fuse = Literal["none", "mean", "max", "layercam", "product"]
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
-    """A decoded picture: RGB, eight bits, upright. `path` is None for pixels that came from Python.
+class Image:
+    """A decoded image: RGB, eight bits, upright. `path` is None for pixels that came from Python.
 
-    `bands` (H, W, 4) are the colours as stored and the alpha channel of a file that has one: for networks of two or
+    `bands` (H, W, 4) are the colors as stored and the alpha channel of a file that has one: for models of two or
     four channels. `pixels` are what a person sees, on white.
     """
 
@@ -52,69 +52,69 @@ class Picture:
     @property
     def name(self) -> str:
         """Of its file."""
-        return self.path.name if self.path else "picture"
+        return self.path.name if self.path else "image"
 
 
 @dataclass(frozen=True)
 class View:
-    """Which rectangle of a picture the network's input shows, and at what size.
+    """Which rectangle of a image the model's input shows, and at what size.
 
-    `box` is (left, top, right, bottom) in pixels of the upright picture, fractions allowed; it may reach
-    beyond the picture (letterbox). `size` is (width, height) of the network's input.
+    `box` is (left, top, right, bottom) in pixels of the upright image, fractions allowed; it may reach
+    beyond the image (letterbox). `size` is (width, height) of the model's input.
     """
 
-    picture: tuple[int, int]
+    image: tuple[int, int]
     box: tuple[float, float, float, float]
     size: tuple[int, int]
 
     @property
     def partial(self) -> bool:
-        """Whether some of the picture is outside the view, by more than rounding."""
+        """Whether some of the image is outside the view, by more than rounding."""
         left, top, right, bottom = self.box
-        width, height = self.picture
+        width, height = self.image
         return left > 0.5 or top > 0.5 or right < width - 0.5 or bottom < height - 0.5
 
     def point(self, x: float, y: float) -> tuple[float, float]:
-        """The pixel of the picture at (x, y), shares of the view."""
+        """The pixel of the image at (x, y), shares of the view."""
         left, top, right, bottom = self.box
         return left + x * (right - left), top + y * (bottom - top)
 
     @property
     def rectangle(self) -> tuple[int, int, int, int]:
-        """(left, top, right, bottom): the picture's pixels whose centres the view shows, ends excluded."""
+        """(left, top, right, bottom): the image's pixels whose centers the view shows, ends excluded."""
         left, top, right, bottom = self.box
-        columns, rows = _covered(self.picture[0], left, right), _covered(self.picture[1], top, bottom)
+        columns, rows = _covered(self.image[0], left, right), _covered(self.image[1], top, bottom)
         return columns.start, rows.start, columns.stop, rows.stop
 
     def place(self, values: Map) -> Map:
-        """Bring a map (h, w) of the view back onto the picture: (H, W) float32, NaN where the view is not.
+        """Bring a map (h, w) of the view back onto the image: (H, W) float32, NaN where the view is not.
 
-        Bilinear between cell centres (align_corners=False), held constant beyond the outermost centres.
+        Bilinear between cell centers (align_corners=False), held constant beyond the outermost centers.
         """
-        width, height = self.picture
+        width, height = self.image
         left, top, right, bottom = self.box
         cells = np.asarray(values, np.float32)
         placed = np.full((height, width), np.nan, np.float32)
         rows, columns = _covered(height, top, bottom), _covered(width, left, right)
-        with np.errstate(invalid="ignore"):  # a cell that is not finite spoils its neighbourhood only
+        with np.errstate(invalid="ignore"):  # a cell that is not finite spoils its neighborhood only
             wide = _stretch(cells.T, columns, left, right).T
             placed[rows, columns] = _stretch(np.ascontiguousarray(wide), rows, top, bottom)
         return placed
 
 
 def _covered(length: int, start: float, stop: float) -> slice:
-    """The pixels of `length` whose centres lie in [start, stop]."""
+    """The pixels of `length` whose centers lie in [start, stop]."""
     first = max(0, int(np.ceil(start - 0.5)))
     return slice(first, max(first, min(length, int(np.floor(stop - 0.5)) + 1)))
 
 
 def _stretch(values: Map, pixels: slice, start: float, stop: float) -> Map:
-    """Rows (cells, n) that share [start, stop] evenly, read linearly at the pixels' centres: (pixels, n)."""
+    """Rows (cells, n) that share [start, stop] evenly, read linearly at the pixels' centers: (pixels, n)."""
     cells = len(values)
-    centres = (np.arange(pixels.start, pixels.stop) + 0.5 - start) * (cells / (stop - start)) - 0.5
-    centres = np.clip(centres, 0, cells - 1)
-    low = centres.astype(np.intp)
-    share = (centres - low).astype(np.float32)[:, None]
+    centers = (np.arange(pixels.start, pixels.stop) + 0.5 - start) * (cells / (stop - start)) - 0.5
+    centers = np.clip(centers, 0, cells - 1)
+    low = centers.astype(np.intp)
+    share = (centers - low).astype(np.float32)[:, None]
     near, far = values[low], values[np.minimum(low + 1, cells - 1)]
     far -= near
     far *= share
@@ -124,12 +124,12 @@ def _stretch(values: Map, pixels: slice, start: float, stop: float) -> Map:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How a picture becomes a network's input: short side to `resize`, centre crop to `crop`, (x - mean) / std.
+    """How a image becomes a model's input: short side to `resize`, center crop to `crop`, (x - mean) / std.
 
-    `resize` may be a size, to which the picture is squashed before the crop; None squashes it to `crop` itself. Sizes
-    are (height, width). With `longest` the whole picture is shown: the long side at most so long, no crop, and `fill`
+    `resize` may be a size, to which the image is squashed before the crop; None squashes it to `crop` itself. Sizes
+    are (height, width). With `longest` the whole image is shown: the long side at most so long, no crop, and `fill`
     added at the right and the bottom until the sides are a `multiple`, as detectors do. `order` is that of the
-    network's channels, also in `mean` and `std`. A network of clips sees so many `frames`, stacked; `crop` is then all
+    model's channels, also in `mean` and `std`. A model of clips sees so many `frames`, stacked; `crop` is then all
     of the stack, and the rest is for each frame.
     """
 
@@ -142,12 +142,12 @@ class Preprocessing:
     multiple: int = 1
     frames: int = 1
     order: Order = "rgb"
-    fill: tuple[float, float, float] = (0.485, 0.456, 0.406)  # of what is added: the mean colour, zero to the network
+    fill: tuple[float, float, float] = (0.485, 0.456, 0.406)  # of what is added: the mean color, zero to the model
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A network with all that belongs to it. Nobody else asks "which mean?" or "which class names?"."""
+    """A model with all that belongs to it. Nobody else asks "which mean?" or "which class names?"."""
 
     name: str
     module: nn.Module
@@ -155,13 +155,13 @@ class Model:
     labels: tuple[str, ...] = ()
     task: str = ""  # "": as the output looks
     output_key: str = ""  # the part of the output that counts, where it has names
-    words: Callable[[str], Tensor] | None = None  # of a network of pictures and words: a text's embedding (d,)
+    words: Callable[[str], Tensor] | None = None  # of a model of images and words: a text's embedding (d,)
     notes: tuple[str, ...] = ()  # what loading had to say: keys stripped, keys missing
     fitted: tuple[int, int] | None = None  # of a checkpoint: how many of how many tensors came from it
 
     @property
     def device(self) -> str:
-        """The device of the parameters, "cpu" for a network without any."""
+        """The device of the parameters, "cpu" for a model without any."""
         for parameter in self.module.parameters():
             return str(parameter.device)
         return "cpu"
@@ -169,7 +169,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Layer:
-    """A place in a network, and how its output becomes maps (n, c, h, w).
+    """A place in a model, and how its output becomes maps (n, c, h, w).
 
     plain: (n, c, h, w) already. channels_last: (n, h, w, c). tokens: (n, prefix + h·w, c) in reading order, where the
     grid (h, w) is the input's size divided by `patch`, give or take one. Of clips, whose t steps become rows below
@@ -180,23 +180,23 @@ class Layer:
     layout: Literal["plain", "channels_last", "tokens", "clip", "clip_last"] = "plain"
     prefix: int = 0
     patch: tuple[float, float] = (1, 1)
-    shape: tuple[int, ...] = ()  # of the output for one picture, as surveyed
+    shape: tuple[int, ...] = ()  # of the output for one image, as surveyed
 
     def cells(self, tokens: int, input_size: tuple[int, int]) -> tuple[int, int]:
-        """The grid (height, width) of so many tokens, the prefix among them; raises `NetworkError` if there is none."""
+        """The grid (height, width) of so many tokens, the prefix among them; raises `ModelError` if there is none."""
         down, across = (side / step for side, step in zip(input_size, self.patch, strict=True))
         near = [(int(down) + i, int(across) + j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
         fits = [grid for grid in near if min(grid) > 0 and grid[0] * grid[1] == tokens - self.prefix]
         if not fits:
-            raise NetworkError(
+            raise ModelError(
                 f"layer '{self.path}' gives {tokens} tokens for an input of {input_size[1]}×{input_size[0]}: not "
                 f"{self.prefix} and a grid of patches of {self.patch[1]:g}×{self.patch[0]:g}",
-                "--fit squash shows pictures at the network's own size; --layer chooses another layer",
+                "--fit squash shows images at the model's own size; --layer chooses another layer",
             )
         return min(fits, key=lambda grid: abs(grid[0] - down) + abs(grid[1] - across))
 
     def to_maps(self, output: Tensor, input_size: tuple[int, int]) -> Tensor:
-        """The output as (n, c, h, w); `input_size` is (height, width) of the network's input."""
+        """The output as (n, c, h, w); `input_size` is (height, width) of the model's input."""
         if self.layout == "channels_last":
             return output.permute(0, 3, 1, 2)
         if self.layout in ("clip", "clip_last"):
@@ -228,7 +228,7 @@ class Layer:
 class Mark:
     """Something drawn over a map: a rectangle, a region's outline, a point, with a few words.
 
-    Places are shares of the network's input, (0, 0) its left top corner: `box` (left, top, right, bottom), `point`
+    Places are shares of the model's input, (0, 0) its left top corner: `box` (left, top, right, bottom), `point`
     (x, y); `region` (h, w) covers the input.
     """
 
@@ -240,7 +240,7 @@ class Mark:
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """What a map explains: a label, and how one scalar is read from one picture's row of the output.
+    """What a map explains: a label, and how one scalar is read from one image's row of the output.
 
     `pick` takes a row, or where rows are tensors any number of them (…, *row), to a scalar each; `kind` says whether
     it picks from the row as it is or from probabilities. `likely` makes those: softmax over classes unless given.
@@ -260,7 +260,7 @@ class Target:
         return self.pick(self.likely(row) if (kind or self.kind) == "prob" else row)
 
     def read_all(self, rows: Any, kind: str = "") -> Tensor:
-        """The scores (n,) of the rows of n pictures: a tensor or a list."""
+        """The scores (n,) of the rows of n images: a tensor or a list."""
         if hasattr(rows, "ndim"):
             return self.read(rows, kind)
         import torch
@@ -270,7 +270,7 @@ class Target:
 
 @dataclass(frozen=True, eq=False)
 class SaliencyMap:
-    """A raw map, as the method made it: layer-sized or input-sized, signed, not normalised."""
+    """A raw map, as the method made it: layer-sized or input-sized, signed, not normalized."""
 
     values: Map = field(repr=False)
     method: str
@@ -281,36 +281,36 @@ class SaliencyMap:
     probability: float | None
     model: str
     view: View
-    picture: Picture
+    image: Image
     facts: dict[str, Any] = field(default_factory=dict)
-    facets: tuple[str, ...] = ()  # what tells it from the picture's other maps, for the name of its file
+    facets: tuple[str, ...] = ()  # what tells it from the image's other maps, for the name of its file
     marks: tuple[Mark, ...] = ()
 
-    def overlay(self, **look: Any) -> Image:
-        """The map over the picture, as a PIL image; settings as in `Look`."""
+    def overlay(self, **look: Any) -> PILImage:
+        """The map over the image, as a PIL image; settings as in `Look`."""
         return self.draw(layout="overlay", **look)
 
-    def draw(self, **look: Any) -> Image:
+    def draw(self, **look: Any) -> PILImage:
         """The map drawn as the command would have written it; settings as in `Look`."""
-        from PIL import Image
+        from PIL import Image as PILImage
 
         from camviz.render import draw  # the one door that leads upwards, for the convenience of notebooks
 
-        artefact = draw(self.picture, self, replace(Look(), **look))
-        assert artefact.pixels is not None
-        return Image.fromarray(artefact.pixels)
+        figure = draw(self.image, self, replace(Look(), **look))
+        assert figure.pixels is not None
+        return PILImage.fromarray(figure.pixels)
 
     def _repr_png_(self) -> bytes:
         from camviz.render import draw, encode
 
-        return encode(draw(self.picture, self, Look(layout="panel")), Look())
+        return encode(draw(self.image, self, Look(layout="panel")), Look())
 
 
 @dataclass(frozen=True)
 class Look:
     """How maps are drawn. None: as the layout has it.
 
-    `scale` is which value has full colour: "image", the map's own extreme; "row", that of all maps of its picture;
+    `scale` is which value has full color: "image", the map's own extreme; "row", that of all maps of its image;
     "run", that of all maps there are; or "fixed:V".
     """
 
@@ -325,7 +325,7 @@ class Look:
 
 
 @dataclass(frozen=True, eq=False)
-class Artefact:
+class Figure:
     """Something to write: pixels or bytes, the suffix of its file, and facts about it."""
 
     kind: str
@@ -337,7 +337,7 @@ class Artefact:
 
 @dataclass(frozen=True)
 class ModelRequest:
-    """Which network, as it was typed; `camviz.models.load` turns it into a `Model`."""
+    """Which model, as it was typed; `camviz.models.load` turns it into a `Model`."""
 
     spec: str = "demo"
     weights: str = "default"
@@ -359,8 +359,8 @@ class Job:
 
     model: ModelRequest = ModelRequest()
     layers: tuple[str, ...] = ()
-    methods: tuple[str, ...] = ()  # none: what is usual for the network's task, or works where layers are out of reach
-    targets: tuple[str, ...] = ()  # none, as for the score: the default of the network's task
+    methods: tuple[str, ...] = ()  # none: what is usual for the model's task, or works where layers are out of reach
+    targets: tuple[str, ...] = ()  # none, as for the score: the default of the model's task
     score: Score | None = None
     min_score: float = 0.3  # of a detection
     fit: Fit = "model"
@@ -371,7 +371,7 @@ class Job:
     smooth: Smooth = "none"
     fuse: Fuse = "none"
     seed: int = 0
-    floor: bool = False  # mark maps that vary no more than those of the same network with shuffled weights
+    floor: bool = False  # mark maps that vary no more than those of the same model with shuffled weights
     save_raw: bool = False
     every: int = 1  # of a video's frames
     look: Look = Look()

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The pictures of the README, made by the commands that stand below them there; needs Chromium.
+# The images of the README, made by the commands that stand below them there; needs Chromium.
 set -e
 cd "$(dirname "$0")/.."
 out=$(mktemp -d)
@@ -21,7 +21,7 @@ mkdir "$out/report"
 "${CHROMIUM:-chromium}" --headless --no-sandbox --hide-scrollbars --window-size=1280,800 \
     --screenshot="$out/report/page.png" "file://$out/run/report.html"
 
-python - "$out" docs/pictures <<'END'
+python - "$out" docs/images <<'END'
 import sys
 from pathlib import Path
 
@@ -37,4 +37,4 @@ for folder in sorted(made.iterdir()):
         image.save(wanted / f"{folder.name}.webp", quality=82, method=6)
 END
 rm -r "$out"
-ls -l docs/pictures
+ls -l docs/images

@@ -1,4 +1,4 @@
-"""Shared by all tests: a tiny network, tiny pictures, and two ways to run a command."""
+"""Shared by all tests: a tiny model, tiny images, and two ways to run a command."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from PIL import Image
 
 # tests, and the processes that they start, run side by side: each has one thread, read when torch is imported
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# networks in Python files are imported by tests that count the files there, and under a limit on the size of files
+# models in Python files are imported by tests that count the files there, and under a limit on the size of files
 os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 sys.dont_write_bytecode = True
 
-NETWORK = '''
+MODEL = '''
 import torch
 from torch import nn
 
@@ -38,14 +38,14 @@ class Net(nn.Module):
         return self.fc(self.pool(self.features(x)).flatten(1))
 
 
-def grey() -> nn.Module:
+def gray() -> nn.Module:
     return Net(channels=1)
 '''
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
-    """Tests run side by side; the networks are too small for threads of their own."""
+    """Tests run side by side; the models are too small for threads of their own."""
     import torch
 
     torch.set_num_threads(1)
@@ -53,17 +53,17 @@ def _one_thread():
 
 @pytest.fixture
 def net_file(tmp_path: Path) -> Path:
-    """A Python file with the tiny network `Net` (4 classes) in it."""
+    """A Python file with the tiny model `Net` (4 classes) in it."""
     path = tmp_path / "net.py"
-    path.write_text(NETWORK)
+    path.write_text(MODEL)
     return path
 
 
 @pytest.fixture
 def net(net_file: Path):
-    """The tiny network itself: `net(classes=…, channels=…, seed=…)`."""
+    """The tiny model itself: `net(classes=…, channels=…, seed=…)`."""
     space: dict[str, object] = {}
-    exec(compile(NETWORK, str(net_file), "exec"), space)
+    exec(compile(MODEL, str(net_file), "exec"), space)
     return space["Net"]
 
 
@@ -78,8 +78,8 @@ def pixels():
 
 
 @pytest.fixture
-def picture(pixels):
-    """`picture(path, width, height, seed)`: write a picture of noise, making folders; returns the path."""
+def write_image(pixels):
+    """`write_image(path, width, height, seed)`: write a image of noise, making folders; returns the path."""
 
     def write(path: Path, width: int = 40, height: int = 32, seed: int = 0) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -104,7 +104,7 @@ def run():
 
 @pytest.fixture
 def heatmap(run, net_file: Path, tmp_path: Path):
-    """`heatmap("a.png", …)`: the command with the tiny network, writing to `tmp_path / "out"`."""
+    """`heatmap("a.png", …)`: the command with the tiny model, writing to `tmp_path / "out"`."""
 
     def invoke(*arguments: object, stdin: str | None = None):
         fixed = ["--model", f"{net_file}:Net", "--input-size", 32, "--output", tmp_path / "out"]
@@ -145,7 +145,7 @@ def refused():
 
 @pytest.fixture
 def written(tmp_path: Path):
-    """`written()`: every file below the output folder but its ledger, relative and sorted; none without the folder."""
+    """`written()`: every file below the output folder but its database, relative and sorted."""
 
     def listing(folder: Path | None = None) -> list[str]:
         folder = folder or tmp_path / "out"
@@ -161,10 +161,10 @@ def written(tmp_path: Path):
 
 @pytest.fixture(scope="session")
 def assets() -> Path:
-    """A folder of real pictures that are not part of the project."""
+    """A folder of real images that are not part of the project."""
     folder = os.environ.get("CAMVIZ_ASSETS")
     if not folder:
-        pytest.skip("CAMVIZ_ASSETS names no folder of pictures")
+        pytest.skip("CAMVIZ_ASSETS names no folder of images")
     return Path(folder)
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import camviz
-from camviz.io.images import as_pictures
+from camviz.io.images import as_images
 from camviz.models.load import load
 from camviz.models.preprocess import prepare
 from camviz.types import Model
@@ -39,11 +39,11 @@ class Net(nn.Module):
 
 
 def right(model: Model, files: list[Path], classes: list[int]) -> int:
-    """How many of the pictures the model gets right."""
+    """How many of the images the model gets right."""
     found = 0
     for file, index in zip(files, classes, strict=True):
-        [picture] = as_pictures([file])
-        values, _ = prepare(picture, model.preprocessing, "model")
+        [image] = as_images([file])
+        values, _ = prepare(image, model.preprocessing, "model")
         with torch.no_grad():
             found += int(model.module(torch.from_numpy(values)[None]).argmax()) == index
     return found
@@ -70,16 +70,16 @@ def cifar() -> tuple[list[Path], list[int]]:
     ("name", "architecture", "count"),
     [("mobilenet_v2_imagenet.pth", "mobilenet_v2", 42), ("squeezenet1_1_imagenet.pth", "squeezenet1_1", 32)],
 )
-def test_imagenet_networks_from_their_file_alone(name, architecture, count):
+def test_imagenet_models_from_their_file_alone(name, architecture, count):
     model = camviz.load(WEIGHTS / name)
     assert model.name == architecture
     assert len(model.labels) == 1000
-    assert model.notes[0] == f"recognised: {architecture}"
+    assert model.notes[0] == f"recognized: {architecture}"
     assert right(model, *photos()) == count
 
 
 @pytest.mark.parametrize(
-    ("network", "name", "settings", "count"),
+    ("model", "name", "settings", "count"),
     [
         ("ResNet20", "akamaster_resnet20_cifar10.th", {}, 89),
         (
@@ -91,24 +91,24 @@ def test_imagenet_networks_from_their_file_alone(name, architecture, count):
         ("vit_cifar", "vit_cifar10_torchvision.pth", {"mean": (0.0,), "std": (1.0,)}, 40),
     ],
 )
-def test_cifar_networks(network, name, settings, count):
-    spec = f"{ASSETS / 'nets' / 'cifar_nets.py'}:{network}"
+def test_cifar_models(module, name, settings, count):
+    spec = f"{ASSETS / 'nets' / 'cifar_nets.py'}:{module}"
     model = load(spec, checkpoint=WEIGHTS / name, input_size=(32, 32), **settings)
     assert "; " not in model.notes[-1], "not all fitted"
     assert right(model, *cifar()) == count
 
 
 @pytest.mark.parametrize(
-    ("network", "name", "more"),
+    ("model", "name", "more"),
     [
         ("ResNet20", "akamaster_resnet20_cifar10.th", []),
         ("TutorialNet", "phlippe_t5_ResNet_cifar10.ckpt", []),
         ("vit_cifar", "vit_cifar10_torchvision.pth", ["--mean", 0, "--std", 1]),
     ],
 )
-def test_the_shortest_commands(run, tmp_path, network, name, more):
+def test_the_shortest_commands(run, tmp_path, module, name, more):
     file = IMAGES / "cifar10_test_300" / "cat" / "0000.jpg"
-    spec = ["--model", f"{ASSETS / 'nets' / 'cifar_nets.py'}:{network}", "-c", WEIGHTS / name]
+    spec = ["--model", f"{ASSETS / 'nets' / 'cifar_nets.py'}:{module}", "-c", WEIGHTS / name]
     result = run("heatmap", file, *spec, *more, "-o", tmp_path / "out")
     assert result.exit_code == 0, result.stderr
     assert result.stdout.splitlines() == [str(tmp_path / "out" / "0000.jpg.png")]
@@ -146,7 +146,7 @@ def test_safetensors_of_another_framework(tmp_path):
         "deeplabv3_mnv2_voc.pth",
     ],
 )
-def test_networks_of_nobodys_library_are_asked_for(run, refused, name):
+def test_models_of_nobodys_library_are_asked_for(run, refused, name):
     result = run("heatmap", IMAGES / "misc" / "both.png", "--model", WEIGHTS / name)
     refused(
         result, "is for no architecture of torchvision or timm", f"--model net.py:Net --checkpoint {WEIGHTS / name}"

@@ -1,4 +1,4 @@
-"""Real photographs through real ImageNet networks. The files are not part of the project: CAMVIZ_ASSETS names them."""
+"""Real photographs through real ImageNet models. The files are not part of the project: CAMVIZ_ASSETS names them."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ VOC = {
 
 
 @cache
-def network(name: str) -> Model:
+def module(name: str) -> Model:
     return camviz.load(name, checkpoint=ASSETS / "weights" / f"{name}_imagenet.pth")
 
 
-def boxes_of(picture: Path, kind: str) -> list[tuple[int, int, int, int]]:
+def boxes_of(image: Path, kind: str) -> list[tuple[int, int, int, int]]:
     """(left, top, right, bottom) of every object of `kind`; the file counts pixels from 1."""
-    tree = ElementTree.parse(picture.parent / "Annotations" / f"{picture.stem}.xml")
+    tree = ElementTree.parse(image.parent / "Annotations" / f"{image.stem}.xml")
     found = []
     for one in tree.findall("object"):
         if one.findtext("name") == kind:
@@ -69,25 +69,25 @@ def inside(found: SaliencyMap, boxes: list[tuple[int, int, int, int]]) -> tuple[
 
 
 @pytest.mark.parametrize(
-    ("name", "peaks", "pictures", "mass"), [("mobilenet_v2", 19, 22, 0.57), ("squeezenet1_1", 15, 16, 0.59)]
+    ("name", "peaks", "images", "mass"), [("mobilenet_v2", 19, 22, 0.57), ("squeezenet1_1", 15, 16, 0.59)]
 )
-def test_the_peak_lies_in_a_box_of_the_predicted_class(name, peaks, pictures, mass):
+def test_the_peak_lies_in_a_box_of_the_predicted_class(name, peaks, images, mass):
     hits, shares = [], []
-    for picture in sorted((ASSETS / "images" / "voc2007").glob("*.jpg")):
-        [found] = camviz.explain(network(name), picture, fit="squash")
+    for image in sorted((ASSETS / "images" / "voc2007").glob("*.jpg")):
+        [found] = camviz.explain(module(name), image, fit="squash")
         kind = next((kind for kind, indices in VOC.items() if found.index in indices), "")
-        if kind and (boxes := boxes_of(picture, kind)):
+        if kind and (boxes := boxes_of(image, kind)):
             hit, share = inside(found, boxes)
             hits.append(hit)
             shares.append(share)
-    assert len(hits) == pictures
+    assert len(hits) == images
     assert sum(hits) >= peaks
     assert np.mean(shares) >= mass
 
 
 def test_dog_and_cat_are_told_apart():
-    picture = ASSETS / "images" / "misc" / "both.png"
-    dog, cat = camviz.explain(network("mobilenet_v2"), picture, target=["bull mastiff", "tiger cat"], fit="squash")
+    image = ASSETS / "images" / "misc" / "both.png"
+    dog, cat = camviz.explain(module("mobilenet_v2"), image, target=["bull mastiff", "tiger cat"], fit="squash")
     dog_box, cat_box = [(77, 12, 167, 148)], [(33, 117, 200, 222)]
     assert inside(dog, dog_box)[1] == pytest.approx(0.53, abs=0.05)
     assert inside(dog, cat_box)[1] == pytest.approx(0.23, abs=0.05)
@@ -101,5 +101,5 @@ def test_predictions_are_those_measured_elsewhere(name, right):
     with (folder / "labels.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     files = [folder / row["file"] for row in rows]
-    maps = camviz.explain(network(name), files, batch_size=10)
+    maps = camviz.explain(module(name), files, batch_size=10)
     assert sum(found.index == int(row["class_index"]) for found, row in zip(maps, rows, strict=True)) == right

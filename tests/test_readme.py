@@ -37,7 +37,7 @@ def test_the_chinese_readme_says_the_same():
     assert re.findall(r"^`(camviz .*?)`", chinese, re.MULTILINE) == re.findall(r"^`(camviz .*?)`", TEXT, re.MULTILINE)
 
 
-def test_every_picture_is_there():
+def test_every_image_is_there():
     for path in re.findall(r"\]\((docs/.*?)\)", TEXT):
         assert (ROOT / path).is_file(), path
 
@@ -78,7 +78,7 @@ def python(beginning: str) -> str:
 
 
 def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
-    """With the bundled model and pictures in the place of the reader's."""
+    """With the bundled model and images in the place of the reader's."""
     monkeypatch.chdir(tmp_path)
     shutil.copy(sample_folder() / "star_and_ring.jpg", "cat.jpg")
     shutil.copy(sample_folder() / "drop_alone.jpg", "dog.jpg")

@@ -1,6 +1,6 @@
 """Every command line of the README is typed in a folder that has what it names, and does what it should.
 
-A new line is run as it stands. Behind the names of large networks are narrow ones, and instead of downloads come
+A new line is run as it stands. Behind the names of large models are narrow ones, and instead of downloads come
 untrained weights (tests/reader.py); the shell is a real one.
 """
 
@@ -43,7 +43,7 @@ needs_extras = pytest.mark.skipif(
 
 
 def lines() -> list[str]:
-    """What the README says to type: the blocks for a shell, and what stands below its pictures."""
+    """What the README says to type: the blocks for a shell, and what stands below its images."""
     blocks = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
     found = [re.sub(r"(^|\s)#.*", "", line).strip() for block in blocks for line in block.splitlines()]
     found += re.findall(r"^`(camviz .*?)`", TEXT, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""A map goes back to where the network looked."""
+"""A map goes back to where the model looked."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from camviz.types import View
 
 
 def test_one_hot_cell_lands_where_it_was_seen() -> None:
-    """A centre crop of a picture that is not square: the centroid is within half a cell of the cell's centre."""
+    """A center crop of a image that is not square: the centroid is within half a cell of the cell's center."""
     view = View((640, 427), (106.5, 0, 533.5, 427), (224, 224))
     cell = 427 / 7
     for row, column in [(1, 1), (3, 5), (5, 2), (3, 3)]:
@@ -21,13 +21,13 @@ def test_one_hot_cell_lands_where_it_was_seen() -> None:
         assert np.unravel_index(placed.argmax(), placed.shape)[0] == pytest.approx((row + 0.5) * cell, abs=1)
 
 
-def test_a_map_of_the_pictures_size_is_left_alone() -> None:
+def test_a_map_of_the_images_size_is_left_alone() -> None:
     values = np.random.default_rng(0).standard_normal((11, 17)).astype(np.float32)
     np.testing.assert_array_equal(View((17, 11), (0, 0, 17, 11), (17, 11)).place(values), values)
 
 
 def test_bilinear_by_hand() -> None:
-    """Two cells on eight pixels: the cells' centres are at 2 and 6, so pixel centres step by an eighth of each."""
+    """Two cells on eight pixels: the cells' centers are at 2 and 6, so pixel centers step by an eighth of each."""
     placed = View((8, 1), (0, 0, 8, 1), (2, 1)).place(np.array([[0, 8]], np.float32))
     np.testing.assert_allclose(placed, [[0, 0, 1, 3, 5, 7, 8, 8]])
 
@@ -40,14 +40,14 @@ def test_nan_outside_and_only_there() -> None:
     assert np.isnan(placed).sum() == 60 - 25
 
 
-def test_fractions_of_pixels_count_by_the_centre() -> None:
+def test_fractions_of_pixels_count_by_the_center() -> None:
     view = View((10, 4), (2.4, 0, 7.6, 4), (5, 4))
     assert view.rectangle == (2, 0, 8, 4)
     assert View((10, 4), (2.6, 0, 7.4, 4), (5, 4)).rectangle == (3, 0, 7, 4)
 
 
-def test_a_box_beyond_the_picture_is_cut() -> None:
-    """Letterbox: the network saw 8 × 8, of which the picture is the middle four rows."""
+def test_a_box_beyond_the_image_is_cut() -> None:
+    """Letterbox: the model saw 8 × 8, of which the image is the middle four rows."""
     view = View((8, 4), (0, -2, 8, 6), (8, 8))
     values = np.arange(8, dtype=np.float32)[:, None].repeat(8, axis=1)
     np.testing.assert_array_equal(view.place(values), values[2:6])
@@ -70,6 +70,6 @@ def test_a_value_that_is_not_finite_stays_local() -> None:
     assert np.isnan(placed[15, 15])
 
 
-def test_a_view_outside_the_picture_places_nothing() -> None:
+def test_a_view_outside_the_image_places_nothing() -> None:
     view = View((5, 5), (20, 0, 30, 5), (5, 5))
     assert np.isnan(view.place(np.ones((2, 2), np.float32))).all()

@@ -1,6 +1,6 @@
-"""Networks of every kind, untrained, through the command's own path.
+"""Models of every kind, untrained, through the command's own path.
 
-CAMVIZ_ZOO=FILE makes the slow tests add a row for each network to a Markdown table in that file.
+CAMVIZ_ZOO=FILE makes the slow tests add a row for each model to a Markdown table in that file.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from torchvision import models
 
 import camviz
-from camviz.errors import InputError, NetworkError
+from camviz.errors import InputError, ModelError
 from camviz.models.catalog import classifiers, listings
 from camviz.types import Model, SaliencyMap
 from tests.engine.test_capture import hook_count, state_of
@@ -23,7 +23,7 @@ from tests.helpers.small_transformers import CLASSIFIERS, DETECTORS, SEGMENTERS,
 
 HANDFUL = ["squeezenet1_1", "mobilenet_v3_small", "resnet18", "shufflenet_v2_x0_5", "swin_t", "vit_b_32", "googlenet"]
 REST = [name for name in classifiers() if name not in HANDFUL]
-REFUSED = {"quantized classification": "integers", "optical flow": "two pictures"}
+REFUSED = {"quantized classification": "integers", "optical flow": "two images"}
 
 HF_HANDFUL = ["ViT", "ResNet", "Dinov2WithRegisters"]
 TIMM_HANDFUL = ["resnet18", "vit_tiny_patch16_224", "levit_128s", "mobilevit_xxs"]
@@ -45,7 +45,7 @@ def known(names: list[str], quick: list[str]) -> list:
 
 
 def tell(name: str, kind: str, outcome: str, detail: str = "") -> None:
-    """A row of the table, where one is asked for: below the summary, in place of an earlier one of the network."""
+    """A row of the table, where one is asked for: below the summary, in place of an earlier one of the model."""
     place = os.environ.get("CAMVIZ_ZOO")
     if not place:
         return
@@ -54,15 +54,15 @@ def tell(name: str, kind: str, outcome: str, detail: str = "") -> None:
     rows = {(line[0], line[1]): line for line in lines}
     rows[kind, name] = [kind, name, outcome.replace("|", "/"), detail or "–"]
     counts = {one: [row[2] == "works" for row in rows.values() if row[0] == one] for one, _ in rows}
-    head = ["| networks | work | of |", "|---|---|---|"]
+    head = ["| models | work | of |", "|---|---|---|"]
     head += [f"| {one} | {sum(works)} | {len(works)} |" for one, works in counts.items()]
-    head += ["", "| networks | name | outcome | default layer, grid |", "|---|---|---|---|"]
+    head += ["", "| models | name | outcome | default layer, grid |", "|---|---|---|---|"]
     body = [f"| {' | '.join(row)} |" for row in sorted(rows.values(), key=lambda row: list(counts).index(row[0]))]
     Path(place).write_text("\n".join([*head, *body, ""]), "utf-8")
 
 
 def look(name: str, kind: str, load, image, least: int = 4, **question) -> SaliencyMap:
-    """Explain a picture with a network; the map must be right, and the network as it was."""
+    """Explain a image with a model; the map must be right, and the model as it was."""
     try:
         found = _look(load, image, least, question)
     except BaseException as error:
@@ -88,17 +88,17 @@ def _look(load, image, least: int, question) -> SaliencyMap:
     return found
 
 
-def liven(network: torch.nn.Module) -> None:
-    """Untrained networks start with heads, and some with whole branches, at zero, and so would every map."""
-    heads = [part for part in network.modules() if isinstance(part, torch.nn.Linear)]
+def liven(module: torch.nn.Module) -> None:
+    """Untrained models start with heads, and some with whole branches, at zero, and so would every map."""
+    heads = [part for part in module.modules() if isinstance(part, torch.nn.Linear)]
     for part in heads:
         if not part.weight.any():
             torch.nn.init.normal_(part.weight, std=0.02)
 
 
-def redraw(network: torch.nn.Module) -> None:
-    """transformers draws all weights so small that nothing is left of a picture behind a few convolutions."""
-    for part in network.modules():
+def redraw(module: torch.nn.Module) -> None:
+    """transformers draws all weights so small that nothing is left of a image behind a few convolutions."""
+    for part in module.modules():
         if isinstance(part, (torch.nn.Linear, torch.nn.Conv2d)):
             torch.nn.init.kaiming_normal_(part.weight)
 
@@ -137,8 +137,8 @@ def test_a_heatmap_of_every_detector(name, pixels):
 
 
 @pytest.mark.parametrize("name", [name for name, one in listings().items() if one.task in REFUSED])
-def test_what_takes_no_picture_says_so(name):
-    with pytest.raises(NetworkError, match=REFUSED[listings()[name].task]) as caught:
+def test_what_takes_no_image_says_so(name):
+    with pytest.raises(ModelError, match=REFUSED[listings()[name].task]) as caught:
         camviz.load(name, weights="none")
     tell(name, f"torchvision: {listings()[name].task}", f"no: {caught.value.message}")
 
@@ -149,13 +149,13 @@ def test_every_model_of_torchvision_is_one_or_the_other():
 
 
 @pytest.mark.parametrize("name", known(TIMM, TIMM_HANDFUL))
-def test_a_heatmap_of_timms_architectures(name, pixels, picture, tmp_path):
+def test_a_heatmap_of_timms_architectures(name, pixels, write_image, tmp_path):
     pytest.importorskip("timm", reason="timm is not installed")
     from camviz.models.timm_names import architectures, task_of
 
     [default] = architectures()[name].configurations[:1]
     embeds = task_of(name, 1000 if default.classes is None else default.classes) == "embedding"
-    question = {"target": f"similar:{picture(tmp_path / 'other.png', 64, 64, 1)}"} if embeds else {}
+    question = {"target": f"similar:{write_image(tmp_path / 'other.png', 64, 64, 1)}"} if embeds else {}
     task = "image features" if embeds else "classification"
     look(name, f"timm: {task}", lambda: camviz.load(f"timm:{name}", weights="none"), pixels(300, 200), **question)
 

@@ -1,4 +1,4 @@
-"""The options of a network that is looked at without pictures."""
+"""The options of a model that is looked at without images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from camviz.cli.options import MODEL, ModelOptions
 
 @dataclass
 class AloneModelOptions(ModelOptions):
-    """Which network, for a command that needs no picture."""
+    """Which model, for a command that needs no image."""
 
     model: Annotated[
         str | None,

@@ -92,7 +92,7 @@ def _usage(error: TyperException, typed_words: Sequence[str]) -> CamvizError:
     elif message.startswith("Got unexpected extra argument"):
         extra = message.rpartition("(")[2].rstrip(")")
         takes = [one.metavar for one in context.command.params if one.param_type_name == "argument"] if context else []
-        message = f"'{extra}' is too much for '{path}', which takes {' '.join(takes) or 'no pictures'}"
+        message = f"'{extra}' is too much for '{path}', which takes {' '.join(takes) or 'no images'}"
     elif typed:
         message = f"no option '{typed}' in '{path}'" if message.startswith("No such option") else message
     mean = f"did you mean {' or '.join(repr(name) for name in near)}? " if near else ""
@@ -113,7 +113,7 @@ def _quoting(error: TyperException, message: str) -> str:
 app = typer.Typer(
     cls=Boundary,
     name="camviz",
-    help="See what a vision network looks at: heatmaps of any PyTorch model, on your pictures.",
+    help="See what a vision model looks at: heatmaps of any PyTorch model, on your images.",
     epilog=epilog("camviz heatmap", "camviz heatmap photo.jpg", "camviz layers resnet50 --depth 1"),
     no_args_is_help=True,
     pretty_exceptions_enable=False,

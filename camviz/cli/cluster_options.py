@@ -1,4 +1,4 @@
-"""Beyond one process: the options that say which part of the pictures is done here, and by whom."""
+"""Beyond one process: the options that say which part of the images is done here, and by whom."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class ClusterOptions:
-    """Which part of the pictures, on which machines."""
+    """Which part of the images, on which machines."""
 
     engine: Annotated[
         Literal["local", "ray"],
@@ -49,7 +49,7 @@ class ClusterOptions:
         typer.Option(
             "--shard",
             metavar="I/N",
-            help="Only this part of the pictures, chosen by their names; 'camviz merge' joins the parts. "
+            help="Only this part of the images, chosen by their names; 'camviz merge' joins the parts. "
             "Default: as torchrun or srun say; 1/1 is everything.",
             show_default=False,
             rich_help_panel="Cluster",
@@ -65,7 +65,7 @@ class ClusterOptions:
             raise RequestError(f"{given[0]} says nothing to --engine local", f"--engine ray {' '.join(given)}")
         if self.engine == "ray" and self.shard and parse_shard(self.shard):
             raise RequestError(
-                f"--shard '{self.shard}' with --engine ray: Ray divides the pictures itself", "one of them alone"
+                f"--shard '{self.shard}' with --engine ray: Ray divides the images itself", "one of them alone"
             )
         if self.engine == "ray" and not (find_spec("ray") and find_spec("pyarrow")):
             raise RequestError("--engine ray needs Ray Data, and it is not installed", "pip install 'camviz[ray]'")

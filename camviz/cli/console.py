@@ -32,7 +32,7 @@ class Bar:
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
             told = TextColumn("{task.fields[told]}")
             self._progress = Progress(*columns, told, console=RichConsole(stderr=True), transient=True)
-            self._pictures = self._progress.add_task("pictures", total=None, told="")
+            self._images = self._progress.add_task("images", total=None, told="")
             self._scored = self._progress.add_task("forwards", total=None, visible=False, told="")
 
     def __enter__(self) -> Bar:
@@ -51,7 +51,7 @@ class Bar:
         self._started = time.monotonic() - seconds
 
     def count(self, total: Callable[[], int | None]) -> None:
-        """How to find out how many pictures there are; asked in a thread, and only when somebody waits."""
+        """How to find out how many images there are; asked in a thread, and only when somebody waits."""
         self._counting = total
 
     def _count(self) -> None:
@@ -63,13 +63,11 @@ class Bar:
             thread.join(_MOMENT)  # most folders are counted by then
 
     def update(self, outcome: Outcome) -> None:
-        """Pictures are done."""
+        """Images are done."""
         self._outcome = outcome
         self._forwards = ""
         if self._progress:
-            self._progress.update(
-                self._pictures, completed=outcome.seen, total=self._total[0] or None, told=self.told()
-            )
+            self._progress.update(self._images, completed=outcome.seen, total=self._total[0] or None, told=self.told())
         self._line()
 
     def scored(self, done: int, total: int, what: str = "forwards") -> None:
@@ -104,7 +102,7 @@ class Bar:
         self._count()
         total = self._total[0] or 0
         of = f" of {total}" if total else ""
-        noun = "picture" if (total or self._outcome.seen) == 1 else "pictures"
+        noun = "image" if (total or self._outcome.seen) == 1 else "images"
         print(f"{self._outcome.seen}{of} {noun}{self._forwards}, {self.told()}", file=sys.stderr)
 
 
@@ -137,7 +135,7 @@ class Console:
 
     @contextmanager
     def only_results(self) -> Iterator[None]:
-        """Within the block, what others print (a download, somebody's network) is for people too: on stderr."""
+        """Within the block, what others print (a download, somebody's model) is for people too: on stderr."""
         with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere if self.quiet else sys.stderr):
             yield
 

@@ -1,4 +1,4 @@
-"""Several networks on one command line: what is typed after a --model is its own, what is before all, shared."""
+"""Several models on one command line: what is typed after a --model is its own, what is before all, shared."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def repeatable(group: type[Any]) -> type[Any]:
 def requests(
     context: typer.Context, typed: dict[str, Any], layers: Layers, images: bool
 ) -> list[tuple[ModelRequest, tuple[str, ...]]]:
-    """The networks asked for, each with the layers typed after it; a pattern of checkpoints is a network for each."""
+    """The models asked for, each with the layers typed after it; a pattern of checkpoints is a model for each."""
     typed = {**typed, "layer": layers}
     own = [name for name in typed if name not in _SHARED]
     sections: list[dict[str, list[str]]] = [{}]
@@ -123,16 +123,16 @@ def _natural(text: str) -> list[tuple[int, str]]:
 
 
 def check_images(images: Sequence[str] | None) -> None:
-    """Refuse checkpoints among the pictures: a pattern that was not quoted."""
+    """Refuse checkpoints among the images: a pattern that was not quoted."""
     from camviz.models.checkpoint import SUFFIXES
 
     for one in images or ():
         if one.endswith(SUFFIXES):
-            raise RequestError(f"'{one}' is a checkpoint, not a picture", "quote patterns: --checkpoint 'epoch_*.pth'")
+            raise RequestError(f"'{one}' is a checkpoint, not a image", "quote patterns: --checkpoint 'epoch_*.pth'")
 
 
 def names_of(found: Sequence[tuple[ModelRequest, tuple[str, ...]]], given: Sequence[str]) -> list[str]:
-    """What the networks are called: as typed, or by what tells them apart."""
+    """What the models are called: as typed, or by what tells them apart."""
     if given:
         if len(given) != len(found):
             raise RequestError(f"{len(given)} names for {len(found)} models", "--name once for each, in their order")

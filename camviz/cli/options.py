@@ -44,15 +44,13 @@ MODEL = (
 
 Fit = Annotated[
     types.Fit,
-    typer.Option(
-        "--fit", help="What the network sees: its own crop, the whole picture at its aspect ratio, or squashed."
-    ),
+    typer.Option("--fit", help="What the model sees: its own crop, the whole image at its aspect ratio, or squashed."),
 ]
 Floor = Annotated[
     bool,
     typer.Option(
         "--floor",
-        help="Mark maps as weak that vary no more than those of the network with shuffled weights: doubles the time.",
+        help="Mark maps as weak that vary no more than those of the model with shuffled weights: doubles the time.",
     ),
 ]
 SaveRaw = Annotated[bool, typer.Option("--save-raw", help="Also write the raw values: .npy, float32.")]
@@ -60,7 +58,7 @@ SaveRaw = Annotated[bool, typer.Option("--save-raw", help="Also write the raw va
 
 @dataclass
 class ModelOptions:
-    """Which network."""
+    """Which model."""
 
     model: Annotated[
         str | None,
@@ -100,7 +98,7 @@ class ModelOptions:
         typer.Option(
             "--model-args",
             metavar="KEY=VALUE",
-            help="What a network from a Python file is made with: depth=20.",
+            help="What a model from a Python file is made with: depth=20.",
             rich_help_panel="Model",
         ),
     ] = None
@@ -115,7 +113,7 @@ class ModelOptions:
         typer.Option(
             "--input-size",
             metavar="SIZE",
-            help="What the network is shown: WIDTHxHEIGHT, or one number. Default: the model's own.",
+            help="What the model is shown: WIDTHxHEIGHT, or one number. Default: the model's own.",
             rich_help_panel="Model",
         ),
     ] = None
@@ -153,7 +151,7 @@ class ModelOptions:
     output_key: Annotated[
         str | None,
         typer.Option(
-            "--output-key", help="The part of a network's output that counts: logits, 0, aux.", rich_help_panel="Model"
+            "--output-key", help="The part of a model's output that counts: logits, 0, aux.", rich_help_panel="Model"
         ),
     ] = None
 
@@ -263,7 +261,7 @@ class ComputeOptions:
     precision: Annotated[
         types.Precision,
         typer.Option(
-            "--precision", help="What the network computes in; maps are always float32.", rich_help_panel="Computing"
+            "--precision", help="What the model computes in; maps are always float32.", rich_help_panel="Computing"
         ),
     ] = "fp32"
     batch_size: Annotated[
@@ -271,7 +269,7 @@ class ComputeOptions:
         typer.Option(
             "--batch-size",
             min=0,
-            help="Pictures, or masks, per forward; 0 chooses for the device.",
+            help="Images, or masks, per forward; 0 chooses for the device.",
             rich_help_panel="Computing",
         ),
     ] = 0
@@ -282,7 +280,7 @@ Colormap = Annotated[
     typer.Option("--colormap", help="A name such as viridis or jet; a wrong one lists all.", rich_help_panel="Drawing"),
 ]
 Alpha = Annotated[
-    float, typer.Option("--alpha", help="0: the picture alone, 1: the colours alone.", rich_help_panel="Drawing")
+    float, typer.Option("--alpha", help="0: the image alone, 1: the colors alone.", rich_help_panel="Drawing")
 ]
 Signs = Annotated[
     Sign,
@@ -298,7 +296,7 @@ class LookOptions:
         str,
         typer.Option(
             "--layout",
-            help="overlay, panel, heatmap; grid: all maps of a picture in one figure.",
+            help="overlay, panel, heatmap; grid: all maps of a image in one figure.",
             rich_help_panel="Drawing",
         ),
     ] = "overlay"
@@ -309,7 +307,7 @@ class LookOptions:
         str,
         typer.Option(
             "--scale",
-            help="What has full colour: the largest value of the image's map, of the row (all maps of a picture), "
+            help="What has full color: the largest value of the image's map, of the row (all maps of a image), "
             "of the run, or fixed:2.5.",
             rich_help_panel="Drawing",
         ),
@@ -370,7 +368,7 @@ class OutputOptions:
 
 @dataclass
 class ResumeOptions:
-    """What to do about pictures that an earlier run in the same folder has done."""
+    """What to do about images that an earlier run in the same folder has done."""
 
     overwrite: Annotated[
         bool,
@@ -381,9 +379,7 @@ class ResumeOptions:
     )
     dry_run: Annotated[
         bool,
-        typer.Option(
-            "--dry-run", help="Write nothing: list the pictures that are to be done.", rich_help_panel="Output"
-        ),
+        typer.Option("--dry-run", help="Write nothing: list the images that are to be done.", rich_help_panel="Output"),
     ] = False
 
 

@@ -1,4 +1,4 @@
-"""What every command about an earlier run does first: open its ledger, choose the job."""
+"""What every command about an earlier run does first: open its database, choose the job."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from camviz.errors import RequestError
 from camviz.io.paths import place
 
 if TYPE_CHECKING:
-    from camviz.run.database.database import Ledger
+    from camviz.run.database.database import Database
     from camviz.run.database.rows import JobRow
 
 Run = Annotated[
@@ -46,16 +46,16 @@ RunOutput = Annotated[
 @contextmanager
 def opened(
     command: str, run: Path | None, key: str | None, console: Console, write: bool = False
-) -> Iterator[tuple[Ledger, JobRow]]:
-    """The ledger of a folder, to read or to write, and one of its jobs; says which, where there are several."""
-    from camviz.run.database.database import Ledger
+) -> Iterator[tuple[Database, JobRow]]:
+    """The database of a folder, to read or to write, and one of its jobs; says which, where there are several."""
+    from camviz.run.database.database import Database
     from camviz.run.database.jobs import choose_job, describe
 
     if run is None:
         raise RequestError("no RUN was given: the output folder of an earlier command", f"camviz {command} camviz_out")
-    with Ledger(run) as ledger:
-        job = choose_job(ledger, key)  # before anything can be written
-    with Ledger(run, write=write) as ledger:
-        if key is None and len(ledger.jobs()) > 1:
-            console.say(f"job: {describe(ledger, job)}, the newest of {len(ledger.jobs())} (--job chooses)")
-        yield ledger, job
+    with Database(run) as database:
+        job = choose_job(database, key)  # before anything can be written
+    with Database(run, write=write) as database:
+        if key is None and len(database.jobs()) > 1:
+            console.say(f"job: {describe(database, job)}, the newest of {len(database.jobs())} (--job chooses)")
+        yield database, job

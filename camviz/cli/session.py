@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from camviz.cli.cluster_options import ClusterOptions
 from camviz.cli.console import Bar, Console, wants_traceback
 from camviz.cli.options import ComputeOptions, MethodOptions, ModelOptions, OutputOptions, ResumeOptions, several
-from camviz.errors import CamvizError, InputError, NetworkError, RequestError
+from camviz.errors import CamvizError, InputError, ModelError, RequestError
 from camviz.io.paths import Url, is_url
 from camviz.run.distributed.shard import home
 from camviz.run.outcome import Outcome
@@ -65,7 +65,7 @@ def job_of(
 
 
 class Work:
-    """One command's run. Making it checks the request without importing torch; `load` builds the network.
+    """One command's run. Making it checks the request without importing torch; `load` builds the model.
 
     `writes`: whether it has an output folder at all.
     """
@@ -105,7 +105,7 @@ class Work:
         return self.out.output
 
     def check(self, job: Job) -> None:
-        """Refuse a wrong request before torch is imported, as far as the network's task is known."""
+        """Refuse a wrong request before torch is imported, as far as the model's task is known."""
         from camviz.methods import choose
         from camviz.tasks import TASKS
 
@@ -128,7 +128,7 @@ class Work:
         return task
 
     def load(self, clips: bool = False, name: str = "") -> Model:
-        """The network on its device; tells what loading had to say, of the one called `name` where there are several.
+        """The model on its device; tells what loading had to say, of the one called `name` where there are several.
 
         `clips`: it may be one for video.
         """
@@ -138,8 +138,8 @@ class Work:
         spread = self.cluster.engine == "ray"  # then it is only looked at here, and computes elsewhere
         model = to_device(self.plan.build(), "cpu" if spread else self.device)
         if model.preprocessing.frames > 1 and not clips:
-            raise NetworkError(
-                f"{model.name} takes clips of video, and this command looks at pictures",
+            raise ModelError(
+                f"{model.name} takes clips of video, and this command looks at images",
                 f"camviz heatmap clip.mp4 --model {model.name} explains a video",
             )
         for note in model.notes:
@@ -147,7 +147,7 @@ class Work:
         return model
 
     def explainer(self, model: Model, job: Job) -> Explainer:
-        """The job's question to the network; tells what it chose where nobody asked."""
+        """The job's question to the model; tells what it chose where nobody asked."""
         from camviz.engine.explain import Explainer
 
         explainer = Explainer(model, job, self.bar.scored)
@@ -160,7 +160,7 @@ class Work:
     # inputs
 
     def _check_there(self) -> None:
-        """Where nothing of what was named is there, say so before a network is loaded, or even downloaded."""
+        """Where nothing of what was named is there, say so before a model is loaded, or even downloaded."""
         if not self.images or any(one == "-" or is_url(one) for one in self.images):
             return
         from camviz.io.images import no_file
@@ -175,7 +175,7 @@ class Work:
         raise gone[0]
 
     def listing(self) -> Iterator[Input]:
-        """The pictures asked for, or the bundled samples."""
+        """The images asked for, or the bundled samples."""
         from camviz.demo import sample_folder
         from camviz.io.inputs import list_inputs
 
@@ -184,7 +184,7 @@ class Work:
         )
 
     def inputs(self) -> Iterator[Input]:
-        """All pictures asked for. The output folder is made: the request is right."""
+        """All images asked for. The output folder is made: the request is right."""
         from camviz.run.output.files import prepare_folder
 
         if self.writes:
@@ -198,7 +198,7 @@ class Work:
         if self.shard:
             self.console.say(f"{self.shard}{f': {self._said}' if self._said else ''}")
 
-    # a run with a ledger
+    # a run with a database
 
     @property
     def contents(self) -> dict[str, str]:
@@ -208,7 +208,7 @@ class Work:
         return contents(self.request)
 
     def run(self, command: str, settings: dict[str, Any], together: bool = False, drawn_later: bool = False) -> Run:
-        """The run of this job in the output folder; `together`: one new picture means that all are done again;
+        """The run of this job in the output folder; `together`: one new image means that all are done again;
         `drawn_later`: files follow when all maps are there."""
         from camviz.run.resume import Again, Run
 
@@ -226,7 +226,7 @@ class Work:
         from camviz.run.run_context import Workplace
 
         def smaller(size: int) -> None:
-            self.console.say(f"note: not enough memory: from now on {size} picture(s) at once")
+            self.console.say(f"note: not enough memory: from now on {size} image(s) at once")
             run.smaller(size)
 
         fits = run.job.batch_size if run.job else None
@@ -247,7 +247,7 @@ class Work:
             if answer.fits:
                 workplace.smaller(answer.fits)
             yield replace(answer, records=tuple(self._home(one, workplace) for one in answer.records))
-            run.ledger.commit()  # units come seconds apart: what one brought is kept while the next is waited for
+            run.database.commit()  # units come seconds apart: what one brought is kept while the next is waited for
 
     def answers(self, assignment: Assignment, inputs: Iterable[Input]) -> Iterator[tuple[int, Answer]]:
         """What the processes of a cluster answer, with the number of the unit: units are numbered as inputs come."""
@@ -270,7 +270,7 @@ class Work:
         return replace(record, written=tuple(files))
 
     def nothing_to_compute(self, run: Run) -> int:
-        """For --dry-run the pictures that are to be done; else that all is done."""
+        """For --dry-run the images that are to be done; else that all is done."""
         if self.again.dry_run:
             count = 0
             for source in run.look():
@@ -284,7 +284,7 @@ class Work:
     # telling
 
     def failed(self, name: str, error: CamvizError) -> None:
-        """One picture failed: count it and say so."""
+        """One image failed: count it and say so."""
         self.outcome.failed += 1
         self.console.error(error)
 
@@ -302,7 +302,7 @@ class Work:
         notes: Notes,
         then: Callable[[], Iterable[Written]] = tuple,
     ) -> int:
-        """Remember each picture and say what was written of it, and `then`; returns the exit status."""
+        """Remember each image and say what was written of it, and `then`; returns the exit status."""
         self.bar.count(self._count)
         with self.bar, terminable():
             for record in run.keep(records):
@@ -325,8 +325,8 @@ class Work:
 
     def _summary(self) -> int:
         if self.outcome.failed_before:
-            pictures = f"{self.outcome.failed_before} picture{'s' * (self.outcome.failed_before != 1)}"
-            self.console.error(InputError(f"{pictures} failed before and will again", "--retry tries all the same"))
+            images = f"{self.outcome.failed_before} image{'s' * (self.outcome.failed_before != 1)}"
+            self.console.error(InputError(f"{images} failed before and will again", "--retry tries all the same"))
         if self.outcome.replaced:
             files = f"{self.outcome.replaced} file{'s' * (self.outcome.replaced != 1)}"
             self.console.say(f"note: {files} of another job there are written over; -o OTHER_FOLDER keeps both")
@@ -337,7 +337,7 @@ class Work:
         return self.outcome.exit_status
 
     def _count(self) -> int | None:
-        """How many pictures there are, where that can be known beforehand."""
+        """How many images there are, where that can be known beforehand."""
         if "-" in (self.images or []):
             return None
         here = self.shard

@@ -1,4 +1,4 @@
-"""Maps of one picture by several models, methods, layers or checkpoints, and what is the difference."""
+"""Maps of one image by several models, methods, layers or checkpoints, and what is the difference."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ import numpy as np
 from camviz.comparison.numbers import correlation, overlap, placed
 from camviz.errors import RequestError
 from camviz.render.color import oriented, strength
-from camviz.types import Look, Map, Picture, SaliencyMap
+from camviz.types import Image, Look, Map, SaliencyMap
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from PIL.Image import Image as PILImage
 
     from camviz.render.print_backend import Plate
     from camviz.render.print_figure import Row, Style
@@ -30,7 +30,7 @@ _LOOK = Look(scale="row")
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """One of the compared: its name, its map, and what its network says of the picture."""
+    """One of the compared: its name, its map, and what its model says of the image."""
 
     name: str
     map: SaliencyMap = field(repr=False)
@@ -46,7 +46,7 @@ class Side:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """The sides of one picture for one question. The first is what the others are compared with.
+    """The sides of one image for one question. The first is what the others are compared with.
 
     `look.scale` decides the unit of differences: raw values, or under "image" shares of each map's own extreme.
     Prints in a notebook as the figure that the command would have written.
@@ -57,13 +57,13 @@ class Comparison:
 
     @classmethod
     def of(cls, maps: Sequence[SaliencyMap], look: Look | None = None) -> Comparison:
-        """The comparison that maps of one picture make, each with its side in its facts."""
+        """The comparison that maps of one image make, each with its side in its facts."""
         return cls(tuple(Side.of(map) for map in maps), look or _LOOK)
 
     @property
-    def picture(self) -> Picture:
-        """The picture they are of."""
-        return self.sides[0].map.picture
+    def image(self) -> Image:
+        """The image they are of."""
+        return self.sides[0].map.image
 
     @property
     def target(self) -> str:
@@ -81,7 +81,7 @@ class Comparison:
 
     @cached_property
     def placed(self) -> tuple[Map, ...]:
-        """Each raw map on the picture, at the size at which they are compared."""
+        """Each raw map on the image, at the size at which they are compared."""
         return tuple(placed(side.map) for side in self.sides)
 
     def correlation(self, other: int = 1, first: int = 0) -> float:
@@ -93,7 +93,7 @@ class Comparison:
         return overlap(self.placed[first], self.placed[other])
 
     def difference(self, other: int = 1, first: int = 0) -> Map:
-        """`other` less `first` on the picture, in the unit of the look; NaN where not both have seen it.
+        """`other` less `first` on the image, in the unit of the look; NaN where not both have seen it.
 
         Of what is drawn: under the sign "positive" what is below zero counts as zero.
         """
@@ -132,7 +132,7 @@ class Comparison:
             finite = values[np.isfinite(values)]
             found.append(
                 {
-                    "picture": self.picture.name,
+                    "image": self.image.name,
                     "target": side.map.target,
                     "side": side.name,
                     "model": side.map.model,
@@ -184,7 +184,7 @@ class Comparison:
             for number, side in enumerate(self.sides)
             if number
         ]
-        return Row(self.picture, (self.picture.name, f"for: {self.target}"), tuple(cells), tuple(gaps))
+        return Row(self.image, (self.image.name, f"for: {self.target}"), tuple(cells), tuple(gaps))
 
     def caption(self, strip: bool = False) -> tuple[str, ...]:
         """What the figure shows, and on which scale; in a `strip` without differences."""
@@ -201,18 +201,18 @@ class Comparison:
         alike = f"r: correlation with {self.sides[-1].name}" if strip else alike
         return tuple(line for line in ("; ".join(part for part in (what, scale, alike) if part), self.note) if line)
 
-    def figure(self, width: float = 180, dpi: int = 300, font: str = "") -> Image:
+    def figure(self, width: float = 180, dpi: int = 300, font: str = "") -> PILImage:
         """The figure as a PIL image, so many millimetres wide."""
-        from PIL import Image
+        from PIL import Image as PILImage
 
         from camviz.render.print_backend import to_pixels
         from camviz.render.print_figure import Style
 
         style = Style(width, dpi, font)
-        return Image.fromarray(to_pixels(self.plate(style), dpi, font))
+        return PILImage.fromarray(to_pixels(self.plate(style), dpi, font))
 
     def __str__(self) -> str:
-        lines = [f"{self.picture.name}: {self.target}"]
+        lines = [f"{self.image.name}: {self.target}"]
         for row in self.rows():
             sure = "" if row["probability"] is None else f" {row['probability']:.1%}"
             alike = "" if row["correlation"] is None else f", r {row['correlation']:.2f}"
@@ -229,16 +229,16 @@ class Comparison:
 
     def _repr_png_(self) -> bytes:
         from camviz.render import encode
-        from camviz.types import Artefact
+        from camviz.types import Figure
 
-        return encode(Artefact("comparison", ".png", np.asarray(self.figure(dpi=150))), Look())
+        return encode(Figure("comparison", ".png", np.asarray(self.figure(dpi=150))), Look())
 
 
 class Comparisons(list[Comparison]):
-    """Comparisons of several pictures, or of several targets: a list that prints well."""
+    """Comparisons of several images, or of several targets: a list that prints well."""
 
     def to_csv(self) -> str:
-        """One line per side of each picture."""
+        """One line per side of each image."""
         buffer = io.StringIO()
         rows = [row for one in self for row in one.rows()]
         writer = csv.DictWriter(buffer, list(rows[0]) if rows else [], lineterminator="\n")
@@ -257,7 +257,7 @@ def check_count(sides: int, strip: bool = False) -> None:
     """Raise `RequestError` unless so many sides fit into a figure, or a strip."""
     if not FEWEST <= sides <= (sides if strip else MOST):
         raise RequestError(
-            f"{sides} map{'s' * (sides != 1)} of a picture to compare: {FEWEST} to {MOST} are",
+            f"{sides} map{'s' * (sides != 1)} of a image to compare: {FEWEST} to {MOST} are",
             "--model A --model B, --method a,b, --layer a,b, or --checkpoint 'epoch_*.pth' --layout strip",
         )
 
@@ -269,7 +269,7 @@ def _cell(value: Any) -> str:
 
 
 def sure(side: Side) -> str:
-    """How sure a side's network is of what it says; "" where it gives no probability."""
+    """How sure a side's model is of what it says; "" where it gives no probability."""
     from camviz.render.frame import percent
 
     return "" if side.probability is None else percent(side.probability)

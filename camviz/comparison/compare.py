@@ -1,4 +1,4 @@
-"""`compare`: pictures through several networks, methods or layers, and back as `Comparison`s."""
+"""`compare`: images through several models, methods or layers, and back as `Comparison`s."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from camviz.comparison import MOST, Comparison, Comparisons, check_count
 from camviz.engine.explain import Explainer, as_list, job_of
 from camviz.engine.forward import Pass
 from camviz.errors import InputError, RequestError
-from camviz.io.images import as_pictures
+from camviz.io.images import as_images
 from camviz.models.preprocess import prepare
 from camviz.tasks import Wanted
 from camviz.tasks.classification import Classification, label_of
-from camviz.types import Look, Model, Picture, SaliencyMap, Target, View
+from camviz.types import Image, Look, Model, SaliencyMap, Target, View
 
 Asked = Sequence[Wanted]
 
 
 @dataclass(eq=False)
 class Member:
-    """A network among the compared, with what it is called; made when it is first needed."""
+    """A model among the compared, with what it is called; made when it is first needed."""
 
     name: str
     make: Callable[[], Explainer]
@@ -30,51 +30,51 @@ class Member:
 
     @property
     def explainer(self) -> Explainer:
-        """The network, ready to explain."""
+        """The model, ready to explain."""
         if self._made is None:
             self._made = self.make()
         return self._made
 
     def forget(self) -> None:
-        """Let go of the network."""
+        """Let go of the model."""
         self._made = None
 
 
 class Comparer:
-    """Asks every member about a picture. Without targets it is the class that the `reference` predicts, for all."""
+    """Asks every member about a image. Without targets it is the class that the `reference` predicts, for all."""
 
     def __init__(self, members: Sequence[Member], targets: bool, reference: int = 0) -> None:
         self.members, self.targets, self.reference = members, targets, reference
 
-    def __call__(self, pictures: Sequence[Picture]) -> list[list[list[SaliencyMap]] | InputError]:
-        """For each picture the maps of all members by question: one, or as many as targets were given.
+    def __call__(self, images: Sequence[Image]) -> list[list[list[SaliencyMap]] | InputError]:
+        """For each image the maps of all members by question: one, or as many as targets were given.
 
-        Up to six networks stay in memory; of more there is one at a time, and all pictures are shown to it.
+        Up to six models stay in memory; of more there is one at a time, and all images are shown to it.
         """
         first = self.members[self.reference].explainer
         ask = not self.targets and len(self.members) > 1
-        found: list[list[list[list[SaliencyMap]]] | InputError] = [[] for _ in pictures]
+        found: list[list[list[list[SaliencyMap]]] | InputError] = [[] for _ in images]
         meant: list[Target | None] = []
-        for number, picture in enumerate(pictures):
+        for number, image in enumerate(images):
             try:
-                meant.append(_predicted(first, picture) if ask else None)
+                meant.append(_predicted(first, image) if ask else None)
             except InputError as error:
                 meant.append(None)
                 found[number] = error
         for member in self.members:
-            for number, (picture, target) in enumerate(zip(pictures, meant, strict=True)):
+            for number, (image, target) in enumerate(zip(images, meant, strict=True)):
                 groups = found[number]
                 if isinstance(groups, InputError):
                     continue
                 try:
-                    groups.append(self._ask(member, picture, target, first))
+                    groups.append(self._ask(member, image, target, first))
                 except InputError as error:
                     found[number] = error
             if len(self.members) > MOST and member is not self.members[self.reference]:
                 member.forget()
         return [one if isinstance(one, InputError) else _by_question(one) for one in found]
 
-    def _ask(self, member: Member, picture: Picture, meant: Target | None, first: Explainer) -> list[list[SaliencyMap]]:
+    def _ask(self, member: Member, image: Image, meant: Target | None, first: Explainer) -> list[list[SaliencyMap]]:
         """One member's maps, for each question; `meant` is the class to explain, where it has it."""
         explainer = member.explainer
         said: list[Target | None] = []
@@ -83,7 +83,7 @@ class Comparer:
             said.append(prediction)
             return (counterpart(explainer, meant, first) if meant else ()) or explainer.wanted
 
-        maps = _maps(explainer, picture, asking)
+        maps = _maps(explainer, image, asking)
         kinds = len({(one.method, one.layer, one.facts.get("part")) for one in maps})
         signed = [
             self._signed(one, member, explainer, said[0], number // max(1, kinds)) for number, one in enumerate(maps)
@@ -106,7 +106,7 @@ def _by_question(found: Sequence[Sequence[list[SaliencyMap]]]) -> list[list[Sali
 
 
 def side_name(map: SaliencyMap, member: Member, explainer: Explainer, several: bool) -> str:
-    """What a map's side is called: its network, its method, its layer, as far as they tell it from the others."""
+    """What a map's side is called: its model, its method, its layer, as far as they tell it from the others."""
     parts = [member.name] if several else []
     parts += [map.method] if len(explainer.methods) > 1 else []
     parts += [map.layer] if len(explainer.layers) > 1 and map.layer != "input" else []
@@ -114,32 +114,32 @@ def side_name(map: SaliencyMap, member: Member, explainer: Explainer, several: b
     return " ".join(parts) or member.name
 
 
-def _maps(explainer: Explainer, picture: Picture, asking: Callable[[Target | None], Asked]) -> list[SaliencyMap]:
-    """A picture's maps for what `asking` wants when it has heard what the network says; raises `InputError`."""
-    values, view = prepare(picture, explainer.model.preprocessing, explainer.job.fit)
+def _maps(explainer: Explainer, image: Image, asking: Callable[[Target | None], Asked]) -> list[SaliencyMap]:
+    """A image's maps for what `asking` wants when it has heard what the model says; raises `InputError`."""
+    values, view = prepare(image, explainer.model.preprocessing, explainer.job.fit)
 
     def hearing(passed: Pass) -> Asked:
         return asking(_prediction(explainer, passed.rows[0], view))
 
-    [maps] = explainer.maps([picture], [values], [view], hearing)
+    [maps] = explainer.maps([image], [values], [view], hearing)
     if isinstance(maps, InputError):
         raise maps
     return maps
 
 
-def _predicted(explainer: Explainer, picture: Picture) -> Target | None:
+def _predicted(explainer: Explainer, image: Image) -> Target | None:
     said: list[Target | None] = []
 
     def asking(prediction: Target | None) -> Asked:
         said.append(prediction)
         return ()
 
-    _maps(explainer, picture, asking)
+    _maps(explainer, image, asking)
     return said[0]
 
 
 def _prediction(explainer: Explainer, row: Any, view: View) -> Target | None:
-    """What the network says when nobody asks for anything; None where there is nothing."""
+    """What the model says when nobody asks for anything; None where there is nothing."""
     [wanted] = explainer.task.parse([explainer.task.default])
     try:
         return explainer.task.choose(wanted, row, view)[0]
@@ -148,7 +148,7 @@ def _prediction(explainer: Explainer, row: Any, view: View) -> Target | None:
 
 
 def counterpart(explainer: Explainer, meant: Target, of: Explainer) -> Asked:
-    """The class of the same name in another network, or of the same index where one has no names; else its own."""
+    """The class of the same name in another model, or of the same index where one has no names; else its own."""
     if not (isinstance(explainer.task, Classification) and isinstance(of.task, Classification)):
         return ()
     if meant.index is None:
@@ -191,8 +191,8 @@ def compare(
     look = look or Look()
     look = replace(look, scale=scale or ("row" if len(loaded) > 1 else "image"))
     comparer, found = Comparer(members, bool(question.targets)), Comparisons()
-    for picture in as_pictures(images):
-        [groups] = comparer([picture])
+    for image in as_images(images):
+        [groups] = comparer([image])
         if isinstance(groups, InputError):
             raise groups
         for maps in groups:

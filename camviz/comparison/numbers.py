@@ -1,4 +1,4 @@
-"""How alike two maps are, in numbers: on the picture's pixels, where both networks have seen it."""
+"""How alike two maps are, in numbers: on the image's pixels, where both models have seen it."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camviz.render.panel import scaled
-from camviz.types import Map, Picture, SaliencyMap
+from camviz.types import Image, Map, SaliencyMap
 
 SHARE = 0.2  # of the pixels are the hottest
 _LONGEST = 512  # pixels of the long side: maps are far coarser than that
 
 
-def size_of(picture: Picture) -> tuple[int, int]:
-    """(width, height) at which the maps of a picture are compared: its own, or smaller with the same proportions."""
-    share = min(1.0, _LONGEST / max(picture.width, picture.height))
-    return max(1, round(picture.width * share)), max(1, round(picture.height * share))
+def size_of(image: Image) -> tuple[int, int]:
+    """(width, height) at which the maps of a image are compared: its own, or smaller with the same proportions."""
+    share = min(1.0, _LONGEST / max(image.width, image.height))
+    return max(1, round(image.width * share)), max(1, round(image.height * share))
 
 
 def placed(map: SaliencyMap, size: tuple[int, int] | None = None) -> Map:
-    """The raw map on its picture, (height, width), NaN where the network saw nothing."""
-    size = size or size_of(map.picture)
+    """The raw map on its image, (height, width), NaN where the model saw nothing."""
+    size = size or size_of(map.image)
     return scaled(map, *size).view.place(map.values)
 
 

@@ -1,4 +1,4 @@
-"""Why is my map blank or odd? An examination of a network on pictures, and what each check finds in it.
+"""Why is my map blank or odd? An examination of a model on images, and what each check finds in it.
 
 To add a check, write a decorated function (examination) -> `Finding` or None in a file here.
 """
@@ -42,7 +42,7 @@ class Diagnosis:
     model: str
     layer: str
     method: str
-    pictures: int
+    images: int
     findings: tuple[Finding, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -57,7 +57,7 @@ class Diagnosis:
         wrong = sum(one.grade != "note" for one in self.findings)
         verdict = "healthy" if not wrong else f"{wrong} finding{'s' if wrong > 1 else ''}"
         of = f" at {self.layer}" if self.layer else ""
-        return f"{self.model}, {self.method}{of}, {self.pictures} picture{'s' if self.pictures != 1 else ''}: {verdict}"
+        return f"{self.model}, {self.method}{of}, {self.images} image{'s' if self.images != 1 else ''}: {verdict}"
 
     def __str__(self) -> str:
         lines = [self.headline]
@@ -88,32 +88,32 @@ def diagnose(
     layer: str | Sequence[str] = (),
     **job: Any,
 ) -> Diagnosis:
-    """Examine a network by a forward and a backward over the images, or the bundled samples, all layers watched.
+    """Examine a model by a forward and a backward over the images, or the bundled samples, all layers watched.
 
-    `model` and `images` as for `explain`; other keywords are those of `Job`. The network is left as it was.
+    `model` and `images` as for `explain`; other keywords are those of `Job`. The model is left as it was.
     """
     from camviz.demo import sample_folder
     from camviz.doctor.examination import Examination
     from camviz.engine.explain import job_of
-    from camviz.io.images import as_pictures
+    from camviz.io.images import as_images
     from camviz.models.load import load
     from camviz.types import Model
 
     loaded = model if isinstance(model, Model) else load(model)
     if images is None:
         images = sorted(sample_folder().glob("*.jpg"))
-    return examined(Examination(loaded, job_of(method, target, layer, **job), as_pictures(images)))
+    return examined(Examination(loaded, job_of(method, target, layer, **job), as_images(images)))
 
 
 def examined(examination: Examination) -> Diagnosis:
     """Every check, the findings in order of weight."""
-    from camviz.errors import NetworkError
+    from camviz.errors import ModelError
 
     found: list[Finding] = []
     for entry in CHECKS:
         try:
             one = entry.call(examination)
-        except NetworkError as error:  # the network cannot be asked: that is itself a finding, made once
+        except ModelError as error:  # the model cannot be asked: that is itself a finding, made once
             one = Finding(error.message, type(error).__name__, error.hint)
             if any(other.seen == one.seen for other in found):
                 continue
@@ -124,7 +124,7 @@ def examined(examination: Examination) -> Diagnosis:
         examination.model.name,
         examination.layer_path,
         examination.method,
-        len(examination.pictures),
+        len(examination.images),
         tuple(found),
         examination.facts(),
     )

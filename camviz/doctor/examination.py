@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from camviz.engine.explain import Explainer
 from camviz.engine.forward import Ask, Pass, call, run_forward
 from camviz.engine.probe import Probe, Reading
-from camviz.errors import CamvizError, NetworkError
+from camviz.errors import CamvizError, ModelError
 from camviz.hooks.capture import borrowed, first_tensor, watch
 from camviz.hooks.devices import autocast
 from camviz.methods import DEFAULT
@@ -23,9 +23,9 @@ from camviz.models.layers import list_layers
 from camviz.models.preprocess import prepare
 from camviz.models.survey import Survey, survey
 from camviz.tasks.classification import Classification
-from camviz.types import Job, Layer, Model, Picture, Preprocessing, SaliencyMap, Target
+from camviz.types import Image, Job, Layer, Model, Preprocessing, SaliencyMap, Target
 
-MOST = 32  # pictures looked at: more say little more
+MOST = 32  # images looked at: more say little more
 
 
 @dataclass(frozen=True)
@@ -39,23 +39,23 @@ class State:
 
 
 class Examination:
-    """A network, a job and pictures; everything else is computed when a check first asks for it.
+    """A model, a job and images; everything else is computed when a check first asks for it.
 
-    Pictures are shown as the network's preprocessing has it; those of another shape than the first are left out.
+    Images are shown as the model's preprocessing has it; those of another shape than the first are left out.
     """
 
-    def __init__(self, model: Model, job: Job, pictures: Sequence[Picture]) -> None:
+    def __init__(self, model: Model, job: Job, images: Sequence[Image]) -> None:
         self.model, self.job = model, job
-        prepared = [(picture, *prepare(picture, model.preprocessing, job.fit)) for picture in pictures[:MOST]]
+        prepared = [(image, *prepare(image, model.preprocessing, job.fit)) for image in images[:MOST]]
         same = [one for one in prepared if one[1].shape == prepared[0][1].shape]
-        self.pictures = [picture for picture, _, _ in same]
+        self.images = [image for image, _, _ in same]
         self.inputs = torch.from_numpy(np.stack([values for _, values, _ in same])).to(model.device)
         self.views = [view for _, _, view in same]
         self.training = model.module.training
 
     @cached_property
     def seen(self) -> Survey:
-        """The network's layers."""
+        """The model's layers."""
         return survey(self.model.module, self.model.preprocessing.crop, self.model.name)
 
     @cached_property
@@ -85,18 +85,18 @@ class Examination:
             return ""
 
     def output(self, inputs: Tensor) -> Any:
-        """The network's output, without gradients."""
+        """The model's output, without gradients."""
         with borrowed(self.model.module), torch.no_grad(), autocast(inputs.device, self.job.precision):
             return call(self.model, inputs)
 
     @cached_property
     def logits(self) -> Tensor | None:
-        """(n, classes) of a classifier, None for other networks."""
+        """(n, classes) of a classifier, None for other models."""
         return self._classes(self.output(self.inputs))
 
     def seen_as(self, how: Preprocessing) -> Tensor | None:
-        """The logits of the same pictures under another preprocessing."""
-        values = [prepare(picture, how, self.job.fit)[0] for picture in self.pictures]
+        """The logits of the same images under another preprocessing."""
+        values = [prepare(image, how, self.job.fit)[0] for image in self.images]
         return self._classes(self.output(torch.from_numpy(np.stack(values)).to(self.model.device)))
 
     def _classes(self, output: Any) -> Tensor | None:
@@ -127,7 +127,7 @@ class Examination:
 
     @cached_property
     def targets(self) -> list[Target]:
-        """The first target of every picture."""
+        """The first target of every image."""
         wanted = self.explainer.wanted[0]
         rows = zip(self.watched.rows, self.views, strict=True)
         return [self.explainer.task.choose(wanted, row, view)[0] for row, view in rows]
@@ -150,7 +150,7 @@ class Examination:
         }
 
     def raw_gradient(self) -> Tensor:
-        """dS/d(output) of the chosen layer as the network gives it, prefix tokens and all."""
+        """dS/d(output) of the chosen layer as the model gives it, prefix tokens and all."""
         return Reading(self.explainer_pass, self.targets).gradients[self.layer.path]
 
     @cached_property
@@ -161,15 +161,15 @@ class Examination:
     @cached_property
     def maps(self) -> list[SaliencyMap]:
         """The job's maps."""
-        explained = self.explainer(self.pictures, list(self.inputs.cpu().numpy()), self.views)
+        explained = self.explainer(self.images, list(self.inputs.cpu().numpy()), self.views)
         return [one for maps in explained if isinstance(maps, list) for one in maps]
 
     @cached_property
     def against_noise(self) -> list[SaliencyMap]:
-        """The job's maps, each measured against the same network with its weights shuffled; none where that fails."""
+        """The job's maps, each measured against the same model with its weights shuffled; none where that fails."""
         try:
             explained = Explainer(self.model, replace(self.job, floor=True))
-            found = explained(self.pictures, list(self.inputs.cpu().numpy()), self.views)
+            found = explained(self.images, list(self.inputs.cpu().numpy()), self.views)
         except CamvizError:
             return []
         return [one for maps in found if isinstance(maps, list) for one in maps]
@@ -193,13 +193,13 @@ class Examination:
         return " ".join(["camviz heatmap IMAGES", *words, *options])
 
     def facts(self) -> dict[str, Any]:
-        """What it will take: bytes of weights and of all layers' outputs for one picture."""
+        """What it will take: bytes of weights and of all layers' outputs for one image."""
         weights = sum(p.numel() * p.element_size() for p in self.model.module.parameters())
         try:
             maps = sum(int(np.prod(one.shape)) * 4 for one in self.seen.layers)
-        except NetworkError:
+        except ModelError:
             return {"weights": _megabytes(weights)}
-        return {"weights": _megabytes(weights), "outputs of all layers, one picture": _megabytes(maps)}
+        return {"weights": _megabytes(weights), "outputs of all layers, one image": _megabytes(maps)}
 
 
 def _finite(value: Any) -> bool:

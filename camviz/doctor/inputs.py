@@ -1,4 +1,4 @@
-"""Checks of what goes in and how it is called: normalisation, channel order, class names, targets."""
+"""Checks of what goes in and how it is called: normalization, channel order, class names, targets."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ _STATISTICS = {
     "-1 to 1": ((0.5,) * 3, (0.5,) * 3),
     "0 to 1": ((0.0,) * 3, (1.0,) * 3),
 }
-_WIDEST = 20.0  # no common normalisation gives larger inputs
-_FEW = 6  # pictures, fewer than which need a large rise
+_WIDEST = 20.0  # no common normalization gives larger inputs
+_FEW = 6  # images, fewer than which need a large rise
 _CERTAIN = 2.5  # standard errors by which confidence must rise
 
 
-@CHECKS.add("normalisation")
-def normalisation(e: Examination) -> Finding | None:
-    """Inputs of another scale, normalisation or channel order than in training.
+@CHECKS.add("normalization")
+def normalization(e: Examination) -> Finding | None:
+    """Inputs of another scale, normalization or channel order than in training.
 
-    The likely alternatives are tried. A right one is recognised by confidence: pictures that are seen as in training
+    The likely alternatives are tried. A right one is recognized by confidence: images that are seen as in training
     are told apart more surely. The reverse is not shown by it: a larger scale always looks surer, so none is tried.
     """
     logits = e.logits
     largest = float(e.inputs.abs().max())
     if largest > _WIDEST:
         return Finding(
-            "the input is not normalised",
-            f"values reach {largest:.0f}; networks expect a few units around zero",
+            "the input is not normalized",
+            f"values reach {largest:.0f}; models expect a few units around zero",
             e.command("--mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"),
         )
     if logits is None or logits.shape[1] < 2 or untrained(e):
-        return None  # of a network that learned nothing, its confidence says nothing
+        return None  # of a model that learned nothing, its confidence says nothing
     now = _confidence(logits)
     best: tuple[float, str, Preprocessing] | None = None
     for name, how in _alternatives(e.model.preprocessing):
@@ -53,7 +53,7 @@ def normalisation(e: Examination) -> Finding | None:
             sure = mean > 0.2 and bool((rise > 0).all())
         else:
             sure = mean > max(0.03, _CERTAIN * float(rise.std()) / len(rise) ** 0.5)
-        sure = sure and float(now.mean()) + mean > 0.5  # a network that is never sure of anything shows nothing by it
+        sure = sure and float(now.mean()) + mean > 0.5  # a model that is never sure of anything shows nothing by it
         if sure and (best is None or mean > best[0]):
             best = mean, name, how
     if best is None:
@@ -61,7 +61,7 @@ def normalisation(e: Examination) -> Finding | None:
     rise_, name, how = best
     return Finding(
         f"the input is probably not as in training: {name} fits better",
-        f"mean confidence {float(now.mean()):.1%} becomes {float(now.mean()) + rise_:.1%} on {len(now)} pictures",
+        f"mean confidence {float(now.mean()):.1%} becomes {float(now.mean()) + rise_:.1%} on {len(now)} images",
         e.command(_options(how, e.model.preprocessing)),
     )
 
@@ -78,8 +78,8 @@ def _alternatives(now: Preprocessing) -> Iterator[tuple[str, Preprocessing]]:
         if _close(mean, now.mean) and _close(std, now.std):
             yield f"{other.upper()} order", replace(now, order=other)
         else:
-            yield f"{words} normalisation", replace(now, mean=mean, std=std)
-            yield f"{words} normalisation in {other.upper()} order", replace(now, mean=mean, std=std, order=other)
+            yield f"{words} normalization", replace(now, mean=mean, std=std)
+            yield f"{words} normalization in {other.upper()} order", replace(now, mean=mean, std=std, order=other)
 
 
 def _close(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
@@ -97,14 +97,14 @@ def _options(how: Preprocessing, now: Preprocessing) -> str:
 
 @CHECKS.add("labels")
 def labels(e: Examination) -> Finding | None:
-    """Class names that do not fit: known names in another order, or against what the pictures are called."""
+    """Class names that do not fit: known names in another order, or against what the images are called."""
     names = [_plain(name) for name in e.model.labels]
     known = [_plain(name) for name in imagenet_labels()]
     if len(names) == len(known) and sorted(names) == sorted(known):
         moved = sum(a != b for a, b in zip(names, known, strict=True))
         if moved:
             return Finding(
-                "the class names are in another order than the network's",
+                "the class names are in another order than the model's",
                 f"they are ImageNet's names, {moved} of them out of place",
                 "leave --labels out, or sort the file by class index",
             )
@@ -114,19 +114,19 @@ def labels(e: Examination) -> Finding | None:
     if named < 4 or right > 0.2 * named or float(_confidence(e.logits).mean()) < 0.5:
         return None
     return Finding(
-        "the class names do not fit what the pictures are called",
-        f"{named} pictures have a class name in their path; {right} of them get it among the first five, "
+        "the class names do not fit what the images are called",
+        f"{named} images have a class name in their path; {right} of them get it among the first five, "
         f"at a mean confidence of {float(_confidence(e.logits).mean()):.0%}",
         "--labels FILE in the order of training",
     )
 
 
 def _agreement(e: Examination, names: list[str]) -> tuple[int, int]:
-    """(pictures whose path names one of their five likeliest classes, pictures whose path names a class)."""
+    """(images whose path names one of their five likeliest classes, images whose path names a class)."""
     assert e.logits is not None
     right = named = 0
-    for picture, row in zip(e.pictures, e.logits, strict=True):
-        parts = [] if picture.path is None else [picture.path.stem, picture.path.parent.name]
+    for image, row in zip(e.images, e.logits, strict=True):
+        parts = [] if image.path is None else [image.path.stem, image.path.parent.name]
         text = " " + " ".join(_plain(part) for part in parts) + " "
         called = {index for index, name in enumerate(names) if name and f" {name} " in text}
         if called:
@@ -142,7 +142,7 @@ def _plain(text: str) -> str:
 
 @CHECKS.add("target")
 def target(e: Examination) -> Finding | None:
-    """A class asked for that the network hardly sees."""
+    """A class asked for that the model hardly sees."""
     if e.logits is None or not e.job.targets or e.job.targets[0].startswith("top"):
         return None
     chosen = e.targets[0].index
@@ -154,9 +154,9 @@ def target(e: Examination) -> Finding | None:
         return None
     best = e.model.labels[int(e.logits[0].argmax())] if e.model.labels else str(int(e.logits[0].argmax()))
     return Finding(
-        f"the network does not see '{e.targets[0].label}' in any of these pictures",
+        f"the model does not see '{e.targets[0].label}' in any of these images",
         f"its probability is {float(chances.max()):.2g} at most, its best rank {int(ranks.min())}; "
-        f"the first picture is '{best}' to it",
+        f"the first image is '{best}' to it",
         e.command(f"--target '{best}'"),
         "warning",
     )

@@ -6,7 +6,7 @@ import torch
 
 from camviz.doctor import CHECKS, Finding
 from camviz.doctor.examination import Examination
-from camviz.errors import NetworkError
+from camviz.errors import ModelError
 from camviz.models.layers import default_layer, grid
 
 _GUIDED = ("guided-backprop", "deconvnet", "guided-gradcam")
@@ -22,7 +22,7 @@ def gradient(e: Examination) -> Finding | None:
         return None
     found = e.gradients.get(e.layer.path)
     live = e.live_layer()
-    mend = e.command(f"--layer {live}") if live else "is there a detach() or a no_grad in the network's forward?"
+    mend = e.command(f"--layer {live}") if live else "is there a detach() or a no_grad in the model's forward?"
     if found is None:
         return Finding(
             f"the score does not depend on layer '{e.layer.path}'", "no path leads from it to the score", mend
@@ -48,7 +48,7 @@ def saturated(e: Examination) -> Finding | None:
         return None
     return Finding(
         "the softmax is saturated",
-        f"{sure} of {len(e.logits)} pictures have a probability over {_SURE}: its gradient is next to nothing",
+        f"{sure} of {len(e.logits)} images have a probability over {_SURE}: its gradient is next to nothing",
         e.command("--score logit"),
         "warning",
     )
@@ -70,7 +70,7 @@ def negative(e: Examination) -> Finding | None:
 
 @CHECKS.add("weak")
 def weak(e: Examination) -> Finding | None:
-    """Maps that vary no more than those of the same network with its weights shuffled."""
+    """Maps that vary no more than those of the same model with its weights shuffled."""
     marked = [one for one in e.against_noise if one.facts.get("weak")]
     if 2 * len(marked) <= len(e.against_noise):
         return None
@@ -84,12 +84,12 @@ def weak(e: Examination) -> Finding | None:
 
 @CHECKS.add("guided")
 def guided(e: Examination) -> Finding | None:
-    """Guided backpropagation on a network without ReLUs."""
+    """Guided backpropagation on a model without ReLUs."""
     if e.method not in _GUIDED:
         return None
     try:
         _ = e.maps
-    except NetworkError as error:
+    except ModelError as error:
         return Finding("guided backpropagation changes nothing here", error.message, e.command("--method smoothgrad"))
     return None
 
@@ -115,7 +115,7 @@ def resolution(e: Examination) -> Finding | None:
     finer = height / max(1, rows)
     if finer >= 4 and order.index(e.layer.path) < len(order) / 3:
         return Finding(
-            f"layer '{e.layer.path}' is early: it sees edges and colours, hardly objects",
+            f"layer '{e.layer.path}' is early: it sees edges and colors, hardly objects",
             f"its maps are {height}×{width}, those of '{best.path}' {rows}×{columns}",
             e.command(f"--layer {best.path}"),
             "warning",
@@ -136,7 +136,7 @@ def memory(e: Examination) -> Finding | None:
         return None
     return Finding(
         "the batch may not fit into the memory of the device",
-        f"about {bytes_ * batch / 1e9:.1f} GB for {batch} pictures, {free / 1e9:.1f} of {total / 1e9:.1f} GB are free",
+        f"about {bytes_ * batch / 1e9:.1f} GB for {batch} images, {free / 1e9:.1f} of {total / 1e9:.1f} GB are free",
         e.command("--batch-size 1"),
         "warning",
     )

@@ -1,4 +1,4 @@
-"""Checks of the network itself: its weights, its numbers, whether its answers can be trusted at all."""
+"""Checks of the model itself: its weights, its numbers, whether its answers can be trusted at all."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def nan(e: Examination) -> Finding | None:
         return Finding("the weights are broken", f"{where}: its own weights are not finite", "-c an earlier checkpoint")
     if e.job.precision != "fp32":
         return Finding("the numbers overflow", f"{where}, at {e.job.precision}", e.command("--precision fp32"))
-    return Finding("the network computes NaN", f"{where}, from finite inputs and weights", "mend that layer's forward")
+    return Finding("the model computes NaN", f"{where}, from finite inputs and weights", "mend that layer's forward")
 
 
 @CHECKS.add("misfit")
@@ -40,7 +40,7 @@ def misfit(e: Examination) -> Finding | None:
     return Finding(
         f"{total - fitted} of {total} tensors did not come from the checkpoint",
         e.model.notes[-1],
-        f"camviz layers {e.model.name} shows what the network has; --model names the one it was saved from",
+        f"camviz layers {e.model.name} shows what the model has; --model names the one it was saved from",
         "serious" if fitted < 0.9 * total else "warning",
     )
 
@@ -57,20 +57,20 @@ def untrained(e: Examination) -> Finding | None:
     if batch:
         if len(fresh) < len(batch) / 2:
             return _untrained_head(e)
-        seen = f"{len(fresh)} of {len(batch)} batch normalisations have never seen a picture (mean 0, variance 1)"
-        return Finding("the network is untrained", seen, mend)
+        seen = f"{len(fresh)} of {len(batch)} batch normalizations have never seen a image (mean 0, variance 1)"
+        return Finding("the model is untrained", seen, mend)
     affine = [part for part in parts.values() if isinstance(part, _AFFINE) and part.weight is not None]
     if affine:
         same = [part for part in affine if _is(part.weight, 1) and (part.bias is None or _is(part.bias, 0))]
         if len(same) < len(affine) / 2:
             return _untrained_head(e)
-        seen = f"{len(same)} of {len(affine)} normalisations have weight 1 and bias 0"
-        return Finding("the network is untrained", seen, mend)
+        seen = f"{len(same)} of {len(affine)} normalizations have weight 1 and bias 0"
+        return Finding("the model is untrained", seen, mend)
     layers = [part for part in parts.values() if _weighted(part)]
     made = [part for part in layers if _as_made(part)]
     if layers and len(made) > len(layers) / 2:
         seen = f"the weights of {len(made)} of {len(layers)} layers are spread as PyTorch makes them"
-        return Finding("the network is untrained", seen, mend)
+        return Finding("the model is untrained", seen, mend)
     return _untrained_head(e)
 
 
@@ -82,7 +82,7 @@ def _untrained_head(e: Examination) -> Finding | None:
     return Finding(
         "the classifier's last layer is untrained",
         f"'{path}' ({head.in_features} to {head.out_features}) is spread as PyTorch makes it, the rest is not",
-        "--checkpoint FILE of the network after its training",
+        "--checkpoint FILE of the model after its training",
     )
 
 
@@ -111,7 +111,7 @@ def _is(tensor: Tensor | None, value: float) -> bool:
 
 @CHECKS.add("random")
 def random(e: Examination) -> Finding | None:
-    """Two forwards of the same pictures that differ."""
+    """Two forwards of the same images that differ."""
     first, second = (first_tensor(e.output(e.inputs)) for _ in range(2))
     if first is None or second is None or first.shape != second.shape:
         return None
@@ -119,29 +119,29 @@ def random(e: Examination) -> Finding | None:
     if gap <= 1e-4 * max(size, 1e-6):
         return None
     return Finding(
-        "the same picture gives another answer each time",
+        "the same image gives another answer each time",
         f"two forwards differ by {gap:.3g}, outputs reach {size:.3g}: a dropout or noise that ignores eval()",
-        "F.dropout(x, p, training=self.training) in the network's forward",
+        "F.dropout(x, p, training=self.training) in the model's forward",
     )
 
 
 @CHECKS.add("training")
 def training(e: Examination) -> Finding | None:
-    """A network that was handed over in training mode, or that normalises by the batch it is in."""
+    """A model that was handed over in training mode, or that normalizes by the batch it is in."""
     by_batch = [
         path for path, part in e.model.module.named_modules() if isinstance(part, _NORMS) and part.running_mean is None
     ]
     if by_batch:
         return Finding(
-            "a picture's answer depends on the batch it is in",
-            f"{len(by_batch)} batch normalisations keep no statistics (first: '{by_batch[0]}')",
+            "a image's answer depends on the batch it is in",
+            f"{len(by_batch)} batch normalizations keep no statistics (first: '{by_batch[0]}')",
             "track_running_stats=True, or --batch-size 1 to be repeatable",
             "warning",
         )
     sensitive = [type(p).__name__ for p in e.model.module.modules() if isinstance(p, (*_NORMS, nn.Dropout))]
     if e.training and sensitive:
         return Finding(
-            "the network is in training mode",
+            "the model is in training mode",
             f"{len(sensitive)} layers behave otherwise in training: {_first(sensitive)}; camviz maps it in eval mode",
             "model.eval()",
             "warning",
@@ -151,7 +151,7 @@ def training(e: Examination) -> Finding | None:
 
 @CHECKS.add("constant")
 def constant(e: Examination) -> Finding | None:
-    """The same answer whatever the picture."""
+    """The same answer whatever the image."""
     noise = torch.rand(e.inputs[:1].shape, generator=torch.Generator().manual_seed(0)).to(e.inputs)
     shown = torch.cat([e.inputs, (noise - 0.5) * 4])
     tensor = first_tensor(e.output(shown))
@@ -161,8 +161,8 @@ def constant(e: Examination) -> Finding | None:
     if not torch.isfinite(tensor).all() or change > 1e-4 * max(size, 1e-6):
         return None
     return Finding(
-        "every picture gets the same answer",
-        f"outputs of {len(shown)} pictures, one of them noise, differ by {change:.2g} at most",
+        "every image gets the same answer",
+        f"outputs of {len(shown)} images, one of them noise, differ by {change:.2g} at most",
         "another checkpoint; is a layer dead or an input multiplied by zero?",
     )
 
@@ -173,7 +173,7 @@ def frozen(e: Examination) -> Finding | None:
     parameters = list(e.model.module.parameters())
     stopped = sum(not p.requires_grad for p in parameters)
     inplace = sum(bool(getattr(part, "inplace", False)) for part in e.model.module.modules())
-    if not stopped:  # most networks work in place somewhere: that alone is nothing to be told
+    if not stopped:  # most models work in place somewhere: that alone is nothing to be told
         return None
     return Finding(
         "frozen parameters or in-place layers",

@@ -1,1 +1,1 @@
-"""What runs a network and reads evidence out of it."""
+"""What runs a model and reads evidence out of it."""

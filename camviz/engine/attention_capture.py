@@ -1,4 +1,4 @@
-"""Attention with a softmax that can be seen, however a network computes it, for the length of a `with`.
+"""Attention with a softmax that can be seen, however a model computes it, for the length of a `with`.
 
 Fused attention calls no softmax: the same result is computed from its queries and keys with one, as part of the graph.
 """
@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from camviz.hooks.capture import hooks
 
-Record = Callable[[str, Tensor], Tensor]  # (path of the module, attention (…, q, k)) -> what the network goes on with
+Record = Callable[[str, Tensor], Tensor]  # (path of the module, attention (…, q, k)) -> what the model goes on with
 
 _SOFTMAX = (F.softmax, torch.softmax, Tensor.softmax)
 _MULTI_HEAD = inspect.signature(F.multi_head_attention_forward)
@@ -106,7 +106,7 @@ def _boolean(mask: Tensor) -> bool:
 
 @contextmanager
 def explicit(module: nn.Module, record: Record) -> Iterator[None]:
-    """Within the block every attention of the network goes through `record`; the network itself is untouched."""
+    """Within the block every attention of the model goes through `record`; the model itself is untouched."""
     stack: list[str] = []
 
     def entering(path: str) -> Callable[..., None]:

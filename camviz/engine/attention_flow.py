@@ -10,28 +10,28 @@ import torch
 from torch import Tensor, nn
 
 from camviz.engine.attention_capture import Record, explicit
-from camviz.engine.attention_structure import Structure, by_picture, look
+from camviz.engine.attention_structure import Structure, by_image, look
 from camviz.engine.forward import Ask, call
 from camviz.engine.tail_replay import answering, copied
-from camviz.errors import NetworkError
+from camviz.errors import ModelError
 from camviz.hooks.capture import borrowed, first_tensor, watch, with_first_tensor
 from camviz.hooks.devices import autocast
 
 Reduce = Callable[..., Tensor]  # (attention (n, heads, q, k), its gradient if asked for) -> what is kept
-Scores = Callable[[Any, int, int], Tensor]  # (the network's output, start, stop) -> S of these pictures
+Scores = Callable[[Any, int, int], Tensor]  # (the model's output, start, stop) -> S of these images
 
 _BUDGET = 2**30  # bytes of attention, and as much again of gradients, that may be held at once
 
 
 class Attention:
-    """The attention of the network of `ask`, over `inputs` (n, channels, H, W). `scores` reads S from its output."""
+    """The attention of the model of `ask`, over `inputs` (n, channels, H, W). `scores` reads S from its output."""
 
     def __init__(self, ask: Ask, inputs: Tensor, scores: Scores) -> None:
         self.ask, self.inputs, self.scores = ask, inputs, scores
 
     @property
     def structure(self) -> Structure:
-        """Looked at once for inputs of one size. Raises `NetworkError` where these methods mean nothing."""
+        """Looked at once for inputs of one size. Raises `ModelError` where these methods mean nothing."""
         height, width = self.inputs.shape[2:]
         known = self.ask.structures
         if (height, width) not in known:
@@ -44,7 +44,7 @@ class Attention:
         """Every self-attention, first to last, then the pooling one, each as `reduce` leaves it: (n, …) float32.
 
         `reduce` gets (n, heads, q, k) of one layer at a time, with its own gradient dS/dA if asked for; nothing else
-        of it is kept. Pictures go through the network in pieces whose attention fits a budget of memory.
+        of it is kept. Images go through the model in pieces whose attention fits a budget of memory.
         """
         how = self.structure
         names = [*how.paths, *filter(None, [how.pool])]
@@ -63,7 +63,7 @@ class Attention:
         leaves: list[Tensor] = []
 
         def reduced(path: str, *gradient: Tensor) -> None:
-            own = [by_picture(one, count) for one in (held.pop(path), *gradient)]
+            own = [by_image(one, count) for one in (held.pop(path), *gradient)]
             found[path] = reduce(*own).detach().float()
 
         def record(path: str, attention: Tensor) -> Tensor:
@@ -92,11 +92,11 @@ class Attention:
         """For each block, or the `last` ones: `reduce` of dS/dA (n, heads, q, k), S read from this block's own tokens.
 
         A is the block's attention, or that of the pooling where the head pools by attention. A class token that the
-        head reads is given the mean of the block's tokens. Runs the network once, and the block and the head for each.
+        head reads is given the mean of the block's tokens. Runs the model once, and the block and the head for each.
         """
         how, module = self.structure, self.ask.model.module
         if not all(how.blocks):
-            raise NetworkError(
+            raise ModelError(
                 f"{self.ask.model.name} has no block that gives tokens around each attention, which legrad reads",
                 "--method chefer or grad-rollout reads the attention alone",
             )
@@ -135,7 +135,7 @@ class Attention:
             output = call(self.ask.model, self.inputs)
             scores = self.scores(output, 0, len(self.inputs)).sum()
             gradient = _differentiated(self.ask, scores, [leaves[how.pool or how.paths[number]]])[0]
-        return reduce(by_picture(gradient, len(self.inputs))).detach().float()
+        return reduce(by_image(gradient, len(self.inputs))).detach().float()
 
     def _read(self, tokens: Tensor) -> Tensor:
         """Tokens of any block (n, N, c) as the head reads them."""
@@ -160,7 +160,7 @@ class Attention:
 def _differentiated(ask: Ask, scores: Tensor, leaves: Sequence[Tensor]) -> list[Tensor]:
     """dS/d(leaves), zeros where S does not depend on one; the leaves' hooks run on the way."""
     if not (scores.requires_grad and leaves):
-        raise NetworkError(
+        raise ModelError(
             f"the score of {ask.model.name} does not depend on its attention in a way that can be differentiated",
             "--method rollout needs no gradient",
         )

@@ -1,4 +1,4 @@
-"""How a network's attention is built: between which tokens, in which blocks, and which tokens the head reads."""
+"""How a model's attention is built: between which tokens, in which blocks, and which tokens the head reads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from camviz.engine.attention_capture import explicit
 from camviz.engine.forward import Ask, call
-from camviz.errors import NetworkError
+from camviz.errors import ModelError
 from camviz.hooks.capture import borrowed, first_tensor
 from camviz.hooks.devices import autocast
 from camviz.models.layers import list_layers
@@ -23,7 +23,7 @@ _HINT = "--method gradcam works on it, and eigencam without gradients"
 
 @dataclass(frozen=True, eq=False)
 class Structure:
-    """How a network's attention is built, for inputs of one size.
+    """How a model's attention is built, for inputs of one size.
 
     `paths` of the self-attentions between all tokens (n, heads, N, N), first to last; `pool` of the attention that
     pools them (n, heads, queries, N or less the prefix), if there is one. `reads` (N,): the share of each token in
@@ -50,21 +50,21 @@ class Structure:
         return rows[..., behind:].reshape(*rows.shape[:-1], *self.grid)
 
 
-def by_picture(attention: Tensor, pictures: int) -> Tensor:
+def by_image(attention: Tensor, images: int) -> Tensor:
     """(n, heads, q, k) of attention whose heads may be in the batch, (n·heads, q, k)."""
-    return attention.reshape(pictures, -1, *attention.shape[1:]) if attention.ndim == 3 else attention
+    return attention.reshape(images, -1, *attention.shape[1:]) if attention.ndim == 3 else attention
 
 
-def look(ask: Ask, picture: Tensor) -> Structure:
-    """The structure of a network's attention, from two forwards over one picture (1, channels, H, W).
+def look(ask: Ask, image: Tensor) -> Structure:
+    """The structure of a model's attention, from two forwards over one image (1, channels, H, W).
 
-    Raises `NetworkError` for a network without attention, and for attention that is not between all tokens of a
-    picture: within windows, between grids of different sizes, to fewer keys than queries.
+    Raises `ModelError` for a model without attention, and for attention that is not between all tokens of a
+    image: within windows, between grids of different sizes, to fewer keys than queries.
     """
-    ran = _shapes(ask, picture)
+    ran = _shapes(ask, image)
     if not ran:
-        raise NetworkError(f"{ask.model.name} has no attention that could be read", _HINT)
-    size = (picture.shape[2], picture.shape[3])
+        raise ModelError(f"{ask.model.name} has no attention that could be read", _HINT)
+    size = (image.shape[2], image.shape[3])
     listed = list_layers(ask.model, survey(ask.model.module, size, ask.model.name))
     layers = {one.path: layer for one, layer in listed if layer and layer.layout == "tokens"}
     layer, grid, tokens = _grid(ask, size, layers, ran)
@@ -77,30 +77,30 @@ def look(ask: Ask, picture: Tensor) -> Structure:
     for path, count in Counter(path for path, _ in ran).items():
         if count > 1:
             raise _unfit(ask, f"'{path}' has {count} of them")
-    gradients = _gradients(ask, picture, [full[-1], *pools])
+    gradients = _gradients(ask, image, [full[-1], *pools])
     pools = [path for path in pools if bool(gradients[path].any())]
     if len(pools) > 1:
         raise _unfit(ask, f"'{pools[0]}' and '{pools[1]}' pool one after the other")
     fitting = {path for path, one in layers.items() if one.prefix == layer.prefix}
     blocks = tuple(_block(path, (*full, *pools), fitting) for path in full)
     heads = max(shape[-3] for _, shape in ran)
-    reads = _reads(by_picture(gradients[full[-1]], 1), layer.prefix)
+    reads = _reads(by_image(gradients[full[-1]], 1), layer.prefix)
     return Structure(tuple(full), blocks, "".join(pools), heads, reads, layer, grid)
 
 
 def _folded(shape: tuple[int, ...], tokens: int) -> bool:
-    """Whether the heads are in the batch of one picture."""
+    """Whether the heads are in the batch of one image."""
     return len(shape) == 3 and shape[1:] == (tokens, tokens)
 
 
-def _unfit(ask: Ask, why: str) -> NetworkError:
-    return NetworkError(
+def _unfit(ask: Ask, why: str) -> ModelError:
+    return ModelError(
         f"the attention of {ask.model.name} is not between all its tokens, block after block: {why}", _HINT
     )
 
 
-def _odd(ask: Ask, path: str, shape: tuple[int, ...]) -> NetworkError:
-    """What is unlike in one attention of a picture, in words."""
+def _odd(ask: Ask, path: str, shape: tuple[int, ...]) -> ModelError:
+    """What is unlike in one attention of a image, in words."""
     queries, keys = shape[-2:]
     if queries == keys and (len(shape) > 4 or (len(shape) == 4 and shape[0] > 1)):
         return _unfit(ask, f"'{path}' looks within windows of {keys}")
@@ -109,7 +109,7 @@ def _odd(ask: Ask, path: str, shape: tuple[int, ...]) -> NetworkError:
     return _unfit(ask, f"'{path}' is between {keys}")
 
 
-def _shapes(ask: Ask, picture: Tensor) -> list[tuple[str, tuple[int, ...]]]:
+def _shapes(ask: Ask, image: Tensor) -> list[tuple[str, tuple[int, ...]]]:
     """(path, shape) of every attention as it ran."""
     found: list[tuple[str, tuple[int, ...]]] = []
 
@@ -118,8 +118,8 @@ def _shapes(ask: Ask, picture: Tensor) -> list[tuple[str, tuple[int, ...]]]:
         return attention
 
     module = ask.model.module
-    with torch.no_grad(), borrowed(module), explicit(module, record), autocast(picture.device, ask.precision):
-        call(ask.model, picture)
+    with torch.no_grad(), borrowed(module), explicit(module, record), autocast(image.device, ask.precision):
+        call(ask.model, image)
     return found
 
 
@@ -136,7 +136,7 @@ def _grid(
     raise _odd(ask, path, shape)
 
 
-def _gradients(ask: Ask, picture: Tensor, paths: Sequence[str]) -> dict[str, Tensor]:
+def _gradients(ask: Ask, image: Tensor, paths: Sequence[str]) -> dict[str, Tensor]:
     """The gradients of a fixed mixture of all outputs to the attentions at `paths`, zeros where there is none."""
     leaves: dict[str, Tensor] = {}
 
@@ -147,8 +147,8 @@ def _gradients(ask: Ask, picture: Tensor, paths: Sequence[str]) -> dict[str, Ten
         return attention
 
     module = ask.model.module
-    with torch.enable_grad(), borrowed(module), explicit(module, record), autocast(picture.device, ask.precision):
-        output = first_tensor(call(ask.model, picture))
+    with torch.enable_grad(), borrowed(module), explicit(module, record), autocast(image.device, ask.precision):
+        output = first_tensor(call(ask.model, image))
     if output is None or not output.requires_grad:
         return {path: torch.zeros_like(leaf) for path, leaf in leaves.items()}
     weights = torch.rand(output.shape, generator=torch.Generator().manual_seed(0)).to(output)

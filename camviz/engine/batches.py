@@ -1,4 +1,4 @@
-"""Pictures that can go through a network at once."""
+"""Images that can go through a model at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 def by_shape(items: Iterable[T], size: int, key: Callable[[T], Any]) -> Iterator[list[T]]:
-    """Neighbours with the same `key` in groups of at most `size`: they fit into one batch."""
+    """Neighbors with the same `key` in groups of at most `size`: they fit into one batch."""
     group: list[T] = []
     for item in items:
         if group and (len(group) == size or key(group[0]) != key(item)):

@@ -1,4 +1,4 @@
-"""`Explainer`: pictures in, saliency maps out; one forward serves all targets, layers and methods."""
+"""`Explainer`: images in, saliency maps out; one forward serves all targets, layers and methods."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from camviz.engine.probe import Probe, Reading
 from camviz.engine.randomize import shuffled
 from camviz.engine.smoothing import fuse, run_method
 from camviz.engine.tail_replay import finished_before
-from camviz.errors import InputError, NetworkError, RequestError, UnknownName
+from camviz.errors import InputError, ModelError, RequestError, UnknownName
 from camviz.hooks.capture import part_of
 from camviz.hooks.chunks import Chunks
-from camviz.io.images import as_pictures, read_picture
+from camviz.io.images import as_images, read_image
 from camviz.methods import WITHOUT_LAYERS, Chosen, choose
 from camviz.models.layers import find_layers, stages_before
 from camviz.models.preprocess import prepare
 from camviz.models.survey import Survey, differentiable, input_channels, survey
 from camviz.tasks import References, Task, Wanted, task_of
-from camviz.types import Fuse, Job, Layer, Model, Picture, SaliencyMap, Score, Smooth, Target, View
+from camviz.types import Fuse, Image, Job, Layer, Model, SaliencyMap, Score, Smooth, Target, View
 
 
 def _check_words(job: Job) -> None:
@@ -49,7 +49,7 @@ class Explainer:
     def __init__(self, model: Model, job: Job, tick: Callable[[int, int], None] | None = None) -> None:
         self.model, self.job = model, job
         _check_words(job)
-        if job.methods:  # a wrong one is told before the network is looked at
+        if job.methods:  # a wrong one is told before the model is looked at
             choose(job.methods, job.settings, job.smooth)
         seen = survey(model.module, model.preprocessing.crop, model.name)
         output = part_of(seen.output, model.output_key, model.name)
@@ -59,7 +59,7 @@ class Explainer:
         self.task.check(self.wanted, output)
         if job.smooth == "aug" and self.task.placed:
             raise RequestError(
-                f"--smooth aug mirrors the picture, and in {type(self.task).__name__.lower()} a target has its place",
+                f"--smooth aug mirrors the image, and in {type(self.task).__name__.lower()} a target has its place",
                 "--smooth noise leaves everything where it is",
             )
         self.skipped: dict[str, str] = {}
@@ -90,26 +90,26 @@ class Explainer:
         self.wanted = self.task.complete(self.wanted, References(self._row_of, model.words))
 
     def _check_clip(self) -> None:
-        """Refuse what would take the frames of a clip, which lie below each other, for one picture."""
+        """Refuse what would take the frames of a clip, which lie below each other, for one image."""
         if self.job.smooth == "aug" or self.job.fuse != "none":
             option = "--smooth aug" if self.job.smooth == "aug" else f"--fuse {self.job.fuse}"
-            raise RequestError(f"{option} is for pictures, and {self.model.name} takes clips", "leave it out")
+            raise RequestError(f"{option} is for images, and {self.model.name} takes clips", "leave it out")
         for chosen in self.methods:
             if chosen.entry.facts["family"] == "cam" and chosen.entry.facts.get("layer") != "stages":
                 continue
-            reason = f"method '{chosen.name}' is for pictures, and {self.model.name} takes clips"
+            reason = f"method '{chosen.name}' is for images, and {self.model.name} takes clips"
             if not chosen.optional:
-                raise NetworkError(reason, "--method gradcam, layercam, eigencam or another of the CAM family")
+                raise ModelError(reason, "--method gradcam, layercam, eigencam or another of the CAM family")
             self.skipped[chosen.name] = reason
 
     def _row_of(self, path: str) -> Any:
-        """The network's row for another picture, seen as the job's pictures are."""
-        values, _ = prepare(read_picture(Path(path)), self.model.preprocessing, self.job.fit)
+        """The model's row for another image, seen as the job's images are."""
+        values, _ = prepare(read_image(Path(path)), self.model.preprocessing, self.job.fit)
         inputs = torch.from_numpy(values[None]).to(self.model.device)
         return run_forward(Ask(self.model, (), False, self.task, self.job.precision), inputs).rows[0]
 
     def _reachable(self, seen: Survey) -> list[Layer]:
-        """The layers asked for. In a network that has none, or none in reach, only methods that need none remain."""
+        """The layers asked for. In a model that has none, or none in reach, only methods that need none remain."""
         sealed: str = getattr(self.model.module, "sealed", "")
         if sealed and not self.job.layers:
             self._without_layers(sealed, seen)
@@ -117,8 +117,8 @@ class Explainer:
         try:
             return find_layers(self.model, self.job.layers, seen)
         except UnknownName as error:
-            raise NetworkError(sealed, self._free(seen)) if sealed else error from error
-        except NetworkError as error:
+            raise ModelError(sealed, self._free(seen)) if sealed else error from error
+        except ModelError as error:
             if self.job.layers or not self.job.methods or all(chosen.layered for chosen in self.methods):
                 raise
             self._without_layers(error.message, seen)
@@ -135,11 +135,11 @@ class Explainer:
             if not reason and chosen.needs("input gradients") and "smoothgrad" not in free:
                 reason = f"method '{chosen.name}' needs gradients, and none reach the input of {self.model.name}"
             if reason and not chosen.optional:
-                raise NetworkError(reason, free)
+                raise ModelError(reason, free)
             if reason:
                 self.skipped[chosen.name] = reason
         if self.methods and len(self.skipped) == len(self.methods):
-            raise NetworkError(next(iter(self.skipped.values())), free)
+            raise ModelError(next(iter(self.skipped.values())), free)
 
     def _free(self, seen: Survey) -> str:
         """The methods that need no layer, as something to type."""
@@ -149,24 +149,24 @@ class Explainer:
         return f"--method {names} works"
 
     def __call__(
-        self, pictures: Sequence[Picture], inputs: Sequence[NDArray[np.float32]], views: Sequence[View]
+        self, images: Sequence[Image], inputs: Sequence[NDArray[np.float32]], views: Sequence[View]
     ) -> list[list[SaliencyMap] | InputError]:
-        """The maps of each picture: targets × layers × methods, in this order. Inputs are of one shape.
+        """The maps of each image: targets × layers × methods, in this order. Inputs are of one shape.
 
-        A picture in which there is nothing to explain gets the error that says so.
+        A image in which there is nothing to explain gets the error that says so.
         """
-        return self.maps(pictures, inputs, views, lambda _passed: self.wanted)
+        return self.maps(images, inputs, views, lambda _passed: self.wanted)
 
     def maps(
         self,
-        pictures: Sequence[Picture],
+        images: Sequence[Image],
         inputs: Sequence[NDArray[np.float32]],
         views: Sequence[View],
         asking: Callable[[Pass], Sequence[Wanted]],
     ) -> list[list[SaliencyMap] | InputError]:
         """As calling it, for targets that are chosen when the forward is done."""
         batch = torch.from_numpy(np.stack(inputs)).to(self.model.device)
-        maps: list[list[SaliencyMap]] = [[] for _ in pictures]
+        maps: list[list[SaliencyMap]] = [[] for _ in images]
         errors: dict[int, InputError] = {}
         with self.task.attending(self.model.module, (batch.shape[2], batch.shape[3])):
             passed = run_forward(self.ask, batch)
@@ -180,14 +180,14 @@ class Explainer:
                     for found in self.read(reading):
                         self._mark_weak(found, noise)
                         for i in here:
-                            place = (pictures[i], views[i])
+                            place = (images[i], views[i])
                             maps[i].append(self._map(found, i, targets[i], reading, place, facet))
-        named = {i: InputError(f"{pictures[i].name}: {error.message}", error.hint) for i, error in errors.items()}
+        named = {i: InputError(f"{images[i].name}: {error.message}", error.hint) for i, error in errors.items()}
         return [named[i] if i in named and not made else made for i, made in enumerate(maps)]
 
     @cached_property
     def twin(self) -> Explainer:
-        """The same question to the network with its weights shuffled."""
+        """The same question to the model with its weights shuffled."""
         return Explainer(shuffled(self.model, self.job.seed), replace(self.job, floor=False))
 
     def _noise(self, batch: torch.Tensor, targets: Sequence[Target]) -> dict[Kind, list[float]]:
@@ -208,7 +208,7 @@ class Explainer:
     def rounds(
         self, wanted: Wanted, passed: Pass, views: Sequence[View], errors: dict[int, InputError]
     ) -> Iterator[tuple[list[Target], list[int], int | None]]:
-        """(one target per picture, the pictures it is meant for, its number): pictures may have several, or none."""
+        """(one target per image, the images it is meant for, its number): images may have several, or none."""
         chosen: list[list[Target]] = []
         for i, (row, view) in enumerate(zip(passed.rows, views, strict=True)):
             try:
@@ -218,7 +218,7 @@ class Explainer:
                 chosen.append([])
         for number in range(max(map(len, chosen))):
             here = [i for i, targets in enumerate(chosen) if number < len(targets)]
-            spare = chosen[here[0]][number]  # where a picture has none left, its row is read for another's target
+            spare = chosen[here[0]][number]  # where a image has none left, its row is read for another's target
             targets = [targets[number] if number < len(targets) else spare for targets in chosen]
             yield targets, here, number if wanted.several else None
 
@@ -228,10 +228,10 @@ class Explainer:
         i: int,
         target: Target,
         reading: Reading,
-        place: tuple[Picture, View],
+        place: tuple[Image, View],
         facet: tuple[str, ...],
     ) -> SaliencyMap:
-        picture, view = place
+        image, view = place
         return SaliencyMap(
             found.values[i],
             found.method,
@@ -242,7 +242,7 @@ class Explainer:
             target.probability,
             self.model.name,
             view,
-            picture,
+            image,
             {**target.facts, **found.facts[i]},
             (*facet, *found.facets),
             target.marks,
@@ -251,14 +251,14 @@ class Explainer:
     def read(self, reading: Reading) -> Iterator[Found]:
         """All maps of one reading: layers × methods; a method without a layer once, a fused one once.
 
-        Raises `NetworkError` where nothing of a group works.
+        Raises `ModelError` where nothing of a group works.
         """
         given = False
         for found in self._read(reading):
             given = True
             yield found
         if not given and self.skipped:
-            raise NetworkError(next(iter(self.skipped.values())), self._instead)
+            raise ModelError(next(iter(self.skipped.values())), self._instead)
 
     def _read(self, reading: Reading) -> Iterator[Found]:
         probes = [Probe(reading, layer) for layer in self.layers or [Layer("input")]]
@@ -277,7 +277,7 @@ class Explainer:
     def _try(self, chosen: Chosen, probes: Sequence[Probe]) -> Iterator[Found]:
         try:
             yield from self._run(chosen, probes)
-        except NetworkError as error:
+        except ModelError as error:
             if not chosen.optional:
                 raise
             self.skipped[chosen.name] = error.message
@@ -318,11 +318,11 @@ def explain(
     fit: str = "model",
     **job: Any,
 ) -> list[SaliencyMap]:
-    """Saliency maps of one image or several, in the order pictures × targets × layers × methods.
+    """Saliency maps of one image or several, in the order images × targets × layers × methods.
 
     `model` is a `Model`, an `nn.Module`, or what `camviz.load` takes; an image is a path, a PIL image, an array
-    (H, W, 3) uint8, or a `Picture`; `settings` are of the method ({"samples": 50}, {"rise.samples": 500}). Other
-    keywords are those of `Job`: score, precision, batch_size, smooth, fuse, seed. Raises `InputError` for a picture
+    (H, W, 3) uint8, or a `Image`; `settings` are of the method ({"samples": 50}, {"rise.samples": 500}). Other
+    keywords are those of `Job`: score, precision, batch_size, smooth, fuse, seed. Raises `InputError` for a image
     that cannot be read.
     """
     from camviz.hooks.devices import default_batch_size
@@ -330,12 +330,12 @@ def explain(
 
     model = model if isinstance(model, Model) else load(model)
     explainer = Explainer(model, job_of(method, target, layer, settings, fit=fit, **job))
-    prepared = [(picture, *prepare(picture, model.preprocessing, fit)) for picture in as_pictures(images)]
+    prepared = [(image, *prepare(image, model.preprocessing, fit)) for image in as_images(images)]
     size = explainer.job.batch_size or default_batch_size(model.device)
     found: list[SaliencyMap] = []
     for group in by_shape(prepared, size, key=lambda one: one[1].shape):
-        pictures, inputs, views = zip(*group, strict=True)
-        for maps in explainer(pictures, inputs, views):
+        images, inputs, views = zip(*group, strict=True)
+        for maps in explainer(images, inputs, views):
             if isinstance(maps, InputError):
                 raise maps
             found += maps

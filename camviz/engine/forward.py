@@ -1,4 +1,4 @@
-"""One forward through a network, and everything of it that somebody may ask for."""
+"""One forward through a model, and everything of it that somebody may ask for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from camviz.engine.tail_replay import copied
-from camviz.errors import InputError, NetworkError
+from camviz.errors import InputError, ModelError
 from camviz.hooks.bn_folding import WORTH, Pair, find_pairs, folded
 from camviz.hooks.capture import borrowed, capture, part_of, watch
 from camviz.hooks.chunks import Chunks, out_of_memory
@@ -30,7 +30,7 @@ class Ask:
 
     By a layer's path: `frozen` are the modules whose outputs are recorded for replaying the tail, `stages` the
     last layers of the finer resolutions before it. `head`: linear layers keep their inputs, to find the last one.
-    `structures`: how the network's attention is built, noted for each size of input that was looked at.
+    `structures`: how the model's attention is built, noted for each size of input that was looked at.
     """
 
     model: Model
@@ -66,13 +66,13 @@ class Pass:
 
     @cached_property
     def rows(self) -> Any:
-        """The output as one row per picture, as the task has it; raises `NetworkError` for another kind of output."""
+        """The output as one row per image, as the task has it; raises `ModelError` for another kind of output."""
         with torch.enable_grad():  # float() is part of the graph, whatever the caller has switched off
             return rows_of(self.ask, self.output, len(self.inputs))
 
 
 def run_forward(ask: Ask, inputs: Tensor) -> Pass:
-    """One forward over a batch (n, c, H, W); the network comes back as it was."""
+    """One forward over a batch (n, c, H, W); the model comes back as it was."""
     module = ask.model.module
     heads: list[tuple[nn.Linear, Tensor, Tensor]] = []
     outputs: dict[str, Any] = {}
@@ -120,16 +120,16 @@ def _pairs(ask: Ask, batch: Callable[[int, int], Tensor]) -> Sequence[Pair]:
     if chunks.pairs is None:
         chunks.pairs = []
         if ask.precision == "fp32" and torch.device(ask.model.device).type == "cpu":
-            with suppress(Exception):  # a network that this is too much for does without
+            with suppress(Exception):  # a model that this is too much for does without
                 chunks.pairs = find_pairs(ask.model.module, batch(0, 1), lambda x: rows_of(ask, call(ask.model, x), 1))
     return chunks.pairs
 
 
 def _quickly(ask: Ask, inputs: Tensor) -> Any:
-    """The network's output, the inputs laid out as convolutions like them best if its own views allow that."""
+    """The model's output, the inputs laid out as convolutions like them best if its own views allow that."""
     try:
         return call(ask.model, inputs.contiguous(memory_format=ask.chunks.layout))
-    except (InputError, NetworkError):
+    except (InputError, ModelError):
         if ask.chunks.layout == torch.contiguous_format:
             raise
         ask.chunks.layout = torch.contiguous_format
@@ -137,10 +137,10 @@ def _quickly(ask: Ask, inputs: Tensor) -> Any:
 
 
 def call(model: Model, inputs: Tensor) -> Any:
-    """The network's output; whatever it raises becomes words."""
+    """The model's output; whatever it raises becomes words."""
     try:
         return part_of(model.module(inputs), model.output_key, model.name)
-    except NetworkError:
+    except ModelError:
         raise
     except Exception as error:
         if out_of_memory(error):
@@ -150,10 +150,10 @@ def call(model: Model, inputs: Tensor) -> Any:
         message = f"{model.name} does not accept an input of {width}×{height}: {reason}"
         native = model.preprocessing.crop
         if (height, width) != native:
-            raise InputError(message, f"--fit squash shows the whole picture at {native[1]}×{native[0]}") from error
-        raise NetworkError(message, "--input-size WIDTHxHEIGHT sets another size") from error
+            raise InputError(message, f"--fit squash shows the whole image at {native[1]}×{native[0]}") from error
+        raise ModelError(message, "--input-size WIDTHxHEIGHT sets another size") from error
 
 
 def rows_of(ask: Ask, output: Any, count: int) -> Any:
-    """One row per picture of a network's output."""
+    """One row per image of a model's output."""
     return (ask.task or Classification(ask.model.name)).rows(output, count)

@@ -20,7 +20,7 @@ Kind = tuple[str, str, int]  # method, layer, part
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """One map of every picture of a batch: values (n, h, w), and what tells it from the others."""
+    """One map of every image of a batch: values (n, h, w), and what tells it from the others."""
 
     method: str
     layer: str
@@ -44,16 +44,16 @@ class Reason(NamedTuple):
         return f"{self.seen}; {self.advice}" if self.advice else self.seen
 
 
-def why_blank(values: Map, probe: Probe, picture: int) -> Reason | None:
+def why_blank(values: Map, probe: Probe, image: int) -> Reason | None:
     """The reason for a map (h, w) that shows nothing under --sign positive; None for one that shows something."""
     path = probe.layer.path
     if not np.isfinite(values).all():
         return Reason(f"the map has NaN or infinite values; they arise at or before layer '{path}'")
     if values.max(initial=0) > 0:
         return None
-    if "gradients" in probe.__dict__ and not bool(probe.gradients[picture].any()):
+    if "gradients" in probe.__dict__ and not bool(probe.gradients[image].any()):
         live = find_layers(probe.reading.passed.ask.model, [])[0].path
-        advice = f"--layer {live} has one" if live != path else "is the network untrained, or saturated?"
+        advice = f"--layer {live} has one" if live != path else "is the model untrained, or saturated?"
         return Reason(f"blank: the score has no gradient at layer '{path}'", advice)
     if values.min(initial=0) < 0:
         return Reason(f"blank: all evidence at layer '{path}' speaks against this class", "--sign both shows it")
@@ -61,7 +61,7 @@ def why_blank(values: Map, probe: Probe, picture: int) -> Reason | None:
 
 
 def variation(values: Map) -> float:
-    """By how much a raw map varies over the picture: what is the same everywhere says nothing of where."""
+    """By how much a raw map varies over the image: what is the same everywhere says nothing of where."""
     finite = values[np.isfinite(values)]
     return float(finite.max() - finite.min()) if finite.size else 0.0
 
@@ -76,4 +76,4 @@ def why_weak(values: Map, noise: float) -> str:
     own = variation(values)
     if own > noise:
         return ""
-    return f"weak: it varies by {own:.3g} over the picture, with shuffled weights by {noise:.3g}"
+    return f"weak: it varies by {own:.3g} over the image, with shuffled weights by {noise:.3g}"

@@ -1,4 +1,4 @@
-"""What a method may read: one layer of one pass, for one target per picture."""
+"""What a method may read: one layer of one pass, for one target per image."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from camviz.engine.attention_flow import Attention
 from camviz.engine.forward import Pass, call, rescore, rows_of, run_forward
 from camviz.engine.tail_replay import answering, spread
-from camviz.errors import NetworkError
+from camviz.errors import ModelError
 from camviz.hooks.capture import borrowed, replaced, watch, with_first_tensor
 from camviz.hooks.devices import autocast
 from camviz.hooks.relu_rules import ReluRule, Rule
@@ -26,7 +26,7 @@ from camviz.types import Layer, Target
 
 @dataclass(eq=False)
 class Reading:
-    """One target per picture, read from one pass; its gradients are computed once, for all layers."""
+    """One target per image, read from one pass; its gradients are computed once, for all layers."""
 
     passed: Pass
     targets: Sequence[Target]
@@ -38,7 +38,7 @@ class Reading:
             return self.read(self.passed.rows)
 
     def read(self, rows: Any) -> Tensor:
-        """Each picture's score (n,) from its own row."""
+        """Each image's score (n,) from its own row."""
         return torch.stack([target.read(row) for target, row in zip(self.targets, rows, strict=True)])
 
     @cached_property
@@ -56,7 +56,7 @@ class Reading:
         name = self.passed.ask.model.name
         for path, grad in zip(paths, grads, strict=True):
             if grad is None:
-                raise NetworkError(
+                raise ModelError(
                     f"the score does not depend on layer '{path}' of {name}, or not in a way that can be "
                     "differentiated (is there a no_grad or a detach in its forward?)",
                     f"'camviz layers {name}' stars the default; methods without gradients work too",
@@ -66,7 +66,7 @@ class Reading:
 
 @dataclass(eq=False)
 class Probe:
-    """One layer of a reading. `facts` are noted by methods, one dict per picture."""
+    """One layer of a reading. `facts` are noted by methods, one dict per image."""
 
     reading: Reading
     layer: Layer
@@ -77,22 +77,22 @@ class Probe:
 
     @property
     def targets(self) -> Sequence[Target]:
-        """One per picture."""
+        """One per image."""
         return self.reading.targets
 
     @property
     def inputs(self) -> Tensor:
-        """The network's input (n, channels, H, W), normalised."""
+        """The model's input (n, channels, H, W), normalized."""
         return self.reading.passed.inputs
 
     @property
     def logits(self) -> Tensor:
-        """(n, classes), differentiable down to the layer. Raises `NetworkError` when there are no classes."""
+        """(n, classes), differentiable down to the layer. Raises `ModelError` when there are no classes."""
         rows = self.reading.passed.rows
         if isinstance(rows, Tensor) and rows.ndim == 2:
             return rows
-        raise NetworkError(
-            f"{self.reading.passed.ask.model.name} does not give one row of class scores per picture",
+        raise ModelError(
+            f"{self.reading.passed.ask.model.name} does not give one row of class scores per image",
             "--method gradcam explains any score",
         )
 
@@ -113,7 +113,7 @@ class Probe:
 
     @cached_property
     def gradients(self) -> Tensor:
-        """G = dS/dA as (n, c, h, w), float32; each picture's own score."""
+        """G = dS/dA as (n, c, h, w), float32; each image's own score."""
         return self.maps(self.reading.gradients[self.layer.path])
 
     def gradients_of(self, scores: Tensor) -> Tensor:
@@ -122,12 +122,12 @@ class Probe:
 
     @cached_property
     def hessian_product(self) -> Tensor:
-        """H·A (n, c, h, w), H the second derivative of S; zero where the network is piecewise linear behind A."""
+        """H·A (n, c, h, w), H the second derivative of S; zero where the model is piecewise linear behind A."""
         try:
             return self._hessian_product()
         except RuntimeError as error:
             if "double backward" in str(error):
-                raise NetworkError(
+                raise ModelError(
                     f"{self.reading.passed.ask.model.name} has a part without a second derivative: {error}",
                     "--method gradcam needs the first alone",
                 ) from error
@@ -148,9 +148,9 @@ class Probe:
 
     @cached_property
     def linear_head(self) -> tuple[Tensor, Tensor]:
-        """(W, A): each picture's target weights (n, c) and the maps (n, c, h, w) whose mean they are applied to.
+        """(W, A): each image's target weights (n, c) and the maps (n, c, h, w) whose mean they are applied to.
 
-        Raises `NetworkError` unless the layer is averaged and goes into one linear layer that gives the scores.
+        Raises `ModelError` unless the layer is averaged and goes into one linear layer that gives the scores.
         """
         head = self.reading.passed.head
         if head is None:
@@ -165,15 +165,15 @@ class Probe:
                 return share @ linear.weight.detach().float(), maps
         raise self._no_head(f"layer '{self.layer.path}' is not averaged straight into its last linear layer")
 
-    def _no_head(self, why: str) -> NetworkError:
-        return NetworkError(
+    def _no_head(self, why: str) -> ModelError:
+        return ModelError(
             f"method 'cam' cannot work on {self.reading.passed.ask.model.name}: {why}",
             "--method gradcam needs no such head, and equals cam where there is one",
         )
 
     @cached_property
     def attention(self) -> Attention:
-        """The network's attention over the inputs, all layers: not tied to this one."""
+        """The model's attention over the inputs, all layers: not tied to this one."""
         passed = self.reading.passed
 
         def scores(output: Any, start: int, stop: int) -> Tensor:
@@ -183,8 +183,8 @@ class Probe:
 
     # other inputs
 
-    def grey(self, level: float) -> Tensor:
-        """What a grey level, 0 black to 1 white, is to the network: (1, channels, 1, 1), normalised."""
+    def gray(self, level: float) -> Tensor:
+        """What a gray level, 0 black to 1 white, is to the model: (1, channels, 1, 1), normalized."""
         how = self.reading.passed.ask.model.preprocessing
         mean, std = (torch.tensor(values, device=self.inputs.device) for values in (how.mean, how.std))
         return ((level - mean) / std)[None, :, None, None]
@@ -193,10 +193,10 @@ class Probe:
         """Maps (m, c, h, w) at the input's size, bilinear, align_corners=False."""
         return F.interpolate(maps, size=self.inputs.shape[2:], mode="bilinear", align_corners=False)
 
-    def masked(self, picture: int, masks: Tensor) -> Tensor:
-        """One picture under masks (m, 1, H, W): X ⊙ mask before normalisation, so that 0 is black."""
-        black = self.grey(0)
-        return black + masks * (self.inputs[picture : picture + 1] - black)
+    def masked(self, image: int, masks: Tensor) -> Tensor:
+        """One image under masks (m, 1, H, W): X ⊙ mask before normalization, so that 0 is black."""
+        black = self.gray(0)
+        return black + masks * (self.inputs[image : image + 1] - black)
 
     @cached_property
     def stages(self) -> list[Probe]:
@@ -209,16 +209,16 @@ class Probe:
         return Probe(Reading(run_forward(self.reading.passed.ask, inputs), self.targets), self.layer, self.facts)
 
     def generators(self, purpose: str) -> list[torch.Generator]:
-        """A source of random numbers per picture, that depends on the seed and the picture, not on the batch."""
+        """A source of random numbers per image, that depends on the seed and the image, not on the batch."""
         seed = self.reading.passed.ask.seed
         made = []
-        for picture in self.inputs:
-            digest = zlib.crc32(picture.cpu().numpy().tobytes(), zlib.crc32(f"{seed} {purpose}".encode()))
+        for image in self.inputs:
+            digest = zlib.crc32(image.cpu().numpy().tobytes(), zlib.crc32(f"{seed} {purpose}".encode()))
             made.append(torch.Generator().manual_seed(digest))
         return made
 
     def noisy(self, samples: int, noise: float) -> Iterator[Tensor]:
-        """`samples` inputs with Gaussian noise; its deviation is a share `noise` of each picture's range."""
+        """`samples` inputs with Gaussian noise; its deviation is a share `noise` of each image's range."""
         generators = self.generators("noise")
         flat = self.inputs.flatten(1)
         spread_ = (flat.amax(1) - flat.amin(1))[:, None, None, None]
@@ -233,9 +233,9 @@ class Probe:
         with ReluRule(rule) if rule else nullcontext() as mode:
             scores = self._scores_through(inputs)
         if mode and not mode.met:
-            raise NetworkError(
+            raise ModelError(
                 f"{model.name} has no ReLU, so there is nothing for guided backpropagation or deconvnet to change",
-                "--method gradient, smoothgrad or integrated-gradients works on any network",
+                "--method gradient, smoothgrad or integrated-gradients works on any model",
             )
         (gradient,) = torch.autograd.grad(scores.sum(), inputs, allow_unused=True)
         if gradient is None:
@@ -245,7 +245,7 @@ class Probe:
     def bias_gradients(self) -> tuple[Tensor, list[Tensor]]:
         """dS/d(input) (n, channels, H, W), and b ⊙ dS/d(output) (n, c, h, w) of every layer with a bias and a grid.
 
-        The bias of a batch normalisation is what it adds altogether: β - μγ/σ.
+        The bias of a batch normalization is what it adds altogether: β - μγ/σ.
         """
         module = self.reading.passed.ask.model.module
         biases = {path: bias for path, part in module.named_modules() if (bias := implicit_bias(part)) is not None}
@@ -277,8 +277,8 @@ class Probe:
             raise self._not_differentiable()
         return scores
 
-    def _not_differentiable(self) -> NetworkError:
-        return NetworkError(
+    def _not_differentiable(self) -> ModelError:
+        return ModelError(
             f"the score of {self.reading.passed.ask.model.name} does not depend on its input in a way that can be "
             "differentiated",
             "--method rise or occlusion needs no gradient",
@@ -286,23 +286,23 @@ class Probe:
 
     # many forwards
 
-    def score_inputs(self, picture: int, total: int, batch: Callable[[int, int], Tensor], kind: str = "") -> Tensor:
-        """Scores (total,) of one picture's target over the inputs that `batch(start, stop)` makes."""
-        return rescore(self.reading.passed.ask, self.targets[picture], total, batch, kind)
+    def score_inputs(self, image: int, total: int, batch: Callable[[int, int], Tensor], kind: str = "") -> Tensor:
+        """Scores (total,) of one image's target over the inputs that `batch(start, stop)` makes."""
+        return rescore(self.reading.passed.ask, self.targets[image], total, batch, kind)
 
-    def score_activations(self, picture: int, total: int, alter: Callable[[int, int], Tensor]) -> Tensor:
-        """Scores (total,) of one picture's target with the layer's maps altered: (m, c, h, w) by `alter`.
+    def score_activations(self, image: int, total: int, alter: Callable[[int, int], Tensor]) -> Tensor:
+        """Scores (total,) of one image's target with the layer's maps altered: (m, c, h, w) by `alter`.
 
-        Replays only what comes behind the layer where that reproduces the recorded logits, else the whole network;
+        Replays only what comes behind the layer where that reproduces the recorded logits, else the whole model;
         `facts["rescored"]` says which.
         """
         tail = self.replays
-        self.facts[picture]["rescored"] = "tail" if tail else "whole network"
+        self.facts[image]["rescored"] = "tail" if tail else "whole model"
         run = self._replay if tail else self._replace
         ask = self.reading.passed.ask
 
         def compute(start: int, stop: int) -> Tensor:
-            return self.targets[picture].read_all(run(picture, alter(start, stop)))
+            return self.targets[image].read_all(run(image, alter(start, stop)))
 
         with borrowed(ask.model.module), torch.inference_mode(), autocast(self.inputs.device, ask.precision):
             return ask.chunks.run(total, compute)
@@ -318,7 +318,7 @@ class Probe:
             with borrowed(model.module), torch.no_grad(), autocast(self.inputs.device, passed.ask.precision):
                 # clones: an in-place operation behind the layer writes into what it is given
                 rows = [self._replay(i, self.activations[i : i + 1].clone()) for i in range(len(self.targets))]
-        except Exception:  # whatever goes wrong, the whole network still works
+        except Exception:  # whatever goes wrong, the whole model still works
             return False
         if isinstance(passed.rows, Tensor):
             before, again = passed.rows.detach(), torch.cat(rows)
@@ -327,30 +327,30 @@ class Probe:
         scale = float(before.abs().max())
         return bool(torch.allclose(again, before, rtol=1e-3, atol=1e-4 * max(scale, 1e-3)))
 
-    def _altered(self, picture: int, maps: Tensor) -> Any:
-        """The layer's whole output for one picture with other maps (m, c, h, w)."""
+    def _altered(self, image: int, maps: Tensor) -> Any:
+        """The layer's whole output for one image with other maps (m, c, h, w)."""
         passed = self.reading.passed
-        output = spread(passed.outputs[self.layer.path], picture, len(self.targets), len(maps))
+        output = spread(passed.outputs[self.layer.path], image, len(self.targets), len(maps))
         stored = passed.captured[self.layer.path].detach()
-        own = spread(stored, picture, len(self.targets), len(maps))
+        own = spread(stored, image, len(self.targets), len(maps))
         return with_first_tensor(output, self.layer.from_maps(maps, own).to(stored.dtype))
 
-    def _replay(self, picture: int, maps: Tensor) -> Any:
+    def _replay(self, image: int, maps: Tensor) -> Any:
         passed = self.reading.passed
         model, count = passed.ask.model, len(maps)
         answers = {
-            path: spread(passed.outputs[path], picture, len(self.targets), count)
+            path: spread(passed.outputs[path], image, len(self.targets), count)
             for path in passed.ask.frozen[self.layer.path]
         }
-        answers[self.layer.path] = self._altered(picture, maps)
+        answers[self.layer.path] = self._altered(image, maps)
         with answering(model.module, answers):
-            return rows_of(passed.ask, call(model, self.inputs[picture : picture + 1].expand(count, -1, -1, -1)), count)
+            return rows_of(passed.ask, call(model, self.inputs[image : image + 1].expand(count, -1, -1, -1)), count)
 
-    def _replace(self, picture: int, maps: Tensor) -> Any:
+    def _replace(self, image: int, maps: Tensor) -> Any:
         ask, count = self.reading.passed.ask, len(maps)
-        own = spread(self.reading.passed.captured[self.layer.path].detach(), picture, len(self.targets), count)
+        own = spread(self.reading.passed.captured[self.layer.path].detach(), image, len(self.targets), count)
         altered = self.layer.from_maps(maps, own).to(own.dtype)
-        inputs = self.inputs[picture : picture + 1].expand(count, -1, -1, -1)
+        inputs = self.inputs[image : image + 1].expand(count, -1, -1, -1)
         with replaced(ask.model.module, self.layer.path, altered):
             return rows_of(ask, call(ask.model, inputs), count)
 

@@ -1,4 +1,4 @@
-"""What a network is without what it has learned: the same weights, each tensor's values in another order."""
+"""What a model is without what it has learned: the same weights, each tensor's values in another order."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def twins(model: Model, stages: int, seed: int = 0) -> list[Model]:
 
 
 def cascade(module: nn.Module, order: Sequence[str], stages: int, seed: int = 0) -> list[nn.Module]:
-    """Copies of a network with ever more of its layers shuffled, from the top; `order` are their paths as they run.
+    """Copies of a model with ever more of its layers shuffled, from the top; `order` are their paths as they run.
 
-    Each tensor of weights keeps its values, in another order. What is not shuffled is shared with the network, which
+    Each tensor of weights keeps its values, in another order. What is not shuffled is shared with the model, which
     itself stays as it is.
     """
     layers = by_layer(module, order)

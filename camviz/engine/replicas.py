@@ -1,4 +1,4 @@
-"""The same network several times, side by side: what each runs is its own, the weights are shared."""
+"""The same model several times, side by side: what each runs is its own, the weights are shared."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import nn
 
 from camviz.types import Model
 
-_SMALL = 50_000_000  # parameters at 224×224: beyond, one network on all cores is as fast, and needs less memory
+_SMALL = 50_000_000  # parameters at 224×224: beyond, one model on all cores is as fast, and needs less memory
 
 
 def small(model: Model) -> bool:
@@ -23,7 +23,7 @@ def small(model: Model) -> bool:
 
 
 def sibling(model: Model) -> Model | None:
-    """The network once more, with the same parameters; None where a copy might not be independent."""
+    """The model once more, with the same parameters; None where a copy might not be independent."""
     if any(_entangled(part) for part in model.module.modules()):
         return None
     model.module.requires_grad_(False)  # or each would thaw the other's at the end of its pass

@@ -1,7 +1,7 @@
 """Running only what comes behind a layer, on any module, without tracing.
 
 One forward is recorded. Then every module that had finished before the layer answers with what it gave, the layer
-answers with altered activations, and the network's own forward does the rest: residual additions included.
+answers with altered activations, and the model's own forward does the rest: residual additions included.
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ def _constant(output: Any) -> Callable[..., Any]:
     return lambda *_args, **_kwargs: output
 
 
-def spread(output: Any, picture: int, pictures: int, count: int) -> Any:
-    """The part of a recorded output that belongs to one picture of the batch, `count` times, without copying."""
+def spread(output: Any, image: int, images: int, count: int) -> Any:
+    """The part of a recorded output that belongs to one image of the batch, `count` times, without copying."""
 
     def part(tensor: Tensor) -> Tensor:
-        if tensor.ndim and tensor.shape[0] == pictures:
-            return tensor[picture : picture + 1].expand(count, *tensor.shape[1:])
+        if tensor.ndim and tensor.shape[0] == images:
+            return tensor[image : image + 1].expand(count, *tensor.shape[1:])
         return tensor
 
     return mapped(output, part)

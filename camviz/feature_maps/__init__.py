@@ -27,7 +27,7 @@ def features(
     `model` and `image` as in `camviz.explain`; without a `layer` it is the default one. `.values` is (c, h, w) float32.
     """
     from camviz.feature_maps.extract import Extractor
-    from camviz.io.images import as_pictures
+    from camviz.io.images import as_images
     from camviz.models.layers import find_layers
     from camviz.models.load import load
     from camviz.models.preprocess import prepare
@@ -35,8 +35,8 @@ def features(
 
     model = model if isinstance(model, Model) else load(model)
     patterns = [layer] if isinstance(layer, str) else list(layer)
-    [picture] = as_pictures(image)
-    values, view = prepare(picture, model.preprocessing, fit)
-    [found] = Extractor(model, find_layers(model, patterns), target)([picture], [values], [view])
+    [image] = as_images(image)
+    values, view = prepare(image, model.preprocessing, fit)
+    [found] = Extractor(model, find_layers(model, patterns), target)([image], [values], [view])
     single = len(found) == 1 and len(patterns) <= 1
     return found[0] if single else found

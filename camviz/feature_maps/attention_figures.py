@@ -13,13 +13,13 @@ from camviz.render import color
 from camviz.render.bar import Bar, number
 from camviz.render.frame import percent
 from camviz.render.montage import columns_for, enlarged, montage, tile_size
-from camviz.types import Artefact
+from camviz.types import Figure
 
 
-def heads(maps: HeadMaps, **settings: Any) -> Artefact:
+def heads(maps: HeadMaps, **settings: Any) -> Figure:
     """The attention's heads as a page of numbered tiles, in their own order; settings as in `Style`.
 
-    Each tile is labelled with its number, its entropy and its mean distance. The scale begins at 0 and is that of all
+    Each tile is labeled with its number, its entropy and its mean distance. The scale begins at 0 and is that of all
     heads, so that a head which spreads its attention looks faint beside one that does not.
     """
     style = Style(**settings)
@@ -30,7 +30,7 @@ def heads(maps: HeadMaps, **settings: Any) -> Artefact:
     within = style.within or color.Limits(0.0, float(maps.values.max()))
     each = style.scale == "channel"
     limits = [color.Limits(0.0, float(one.max())) if each else within for one in values]
-    tiles = np.stack([color.colourise(one, own, colormap) for one, own in zip(values, limits, strict=True)])
+    tiles = np.stack([color.colorise(one, own, colormap) for one, own in zip(values, limits, strict=True)])
     count, (h, w) = len(chosen), values.shape[1:]
     labels = [_label(maps, head) for head in chosen]
     body = montage(enlarged(tiles, *tile_size(count, h, w)), labels, columns_for(count, h, w))
@@ -49,7 +49,7 @@ def heads(maps: HeadMaps, **settings: Any) -> Artefact:
             None if np.isnan(maps.distance[head]) else round(float(maps.distance[head]), 3) for head in chosen
         ],
     }
-    return Artefact("features-attention", style.suffix, figure, facts=told)
+    return Figure("features-attention", style.suffix, figure, facts=told)
 
 
 def _label(maps: HeadMaps, head: int) -> str:

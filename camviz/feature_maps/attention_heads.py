@@ -14,16 +14,16 @@ from torch import Tensor
 from camviz.engine.attention_flow import Attention
 from camviz.engine.attention_structure import Structure
 from camviz.engine.forward import Ask
-from camviz.errors import NetworkError
+from camviz.errors import ModelError
 from camviz.feature_maps.maps import FeatureMaps
 from camviz.models.layers import expand
 from camviz.models.survey import input_channels
-from camviz.types import Model, Picture, View
+from camviz.types import Image, Model, View
 
 
 @dataclass(frozen=True, eq=False)
 class HeadMaps(FeatureMaps):
-    """The row of each head's attention that the network's head reads, as maps (heads, h, w); with `rest` it sums to 1.
+    """The row of each head's attention that the model's head reads, as maps (heads, h, w); with `rest` it sums to 1.
 
     `entropy` (heads,) in bits and `distance` (heads,) in pixels of the input, both the mean over queries; the distance
     is from a patch to the patches it attends to, NaN for attention that pools. `rest` (heads,) goes to the prefix.
@@ -39,7 +39,7 @@ class HeadMaps(FeatureMaps):
 class HeadExtractor:
     """Reads the attention of the modules that `patterns` mean, the last block's without any; one forward for all.
 
-    Raises `UnknownName`, and `NetworkError` for a module without attention or a network that has none to read.
+    Raises `UnknownName`, and `ModelError` for a module without attention or a model that has none to read.
     """
 
     def __init__(self, model: Model, patterns: Sequence[str], precision: str = "fp32") -> None:
@@ -49,29 +49,29 @@ class HeadExtractor:
         blank = torch.zeros((1, input_channels(model.module), *size), device=model.device)
         try:
             how = self._attention(blank).structure
-        except NetworkError as error:
-            raise NetworkError(error.message, "without --attention the channels of any layer are shown") from error
+        except ModelError as error:
+            raise ModelError(error.message, "without --attention the channels of any layer are shown") from error
         self.names, self.heads = _choose(model, how, patterns), how.heads
 
     def __call__(
-        self, pictures: Sequence[Picture], inputs: Sequence[NDArray[np.float32]], views: Sequence[View]
+        self, images: Sequence[Image], inputs: Sequence[NDArray[np.float32]], views: Sequence[View]
     ) -> list[list[FeatureMaps]]:
-        """For each picture the heads of each attention. Inputs are of one shape."""
+        """For each image the heads of each attention. Inputs are of one shape."""
         batch = torch.from_numpy(np.stack(inputs)).to(self.model.device)
         attention = self._attention(batch)
         how = attention.structure
         distances = _distances(how.grid, (batch.shape[2], batch.shape[3])).to(batch)
         found = attention.matrices(lambda one: measured(one, how, distances))
         known = dict(zip([*how.paths, *filter(None, [how.pool])], found, strict=True))
-        made: list[list[FeatureMaps]] = [[] for _ in pictures]
+        made: list[list[FeatureMaps]] = [[] for _ in images]
         for name in self.names:
             rows, measures = known[name][..., :-2], known[name][..., -2:].cpu().numpy()
             maps = how.place(rows).cpu().numpy()
             rest = 1 - maps.sum((2, 3))
-            for i, (picture, view) in enumerate(zip(pictures, views, strict=True)):
+            for i, (image, view) in enumerate(zip(images, views, strict=True)):
                 entropy, distance = measures[i].T
                 own = (entropy, distance, rest[i], _whose(how, name), how.tokens)
-                made[i].append(HeadMaps(maps[i], name, self.model.name, picture, view, None, None, None, *own))
+                made[i].append(HeadMaps(maps[i], name, self.model.name, image, view, None, None, None, *own))
         return made
 
     def _attention(self, inputs: Tensor) -> Attention:
@@ -100,7 +100,7 @@ def measured(attention: Tensor, how: Structure, distances: Tensor) -> Tensor:
 
 
 def _distances(grid: tuple[int, int], size: tuple[int, int]) -> Tensor:
-    """Pixels between the centres of all patches (h·w, h·w), in reading order."""
+    """Pixels between the centers of all patches (h·w, h·w), in reading order."""
     steps = [full / cells for full, cells in zip(size, grid, strict=True)]
     places = torch.cartesian_prod(*(torch.arange(cells) * step for cells, step in zip(grid, steps, strict=True)))
     return torch.cdist(places, places)
@@ -114,7 +114,7 @@ def _choose(model: Model, how: Structure, patterns: Sequence[str]) -> list[str]:
         paths = expand(model, pattern)
         inside = [one for one in known for path in paths if f"{one}.".startswith(f"{path}.") or _around(one, path)]
         if not inside:
-            raise NetworkError(
+            raise ModelError(
                 f"layer '{pattern}' of {model.name} holds no attention", f"--layer {known[-1]}, or {known[0]}, does"
             )
         found |= dict.fromkeys(inside)

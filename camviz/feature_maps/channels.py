@@ -11,7 +11,7 @@ _EXAMPLE = "type numbers and ranges, as in 3,17,40-60"
 
 
 def read_channels(texts: Sequence[str]) -> list[tuple[str, range]]:
-    """Every number or range that was typed, as it was typed and as numbers; asks for no network."""
+    """Every number or range that was typed, as it was typed and as numbers; asks for no model."""
     found = []
     for part in (part.strip() for text in texts for part in text.split(",")):
         numbers = re.fullmatch(r"(\d+)(?:\s*-\s*(\d+))?", part, re.ASCII)

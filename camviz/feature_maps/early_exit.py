@@ -1,4 +1,4 @@
-"""A network run no further than the layers asked for, differentiable to its input."""
+"""A model run no further than the layers asked for, differentiable to its input."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from camviz.types import Layer, Model
 
 
 class _Enough(BaseException):
-    """Unwinds a forward whose rest nobody needs; not an `Exception`, so that no network's own `except` keeps it."""
+    """Unwinds a forward whose rest nobody needs; not an `Exception`, so that no model's own `except` keeps it."""
 
 
 @contextmanager
@@ -42,7 +42,7 @@ def _until(module: nn.Module, path: str, runs: int) -> Iterator[None]:
 
 @dataclass(frozen=True, eq=False)
 class Reader:
-    """What optimisation reads from inputs (n, c, H, W): the output of one layer, or the logits without one.
+    """What optimization reads from inputs (n, c, H, W): the output of one layer, or the logits without one.
 
     `runs`: how often the layer runs in one forward; the last time counts.
     """

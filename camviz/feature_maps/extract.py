@@ -1,4 +1,4 @@
-"""From prepared pictures to feature maps: one forward for all layers asked for."""
+"""From prepared images to feature maps: one forward for all layers asked for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from camviz.feature_maps.receptive import receptive_fields
 from camviz.hooks.capture import part_of
 from camviz.models.survey import survey
 from camviz.tasks import task_of
-from camviz.types import Layer, Model, Picture, View
+from camviz.types import Image, Layer, Model, View
 
 
 class Extractor:
@@ -46,9 +46,9 @@ class Extractor:
         self.names = [layer.path for layer in layers]
 
     def __call__(
-        self, pictures: Sequence[Picture], inputs: Sequence[NDArray[np.float32]], views: Sequence[View]
+        self, images: Sequence[Image], inputs: Sequence[NDArray[np.float32]], views: Sequence[View]
     ) -> list[list[FeatureMaps]]:
-        """For each picture the maps of each layer. Inputs are of one shape."""
+        """For each image the maps of each layer. Inputs are of one shape."""
         batch = torch.from_numpy(np.stack(inputs)).to(self.model.device)
         targets = []
         with self.task.attending(self.model.module, (batch.shape[2], batch.shape[3])) if self.task else nullcontext():
@@ -57,15 +57,15 @@ class Extractor:
             rows = zip(passed.rows, views, strict=True)
             targets = [self.task.choose(self.wanted, row, view)[0] for row, view in rows]
         reading = Reading(passed, targets)
-        found: list[list[FeatureMaps]] = [[] for _ in pictures]
+        found: list[list[FeatureMaps]] = [[] for _ in images]
         for layer in self.ask.layers:
-            probe = Probe(reading, layer, facts=[{} for _ in pictures])
+            probe = Probe(reading, layer, facts=[{} for _ in images])
             values = probe.activations.cpu().numpy()
             contributions = None
             if targets:
                 contributions = (probe.gradients.mean((2, 3)) * probe.activations.mean((2, 3))).cpu().numpy()
-            for i, (picture, view) in enumerate(zip(pictures, views, strict=True)):
+            for i, (image, view) in enumerate(zip(images, views, strict=True)):
                 share = contributions[i] if contributions is not None else None
                 sees = self.fields.get(layer.path)
-                found[i].append(FeatureMaps(values[i], layer.path, self.model.name, picture, view, share, sees=sees))
+                found[i].append(FeatureMaps(values[i], layer.path, self.model.name, image, view, share, sees=sees))
         return found

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from camviz.errors import NetworkError, RequestError
+from camviz.errors import ModelError, RequestError
 from camviz.models.layers import find_layers
 from camviz.models.survey import Survey, survey
 from camviz.types import Model
@@ -81,7 +81,7 @@ class Kernels:
                 continue
             members = np.zeros(len(usable), bool)
             members[start], size = True, 0
-            while size < members.sum():  # until no neighbour of the chain is new
+            while size < members.sum():  # until no neighbor of the chain is new
                 size = int(members.sum())
                 members |= alike[members].any(0)
             seen |= members
@@ -93,18 +93,18 @@ class Kernels:
 def find_kernels(model: Model, patterns: Sequence[str] = ()) -> list[Kernels]:
     """The kernels of the convolutions that the patterns mean; of the first convolution without any.
 
-    Raises `NetworkError` naming the nearest convolution for a layer that is none; of a glob the others are passed over.
+    Raises `ModelError` naming the nearest convolution for a layer that is none; of a glob the others are passed over.
     """
     seen = survey(model.module, model.preprocessing.crop, model.name)
     known = _convolutions(model.module, seen)
     if not known:
         hint = f"'camviz layers {model.name}' shows what it has; --position draws position embeddings"
-        raise NetworkError(f"{model.name} has no 2-D convolution, so there are no kernels to draw", hint)
+        raise ModelError(f"{model.name} has no 2-D convolution, so there are no kernels to draw", hint)
     found: dict[str, nn.Conv2d] = {}
     for pattern in patterns or [next(iter(known))]:
         try:
             paths = [layer.path for layer in find_layers(model, [pattern], seen)]
-        except NetworkError:  # no grid: then certainly no convolution
+        except ModelError:  # no grid: then certainly no convolution
             paths = [pattern]
         own = {path: known[path] for path in paths if path in known}
         if not own:
@@ -124,7 +124,7 @@ def _kernels(model: Model, path: str, convolution: nn.Conv2d) -> Kernels:
     return Kernels(weights, path, model.name, convolution.groups)
 
 
-def _no_convolution(model: Model, path: str, known: list[str], seen: Survey) -> NetworkError:
+def _no_convolution(model: Model, path: str, known: list[str], seen: Survey) -> ModelError:
     inside = next((one for one in known if one.startswith(f"{path}.")), "")
     one = seen.find(path)
     what = f"a {one.kind}" if one else "not run in a forward"
@@ -134,7 +134,7 @@ def _no_convolution(model: Model, path: str, known: list[str], seen: Survey) -> 
         ran = [other.path for other in seen.layers]
         before = [other for other in known if path in ran and ran.index(other) < ran.index(path)]
         hint = f"'{before[-1] if before else known[0]}' is the nearest one; 'camviz layers {model.name}' lists all"
-    return NetworkError(f"layer '{path}' of {model.name} is {what}, not a 2-D convolution: it has no kernels", hint)
+    return ModelError(f"layer '{path}' of {model.name} is {what}, not a 2-D convolution: it has no kernels", hint)
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +168,7 @@ def find_positions(model: Model) -> Positions:
             unit = patches / norms[:, None]
             cosines = (unit @ unit.T).reshape(*grid, *grid).astype(np.float32)
             return Positions(cosines, name, model.name)
-    raise NetworkError(
+    raise ModelError(
         f"{model.name} has no learned position embedding of its patches", "--model vit_b_16 has one; without --position"
     )
 

@@ -1,4 +1,4 @@
-"""Principal components of a layer over many pictures, in one pass and bounded memory."""
+"""Principal components of a layer over many images, in one pass and bounded memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Basis:
 
 
 class Moments:
-    """Sums over places and pictures: count, Σ a, Σ a aᵀ, and the largest magnitude, of one layer."""
+    """Sums over places and images: count, Σ a, Σ a aᵀ, and the largest magnitude, of one layer."""
 
     def __init__(self, channels: int, products: bool = True) -> None:
         self.count = 0
@@ -35,13 +35,13 @@ class Moments:
 
     @classmethod
     def of(cls, values: NDArray[np.float32]) -> Moments:
-        """Of one picture's activations (c, h, w)."""
+        """Of one image's activations (c, h, w)."""
         moments = cls(len(values))
         moments.add(values)
         return moments
 
     def add(self, values: NDArray[np.float32]) -> None:
-        """Take one picture's activations (c, h, w) in; places that are not finite are passed over."""
+        """Take one image's activations (c, h, w) in; places that are not finite are passed over."""
         rows = values.reshape(len(values), -1).T.astype(np.float64)
         rows = rows[np.isfinite(rows).all(1)]
         self.count += len(rows)

@@ -37,9 +37,9 @@ class FeatureJob:
             known = ", ".join((*FORMATS, *animation.FORMATS))
             raise RequestError(f"no format '{self.format}'", f"one of: {known}")
         if animated and self.layout != "strip":
-            raise RequestError(f"--format {self.format} animates the way through the network", "--layout strip")
+            raise RequestError(f"--format {self.format} animates the way through the model", "--layout strip")
         if self.overlay and (self.reduce is None or self.reduce == "cluster" or self.layout == "strip"):
-            raise RequestError("--overlay puts one reduced map on the picture", "--reduce l2 --overlay")
+            raise RequestError("--overlay puts one reduced map on the image", "--reduce l2 --overlay")
         if self.layout == "strip" and self.reduce == "cluster":
             raise RequestError("--layout strip shows one map per layer, not groups", "--reduce l2")
         if self.style.channels and (self.layout == "strip" or self.reduce):
@@ -65,7 +65,7 @@ class FeatureJob:
             raise RequestError(f"--top {self.style.top} is more than the {count} heads of '{layer}'", f"--top {count}")
 
     def check_layers(self, layers: Sequence[Layer]) -> None:
-        """Refuse channels that a layer does not have, before any picture is read."""
+        """Refuse channels that a layer does not have, before any image is read."""
         from camviz.models.layers import channels_of
 
         for layer in layers if self.layout == "grid" else ():
@@ -80,11 +80,11 @@ class FeatureJob:
 
     @property
     def twice(self) -> bool:
-        """Whether all pictures must be seen before the first can be drawn."""
+        """Whether all images must be seen before the first can be drawn."""
         return self.style.scale == "run" or self.reduce == "pca"
 
     @property
     def why_twice(self) -> str:
         """Which option asks for that."""
         option = "--scale run" if self.style.scale == "run" else "--reduce pca"
-        return f"{option} needs all pictures in one place: they share {'a scale' if 'scale' in option else 'a basis'}"
+        return f"{option} needs all images in one place: they share {'a scale' if 'scale' in option else 'a basis'}"

@@ -14,7 +14,7 @@ from camviz.feature_maps.filters import ALIKE, FAINT, Kernels, Positions
 from camviz.render import kernels as drawing
 from camviz.render.bar import Bar, number
 from camviz.render.color import DIVERGING
-from camviz.types import Artefact, Pixels
+from camviz.types import Figure, Pixels
 
 _PAGE = 64  # kernels drawn as tiles when nobody said how many
 _ROWS = 12  # kernels drawn as a row of slices
@@ -35,7 +35,7 @@ class KernelStyle:
 
 
 def kind(kernels: Kernels) -> str:
-    """rgb: three input channels in colour. tiles: one input channel. weights: 1×1. slices: all others."""
+    """rgb: three input channels in color. tiles: one input channel. weights: 1×1. slices: all others."""
     channels, *window = kernels.weights.shape[1:]
     if window == [1, 1]:
         return "weights"
@@ -44,7 +44,7 @@ def kind(kernels: Kernels) -> str:
     return "tiles" if channels == 1 else "slices"
 
 
-def draw_kernels(kernels: Kernels, style: KernelStyle) -> Artefact:
+def draw_kernels(kernels: Kernels, style: KernelStyle) -> Figure:
     """The strongest kernels, or those asked for, on one scale with zero in its middle."""
     how, chosen = kind(kernels), _choose(kernels, style)
     weights = kernels.weights[chosen]
@@ -73,7 +73,7 @@ def draw_kernels(kernels: Kernels, style: KernelStyle) -> Artefact:
         "faint": kernels.faint,
         "near_duplicates": [list(group) for group in groups],
     }
-    return Artefact("filters", style.suffix, figure, facts=told)
+    return Figure("filters", style.suffix, figure, facts=told)
 
 
 def _choose(kernels: Kernels, style: KernelStyle) -> list[int]:
@@ -91,7 +91,7 @@ def _choose(kernels: Kernels, style: KernelStyle) -> list[int]:
 def _scale(how: str, top: float, each: bool) -> str:
     if each:
         return "each kernel has its own scale"
-    return f"mid-grey is 0, full colour ±{number(top)}" if how == "rgb" else ""
+    return f"mid-gray is 0, full color ±{number(top)}" if how == "rgb" else ""
 
 
 def _slices(
@@ -132,21 +132,21 @@ def _words(kernels: Kernels, chosen: Sequence[int], style: KernelStyle, groups: 
     return [*words, "…"] if len(groups) > _TOLD else words
 
 
-def draw_positions(positions: Positions, suffix: str = ".png", colormap: str = DIVERGING) -> Artefact:
+def draw_positions(positions: Positions, suffix: str = ".png", colormap: str = DIVERGING) -> Figure:
     """For each patch a small grid: how alike its position embedding is to that of every patch."""
     body, bar = drawing.grid_of_grids(positions.cosines, colormap)
     h, w = positions.cosines.shape[:2]
     facts = (f"{h}×{w} patches", "each small grid: cosine of that patch's position embedding with all others")
     figure = drawing.finished(body, (positions.name, positions.model), facts, bar)
-    return Artefact("filters", suffix, figure, facts={"drawn": "positions", "grid": [h, w], **_nearness(positions)})
+    return Figure("filters", suffix, figure, facts={"drawn": "positions", "grid": [h, w], **_nearness(positions)})
 
 
 def _nearness(positions: Positions) -> dict[str, Any]:
-    """How alike neighbours are, and how alike all pairs are, on average."""
+    """How alike neighbors are, and how alike all pairs are, on average."""
     h, w = positions.cosines.shape[:2]
     rows, columns = np.arange(h), np.arange(w)
     across = positions.cosines[rows[:, None], columns[None, :-1], rows[:, None], columns[None, 1:]]
     down = positions.cosines[rows[:-1, None], columns[None], rows[1:, None], columns[None]]
     near = np.concatenate([across.ravel(), down.ravel()])
     others = (float(positions.cosines.sum()) - h * w) / max(1, (h * w) * (h * w - 1))
-    return {"neighbours": round(float(near.mean()), 6) if len(near) else None, "others": round(others, 6)}
+    return {"neighbors": round(float(near.mean()), 6) if len(near) else None, "others": round(others, 6)}

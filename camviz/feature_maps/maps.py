@@ -1,4 +1,4 @@
-"""One layer's feature maps of one picture: ranked, reduced, grouped."""
+"""One layer's feature maps of one image: ranked, reduced, grouped."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camviz.errors import RequestError
-from camviz.types import Map, Picture, View
+from camviz.types import Image, Map, View
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from PIL.Image import Image as PILImage
 
     from camviz.feature_maps.incremental_pca import Basis
     from camviz.feature_maps.receptive_field import Field
@@ -33,7 +33,7 @@ class Group:
 
 @dataclass(frozen=True, eq=False)
 class FeatureMaps:
-    """The activations (c, h, w) float32 of one layer for one picture, untouched.
+    """The activations (c, h, w) float32 of one layer for one image, untouched.
 
     `contributions` (c,): mean gradient times mean activation for the target asked for, if one was. `sees`: the
     receptive field of its units, where it is known.
@@ -42,7 +42,7 @@ class FeatureMaps:
     values: NDArray[np.float32] = field(repr=False)
     layer: str
     model: str
-    picture: Picture
+    image: Image
     view: View
     contributions: NDArray[np.float32] | None = field(default=None, repr=False)
     basis: Basis | None = field(default=None, repr=False)
@@ -78,7 +78,7 @@ class FeatureMaps:
 
     @property
     def stride(self) -> float:
-        """Pixels of the network's input per cell, down."""
+        """Pixels of the model's input per cell, down."""
         return float(self.view.size[1] / self.values.shape[1])
 
     def order(self, rank: Ranking = "energy") -> list[int]:
@@ -144,15 +144,15 @@ class FeatureMaps:
                 found.append(Group(tuple(int(k) for k in alive[own]), mean, float(shares[own].sum())))
         return sorted(found, key=lambda group: -group.share)
 
-    def montage(self, **settings: Any) -> Image:
+    def montage(self, **settings: Any) -> PILImage:
         """The ranked channels as one figure, a PIL image; settings as in `Style` of `camviz.feature_maps.figures`."""
-        from PIL import Image
+        from PIL import Image as PILImage
 
         from camviz.feature_maps.figures import channels
 
         pixels = channels(self, **settings).pixels
         assert pixels is not None
-        return Image.fromarray(pixels)
+        return PILImage.fromarray(pixels)
 
 
 def _spherical_means(unit: NDArray[np.float64], weight: NDArray[np.float64], count: int) -> NDArray[np.intp]:
@@ -162,17 +162,17 @@ def _spherical_means(unit: NDArray[np.float64], weight: NDArray[np.float64], cou
     while len(seeds) < count:
         seeds.append(int(nearest.argmin()))
         nearest = np.maximum(nearest, unit @ unit[seeds[-1]])
-    centres = unit[seeds]
+    centers = unit[seeds]
     labels = np.zeros(len(unit), np.intp)
     for _ in range(50):
-        before, labels = labels, (unit @ centres.T).argmax(1)
+        before, labels = labels, (unit @ centers.T).argmax(1)
         if np.array_equal(before, labels):
             break
         for k in range(count):
             total = unit[labels == k].sum(0)
             norm = np.linalg.norm(total)
             if norm > 0:
-                centres[k] = total / norm
+                centers[k] = total / norm
     return labels
 
 

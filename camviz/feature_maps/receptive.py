@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from camviz.engine.forward import call
-from camviz.errors import NetworkError, RequestError
+from camviz.errors import ModelError, RequestError
 from camviz.feature_maps.receptive_field import Field
 from camviz.feature_maps.receptive_tracing import Follower
 from camviz.hooks.capture import borrowed, capture, first_tensor, hooks, watch
@@ -23,11 +23,11 @@ HELD = 0.95  # of the gradient's sum is what the square of an effective field ho
 
 
 def receptive_fields(
-    module: nn.Module, input_size: tuple[int, int], name: str = "the network"
+    module: nn.Module, input_size: tuple[int, int], name: str = "the model"
 ) -> dict[str, Field | None]:
     """The theoretical field of every layer that ran, by its path; None where the path to it is not followed.
 
-    Nothing is computed: shapes alone go through the network, where it allows that.
+    Nothing is computed: shapes alone go through the model, where it allows that.
     """
     found: dict[str, Field | None] = {}
     follower = Follower()
@@ -49,17 +49,17 @@ def receptive_fields(
 
 @dataclass(frozen=True, eq=False)
 class EffectiveField:
-    """What the centre unit of a layer does look at: |gradient| of it by the input, averaged over pictures.
+    """What the center unit of a layer does look at: |gradient| of it by the input, averaged over images.
 
-    `values` (H, W) float32 sum to 1; `centre` (down, across) is their centre of mass; `side` that of the smallest
-    square around the centre that holds 95 % of them. (Luo et al. 2016, arXiv:1701.04128, count what is above 4.55 %
+    `values` (H, W) float32 sum to 1; `center` (down, across) is their center of mass; `side` that of the smallest
+    square around the center that holds 95 % of them. (Luo et al. 2016, arXiv:1701.04128, count what is above 4.55 %
     of the peak of a Gaussian, its two sigmas; the square needs no Gaussian.)
     """
 
     values: Map = field(repr=False)
-    centre: tuple[float, float]
+    center: tuple[float, float]
     side: float
-    pictures: int
+    images: int
 
 
 def effective_field(
@@ -67,33 +67,33 @@ def effective_field(
 ) -> EffectiveField:
     """The effective field at a layer over batches (n, c, H, W); of one channel, or of all of them summed up.
 
-    A picture whose centre unit has no gradient (a dead unit) is left out; all of them without: `RequestError`.
+    A image whose center unit has no gradient (a dead unit) is left out; all of them without: `RequestError`.
     """
     total: NDArray[np.float64] | None = None
     count = 0
     for batch in batches:
         for one in _looks(model, layer, torch.from_numpy(batch).to(model.device), channel):
-            if one.sum() > 0:  # every picture counts the same, however strong its unit
+            if one.sum() > 0:  # every image counts the same, however strong its unit
                 total = one / one.sum() + (0 if total is None else total)
                 count += 1
     if total is None:
         what = f"channel {channel} of layer" if channel is not None else "layer"
         raise RequestError(
-            f"the centre unit of {what} '{layer.path}' has no gradient in any picture",
-            "other pictures or another channel: units that are off look at nothing",
+            f"the center unit of {what} '{layer.path}' has no gradient in any image",
+            "other images or another channel: units that are off look at nothing",
         )
     values = total / total.sum()
-    centre, side = _square(values)
-    return EffectiveField(values.astype(np.float32), centre, side, count)
+    center, side = _square(values)
+    return EffectiveField(values.astype(np.float32), center, side, count)
 
 
 def _looks(model: Model, layer: Layer, inputs: Tensor, channel: int | None) -> NDArray[np.float64]:
-    """|gradient| of the centre unit by the input, summed over colours: (n, H, W)."""
+    """|gradient| of the center unit by the input, summed over colors: (n, H, W)."""
     asked = inputs.detach().requires_grad_()
     with borrowed(model.module), capture(model.module, [layer.path], gradients=True) as recorded:
-        call(model, asked.clone())  # a network may begin with an operation in place
+        call(model, asked.clone())  # a model may begin with an operation in place
         if layer.path not in recorded:
-            raise NetworkError(f"layer '{layer.path}' does not run in a forward of {model.name}", "")
+            raise ModelError(f"layer '{layer.path}' does not run in a forward of {model.name}", "")
         maps = layer.to_maps(recorded[layer.path], (inputs.shape[2], inputs.shape[3]))
         unit = maps[:, :, maps.shape[2] // 2, maps.shape[3] // 2]  # (n, c)
         score = unit.sum() if channel is None else unit[:, channel].sum()
@@ -102,7 +102,7 @@ def _looks(model: Model, layer: Layer, inputs: Tensor, channel: int | None) -> N
 
 
 def _square(values: NDArray[np.float64]) -> tuple[tuple[float, float], float]:
-    """The centre of mass of values (H, W) that sum to 1, and the side of the square around it that holds `HELD`."""
+    """The center of mass of values (H, W) that sum to 1, and the side of the square around it that holds `HELD`."""
     rows, columns = (np.arange(size) + 0.5 for size in values.shape)
     down, across = float(values.sum(1) @ rows), float(values.sum(0) @ columns)
     reach = np.maximum(np.abs(rows - down)[:, None], np.abs(columns - across)[None]).ravel()

@@ -9,11 +9,11 @@ Pair = tuple[float, float]  # (down, across)
 
 @dataclass(frozen=True)
 class Field:
-    """Theoretical receptive fields of a layer's units, in pixels of the network's input, (down, across).
+    """Theoretical receptive fields of a layer's units, in pixels of the model's input, (down, across).
 
     Unit (row, column) sees `size` pixels from `first + (row, column) · jump` on; `first` is negative by what padding
     adds. `whole`: every unit sees the whole input. `gated`: besides, all units share a factor or a statistic that
-    comes from the whole input (squeeze-and-excitation, group normalisation). `bound`: no unit sees more than that, most
+    comes from the whole input (squeeze-and-excitation, group normalization). `bound`: no unit sees more than that, most
     see less (attention in windows: how far depends on the unit's place in its own). `axes` are those of the grid.
     """
 
@@ -26,7 +26,7 @@ class Field:
     axes: tuple[int, ...] = (2, 3)
 
     @property
-    def centre(self) -> Pair:
+    def center(self) -> Pair:
         """The middle of what unit (0, 0) sees; a pixel's own middle is at 0.5."""
         return self.first[0] + self.size[0] / 2, self.first[1] + self.size[1] / 2
 

@@ -67,7 +67,7 @@ class Follower(TorchFunctionMode):
         self._kept: list[Tensor] = []  # a tensor that lives keeps its id
 
     def start(self, inputs: Tensor) -> None:
-        """The network's input (n, c, H, W): each pixel sees itself."""
+        """The model's input (n, c, H, W): each pixel sees itself."""
         self._note(inputs, Field())
 
     def field(self, tensor: Tensor | None) -> Field | None:

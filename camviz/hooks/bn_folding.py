@@ -1,8 +1,8 @@
-"""Batch normalisation taken into the convolution before it, for the length of many forwards.
+"""Batch normalization taken into the convolution before it, for the length of many forwards.
 
 In evaluation it is a scale and a shift per channel: bn(W*x + b) = (s·W)*x + s·(b - mean) + beta with
 s = gamma/√(var + eps), so that one pass over a large tensor is saved. It is done where the new weights are smaller
-than that tensor, where nothing else reads it, and where the network's output stays what it was.
+than that tensor, where nothing else reads it, and where the model's output stays what it was.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Pair = tuple[nn.Conv2d, nn.BatchNorm2d]
 
 
 def fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """The weight and the bias of both in one; the normalisation must have running statistics."""
+    """The weight and the bias of both in one; the normalization must have running statistics."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     scale = torch.rsqrt(norm.running_var + norm.eps)
@@ -37,7 +37,7 @@ def fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
 
 @contextmanager
 def folded(pairs: Sequence[Pair]) -> Iterator[None]:
-    """Within the block each convolution does what both do, by their weights of now, and the normalisation nothing."""
+    """Within the block each convolution does what both do, by their weights of now, and the normalization nothing."""
     try:
         for conv, norm in pairs:
             conv.__dict__["forward"] = _convolution(conv, *fold(conv, norm))
@@ -59,7 +59,7 @@ def _nothing(input: Tensor) -> Tensor:
 def find_pairs(module: nn.Module, inputs: Tensor, compute: Callable[[Tensor], Any]) -> list[Pair]:
     """What can be folded, and is worth it, found by two runs of `compute` with inputs (1, c, H, W).
 
-    The network is in evaluation mode and its parameters are frozen. The first run is followed in the graph of
+    The model is in evaluation mode and its parameters are frozen. The first run is followed in the graph of
     autograd, which knows all that read a convolution's output; the second, folded, must give what the first gave.
     """
     made: dict[Any, nn.Conv2d] = {}

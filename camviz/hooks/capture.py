@@ -1,4 +1,4 @@
-"""Everything that is attached to a network, and taken off again by leaving a `with`."""
+"""Everything that is attached to a model, and taken off again by leaving a `with`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from camviz.errors import NetworkError
+from camviz.errors import ModelError
 
 
 @contextmanager
 def borrowed(module: nn.Module) -> Iterator[nn.Module]:
-    """The network in evaluation mode with frozen parameters; modes and requires_grad come back at the end."""
+    """The model in evaluation mode with frozen parameters; modes and requires_grad come back at the end."""
     parts = _parts(module)
     training = [part for part in parts if part.training]
     owned = [parameter for part in parts for parameter in part._parameters.values()]
@@ -34,7 +34,7 @@ def borrowed(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def _parts(module: nn.Module) -> list[nn.Module]:
-    """All modules, each once. `modules()` spells out every path on its way: a small network notices."""
+    """All modules, each once. `modules()` spells out every path on its way: a small model notices."""
     found, seen = [module], {module}
     for part in found:  # which grows
         for child in part._modules.values():
@@ -115,7 +115,7 @@ def part_of(output: Any, key: str, name: str) -> Any:
                 output = output[int(step)] if step.lstrip("-").isdigit() else getattr(output, step)
         except (KeyError, IndexError, AttributeError, TypeError) as error:
             known = ", ".join(map(str, _keys(output)))
-            raise NetworkError(
+            raise ModelError(
                 f"the output of {name} has no '{step}' ({type(output).__name__})",
                 f"--output-key takes {known}" if known else "leave --output-key out: this output has no parts",
             ) from error
@@ -138,7 +138,7 @@ def capture(module: nn.Module, paths: Sequence[str], gradients: bool) -> Iterato
 
     With `gradients`, a recorded tensor can be differentiated to (`torch.autograd.grad(score, recorded)`): the
     first layer met cuts the graph, so that nothing before it costs anything, and nothing reaches `.grad`. The
-    network goes on with a clone, so that an in-place operation behind the layer cannot change the record.
+    model goes on with a clone, so that an in-place operation behind the layer cannot change the record.
     """
     recorded: dict[str, Tensor] = {}
 

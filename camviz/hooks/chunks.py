@@ -17,7 +17,7 @@ def _nobody(_done: int, _total: int) -> None:
 
 @dataclass
 class Chunks:
-    """How many inputs go through the network at once, halved when memory runs out, in which layout, what is folded."""
+    """How many inputs go through the model at once, halved when memory runs out, in which layout, what is folded."""
 
     size: int
     tick: Callable[[int, int], None] = _nobody

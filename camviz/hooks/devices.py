@@ -1,4 +1,4 @@
-"""Which device computes, at what precision, and how many pictures at once."""
+"""Which device computes, at what precision, and how many images at once."""
 
 from __future__ import annotations
 
@@ -65,5 +65,5 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
 
 
 def default_batch_size(device: str) -> int:
-    """Pictures per forward when nobody said. On a CPU more than two are no faster, and one may give other last bits."""
+    """Images per forward when nobody said. On a CPU more than two are no faster, and one may give other last bits."""
     return 2 if device == "cpu" else 32

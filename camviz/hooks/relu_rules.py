@@ -39,7 +39,7 @@ class _Relu(torch.autograd.Function):
 class ReluRule(TorchFunctionMode):
     """Within the block every ReLU and ReLU6, module or functional, in place or not, uses `rule` backwards.
 
-    Nothing in the network changes: calls are met on their way. `met` counts them.
+    Nothing in the model changes: calls are met on their way. `met` counts them.
     """
 
     _tops: ClassVar[dict[Any, float]] = {

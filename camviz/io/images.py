@@ -1,4 +1,4 @@
-"""Reading pictures: any common file, upright, RGB, eight bits."""
+"""Reading images: any common file, upright, RGB, eight bits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from camviz.errors import InputError
 from camviz.io.paths import Url
 from camviz.io.videos import is_video, starts_like_video
-from camviz.types import Picture
+from camviz.types import Image
 
 SUFFIXES = frozenset(
     [
@@ -45,12 +45,13 @@ def no_file(path: Path) -> InputError:
     return InputError(f"no file '{path}'", "check the path; folders and quoted globs work too")
 
 
-def read_picture(path: Path) -> Picture:
+def read_image(path: Path) -> Image:
     """Decode a file: EXIF orientation applied, first frame, transparency laid on white, 16 bits scaled to 8.
 
     Raises `InputError` that says what is wrong with the file.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image as PILImage
+    from PIL import ImageOps, UnidentifiedImageError
 
     try:
         source, size = _fetched(path) if isinstance(path, Url) else (path, path.stat().st_size)
@@ -58,13 +59,13 @@ def read_picture(path: Path) -> Picture:
             raise InputError(f"'{path}' is empty (0 bytes)", "copy or download it again")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(source) as image:
+            with PILImage.open(source) as image:
                 if image.width * image.height > MAX_PIXELS:
-                    raise Image.DecompressionBombError
+                    raise PILImage.DecompressionBombError
                 image.load()
                 turned = image.getexif().get(_ORIENTATION, 1) != 1  # turning copies, also what is upright
                 upright = ImageOps.exif_transpose(image) if turned else image
-                return Picture(_rgb(upright), path, _bands(upright))
+                return Image(_rgb(upright), path, _bands(upright))
     except InputError:
         raise
     except FileNotFoundError as error:
@@ -76,13 +77,11 @@ def read_picture(path: Path) -> Picture:
     except UnidentifiedImageError as error:
         if is_video(path) or starts_like_video(_start(path)):
             raise InputError(
-                f"'{path}' is a video, here a picture is wanted",
-                f"camviz heatmap '{path}' explains it; ffmpeg -i '{path}' %05d.png makes pictures of it",
+                f"'{path}' is a video, here a image is wanted",
+                f"camviz heatmap '{path}' explains it; ffmpeg -i '{path}' %05d.png makes images of it",
             ) from error
-        raise InputError(
-            f"'{path}' is not a picture{_looks_like(path)}", "its content decides, not its name"
-        ) from error
-    except Image.DecompressionBombError as error:
+        raise InputError(f"'{path}' is not a image{_looks_like(path)}", "its content decides, not its name") from error
+    except PILImage.DecompressionBombError as error:
         raise InputError(
             f"'{path}' is too large: over {MAX_PIXELS // 10**6} million pixels", "shrink it first"
         ) from error
@@ -105,18 +104,18 @@ def _fetched(url: Url) -> tuple[io.BytesIO, int]:
 
 
 def _rgb(image: Any) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    from PIL import Image
+    from PIL import Image as PILImage
 
     if image.mode in ("I;16", "I;16L", "I;16B", "I;16N", "I", "F"):
         values = np.asarray(image, np.float64)
         top = 65535.0 if image.mode.startswith("I") else 1.0
         if values.max(initial=0) > top:
             top = float(values.max())
-        grey = np.clip(values / top * 255 + 0.5, 0, 255).astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
+        gray = np.clip(values / top * 255 + 0.5, 0, 255).astype(np.uint8)
+        return np.repeat(gray[:, :, None], 3, axis=2)
     if _has_alpha(image):
         image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        image = PILImage.alpha_composite(PILImage.new("RGBA", image.size, "white"), image)
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
@@ -134,7 +133,7 @@ def _start(path: Path) -> bytes:
 
 
 def _looks_like(path: Path) -> str:
-    """A guess, in brackets, at what a file that is no picture holds."""
+    """A guess, in brackets, at what a file that is no image holds."""
     start = _start(path)
     if start.lstrip().lower().startswith((b"<!doctype", b"<html")):
         return " (it is a web page)"
@@ -147,28 +146,29 @@ def _looks_like(path: Path) -> str:
     return " (it is text)" if text.isprintable() or "\n" in text else ""
 
 
-def as_pictures(images: Any) -> list[Picture]:
+def as_images(images: Any) -> list[Image]:
     """What Python callers give, one or several: paths, PIL images, arrays (H, W, 3 or 4) uint8 RGB(A),
-    `Picture`s."""
+    `Image`s."""
     if isinstance(images, (list, tuple)):
-        return [_as_picture(image) for image in images]
-    return [_as_picture(images)]
+        return [_as_image(image) for image in images]
+    return [_as_image(images)]
 
 
-def _as_picture(image: Any) -> Picture:
-    from PIL import Image, ImageOps
+def _as_image(image: Any) -> Image:
+    from PIL import Image as PILImage
+    from PIL import ImageOps
 
-    if isinstance(image, Picture):
+    if isinstance(image, Image):
         return image
     if isinstance(image, (str, Path)):
-        return read_picture(Path(image))
+        return read_image(Path(image))
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (3, 4):
-            raise InputError(f"an array of {image.dtype} {image.shape} is not a picture", "give (H, W, 3) uint8, RGB")
+            raise InputError(f"an array of {image.dtype} {image.shape} is not a image", "give (H, W, 3) uint8, RGB")
         if image.shape[2] == 4:
-            return _as_picture(Image.fromarray(image))
-        return Picture(np.ascontiguousarray(image))
+            return _as_image(PILImage.fromarray(image))
+        return Image(np.ascontiguousarray(image))
     if hasattr(image, "convert") and hasattr(image, "mode"):
         upright = ImageOps.exif_transpose(image)
-        return Picture(_rgb(upright), bands=_bands(upright))
-    raise InputError(f"a {type(image).__name__} is not a picture", "give a path, a PIL image or an array")
+        return Image(_rgb(upright), bands=_bands(upright))
+    raise InputError(f"a {type(image).__name__} is not a image", "give a path, a PIL image or an array")

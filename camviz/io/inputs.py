@@ -1,4 +1,4 @@
-"""The pictures that the arguments mean, listed lazily, each with the name its results get."""
+"""The images that the arguments mean, listed lazily, each with the name its results get."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Failed = Callable[[str, CamvizError], None]  # hears the name of an input that f
 
 @dataclass(frozen=True)
 class Input:
-    """One picture to read. `name` is its path below the folder that all inputs share; `error` if there is none.
+    """One image to read. `name` is its path below the folder that all inputs share; `error` if there is none.
 
     `stamp` is the file's size in bytes and the time of its last change in ns, where they are known.
     """
@@ -37,7 +37,7 @@ def list_inputs(arguments: Sequence[str], skip: Path | None = None, stdin: TextI
     """Files, folders (recursive), globs, their URLs, and "-" for paths on standard input, in the order given.
 
     Names depend on the arguments alone: paths relative to the folder that holds all of them, so sub-folders are
-    kept and two pictures never share a name. Files under `skip` (the output folder) are not taken from folders.
+    kept and two images never share a name. Files under `skip` (the output folder) are not taken from folders.
     """
     base = _base(arguments)
     skipped = _absolute(skip) if skip else None
@@ -68,9 +68,7 @@ def _expand(argument: str, skipped: str | None, stdin: TextIO | None) -> Iterato
 
 def _expand_url(url: Url, skipped: str | None) -> Iterator[tuple[Path, Stamp | None]]:
     if "*" in str(url):
-        yield from (
-            (match, stamp) for match, stamp in url.matching() if _is_picture(match.name) and match.name[0] != "."
-        )
+        yield from ((match, stamp) for match, stamp in url.matching() if _is_image(match.name) and match.name[0] != ".")
     elif url.is_dir():
         yield from _walk_url(url, skipped)
     else:
@@ -78,14 +76,14 @@ def _expand_url(url: Url, skipped: str | None) -> Iterator[tuple[Path, Stamp | N
 
 
 def _walk_url(folder: Url, skipped: str | None) -> Iterator[tuple[Path, Stamp | None]]:
-    """The pictures below a folder of a store in sorted order, listed a folder at a time."""
+    """The images below a folder of a store in sorted order, listed a folder at a time."""
     for name, is_folder, stamp in folder.listed():
         one = folder / name
         if name.startswith(".") or _absolute(one) == skipped:
             continue
         if is_folder:
             yield from _walk_url(one, skipped)
-        elif _is_picture(name):
+        elif _is_image(name):
             yield one, stamp
 
 
@@ -104,14 +102,14 @@ def _expand_path(argument: str, skipped: str | None, stdin: TextIO | None) -> It
                 continue
             if os.path.isdir(match):
                 yield from _walk(match, skipped)
-            elif _is_picture(match) or (named and is_video(Path(match))):
+            elif _is_image(match) or (named and is_video(Path(match))):
                 yield Path(match)
     else:
         yield Path(argument)
 
 
 def _walk(folder: str, skipped: str | None, above: tuple[str, ...] = ()) -> Iterator[Path]:
-    """The pictures below a folder in sorted order; hidden files and folders are passed over.
+    """The images below a folder in sorted order; hidden files and folders are passed over.
 
     A link to a folder it lies in is not followed. A folder that cannot be listed is given itself: reading it
     tells why.
@@ -129,11 +127,11 @@ def _walk(folder: str, skipped: str | None, above: tuple[str, ...] = ()) -> Iter
             continue
         if entry.is_dir():
             yield from _walk(entry.path, skipped, (*above, real))
-        elif _is_picture(entry.name):
+        elif _is_image(entry.name):
             yield Path(entry.path)
 
 
-def _is_picture(name: str) -> bool:
+def _is_image(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in SUFFIXES
 
 
@@ -206,7 +204,7 @@ def _nothing(argument: str) -> InputError:
         return InputError("no path came on standard input", "ls *.jpg | camviz heatmap -")
     if _is_folder(argument):
         return InputError(
-            f"no pictures in folder '{argument}'",
+            f"no images in folder '{argument}'",
             "looked for .jpg .png .webp .bmp .gif .tif …, also in sub-folders; videos are named one by one",
         )
     return InputError(f"nothing matches '{argument}'", "check the pattern; quote it so that the shell leaves it alone")

@@ -1,4 +1,4 @@
-"""Where pictures come from and results go: a path of this machine, or a URL such as s3://bucket/folder.
+"""Where images come from and results go: a path of this machine, or a URL such as s3://bucket/folder.
 
 A `Url` is a path whose reading and writing go through fsspec, which is imported when the first one is used.
 """

@@ -26,7 +26,7 @@ Method = Callable[..., "Tensor | list[Tensor]"]
 METHODS: Registry[Method] = Registry("method", __name__, listing="'camviz methods'")
 
 DEFAULT = "gradcam"
-WITHOUT_LAYERS = "occlusion"  # of networks whose layers cannot be reached
+WITHOUT_LAYERS = "occlusion"  # of models whose layers cannot be reached
 
 GROUPS: dict[str, Callable[[Entry[Any]], bool]] = {
     "all": lambda entry: True,
@@ -48,7 +48,7 @@ class Chosen(Choice[Method]):
 
     @property
     def parts(self) -> int:
-        """How many maps it finds in one picture, 1 unless it looks for several."""
+        """How many maps it finds in one image, 1 unless it looks for several."""
         setting = self.entry.facts.get("parts")
         return int((self.entry.settings | self.settings)[setting]) if setting else 1
 

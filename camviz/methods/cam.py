@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from camviz.errors import NetworkError
+from camviz.errors import ModelError
 from camviz.methods import METHODS
 
 if TYPE_CHECKING:
@@ -106,12 +106,12 @@ def finercam(probe: Probe, *, gamma: float = 0.6, references: str = "3") -> Tens
 def _references(probe: Probe, row: Tensor, own: int | None, text: str) -> list[int]:
     classes = row.shape[0]
     if own is None or classes < 2:
-        raise NetworkError("method 'finercam' needs a target class among several", "--method gradcam")
+        raise ModelError("method 'finercam' needs a target class among several", "--method gradcam")
     named = [int(part) for part in str(text).split("+") if part.strip().isdigit()]
     if "+" in str(text) and named and max(named) < classes:
         return [other for other in named if other != own] or [own]
     if len(named) != 1 or "+" in str(text) or named[0] < 1:
-        raise NetworkError(
+        raise ModelError(
             f"finercam.references '{text}' is neither a number of classes nor indices", "--set references=3, or 5+7"
         )
     order = (row.detach() - row.detach()[own]).abs().argsort().tolist()
@@ -138,7 +138,7 @@ def refinecam(probe: Probe) -> Tensor:
 
 @METHODS.add("random", family="cam", paper="none: the floor of every comparison", needs="activations", cost="nothing")
 def random(probe: Probe) -> Tensor:
-    """Uniform noise of the layer's size, from the seed and the picture: what every metric is read against."""
+    """Uniform noise of the layer's size, from the seed and the image: what every metric is read against."""
     import torch
 
     size = probe.activations.shape[2:]

@@ -17,7 +17,7 @@ _plain = partial(METHODS.add, family="cam", needs="activations")
 
 @_plain("eigencam", paper="arXiv:2008.00299", cost="an eigenproblem of the grid's size")
 def eigencam(probe: Probe) -> Tensor:
-    """A (positions × channels) projected on its first right singular vector, not centred; same for every class."""
+    """A (positions × channels) projected on its first right singular vector, not centered; same for every class."""
     return principal(probe.activations)
 
 
@@ -39,7 +39,7 @@ def segeigencam(probe: Probe) -> Tensor:
 
 
 def principal(maps: Tensor) -> Tensor:
-    """The projection of (n, c, h, w) on its first principal direction over channels, not centred: (n, h, w).
+    """The projection of (n, c, h, w) on its first principal direction over channels, not centered: (n, h, w).
 
     The singular vector's sign is free: it is chosen so that the map agrees with the channels' mean.
     """
@@ -88,28 +88,28 @@ def fem(probe: Probe, *, deviations: float = 2.0) -> Tensor:
     return mean * (activations > mean + deviations * spread)
 
 
-@_plain("dff", paper="arXiv:1806.10206", cost="a small factorisation", parts="concepts")
+@_plain("dff", paper="arXiv:1806.10206", cost="a small factorization", parts="concepts")
 def dff(probe: Probe, *, concepts: int = 4, steps: int = 100) -> list[Tensor]:
-    """Non-negative factorisation of the activations into concepts, the strongest first; their shares are noted."""
+    """Non-negative factorization of the activations into concepts, the strongest first; their shares are noted."""
     import torch
 
     n, _, h, w = probe.activations.shape
     rows = torch.nan_to_num(probe.activations).clamp(min=0).flatten(2).transpose(1, 2)  # (n, positions, channels)
-    places, features = _factorise(rows, concepts, steps)
+    places, features = _factorize(rows, concepts, steps)
     mass = places.sum(1) * features.sum(2)  # (n, concepts): how much of the activations each concept makes up
     order = mass.argsort(1, descending=True)
     shares = mass / mass.sum(1, keepdim=True).clamp(min=1e-12)
     weighted = places * features.norm(dim=2)[:, None]
-    for picture in range(n):
-        probe.facts[picture]["shares"] = [round(float(shares[picture, k]), 4) for k in order[picture]]
+    for image in range(n):
+        probe.facts[image]["shares"] = [round(float(shares[image, k]), 4) for k in order[image]]
     return [weighted[torch.arange(n), :, order[:, k]].reshape(n, h, w) for k in range(concepts)]
 
 
-def _factorise(rows: Tensor, concepts: int, steps: int) -> tuple[Tensor, Tensor]:
+def _factorize(rows: Tensor, concepts: int, steps: int) -> tuple[Tensor, Tensor]:
     """W (n, positions, k), H (n, k, channels) ≥ 0 with W·H ≈ rows: coordinate descent from the singular vectors.
 
     Multiplicative updates from random numbers stop at saddles where a concept is lost; this start has none to lose,
-    and the same picture always has the same concepts.
+    and the same image always has the same concepts.
     """
     import torch
 
@@ -130,7 +130,7 @@ def _factorise(rows: Tensor, concepts: int, steps: int) -> tuple[Tensor, Tensor]
 
 
 def _descend(rows: Tensor, w: Tensor, h: Tensor) -> Tensor:
-    """One round of exact minimisation of |rows - W·H|² over each row of H in turn, kept non-negative."""
+    """One round of exact minimization of |rows - W·H|² over each row of H in turn, kept non-negative."""
     cross, gram = w.mT @ rows, w.mT @ w
     h = h.clone()
     for k in range(h.shape[1]):

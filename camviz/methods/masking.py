@@ -1,6 +1,6 @@
-"""The masking family: hide parts of the picture or of the activations and look at the score. No gradients.
+"""The masking family: hide parts of the image or of the activations and look at the score. No gradients.
 
-Masks multiply the picture before normalisation: what is hidden is black, not the mean colour.
+Masks multiply the image before normalization: what is hidden is black, not the mean color.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from camviz.errors import NetworkError
+from camviz.errors import ModelError
 from camviz.methods import METHODS
 
 if TYPE_CHECKING:
@@ -53,18 +53,18 @@ def _mask_cam(probe: Probe, score: str, variants: int, change: Callable[[Tensor,
 
     channels = probe.activations.shape[1]
     weights = []
-    for picture, generator in enumerate(probe.generators("masks")):
-        maps, seed = probe.activations[picture], int(torch.randint(2**40, (), generator=generator))
+    for image, generator in enumerate(probe.generators("masks")):
+        maps, seed = probe.activations[image], int(torch.randint(2**40, (), generator=generator))
 
-        def batch(start: int, stop: int, picture: int = picture, maps: Tensor = maps, seed: int = seed) -> Tensor:
+        def batch(start: int, stop: int, image: int = image, maps: Tensor = maps, seed: int = seed) -> Tensor:
             items = torch.arange(start, stop, device=maps.device)
             masks = probe.upsample(maps[items // variants][:, None])  # (m, 1, H, W)
             low, high = masks.amin((2, 3), keepdim=True), masks.amax((2, 3), keepdim=True)
             masks = (masks - low) / (high - low).clamp(min=1e-12)
             masks = change(masks, [seed + item for item in range(start, stop)], (items % variants)[:, None, None, None])
-            return probe.masked(picture, masks)
+            return probe.masked(image, masks)
 
-        scores = probe.score_inputs(picture, channels * variants, batch, score)
+        scores = probe.score_inputs(image, channels * variants, batch, score)
         weights.append(scores.reshape(channels, variants).mean(1))
     return torch.stack([one.softmax(0) for one in weights])[:, :, None, None] * probe.activations
 
@@ -81,8 +81,8 @@ def ablationcam(probe: Probe) -> Tensor:
 
     channels = probe.activations.shape[1]
     weights = []
-    for picture in range(len(probe.targets)):
-        maps = probe.activations[picture]
+    for image in range(len(probe.targets)):
+        maps = probe.activations[image]
 
         def without(start: int, stop: int, maps: Tensor = maps) -> Tensor:
             items = torch.arange(start, stop, device=maps.device)
@@ -90,7 +90,7 @@ def ablationcam(probe: Probe) -> Tensor:
             altered[items - start, items] = 0
             return altered
 
-        weights.append(probe.scores[picture] - probe.score_activations(picture, channels, without))
+        weights.append(probe.scores[image] - probe.score_activations(image, channels, without))
     return torch.stack(weights)[:, :, None, None] * probe.activations
 
 
@@ -115,13 +115,13 @@ def occlusion(probe: Probe, *, patch: int = 0, stride: int = 0) -> Tensor:
         return masks
 
     maps = []
-    for picture in range(len(probe.targets)):
+    for image in range(len(probe.targets)):
 
-        def batch(start: int, stop: int, picture: int = picture) -> Tensor:
-            return probe.masked(picture, hide(start, stop))
+        def batch(start: int, stop: int, image: int = image) -> Tensor:
+            return probe.masked(image, hide(start, stop))
 
-        scores = probe.score_inputs(picture, len(places), batch)
-        drops = (probe.scores[picture] - scores).tolist()
+        scores = probe.score_inputs(image, len(places), batch)
+        drops = (probe.scores[image] - scores).tolist()
         total, count = torch.zeros(height, width), torch.zeros(height, width)
         for drop, (top, left) in zip(drops, places, strict=True):
             total[top : top + side, left : left + side] += drop
@@ -133,7 +133,7 @@ def occlusion(probe: Probe, *, patch: int = 0, stride: int = 0) -> Tensor:
 @_forwards("rise", paper="arXiv:1806.07421", cost="`samples` forwards", layer="none")
 def rise(probe: Probe, *, samples: int = 1000, cells: int = 7, keep: float = 0.5, score: str = "prob") -> Tensor:
     """Mean of random smooth masks weighted by the score they leave: Σ f(X ⊙ M) M / (samples · keep)."""
-    return _random_masks(probe, "rise", samples, cells, keep, score, centred=False)
+    return _random_masks(probe, "rise", samples, cells, keep, score, centered=False)
 
 
 @_forwards("drise", paper="arXiv:2006.03204", cost="`samples` forwards", layer="none")
@@ -147,17 +147,17 @@ def drise(probe: Probe, *, samples: int = 1000, cells: int = 16, keep: float = 0
 
     ask = probe.reading.passed.ask
     if not isinstance(ask.task, Detection):
-        raise NetworkError(
+        raise ModelError(
             f"method 'drise' explains a detection, and {ask.model.name} gives none",
             "--method rise is the same for any other score",
         )
-    return _random_masks(probe, "drise", samples, cells, keep, score, centred=True)
+    return _random_masks(probe, "drise", samples, cells, keep, score, centered=True)
 
 
 def _random_masks(
-    probe: Probe, name: str, samples: int, cells: int, keep: float, score: str, *, centred: bool
+    probe: Probe, name: str, samples: int, cells: int, keep: float, score: str, *, centered: bool
 ) -> Tensor:
-    """Σ_i w_i M_i / (samples · keep) for random smooth masks M_i: w_i is the score, or with `centred` less the mean."""
+    """Σ_i w_i M_i / (samples · keep) for random smooth masks M_i; w_i is the score, minus its mean if `centered`."""
     import torch
     from torch.nn import functional as F
 
@@ -176,14 +176,14 @@ def _random_masks(
         return torch.stack(masks).to(probe.inputs)
 
     maps = []
-    for picture, generator in enumerate(probe.generators(name)):
+    for image, generator in enumerate(probe.generators(name)):
         seed, total = int(torch.randint(2**40, (), generator=generator)), probe.inputs.new_zeros(height, width)
 
-        def batch(start: int, stop: int, picture: int = picture, seed: int = seed) -> Tensor:
-            return probe.masked(picture, draw(start, stop, seed))
+        def batch(start: int, stop: int, image: int = image, seed: int = seed) -> Tensor:
+            return probe.masked(image, draw(start, stop, seed))
 
-        weights = probe.score_inputs(picture, samples, batch, score)
-        weights = weights - weights.mean() if centred else weights
+        weights = probe.score_inputs(image, samples, batch, score)
+        weights = weights - weights.mean() if centered else weights
         for start in range(0, samples, 64):
             stop = min(start + 64, samples)
             total += (weights[start:stop, None, None] * draw(start, stop, seed)[:, 0]).sum(0)

@@ -1,6 +1,6 @@
 """The pixel family: maps of the input's own size, from gradients with respect to the input. Not tied to a layer.
 
-`reduce` brings the colour channels together: "max" of absolute values, "sum" (signed), or "norm".
+`reduce` brings the color channels together: "max" of absolute values, "sum" (signed), or "norm".
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ def reduced(values: Tensor, how: str) -> Tensor:
 
 @_once("gradient", paper="arXiv:1312.6034")
 def gradient(probe: Probe, *, reduce: str = "max") -> Tensor:
-    """How much each pixel moves the score: |dS/dx|, the largest over the colours."""
+    """How much each pixel moves the score: |dS/dx|, the largest over the colors."""
     return reduced(probe.input_gradients(), reduce)
 
 
 @_once("gradient-x-input", paper="arXiv:1605.01713")
 def gradient_x_input(probe: Probe, *, reduce: str = "sum") -> Tensor:
-    """Gradient times the normalised input, summed over the colours: signed."""
+    """Gradient times the normalized input, summed over the colors: signed."""
     return reduced(probe.input_gradients() * probe.inputs, reduce)
 
 
@@ -54,7 +54,7 @@ def smoothgrad(probe: Probe, *, samples: int = 25, noise: float = 0.15, reduce: 
 
 @_pixel("vargrad", paper="arXiv:1810.03292", cost="`samples` forwards and backwards")
 def vargrad(probe: Probe, *, samples: int = 25, noise: float = 0.15, reduce: str = "sum") -> Tensor:
-    """The variance of the gradient over noisy inputs, summed over the colours."""
+    """The variance of the gradient over noisy inputs, summed over the colors."""
     mean, square = 0 * probe.inputs, 0 * probe.inputs
     for count, inputs in enumerate(probe.noisy(samples, noise), start=1):
         grads = probe.input_gradients(inputs)
@@ -75,17 +75,17 @@ def integrated_gradients(probe: Probe, *, steps: int = 32, baseline: str = "blac
     levels = {"black": 0.0, "white": 1.0}
     if baseline not in ("mean", *levels):
         raise RequestError(f"no baseline '{baseline}'", "--set baseline=black, mean or white")
-    start = 0 * probe.inputs if baseline == "mean" else probe.grey(levels.get(baseline, 0)).expand_as(probe.inputs)
+    start = 0 * probe.inputs if baseline == "mean" else probe.gray(levels.get(baseline, 0)).expand_as(probe.inputs)
     nodes, weights = np.polynomial.legendre.leggauss(steps)
     total = 0 * probe.inputs
     for node, weight in zip((nodes + 1) / 2, weights / 2, strict=True):
         total = total + float(weight) * probe.input_gradients(start + float(node) * (probe.inputs - start))
     values = total * (probe.inputs - start)
-    for picture in range(len(values)):
-        floor = start[picture : picture + 1]
-        rise = float(probe.scores[picture] - probe.score_inputs(picture, 1, lambda *_, floor=floor: floor)[0])
-        gap = float(values[picture].sum()) - rise
-        probe.facts[picture]["completeness_gap"] = round(abs(gap) / max(abs(rise), 1e-12), 6)
+    for image in range(len(values)):
+        floor = start[image : image + 1]
+        rise = float(probe.scores[image] - probe.score_inputs(image, 1, lambda *_, floor=floor: floor)[0])
+        gap = float(values[image].sum()) - rise
+        probe.facts[image]["completeness_gap"] = round(abs(gap) / max(abs(rise), 1e-12), 6)
     return reduced(values, reduce)
 
 
@@ -129,7 +129,7 @@ def fullgrad(probe: Probe) -> Tensor:
 
 
 def _psi(values: Tensor) -> Tensor:
-    """|·| of (n, c, h, w), each picture's layer brought to [0, 1] as a whole."""
+    """|·| of (n, c, h, w), each image's layer brought to [0, 1] as a whole."""
     size = values.abs()
     low, high = size.amin((1, 2, 3), keepdim=True), size.amax((1, 2, 3), keepdim=True)
     return (size - low) / (high - low).clamp(min=1e-12)

@@ -1,9 +1,9 @@
 """Metrics: how faithful maps are. Each is one decorated function from a `Case` to one number per map.
 
-A metric takes a case (one picture, one target, k maps) and returns (k,), or (k, t) where one of t thresholds is
-chosen afterwards, the same for all pictures. NaN: the question makes no sense for this picture. Facts:
+A metric takes a case (one image, one target, k maps) and returns (k,), or (k, t) where one of t thresholds is
+chosen afterwards, the same for all images. NaN: the question makes no sense for this image. Facts:
 
-family   "faithfulness", "localisation", "robustness", "sanity" or "sparsity"
+family   "faithfulness", "localization", "robustness", "sanity" or "sparsity"
 paper    where it was proposed
 better   "higher" or "lower"
 needs    "forwards", "truth", "new maps" or "nothing"
@@ -34,7 +34,7 @@ def _of_family(family: str, entry: Entry[Any]) -> bool:
     return entry.facts["family"] == family and "part" not in entry.facts
 
 
-FAMILIES = ("faithfulness", "localisation", "sparsity", "robustness", "sanity")
+FAMILIES = ("faithfulness", "localization", "sparsity", "robustness", "sanity")
 GROUPS: dict[str, Callable[[Entry[Any]], bool]] = {
     "all": lambda entry: "part" not in entry.facts,
     **{name: partial(_of_family, name) for name in FAMILIES},

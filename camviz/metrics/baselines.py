@@ -1,4 +1,4 @@
-"""What every number is read against: maps that know nothing of the network."""
+"""What every number is read against: maps that know nothing of the model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def noise(shape: tuple[int, ...], seed: int) -> Map:
     return np.random.default_rng(seed).random(shape, np.float32)
 
 
-def centred(shape: tuple[int, ...]) -> Map:
+def centered(shape: tuple[int, ...]) -> Map:
     """A Gaussian in the middle, a quarter of each side wide: what knowing that photographers aim is worth."""
     down, across = (np.exp(-0.5 * (((np.arange(n) + 0.5) / n - 0.5) / _SIGMA) ** 2) for n in shape)
     return np.asarray(down[:, None] * across[None], np.float32)

@@ -1,4 +1,4 @@
-"""What a metric may read: one picture, one target, and the maps that claim to explain it."""
+"""What a metric may read: one image, one target, and the maps that claim to explain it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ Scores = Callable[[int, Batch], "Tensor"]  # how many, and how they are made: (t
 
 @dataclass(eq=False)
 class Case:
-    """One picture's input (c, H, W) and k raw maps of any size.
+    """One image's input (c, H, W) and k raw maps of any size.
 
     `score` reads the target from inputs made piece by piece: the probability of a class. `again` explains other
     inputs (n, c, H, W) for the same target: n times k maps. `shuffled` gives the k maps of ever more
-    randomised networks. `truth` (H, W) is where the target is in the picture; None where nobody knows.
+    randomized models. `truth` (H, W) is where the target is in the image; None where nobody knows.
     """
 
     inputs: Tensor
@@ -70,12 +70,12 @@ class Case:
 
     @cached_property
     def placed(self) -> list[Map]:
-        """The positive part of each map on the picture: k times (H, W), NaN where the network saw nothing."""
+        """The positive part of each map on the image: k times (H, W), NaN where the model saw nothing."""
         return [np.maximum(self.view.place(values), 0) for values in self.maps]
 
     @cached_property
     def seen_truth(self) -> NDArray[np.bool_] | None:
-        """The part of the truth that the network saw; None when there is none."""
+        """The part of the truth that the model saw; None when there is none."""
         if self.truth is None:
             return None
         seen = self.truth & np.isfinite(self.placed[0])
@@ -96,19 +96,19 @@ class Case:
 
     # the input
 
-    def grey(self, level: float) -> Tensor:
-        """What a grey level, 0 black to 1 white, is to the network: (c, 1, 1)."""
+    def gray(self, level: float) -> Tensor:
+        """What a gray level, 0 black to 1 white, is to the model: (c, 1, 1)."""
         mean, std = (self.inputs.new_tensor(values)[:, None, None] for values in (self.mean, self.std))
         return (level - mean) / std
 
     @cached_property
     def original(self) -> float:
-        """The score of the picture as it is."""
+        """The score of the image as it is."""
         return float(self.score(1, lambda *_: self.inputs[None])[0])
 
     @cached_property
     def left(self) -> dict[str, float]:
-        """By metric: the share of the score that the picture keeps when all its pixels are taken away."""
+        """By metric: the share of the score that the image keeps when all its pixels are taken away."""
         return {}
 
     @cached_property

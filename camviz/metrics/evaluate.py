@@ -1,4 +1,4 @@
-"""`evaluate`: how faithful are these maps? Pictures in, an `Evaluation` out."""
+"""`evaluate`: how faithful are these maps? Images in, an `Evaluation` out."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from camviz.metrics import Measure, choose, split_settings
 from camviz.metrics.ground_truth import Mask, Match, Truth, read_boxes, read_masks
 from camviz.metrics.results import Evaluation, Row
 from camviz.metrics.source import Asked, Source, Unanswered
-from camviz.types import Model, Picture, View
+from camviz.types import Image, Model, View
 
 if TYPE_CHECKING:
     from camviz.engine.explain import Explainer
 
-Marked = Callable[[Picture, str], Mask | None]  # what a target's label means in a picture
+Marked = Callable[[Image, str], Mask | None]  # what a target's label means in a image
 FEWEST = 4
 SATURATED = 0.5  # of the score without any pixel: a curve from there shows little
 
@@ -39,7 +39,7 @@ class Evaluator:
         if forwards < FEWEST:
             raise RequestError(f"{forwards} forwards are too few for a curve", f"--forwards {FEWEST} or more")
         if any(one.entry.facts["needs"] == "truth" and not one.optional for one in measures) and marked is None:
-            raise RequestError("localisation needs to know where things are", "--boxes FILE or --masks FOLDER")
+            raise RequestError("localization needs to know where things are", "--boxes FILE or --masks FOLDER")
         self.measures = [one for one in measures if marked is not None or one.entry.facts["needs"] != "truth"]
         self.explainer, self.marked, self.resamples = explainer, marked, resamples
         self.source = Source(explainer.model, explainer, forwards)
@@ -50,33 +50,33 @@ class Evaluator:
 
     def __call__(
         self,
-        pictures: Sequence[Picture],
+        images: Sequence[Image],
         inputs: Sequence[NDArray[np.float32]],
         views: Sequence[View],
         names: Sequence[str],
     ) -> Iterator[tuple[int, InputError | None]]:
-        """Measure a batch; yields the number of each picture that is done, or what is wrong with it."""
+        """Measure a batch; yields the number of each image that is done, or what is wrong with it."""
         failed: dict[int, InputError] = {}
         for asked in self.source(inputs, views):
             if isinstance(asked, Unanswered):
-                if not any(row.picture == names[asked.picture] for row in self.rows):
-                    failed[asked.picture] = asked.error
+                if not any(row.image == names[asked.image] for row in self.rows):
+                    failed[asked.image] = asked.error
                 continue
-            if asked.picture in failed:
+            if asked.image in failed:
                 continue
             try:
-                self.rows += self._measure(asked, pictures[asked.picture], names[asked.picture])
+                self.rows += self._measure(asked, images[asked.image], names[asked.image])
             except InputError as error:
-                failed[asked.picture] = error
+                failed[asked.image] = error
         if failed:
-            self.rows = [row for row in self.rows if row.picture not in {names[number] for number in failed}]
-        for number in range(len(pictures)):
+            self.rows = [row for row in self.rows if row.image not in {names[number] for number in failed}]
+        for number in range(len(images)):
             yield number, failed.get(number)
 
-    def _measure(self, asked: Asked, picture: Picture, name: str) -> list[Row]:
+    def _measure(self, asked: Asked, image: Image, name: str) -> list[Row]:
         case = asked.case
         if self.marked:
-            case.truth = self.marked(picture, asked.target.label)
+            case.truth = self.marked(image, asked.target.label)
             self._without += case.seen_truth is None
         self._cases += 1
         values = {measure.name: measure(case) for measure in self.measures}
@@ -108,13 +108,13 @@ class Evaluator:
             if np.mean(shares) > SATURATED:
                 setting = "insertion.start" if metric == "insertion" else "deletion.end"
                 notes.append(
-                    f"{metric} says little here: a picture without any of its pixels keeps {np.mean(shares):.0%} "
+                    f"{metric} says little here: a image without any of its pixels keeps {np.mean(shares):.0%} "
                     f"of its score; --set {setting}=black (or mean, white, blur) takes more away"
                 )
         if self._without:
             notes.append(
-                f"{self._without} of {self._cases} targets are not marked in their picture, or not where the network "
-                "looked: without localisation; --match any counts whatever is marked"
+                f"{self._without} of {self._cases} targets are not marked in their image, or not where the model "
+                "looked: without localization; --match any counts whatever is marked"
             )
         job = self.explainer.job
         return Evaluation(self.explainer.model.name, self.measures, self.rows, self.resamples, job.seed, notes)
@@ -161,20 +161,20 @@ def evaluate(
     from camviz.engine.batches import by_shape
     from camviz.engine.explain import Explainer, as_list, job_of
     from camviz.hooks.devices import default_batch_size
-    from camviz.io.images import as_pictures
+    from camviz.io.images import as_images
     from camviz.models.load import load
     from camviz.models.preprocess import prepare
 
     model = model if isinstance(model, Model) else load(model)
     question = job_of(method, target, layer, settings, fit=fit, **job)
     own, measured = split_settings(question.settings)
-    pictures = as_pictures(images)
+    images = as_images(images)
     known = read_truth(Path(boxes) if boxes else None, Path(masks) if masks else None, mask_value, match)
-    marked = known.mask if known else _given(pictures, truth) if truth is not None else None
+    marked = known.mask if known else _given(images, truth) if truth is not None else None
     explainer = Explainer(model, replace(question, settings=tuple(own)))
     evaluator = Evaluator(explainer, choose(as_list(metric), measured), marked, forwards, resamples)
-    names = _distinct([picture.name for picture in pictures])
-    prepared = [(p, name, *prepare(p, model.preprocessing, fit)) for p, name in zip(pictures, names, strict=True)]
+    names = _distinct([image.name for image in images])
+    prepared = [(p, name, *prepare(p, model.preprocessing, fit)) for p, name in zip(images, names, strict=True)]
     size = explainer.job.batch_size or default_batch_size(model.device)
     for group in by_shape(prepared, size, key=lambda one: one[2].shape):
         batch, own_names, inputs, views = zip(*group, strict=True)
@@ -184,25 +184,25 @@ def evaluate(
     return evaluator.result()
 
 
-def _given(pictures: Sequence[Picture], truth: Sequence[NDArray[np.bool_] | None]) -> Marked:
-    if len(truth) != len(pictures):
-        raise RequestError(f"{len(truth)} masks for {len(pictures)} pictures", "one for each; None where there is none")
-    known = {id(picture): mask for picture, mask in zip(pictures, truth, strict=True)}
-    for picture, mask in zip(pictures, truth, strict=True):
-        if mask is not None and mask.shape != (picture.height, picture.width):
+def _given(images: Sequence[Image], truth: Sequence[NDArray[np.bool_] | None]) -> Marked:
+    if len(truth) != len(images):
+        raise RequestError(f"{len(truth)} masks for {len(images)} images", "one for each; None where there is none")
+    known = {id(image): mask for image, mask in zip(images, truth, strict=True)}
+    for image, mask in zip(images, truth, strict=True):
+        if mask is not None and mask.shape != (image.height, image.width):
             raise RequestError(
-                f"a mask of {mask.shape} for a picture of {(picture.height, picture.width)}",
+                f"a mask of {mask.shape} for a image of {(image.height, image.width)}",
                 "masks are (height, width)",
             )
 
-    def find(picture: Picture, _target: str) -> Mask | None:
-        mask = known[id(picture)]
+    def find(image: Image, _target: str) -> Mask | None:
+        mask = known[id(image)]
         return None if mask is None else np.asarray(mask, bool)
 
     return find
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
-    """Pictures from Python have no names, and two files may share one: a number tells them apart."""
+    """Images from Python have no names, and two files may share one: a number tells them apart."""
     many = len(set(names)) < len(names)
     return [f"{number} {name}" if many else name for number, name in enumerate(names)]

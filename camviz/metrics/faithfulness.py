@@ -1,6 +1,6 @@
 """Faithfulness: does the score depend on what the map points at? Scores are probabilities of the target's class.
 
-Every metric runs at most `forwards` inputs of each map through the network; the picture as it is, and the one that
+Every metric runs at most `forwards` inputs of each map through the model; the image as it is, and the one that
 a curve starts or ends with, are the same for all maps.
 """
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _measure = partial(METRICS.add, family="faithfulness", needs="forwards")
-_GREYS = {"black": 0.0, "white": 1.0}
+_GRAYS = {"black": 0.0, "white": 1.0}
 
 
 @_measure("insertion", paper="arXiv:1806.07421", better="higher")
 def insertion(case: Case, *, start: str = "blur") -> NDArray[np.float64]:
-    """Area under the score while pixels are inserted into a blurred picture, those the map values most first.
+    """Area under the score while pixels are inserted into a blurred image, those the map values most first.
 
     RISE (Petsiuk et al. 2018, sec. 4.1). `start`: blur (Gaussian of 5/224 of the short side, as theirs), or
     black, white, mean. The area is trapezoidal, over the share of pixels inserted.
@@ -38,25 +38,25 @@ def insertion(case: Case, *, start: str = "blur") -> NDArray[np.float64]:
 def deletion(case: Case, *, end: str = "mean") -> NDArray[np.float64]:
     """Area under the score while pixels are deleted, those the map values most first.
 
-    RISE (Petsiuk et al. 2018, sec. 4.1). `end`: what they become, mean (zero to the network, as theirs), or
+    RISE (Petsiuk et al. 2018, sec. 4.1). `end`: what they become, mean (zero to the model, as theirs), or
     black, white, blur.
     """
     return _area(case, _empty(case, end), inserting=False)
 
 
 def _empty(case: Case, name: str) -> Tensor:
-    """The picture without its pixels: (c, H, W)."""
+    """The image without its pixels: (c, H, W)."""
     if name == "blur":
         return blurred(case.inputs, 5 / 224 * min(case.inputs.shape[1:]))
     if name == "mean":
         return 0 * case.inputs
-    if name in _GREYS:
-        return case.grey(_GREYS[name]).expand_as(case.inputs)
-    raise RequestError(f"no picture '{name}' to start from", "blur, mean, black or white")
+    if name in _GRAYS:
+        return case.gray(_GRAYS[name]).expand_as(case.inputs)
+    raise RequestError(f"no image '{name}' to start from", "blur, mean, black or white")
 
 
 def blurred(image: Tensor, sigma: float) -> Tensor:
-    """A picture (c, H, W) under a Gaussian of `sigma` pixels, mirrored at the border."""
+    """A image (c, H, W) under a Gaussian of `sigma` pixels, mirrored at the border."""
     import torch
     from torch.nn import functional as F
 
@@ -102,8 +102,8 @@ def _score(case: Case, image: Tensor) -> float:
 
 
 def _under_map(case: Case) -> NDArray[np.float64]:
-    """O: the score of the picture (not of its normalised values) multiplied by each map from 0 to 1."""
-    black = case.grey(0)
+    """O: the score of the image (not of its normalized values) multiplied by each map from 0 to 1."""
+    black = case.gray(0)
     if "under map" not in case.memo:
         case.memo["under map"] = _scores(
             case, len(case.maps), lambda a, b: black + case.shares[a:b] * (case.inputs - black)
@@ -115,7 +115,7 @@ def _under_map(case: Case) -> NDArray[np.float64]:
 def average_drop(case: Case) -> NDArray[np.float64]:
     """max(0, Y - O) / Y: the share of the score that is lost when only what the map shows is left.
 
-    Grad-CAM++ (Chattopadhay et al. 2018, sec. 4.1). Y is the score of the picture, O that of the picture times the
+    Grad-CAM++ (Chattopadhay et al. 2018, sec. 4.1). Y is the score of the image, O that of the image times the
     map's positive part from 0 to 1.
     """
     return np.maximum(0, case.original - _under_map(case)) / max(abs(case.original), 1e-12)
@@ -134,7 +134,7 @@ def increase(case: Case) -> NDArray[np.float64]:
 def road(case: Case, *, percentiles: int = 9, noise: float = 0.01) -> NDArray[np.float64]:
     """(LeRF - MoRF) / 2: the score with the least relevant pixels removed, less that with the most relevant removed.
 
-    ROAD (Rong et al. 2022): 10 %, 20 %, … 90 % of the pixels are replaced by the weighted mean of their neighbours
+    ROAD (Rong et al. 2022): 10 %, 20 %, … 90 % of the pixels are replaced by the weighted mean of their neighbors
     and a little noise; the mean over these shares. No retraining, and a mask leaves no edges to be seen.
     """
     curves = _road(case, percentiles, noise)

@@ -1,4 +1,4 @@
-"""Where things are in pictures, as somebody marked it: Pascal VOC XML, COCO JSON, folders of masks."""
+"""Where things are in images, as somebody marked it: Pascal VOC XML, COCO JSON, folders of masks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camviz.errors import InputError, RequestError
-from camviz.types import Picture
+from camviz.types import Image
 
 Mask = NDArray[np.bool_]
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels, ends excluded
@@ -23,38 +23,38 @@ Match = Literal["label", "any"]
 
 @dataclass(frozen=True, eq=False)
 class Thing:
-    """One marked object: its class's name ("" when it has none), and its box or mask in a picture of `size`."""
+    """One marked object: its class's name ("" when it has none), and its box or mask in a image of `size`."""
 
     label: str
     size: tuple[int, int] | None  # (width, height) that was marked, where known
     box: Box | None = None
     mask: Callable[[], Mask] | None = None
 
-    def draw(self, picture: Picture) -> Mask:
-        """The pixels of the object in the picture (H, W), which may be a smaller or larger copy of the marked one."""
+    def draw(self, image: Image) -> Mask:
+        """The pixels of the object in the image (H, W), which may be a smaller or larger copy of the marked one."""
         if self.mask:
-            return _fitted(self.mask(), picture)
+            return _fitted(self.mask(), image)
         assert self.box
         across, down = 1.0, 1.0
         if self.size:
-            _check_shape(self.size, picture)
-            across, down = picture.width / self.size[0], picture.height / self.size[1]
+            _check_shape(self.size, image)
+            across, down = image.width / self.size[0], image.height / self.size[1]
         left, top, right, bottom = self.box
-        x, y = np.arange(picture.width) + 0.5, np.arange(picture.height) + 0.5
+        x, y = np.arange(image.width) + 0.5, np.arange(image.height) + 0.5
         columns = (x >= left * across) & (x < right * across)
         return np.asarray(columns[None] & ((y >= top * down) & (y < bottom * down))[:, None])
 
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """What is known of many pictures, by file name; `find` also for pictures that moved, by name or stem."""
+    """What is known of many images, by file name; `find` also for images that moved, by name or stem."""
 
     source: str
     things: Mapping[str, Sequence[Thing]] = field(repr=False)
     match: str = "label"
 
     def find(self, path: Path | None) -> Sequence[Thing] | None:
-        """What is marked in a picture; None when it is not among those that were looked at."""
+        """What is marked in a image; None when it is not among those that were looked at."""
         if path is None:
             return None
         parts = path.as_posix().split("/")
@@ -65,11 +65,11 @@ class Truth:
                     return self.things[key]
         return None
 
-    def mask(self, picture: Picture, target: str) -> Mask | None:
-        """The pixels of everything in the picture that the target's label means; None when nothing does."""
-        found = self.find(picture.path) or ()
+    def mask(self, image: Image, target: str) -> Mask | None:
+        """The pixels of everything in the image that the target's label means; None when nothing does."""
+        found = self.find(image.path) or ()
         chosen = [one for one in found if self.match == "any" or not one.label or same_class(one.label, target)]
-        masks = [one.draw(picture) for one in chosen]
+        masks = [one.draw(image) for one in chosen]
         mask = np.logical_or.reduce(masks) if masks else None
         return mask if mask is not None and mask.any() else None
 
@@ -185,18 +185,18 @@ def _read_runs(files: dict[str, Any]) -> dict[str, list[Thing]]:
 
 
 def read_masks(folder: Path, value: str = "", match: str = "label") -> Truth:
-    """Mask pictures with the stems of the pictures; what is not zero is the target, or what has the `value`.
+    """Mask images with the stems of the images; what is not zero is the target, or what has the `value`.
 
-    `value` is an index (or grey level), or a colour as #rrggbb. In a mask with a palette 255 is no object, as in VOC.
+    `value` is an index (or gray level), or a color as #rrggbb. In a mask with a palette 255 is no object, as in VOC.
     """
     from camviz.io.images import SUFFIXES
 
     wanted = _parse_value(value)
     if not folder.is_dir():
-        raise RequestError(f"no folder '{folder}'", "--masks takes a folder with one mask per picture")
+        raise RequestError(f"no folder '{folder}'", "--masks takes a folder with one mask per image")
     files = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES]
     if not files:
-        raise RequestError(f"no picture in folder '{folder}'", "--masks takes a folder with one mask per picture")
+        raise RequestError(f"no image in folder '{folder}'", "--masks takes a folder with one mask per image")
 
     def reader(path: Path) -> Callable[[], Mask]:
         return lambda: _read_mask(path, wanted)
@@ -214,14 +214,15 @@ def _parse_value(text: str) -> int | tuple[int, ...] | None:
         return int(text)
     if re.fullmatch(r"#[0-9a-fA-F]{6}", text):
         return tuple(bytes.fromhex(text[1:]))
-    raise RequestError(f"--mask-value '{text}' is neither an index nor a colour", "--mask-value 15 or '#c08080'")
+    raise RequestError(f"--mask-value '{text}' is neither an index nor a color", "--mask-value 15 or '#c08080'")
 
 
 def _read_mask(path: Path, value: int | tuple[int, ...] | None) -> Mask:
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image as PILImage
+    from PIL import UnidentifiedImageError
 
     try:
-        with Image.open(path) as image:
+        with PILImage.open(path) as image:
             palette = image.mode == "P"
             if isinstance(value, tuple):
                 return np.asarray((np.asarray(image.convert("RGB")) == value).all(-1))
@@ -230,7 +231,7 @@ def _read_mask(path: Path, value: int | tuple[int, ...] | None) -> Mask:
             else:
                 values = np.asarray(image)
     except (OSError, UnidentifiedImageError, ValueError) as error:
-        raise InputError(f"mask '{path}' cannot be read: {error}", "any common picture file will do") from error
+        raise InputError(f"mask '{path}' cannot be read: {error}", "any common image file will do") from error
     if values.ndim == 3:
         values = values.max(-1)
     if value is not None:
@@ -238,21 +239,21 @@ def _read_mask(path: Path, value: int | tuple[int, ...] | None) -> Mask:
     return np.asarray((values != 0) & ~(palette & (values == 255)))
 
 
-def _fitted(mask: Mask, picture: Picture) -> Mask:
+def _fitted(mask: Mask, image: Image) -> Mask:
     height, width = mask.shape
-    if (width, height) == (picture.width, picture.height):
+    if (width, height) == (image.width, image.height):
         return mask
-    _check_shape((width, height), picture)
-    rows = (np.arange(picture.height) + 0.5) * height / picture.height
-    columns = (np.arange(picture.width) + 0.5) * width / picture.width
+    _check_shape((width, height), image)
+    rows = (np.arange(image.height) + 0.5) * height / image.height
+    columns = (np.arange(image.width) + 0.5) * width / image.width
     return np.asarray(mask[rows.astype(int)][:, columns.astype(int)])
 
 
-def _check_shape(size: tuple[int, int], picture: Picture) -> None:
-    """Refuse marks of a picture with another shape: turned, cropped, or another one altogether."""
-    across, down = picture.width / size[0], picture.height / size[1]
+def _check_shape(size: tuple[int, int], image: Image) -> None:
+    """Refuse marks of a image with another shape: turned, cropped, or another one altogether."""
+    across, down = image.width / size[0], image.height / size[1]
     if max(across, down) > 1.02 * min(across, down):
         raise InputError(
-            f"'{picture.path}' is {picture.width}×{picture.height}, but what marks it is for {size[0]}×{size[1]}",
-            "leave it out, or mark the picture as it is shown upright",
+            f"'{image.path}' is {image.width}×{image.height}, but what marks it is for {size[0]}×{size[1]}",
+            "leave it out, or mark the image as it is shown upright",
         )

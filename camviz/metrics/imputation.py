@@ -1,6 +1,6 @@
-"""Noisy linear imputation (ROAD, arXiv:2202.00449, sec. 4.2): a removed pixel is the weighted mean of its neighbours.
+"""Noisy linear imputation (ROAD, arXiv:2202.00449, sec. 4.2): a removed pixel is the weighted mean of its neighbors.
 
-Direct neighbours weigh 1/6, diagonal ones 1/12, and beyond the border there is nothing: one linear system per mask,
+Direct neighbors weigh 1/6, diagonal ones 1/12, and beyond the border there is nothing: one linear system per mask,
 with the pixels that stay as its boundary. It is solved for many masks at once, by conjugate gradients that
 a multigrid cycle preconditions.
 """
@@ -23,13 +23,13 @@ class _Level(NamedTuple):
 
     free: Tensor
     scale: Tensor
-    centre: Tensor
+    center: Tensor
 
 
 def impute(image: Tensor, removed: Tensor, tolerance: float = 3e-3) -> Tensor:
-    """The picture (c, H, W) with removed pixels (m, H, W) filled in: (m, c, H, W).
+    """The image (c, H, W) with removed pixels (m, H, W) filled in: (m, c, H, W).
 
-    The equations hold to within `tolerance` of the picture's range; where nothing is left, pixels become its mean.
+    The equations hold to within `tolerance` of the image's range; where nothing is left, pixels become its mean.
     """
     import torch
 
@@ -64,7 +64,7 @@ def _spread(known: Tensor, kept: Tensor) -> Tensor:
 
 
 def _solve(values: Tensor, free: Tensor, tolerance: float) -> Tensor:
-    """Preconditioned conjugate gradients, one step length per mask and colour; the other pixels keep their values."""
+    """Preconditioned conjugate gradients, one step length per mask and color; the other pixels keep their values."""
     levels = _pyramid(free)
     rest = _pull(values, levels[0])
     direction = power = rest.new_zeros(())
@@ -76,7 +76,7 @@ def _solve(values: Tensor, free: Tensor, tolerance: float) -> Tensor:
         before, power = power, _dot(ahead, rest).clamp_(min=1e-30)
         direction = ahead.addcmul_(direction, power / before) if number else ahead
         image = _pull(direction, levels[0])
-        # one that is solved stays: its neighbours in the batch make no difference to it
+        # one that is solved stays: its neighbors in the batch make no difference to it
         step = unsolved * power / _dot(direction, image).neg_().clamp_(min=1e-30)
         values, rest = values.addcmul(direction, step), rest.addcmul_(image, step)
     return values
@@ -117,8 +117,8 @@ def _finer(values: Tensor, height: int, width: int) -> Tensor:
 
 
 def _pull(values: Tensor, level: _Level) -> Tensor:
-    """Twelve times (the weighted mean of the neighbours - x) at the free pixels: zero when solved."""
-    return _sums(values).addcmul_(values, level.centre, value=-1).mul_(level.free)
+    """Twelve times (the weighted mean of the neighbors - x) at the free pixels: zero when solved."""
+    return _sums(values).addcmul_(values, level.center, value=-1).mul_(level.free)
 
 
 def _sums(values: Tensor) -> Tensor:
@@ -145,7 +145,7 @@ def _line(values: Tensor, axis: int) -> Tensor:
 
 @cache
 def _weight(height: int, width: int, device: torch.device) -> Tensor:
-    """Twelve times the weights of the neighbours that exist: (1, 1, H, W)."""
+    """Twelve times the weights of the neighbors that exist: (1, 1, H, W)."""
     import torch
 
     with torch.inference_mode(False):
@@ -153,7 +153,7 @@ def _weight(height: int, width: int, device: torch.device) -> Tensor:
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
-    """Σ over the pixels of each mask and colour: (m, c, 1, 1)."""
+    """Σ over the pixels of each mask and color: (m, c, 1, 1)."""
     import torch
 
     product: Tensor = torch.linalg.vecdot(a.flatten(2), b.flatten(2))

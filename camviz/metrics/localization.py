@@ -1,4 +1,4 @@
-"""Localisation: does the map lie where the target is? On the picture, and only where the network saw it."""
+"""Localization: does the map lie where the target is? On the image, and only where the model saw it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from camviz.metrics import METRICS
 from camviz.metrics.case import Case
 from camviz.types import Map
 
-_measure = partial(METRICS.add, family="localisation", needs="truth", better="higher")
+_measure = partial(METRICS.add, family="localization", needs="truth", better="higher")
 
 
 @_measure("pointing", paper="arXiv:1608.00507")
@@ -54,9 +54,9 @@ def energy(case: Case) -> NDArray[np.float64]:
 
 @_measure("iou", paper="arXiv:2001.07437")
 def iou(case: Case, *, thresholds: int = 19) -> NDArray[np.float64]:
-    """Intersection over union of the target and the map above a share of its maximum: the best share for all pictures.
+    """Intersection over union of the target and the map above a share of its maximum: the best share for all images.
 
-    One threshold for all pictures, each method's own best: Choe et al. 2020, sec. 4.2, with masks in place of boxes
+    One threshold for all images, each method's own best: Choe et al. 2020, sec. 4.2, with masks in place of boxes
     around them. (k, thresholds), shares from 0.05 to 0.95.
     """
     truth = case.seen_truth

@@ -1,4 +1,4 @@
-"""What was measured: one row per picture, target, method and layer; means, intervals, ranks."""
+"""What was measured: one row per image, target, method and layer; means, intervals, ranks."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from camviz.metrics.baselines import BASELINES
 
 Values = NDArray[np.float64]
 _DIGITS = 4  # means that agree in so many are equal: methods that are the same differ by rounding
-RANKED = ("faithfulness", "localisation")
+RANKED = ("faithfulness", "localization")
 
 
 @dataclass(frozen=True, eq=False)
 class Row:
     """The numbers of one map by metric; a metric whose threshold is chosen afterwards has one per threshold."""
 
-    picture: str
+    image: str
     target: str
     method: str
     layer: str
@@ -34,7 +34,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Summary:
-    """A mean over pictures and its 95 % interval; `count` pictures have a value. NaN where none has."""
+    """A mean over images and its 95 % interval; `count` images have a value. NaN where none has."""
 
     mean: float
     low: float
@@ -59,7 +59,7 @@ class Standing:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """All rows of one network. Prints as tables; `summary`, `ranking`, `to_csv` and `to_json` give the numbers."""
+    """All rows of one model. Prints as tables; `summary`, `ranking`, `to_csv` and `to_json` give the numbers."""
 
     model: str
     measures: Sequence[Measure]
@@ -75,27 +75,27 @@ class Evaluation:
         return sorted(found, key=lambda name: BASELINES.index(name[0]) + 1 if name[0] in BASELINES else 0)
 
     @cached_property
-    def pictures(self) -> list[str]:
-        """Names of the pictures that were measured."""
-        return list(dict.fromkeys(row.picture for row in self.rows))
+    def images(self) -> list[str]:
+        """Names of the images that were measured."""
+        return list(dict.fromkeys(row.image for row in self.rows))
 
     @cached_property
     def _weights(self) -> Values:
-        """How often each picture is drawn: all once, then every resample. (1 + resamples, pictures)."""
-        count = len(self.pictures)
+        """How often each image is drawn: all once, then every resample. (1 + resamples, images)."""
+        count = len(self.images)
         drawn = np.random.default_rng(self.seed).multinomial(count, np.full(count, 1 / count), self.resamples)
         return np.vstack([np.ones((1, count)), drawn])
 
     @cached_property
     def _means(self) -> dict[tuple[str, str, str], tuple[Values, int, int]]:
-        """By method, layer and metric: means (1 + resamples,), the pictures they are of, the threshold chosen."""
-        place = {name: number for number, name in enumerate(self.pictures)}
+        """By method, layer and metric: means (1 + resamples,), the images they are of, the threshold chosen."""
+        place = {name: number for number, name in enumerate(self.images)}
         grouped: dict[tuple[str, str], list[Row]] = {name: [] for name in self.names}
         for row in self.rows:
             grouped[row.method, row.layer].append(row)
         found = {}
         for (method, layer), rows in grouped.items():
-            where = np.array([place[row.picture] for row in rows])
+            where = np.array([place[row.image] for row in rows])
             for measure in self.measures:
                 values = np.stack([np.atleast_1d(row.values[measure.name]) for row in rows])  # (rows, t)
                 found[method, layer, measure.name] = self._mean(values, where, measure.sign)
@@ -103,7 +103,7 @@ class Evaluation:
 
     def _mean(self, values: Values, where: NDArray[np.intp], sign: int) -> tuple[Values, int, int]:
         there = np.isfinite(values).all(1)
-        sums, counts = np.zeros((len(self.pictures), values.shape[1])), np.zeros(len(self.pictures))
+        sums, counts = np.zeros((len(self.images), values.shape[1])), np.zeros(len(self.images))
         np.add.at(sums, where[there], values[there])
         np.add.at(counts, where[there], 1)
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -113,7 +113,7 @@ class Evaluation:
         return best, int((counts > 0).sum()), chosen
 
     def summary(self, method: str, layer: str, metric: str) -> Summary:
-        """Mean and interval: percentiles of the means of resampled pictures."""
+        """Mean and interval: percentiles of the means of resampled images."""
         means, count, _ = self._means[method, layer, metric]
         resampled = means[1:][np.isfinite(means[1:])]
         if not count or not len(resampled):
@@ -131,9 +131,9 @@ class Evaluation:
         return first if len(first) < len(means) or len(means) == 1 else set()
 
     def ranking(self) -> list[Standing]:
-        """All methods and layers by their mean rank over the metrics of faithfulness and localisation, best first.
+        """All methods and layers by their mean rank over the metrics of faithfulness and localization, best first.
 
-        A metric that no picture has a value for does not count; baselines do not compete.
+        A metric that no image has a value for does not count; baselines do not compete.
         """
         names = [name for name in self.names if name[0] not in BASELINES]
         columns = []
@@ -177,17 +177,17 @@ class Evaluation:
         return "\n".join(json.dumps(fact, ensure_ascii=False) for fact in self.facts())
 
     def to_csv(self) -> str:
-        """One line per method, layer and metric: mean, interval, number of pictures."""
+        """One line per method, layer and metric: mean, interval, number of images."""
         lines = []
         for name in self.names:
             for measure in self.measures:
                 found = _rounded(self.summary(*name, measure.name))
                 lines.append([self.model, *name, measure.name, *("" if v is None else v for v in found.values())])
-        return _csv(["model", "method", "layer", "metric", "mean", "low", "high", "pictures"], lines)
+        return _csv(["model", "method", "layer", "metric", "mean", "low", "high", "images"], lines)
 
     def rows_csv(self) -> str:
-        """One line per picture, target, method and layer, one column per metric; at the threshold chosen for all."""
-        header = ["picture", "target", "method", "layer", *(measure.name for measure in self.measures)]
+        """One line per image, target, method and layer, one column per metric; at the threshold chosen for all."""
+        header = ["image", "target", "method", "layer", *(measure.name for measure in self.measures)]
         lines: list[list[Any]] = []
         for row in self.rows:
             cells = []
@@ -195,7 +195,7 @@ class Evaluation:
                 chosen = self._means[row.method, row.layer, measure.name][2]
                 value = np.atleast_1d(row.values[measure.name])[chosen]
                 cells.append(f"{value:.6g}" if np.isfinite(value) else "")
-            lines.append([row.picture, row.target, row.method, row.layer, *cells])
+            lines.append([row.image, row.target, row.method, row.layer, *cells])
         return _csv(header, lines)
 
     def __str__(self) -> str:
@@ -219,7 +219,7 @@ def _places(values: Values) -> Values:
 def _rounded(found: Summary) -> dict[str, Any]:
     """JSON has no NaN."""
     numbers = {"mean": found.mean, "low": found.low, "high": found.high}
-    return {key: round(v, 6) if np.isfinite(v) else None for key, v in numbers.items()} | {"pictures": found.count}
+    return {key: round(v, 6) if np.isfinite(v) else None for key, v in numbers.items()} | {"images": found.count}
 
 
 def _csv(header: Sequence[str], lines: Sequence[Sequence[Any]]) -> str:

@@ -1,4 +1,4 @@
-"""Robustness: does the map stay when the picture hardly changes?"""
+"""Robustness: does the map stay when the image hardly changes?"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from camviz.metrics.case import Case
 def sensitivity(case: Case, *, samples: int = 8, radius: float = 0.02) -> NDArray[np.float64]:
     """Max-sensitivity: how far the map moves, at most, under small noise, as a share of its own length.
 
-    max over samples of |Φ(x + δ) - Φ(x)| / |Φ(x)|, every colour of every pixel moved by up to `radius` of full scale:
+    max over samples of |Φ(x + δ) - Φ(x)| / |Φ(x)|, every color of every pixel moved by up to `radius` of full scale:
     Yeh et al. 2019, definition 4, estimated by sampling. NaN for a map of zeros.
     """
     import torch

@@ -1,4 +1,4 @@
-"""Sanity: does the map depend on what the network has learned?"""
+"""Sanity: does the map depend on what the model has learned?"""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from camviz.types import Map
 
 @partial(METRICS.add, family="sanity", needs="new maps")("sanity", paper="arXiv:1810.03292", better="lower")
 def sanity(case: Case) -> NDArray[np.float64]:
-    """Rank correlation of the map with the map of a network whose weights are shuffled: the mean over a cascade.
+    """Rank correlation of the map with the map of a model whose weights are shuffled: the mean over a cascade.
 
     Adebayo et al. 2018, sec. 3.1: weights are lost from the top down, a quarter of the layers more in each of four
     stages.
-    Spearman's, over the cells that the map has. A map that stays the same does not explain this network.
+    Spearman's, over the cells that the map has. A map that stays the same does not explain this model.
     """
     found = case.shuffled()
     return np.array([

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camviz.errors import InputError
-from camviz.metrics.baselines import GAUSSIAN, RANDOM, centred, noise
+from camviz.metrics.baselines import GAUSSIAN, RANDOM, centered, noise
 from camviz.metrics.case import Case, Scores
 from camviz.types import Job, Map, Model, Target, View
 
@@ -28,9 +28,9 @@ _STAGES = 4  # of forgetting, for the metric of sanity
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """The maps of one picture of a batch for one target, by name, as a case."""
+    """The maps of one image of a batch for one target, by name, as a case."""
 
-    picture: int
+    image: int
     target: Target
     names: list[Name]
     case: Case
@@ -38,14 +38,14 @@ class Asked:
 
 @dataclass(frozen=True, eq=False)
 class Unanswered:
-    """A picture of a batch in which there is nothing to explain."""
+    """A image of a batch in which there is nothing to explain."""
 
-    picture: int
+    image: int
     error: InputError
 
 
 class Source:
-    """A job's methods and layers over one network, with the baselines beside them."""
+    """A job's methods and layers over one model, with the baselines beside them."""
 
     def __init__(self, model: Model, explainer: Explainer, forwards: int) -> None:
         self.model, self.explainer, self.forwards = model, explainer, forwards
@@ -56,7 +56,7 @@ class Source:
         return self.explainer.job
 
     def __call__(self, inputs: Sequence[NDArray[np.float32]], views: Sequence[View]) -> Iterator[Asked | Unanswered]:
-        """The cases of a batch, target by target, and the pictures without anything to explain; inputs of one shape."""
+        """The cases of a batch, target by target, and the images without anything to explain; inputs of one shape."""
         import torch
 
         from camviz.engine.forward import run_forward
@@ -103,7 +103,7 @@ class Source:
 
     @cached_property
     def _shuffled(self) -> list[Explainer]:
-        """The same question to networks that have forgotten ever more."""
+        """The same question to models that have forgotten ever more."""
         from camviz.engine.explain import Explainer
         from camviz.engine.randomize import twins
 
@@ -122,7 +122,7 @@ def _explain(explainer: Explainer, inputs: Tensor, target: Target, salt: int = 0
 
 
 def _read(explainer: Explainer, passed: object, targets: Sequence[Target], salt: int = 0) -> list[Maps]:
-    """All maps of one pass, and the baselines: one dict per picture. Another `salt`, another random map."""
+    """All maps of one pass, and the baselines: one dict per image. Another `salt`, another random map."""
     from camviz.engine.forward import Pass
     from camviz.engine.probe import Reading
 
@@ -133,15 +133,15 @@ def _read(explainer: Explainer, passed: object, targets: Sequence[Target], salt:
             method = f"{found.method} part {facts['part']}" if "part" in facts else found.method
             own[method, found.layer] = values
     asked_random = any(chosen.name == RANDOM for chosen in explainer.methods)
-    for own, picture in zip(maps, passed.inputs, strict=True):
-        seed = zlib.crc32(picture.cpu().numpy().tobytes(), explainer.job.seed + 7919 * salt)
+    for own, image in zip(maps, passed.inputs, strict=True):
+        seed = zlib.crc32(image.cpu().numpy().tobytes(), explainer.job.seed + 7919 * salt)
         sizes = {layer: values.shape for (_, layer), values in own.items()}
         for number, (layer, shape) in enumerate(sizes.items() if not asked_random else ()):
             own[RANDOM, layer] = noise(shape, seed + number)
-        own[GAUSSIAN, ""] = centred(tuple(picture.shape[1:]))
+        own[GAUSSIAN, ""] = centered(tuple(image.shape[1:]))
     return maps
 
 
 def _ordered(maps: Maps, names: Sequence[Name]) -> list[Map]:
-    """The maps of the names; NaN for one that this network does not give."""
+    """The maps of the names; NaN for one that this model does not give."""
     return [maps.get(name, np.full((1, 1), np.nan, np.float32)) for name in names]

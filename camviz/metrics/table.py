@@ -19,12 +19,12 @@ WIDTH = 100
 SMALL = {"robustness", "sanity", "sparsity"}  # one table for those of one column
 
 
-def text(found: Evaluation, ranked: bool = False, colour: bool = False) -> str:
-    """The tables as text; `colour` for a terminal."""
+def text(found: Evaluation, ranked: bool = False, color: bool = False) -> str:
+    """The tables as text; `color` for a terminal."""
     from rich.console import Console
 
     buffer = io.StringIO()
-    console = Console(file=buffer, width=400, highlight=False, force_terminal=colour, no_color=not colour)
+    console = Console(file=buffer, width=400, highlight=False, force_terminal=color, no_color=not color)
     _print(console, found, ranked)
     return "".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines())
 
@@ -112,8 +112,8 @@ def _ranking(found: Evaluation) -> RenderableType:
 
 
 def _legend(found: Evaluation) -> str:
-    count = len(found.pictures)
+    count = len(found.images)
     return (
-        f"{found.model}, {count} picture{'s' * (count != 1)}; * best; ± half of the 95 % interval over pictures "
-        "(bootstrap); random and gaussian know nothing of the network"
+        f"{found.model}, {count} image{'s' * (count != 1)}; * best; ± half of the 95 % interval over images "
+        "(bootstrap); random and gaussian know nothing of the model"
     )

@@ -1,1 +1,1 @@
-"""Networks: where they come from, their layers, their preprocessing."""
+"""Models: where they come from, their layers, their preprocessing."""

@@ -1,4 +1,4 @@
-"""Building a network for less than it costs: without memory for its parameters, or without drawing them at random."""
+"""Building a model for less than it costs: without memory for its parameters, or without drawing them at random."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 
 class _ParametersOnMeta(TorchFunctionMode):
-    """Builds networks without memory for their parameters.
+    """Builds models without memory for their parameters.
 
     Unlike `torch.device("meta")` it leaves arange, linspace and the like alone: constructors compute with them.
     """
@@ -33,7 +33,7 @@ def parameters_on_meta() -> Iterator[None]:
         yield
 
 
-class _NoInitialisation(TorchFunctionMode):
+class _NoInitialization(TorchFunctionMode):
     _fillers = frozenset({Tensor.normal_, Tensor.uniform_, Tensor.erfinv_})
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -41,7 +41,7 @@ class _NoInitialisation(TorchFunctionMode):
 
 
 @contextmanager
-def without_initialisation() -> Iterator[None]:
-    """Within the block, parameters are not drawn at random: for networks whose weights are read right after."""
-    with _NoInitialisation():
+def without_initialization() -> Iterator[None]:
+    """Within the block, parameters are not drawn at random: for models whose weights are read right after."""
+    with _NoInitialization():
         yield

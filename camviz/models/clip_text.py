@@ -1,4 +1,4 @@
-"""Networks of pictures and words (CLIP, SigLIP): the half that sees, as a network, and what words are to the other."""
+"""Models of images and words (CLIP, SigLIP): the half that sees, as a model, and what words are to the other."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from camviz.errors import NetworkError, RequestError
+from camviz.errors import ModelError, RequestError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -16,22 +16,22 @@ VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "se
 TOKENIZERS = (*VOCABULARIES, "merges.txt", "tokenizer_config.json", "special_tokens_map.json")
 
 
-def seeing(network: Any) -> nn.Module:
-    """The same network with a forward from pictures (n, 3, H, W) to their embeddings (n, d).
+def seeing(module: Any) -> nn.Module:
+    """The same model with a forward from images (n, 3, H, W) to their embeddings (n, d).
 
     Its class is another one, so that layers keep their paths and copies hold nothing of the original.
     """
 
-    def forward(self: Any, pictures: Tensor) -> Tensor:
-        return _embedding(self.get_image_features(pixel_values=pictures))
+    def forward(self: Any, images: Tensor) -> Tensor:
+        return _embedding(self.get_image_features(pixel_values=images))
 
-    kind = type(network)
-    network.__class__ = type(kind.__name__, (kind,), {"forward": forward})
-    made: nn.Module = network
+    kind = type(module)
+    module.__class__ = type(kind.__name__, (kind,), {"forward": forward})
+    made: nn.Module = module
     return made
 
 
-def words_of(network: Any, folder: Path, spec: str) -> Callable[[str], Tensor]:
+def words_of(module: Any, folder: Path, spec: str) -> Callable[[str], Tensor]:
     """What makes a text's embedding (d,), with the folder's own tokenizer, which is read when it is first needed."""
 
     @cache
@@ -40,20 +40,20 @@ def words_of(network: Any, folder: Path, spec: str) -> Callable[[str], Tensor]:
 
         hint = "tokenizer.json and tokenizer_config.json belong beside config.json; similar:REF.jpg needs none"
         if not any((folder / file).is_file() for file in VOCABULARIES):  # transformers would make one without words
-            raise NetworkError(f"no tokenizer in the folder of '{spec}', so it knows no words", hint)
+            raise ModelError(f"no tokenizer in the folder of '{spec}', so it knows no words", hint)
         try:
             return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         except Exception as error:
             reason = str(error).strip().partition("\n")[0][:200]
-            raise NetworkError(f"the tokenizer of '{spec}' cannot be had: {reason}", hint) from error
+            raise ModelError(f"the tokenizer of '{spec}' cannot be had: {reason}", hint) from error
 
     def words(text: str) -> Tensor:
         import torch
 
-        tokens = _tokens(tokenizer(), text, network.config, spec)
-        device = next(network.parameters()).device
+        tokens = _tokens(tokenizer(), text, module.config, spec)
+        device = next(module.parameters()).device
         with torch.no_grad():
-            return _embedding(network.get_text_features(**{key: value.to(device) for key, value in tokens.items()}))[0]
+            return _embedding(module.get_text_features(**{key: value.to(device) for key, value in tokens.items()}))[0]
 
     return words
 

@@ -15,7 +15,7 @@ def trunk(module: nn.Module, seen: Survey) -> Survey:
     """The part of a survey in which the default layer of a detector or a segmenter is to be looked for.
 
     What all boxes, and all places, are made from: behind it levels part, or classes are already told at each place.
-    Of a feature pyramid what feeds its top; of several levels the finest; of a network that widens again (U-Net) its
+    Of a feature pyramid what feeds its top; of several levels the finest; of a model that widens again (U-Net) its
     coarsest grid. Classifiers keep all their layers.
     """
     layers = seen.layers

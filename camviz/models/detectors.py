@@ -1,4 +1,4 @@
-"""What is different about torchvision's detectors: they bring pictures to their size themselves."""
+"""What is different about torchvision's detectors: they bring images to their size themselves."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PROPOSALS = 8
 
 
 def transform_of(module: nn.Module) -> Any | None:
-    """The part of a torchvision detector that normalises and resizes, None for other networks."""
+    """The part of a torchvision detector that normalizes and resizes, None for other models."""
     transform = getattr(module, "transform", None)
     return transform if all(hasattr(transform, name) for name in ("image_mean", "min_size", "max_size")) else None
 
@@ -25,7 +25,7 @@ def transform_of(module: nn.Module) -> Any | None:
 def preprocessing_of(module: nn.Module) -> Preprocessing | None:
     """What a torchvision detector wants: values from 0 to 1, at the size to which it would bring them itself.
 
-    So its own resizing leaves the input as it is, and what a view shows is what the network sees. A `longest` that
+    So its own resizing leaves the input as it is, and what a view shows is what the model sees. A `longest` that
     is no multiple of the padding is lowered to one.
     """
     transform = transform_of(module)
@@ -44,7 +44,7 @@ def preprocessing_of(module: nn.Module) -> Preprocessing | None:
 
 @contextmanager
 def economical(module: nn.Module, size: tuple[int, int]) -> Iterator[tuple[int, int]]:
-    """The (height, width) that is enough to survey a network; within the block a detector works small on few boxes."""
+    """The (height, width) that is enough to survey a model; within the block a detector works small on few boxes."""
     transform = transform_of(module)
     if transform is None or transform.fixed_size:
         yield size

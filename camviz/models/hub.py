@@ -71,7 +71,7 @@ def get(repository: str, file: str, hint: str) -> Path:
         raise WeightsError(f"{what} (the hub does not answer)", hint) from error
     except EntryNotFoundError as error:
         raise NoSuchFile(f"{what} (there is no such file)", hint) from error
-    except Exception as error:  # OSError, and whatever the client's network library has of its own
+    except Exception as error:  # OSError, and whatever the client's model library has of its own
         raise WeightsError(f"{what} ({str(error).strip().partition(chr(10))[0]})", hint) from error
 
 

@@ -1,7 +1,7 @@
-"""What an image processor of transformers does to a picture, found by giving it pictures.
+"""What an image processor of transformers does to a image, found by giving it images.
 
 Every processor class has settings and habits of its own (a crop percentage that applies below a certain size, a
-second normalisation, channels in the other order); what they come to is always a resize, a crop, and a scale and an
+second normalization, channels in the other order); what they come to is always a resize, a crop, and a scale and an
 offset for each channel, and that can be measured.
 """
 
@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from camviz.errors import NetworkError
+from camviz.errors import ModelError
 from camviz.types import Order, Preprocessing
 
 FILES = ("preprocessor_config.json", "processor_config.json")  # the second has it among other things, or has not
@@ -33,9 +33,9 @@ _RESAMPLING: dict[int, Literal["nearest", "bilinear", "bicubic", "lanczos"]] = {
 
 
 def preprocessing_of(folder: Path, config: Any, spec: str) -> tuple[Preprocessing, str]:
-    """The preprocessing of a saved network, and whose it is where the folder does not say, else "".
+    """The preprocessing of a saved model, and whose it is where the folder does not say, else "".
 
-    Raises `NetworkError` when what the folder says cannot be followed.
+    Raises `ModelError` when what the folder says cannot be followed.
     """
     from transformers import AutoImageProcessor
 
@@ -51,7 +51,7 @@ def preprocessing_of(folder: Path, config: Any, spec: str) -> tuple[Preprocessin
             (Path(empty) / "preprocessor_config.json").write_text("{}")
             usual = measured(AutoImageProcessor.from_pretrained(empty, **settings), spec)
         whose = f"that of {config.model_type}"
-    except Exception:  # a kind of network that has no image processor of its own
+    except Exception:  # a kind of model that has no image processor of its own
         usual, whose = Preprocessing(), "ImageNet's"
     size = getattr(getattr(config, "vision_config", config), "image_size", None)
     if size and not usual.longest:
@@ -71,29 +71,29 @@ def _described(folder: Path) -> bool:
         return False
 
 
-def _unusable(spec: str, what: str, error: Exception | None = None) -> NetworkError:
+def _unusable(spec: str, what: str, error: Exception | None = None) -> ModelError:
     reason = f": {str(error).strip().partition(chr(10))[0][:200]}" if error else ""
-    return NetworkError(
+    return ModelError(
         f"the image processor of '{spec}' {what}{reason}", "--model net.py:NAME with --mean, --std and --input-size"
     )
 
 
 def measured(processor: Any, spec: str) -> Preprocessing:
-    """The processor as a `Preprocessing`; raises `NetworkError` for one that does something else."""
-    order, mean, std = _colours(processor, spec)
+    """The processor as a `Preprocessing`; raises `ModelError` for one that does something else."""
+    order, mean, std = _colors(processor, spec)
     resample = getattr(processor, "resample", None)
     interpolation = _RESAMPLING.get(int(resample) if resample is not None else 2, "bilinear")
     return replace(_geometry(processor, order, mean, std, spec), interpolation=interpolation)
 
 
-def _colours(processor: Any, spec: str) -> tuple[Order, tuple[float, float, float], tuple[float, float, float]]:
-    """The order of the channels, and mean and std: a flat picture's value is (x - mean) / std."""
+def _colors(processor: Any, spec: str) -> tuple[Order, tuple[float, float, float], tuple[float, float, float]]:
+    """The order of the channels, and mean and std: a flat image's value is (x - mean) / std."""
     flat = np.zeros((4, _HEIGHT, _HEIGHT, 3), np.uint8)  # black, red, green, blue
-    for colour in range(3):
-        flat[colour + 1, :, :, colour] = 255
-    seen = [_run(processor, picture, spec) for picture in flat]
+    for color in range(3):
+        flat[color + 1, :, :, color] = 255
+    seen = [_run(processor, image, spec) for image in flat]
     black, *others = (values[:, values.shape[1] // 2, values.shape[2] // 2].astype(np.float64) for values in seen)
-    effect = np.array(others) - black  # (colour given, channel out)
+    effect = np.array(others) - black  # (color given, channel out)
     orders: tuple[tuple[Order, list[int]], ...] = (("rgb", [0, 1, 2]), ("bgr", [2, 1, 0]))
     for order, sources in orders:
         scale = effect[sources, range(3)]
@@ -101,7 +101,7 @@ def _colours(processor: Any, spec: str) -> tuple[Order, tuple[float, float, floa
         rest[sources, range(3)] = 0
         if (scale > 0).all() and np.abs(rest).max() < 1e-4 * scale.min():
             return order, _three(-black / scale), _three(1 / scale)
-    raise _unusable(spec, "mixes colours")
+    raise _unusable(spec, "mixes colors")
 
 
 def _three(values: NDArray[np.float64]) -> tuple[float, float, float]:
@@ -112,8 +112,8 @@ def _three(values: NDArray[np.float64]) -> tuple[float, float, float]:
 def _geometry(
     processor: Any, order: Order, mean: tuple[float, ...], std: tuple[float, ...], spec: str
 ) -> Preprocessing:
-    """With the sizes that the processor makes, read from what becomes of a picture that tells its own coordinates."""
-    ramp = np.ones((_HEIGHT, _WIDTH, 3), np.float64)  # blue tells the picture from what fills up
+    """With the sizes that the processor makes, read from what becomes of a image that tells its own coordinates."""
+    ramp = np.ones((_HEIGHT, _WIDTH, 3), np.float64)  # blue tells the image from what fills up
     x, y = (np.arange(_WIDTH) + 0.5) / _WIDTH, ((np.arange(_HEIGHT) + 0.5) / _HEIGHT)[:, None]
     ramp[..., 0], ramp[..., 1] = _STEEP * x + (1 - _STEEP) * y, _STEEP * y + (1 - _STEEP) * x
     values = _run(processor, np.round(255 * ramp).astype(np.uint8), spec)
@@ -134,28 +134,28 @@ def _geometry(
 
 
 def _longest(processor: Any, short: int) -> int:
-    """The longest side that a processor makes which keeps the whole picture at its aspect ratio, as detectors' do."""
+    """The longest side that a processor makes which keeps the whole image at its aspect ratio, as detectors' do."""
     size = getattr(processor, "size", None) or {}
     return int(size.get("longest_edge") or 4 * short)
 
 
 def _extent(line: NDArray[np.float64]) -> float:
-    """How many pixels the whole picture has along an axis, as resized; `line` is what of its ramp is seen."""
-    edge = len(line) // 8  # where resizing has no neighbours to average
+    """How many pixels the whole image has along an axis, as resized; `line` is what of its ramp is seen."""
+    edge = len(line) // 8  # where resizing has no neighbors to average
     middle = line[edge : len(line) - edge]
     slope = np.polyfit(np.arange(len(middle)), middle, 1)[0]
     return float(_STEEP / slope) if slope > 0 else math.inf
 
 
-def _run(processor: Any, picture: NDArray[np.uint8], spec: str) -> NDArray[np.float64]:
-    """(channels, height, width) that the processor makes of a picture."""
+def _run(processor: Any, image: NDArray[np.uint8], spec: str) -> NDArray[np.float64]:
+    """(channels, height, width) that the processor makes of a image."""
     from PIL import Image
 
     try:
-        values = processor(images=Image.fromarray(picture), return_tensors="np")["pixel_values"][0]
+        values = processor(images=Image.fromarray(image), return_tensors="np")["pixel_values"][0]
     except Exception as error:
         raise _unusable(spec, "fails", error) from error
     if np.ndim(values) != 3 or len(values) != 3:
         shape = "×".join(map(str, np.shape(values)))
-        raise _unusable(spec, f"gives {shape}, not one picture of three channels")
+        raise _unusable(spec, f"gives {shape}, not one image of three channels")
     return np.asarray(values, np.float64)

@@ -1,4 +1,4 @@
-"""Which layers a network has, which one a path means, and which one to look at when nobody said."""
+"""Which layers a model has, which one a path means, and which one to look at when nobody said."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 from torch import nn
 
-from camviz.errors import NetworkError, unknown
+from camviz.errors import ModelError, unknown
 from camviz.models.default_layer import trunk
 from camviz.models.layout import Layouts
 from camviz.models.survey import Seen, Survey, survey
@@ -21,7 +21,7 @@ def find_layers(model: Model, patterns: Sequence[str], seen: Survey | None = Non
     """The layers that the patterns mean, in the order of the patterns; the default one without any.
 
     A pattern is a dotted path; a part of it may be a negative index (`layer4.-1`) or a glob (`features.*`).
-    Raises `UnknownName` for a path that is not there, `NetworkError` for one whose output has no grid.
+    Raises `UnknownName` for a path that is not there, `ModelError` for one whose output has no grid.
     """
     seen = seen or survey(model.module, model.preprocessing.crop, model.name)
     if not patterns:
@@ -43,7 +43,7 @@ def list_layers(model: Model, seen: Survey) -> list[tuple[Seen, Layer | None]]:
 def default_layer(model: Model, seen: Survey) -> Layer:
     """The last spatial stage before pooling.
 
-    Behind the last attention of a network with a class token the patch tokens get no gradient: there it is the norm
+    Behind the last attention of a model with a class token the patch tokens get no gradient: there it is the norm
     before that. Pooling, rearranging, the insides of attention and class-score maps (SqueezeNet) are passed over. Of a
     detector or a segmenter it is the last one that everything is made from.
     """
@@ -64,7 +64,7 @@ def default_layer(model: Model, seen: Survey) -> Layer:
         if not (scores or pooled or rearranged):
             chosen = one
     if chosen is None:
-        raise NetworkError(
+        raise ModelError(
             f"no layer of {model.name} has a grid of more than one cell, so there is nothing to draw a map from",
             f"'camviz layers {model.name}' shows what its layers give",
         )
@@ -77,9 +77,9 @@ def default_layer(model: Model, seen: Survey) -> Layer:
 
 
 def stages(model: Model) -> list[Layer]:
-    """The way through a network: the last layer of every resolution up to the default layer, first to last.
+    """The way through a model: the last layer of every resolution up to the default layer, first to last.
 
-    A network that keeps one resolution, as transformers do, gives up to six of its blocks, evenly spaced.
+    A model that keeps one resolution, as transformers do, gives up to six of its blocks, evenly spaced.
     """
     seen = survey(model.module, model.preprocessing.crop, model.name)
     last = default_layer(model, seen)
@@ -196,14 +196,14 @@ def _match(model: Model, seen: Survey, pattern: str) -> list[Layer]:
     near = _nearest_gridded(path, listed, seen)
     hint = f"'{near}' has one; 'camviz layers {model.name}' lists all" if near else ""
     if path not in listed:
-        raise NetworkError(f"layer '{path}' does not run in a forward of {model.name}", hint)
+        raise ModelError(f"layer '{path}' does not run in a forward of {model.name}", hint)
     if path in Layouts(model.module, seen).scattered:
-        raise NetworkError(
+        raise ModelError(
             f"the tokens of layer '{path}' of {model.name} lie in mask units, not in the order of places",
             f"those of '{default_layer(model, seen).path}' do; 'camviz layers {model.name}' lists all",
         )
     shape = "×".join(str(size) for size in (seen.find(path) or seen.layers[0]).shape)
-    raise NetworkError(f"layer '{path}' of {model.name} gives {shape}: no grid to draw a map on", hint)
+    raise ModelError(f"layer '{path}' of {model.name} gives {shape}: no grid to draw a map on", hint)
 
 
 def _nearest_gridded(path: str, listed: dict[str, Layer | None], seen: Survey) -> str:
@@ -218,7 +218,7 @@ def _nearest_gridded(path: str, listed: dict[str, Layer | None], seen: Survey) -
 
 
 def expand(model: Model, pattern: str) -> list[str]:
-    """All module paths that a pattern means, in the network's order; raises `UnknownName`."""
+    """All module paths that a pattern means, in the model's order; raises `UnknownName`."""
     found = [""]
     for part in pattern.split("."):
         found = [path for parent in found for path in _children(model.module, parent, part)]

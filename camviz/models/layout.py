@@ -1,4 +1,4 @@
-"""How the outputs of a network become maps, read from what one forward gave: plain, channels last, or tokens."""
+"""How the outputs of a model become maps, read from what one forward gave: plain, channels last, or tokens."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _Grid = tuple[int, int]
 
 
 class Layouts:
-    """The layouts of a surveyed network; nothing is known of it but shapes, and which modules gave them.
+    """The layouts of a surveyed model; nothing is known of it but shapes, and which modules gave them.
 
     Features lie on the last axis where a Linear or a LayerNorm gave the output. Tokens are a grid in reading order
-    behind a prefix: the grid is one that the network's feature maps have (that of its patch embedding, say), or a
+    behind a prefix: the grid is one that the model's feature maps have (that of its patch embedding, say), or a
     token grid before it merged by two to four; the prefix is what is left over.
     """
 

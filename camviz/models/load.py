@@ -36,9 +36,9 @@ def load(
     output_key: str = "",
     device: str | None = None,
 ) -> Model:
-    """The network `spec`: a name of torchvision, "demo", "timm:NAME", "hf:FOLDER", "net.py:Net", "my.pth", or itself.
+    """The model `spec`: a name of torchvision, "demo", "timm:NAME", "hf:FOLDER", "net.py:Net", "my.pth", or itself.
 
-    `input_size` is (width, height); `task` and `output_key` say what the network gives where that is not plain.
+    `input_size` is (width, height); `task` and `output_key` say what the model gives where that is not plain.
     Without `device` an `nn.Module` stays where it is and anything else goes to the CPU. Raises `CamvizError`s that
     say what to give instead.
     """
@@ -61,13 +61,13 @@ def load(
         return to_device(model, device or "cpu")
     request = _with_weights_file(request)
     if request.weights not in ("default", "none"):
-        raise UnknownName(f"no weights '{request.weights}' for a network you built", "give a file that exists")
+        raise UnknownName(f"no weights '{request.weights}' for a model you built", "give a file that exists")
     model = _finish(_with_checkpoint(Model(type(spec).__name__, spec), request, _weights(request)), request)
     return to_device(model, device) if device else model
 
 
 def plan(request: ModelRequest) -> Plan:
-    """Check a request without importing torch, and say how to build the network it asks for."""
+    """Check a request without importing torch, and say how to build the model it asks for."""
     request = _with_weights_file(request)
     if request.checkpoint:
         check_file(Path(request.checkpoint), request.allow_pickle)
@@ -105,7 +105,7 @@ def plan(request: ModelRequest) -> Plan:
 def _drawn_alike() -> Iterator[None]:
     """Within the block weights that nothing trained are drawn the same every time.
 
-    A run that goes on, its shards and its processes must all have the same network. The caller's own draws go on
+    A run that goes on, its shards and its processes must all have the same model. The caller's own draws go on
     where they were.
     """
     import torch
@@ -119,7 +119,7 @@ def _drawn_alike() -> Iterator[None]:
 
 
 def to_device(model: Model, device: str) -> Model:
-    """The model with its network moved to `device` ("auto", "cpu", "cuda:1", …)."""
+    """The model with its model moved to `device` ("auto", "cpu", "cuda:1", …)."""
     from camviz.hooks.devices import pick_device
 
     model.module.to(pick_device(device))
@@ -156,7 +156,7 @@ def _weights(request: ModelRequest) -> Weights | None:
 def _told_arguments(
     prefix: str, name: str, request: ModelRequest, weights: Weights | None
 ) -> tuple[tuple[str, str], ...]:
-    """The hyper-parameters of a checkpoint that are arguments of the network, unless some were typed.
+    """The hyper-parameters of a checkpoint that are arguments of the model, unless some were typed.
 
     Of torchvision's detectors and segmenters it is the number of classes, as the tensors tell it.
     """
@@ -205,20 +205,20 @@ def _finish(model: Model, request: ModelRequest) -> Model:
     if channels == 4 and len(how.mean) == 3:  # an alpha channel is a share already
         how = replace(how, mean=(*how.mean, 0.0), std=(*how.std, 1.0))
     if request.order == "bgr" and channels in (1, 2):
-        raise RequestError(f"--channel-order bgr: {model.name} sees no colours", "leave it out")
+        raise RequestError(f"--channel-order bgr: {model.name} sees no colors", "leave it out")
     if request.order == "bgr":  # else as its source has it
         how = replace(how, order="bgr")
     labels = read_labels(Path(request.labels)) if request.labels else model.labels
     return replace(
         model,
-        preprocessing=_normalisation(how, request, channels),
+        preprocessing=_normalization(how, request, channels),
         labels=labels,
         task=request.task or model.task,
         output_key=request.output_key or model.output_key,
     )
 
 
-def _normalisation(how: Preprocessing, request: ModelRequest, channels: int) -> Preprocessing:
+def _normalization(how: Preprocessing, request: ModelRequest, channels: int) -> Preprocessing:
     if not (request.mean or request.std):
         return how
     mean, std = (

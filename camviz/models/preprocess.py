@@ -1,4 +1,4 @@
-"""From a picture to a network's input, and the view that leads back."""
+"""From a image to a model's input, and the view that leads back."""
 
 from __future__ import annotations
 
@@ -11,72 +11,70 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camviz.errors import InputError, RequestError
-from camviz.types import Fit, Picture, Preprocessing, View
+from camviz.types import Fit, Image, Preprocessing, View
 
 if TYPE_CHECKING:
-    from PIL import Image
+    from PIL import Image as PILImage
 
 FITS: tuple[Fit, ...] = get_args(Fit)
-_STEP = 32  # a whole picture's sides are multiples of it, so that the strides of common networks divide them
+_STEP = 32  # a whole image's sides are multiples of it, so that the strides of common models divide them
 _LONGEST = 4  # at most so many times the short side
-_LARGEST = 50_000_000  # pixels that a picture is resized to
+_LARGEST = 50_000_000  # pixels that a image is resized to
 
 
-def prepare(picture: Picture, how: Preprocessing, fit: str = "model") -> tuple[NDArray[np.float32], View]:
-    """The network's input (channels, height, width) and the `View` it shows.
+def prepare(image: Image, how: Preprocessing, fit: str = "model") -> tuple[NDArray[np.float32], View]:
+    """The model's input (channels, height, width) and the `View` it shows.
 
-    model: as the network was trained, short side resized and the centre cropped. whole: the whole picture at
-    its own aspect ratio, the short side as long as the crop's. squash: the whole picture at the crop's size.
+    model: as the model was trained, short side resized and the center cropped. whole: the whole image at
+    its own aspect ratio, the short side as long as the crop's. squash: the whole image at the crop's size.
     """
-    from PIL import Image
+    from PIL import Image as PILImage
 
     if how.frames > 1:
-        message = f"'{picture.path or picture.name}' is a picture, and the network takes clips"
+        message = f"'{image.path or image.name}' is a image, and the model takes clips"
         raise InputError(message, "give a video: camviz heatmap clip.mp4")
-    resampling = Image.Resampling[how.interpolation.upper()]
-    width, height = picture.width, picture.height
+    resampling = PILImage.Resampling[how.interpolation.upper()]
+    width, height = image.width, image.height
     if how.longest and fit == "model":
-        return _letterboxed(picture, how, resampling)
+        return _letterboxed(image, how, resampling)
     size, crop = _sizes(width, height, how, fit)
     if size[0] * size[1] > _LARGEST:
         shape = f"{size[0]}×{size[1]}"
-        raise InputError(f"a picture of {width}×{height} is too thin: it would be resized to {shape}", "--fit squash")
-    image = _image(picture, len(how.mean))
-    if size != image.size:
-        image = image.resize(size, resampling)
+        raise InputError(f"a image of {width}×{height} is too thin: it would be resized to {shape}", "--fit squash")
+    resized = _as_pil(image, len(how.mean))
+    if size != resized.size:
+        resized = resized.resize(size, resampling)
     left, top = _margin(size[0], crop[0]), _margin(size[1], crop[1])
     if crop != size:  # where the crop is larger, it is filled with black, as torchvision does
-        image = image.crop((left, top, left + crop[0], top + crop[1]))
+        resized = resized.crop((left, top, left + crop[0], top + crop[1]))
     across, down = width / size[0], height / size[1]
     box = (left * across, top * down, (left + crop[0]) * across, (top + crop[1]) * down)
-    return _normalised(image, how), View((width, height), box, crop)
+    return _normalized(resized, how), View((width, height), box, crop)
 
 
-def prepare_clip(
-    pictures: Sequence[Picture], how: Preprocessing, fit: str = "model"
-) -> tuple[NDArray[np.float32], View]:
-    """The input (channels, frames·height, width) of a network of clips, and the `View` that each frame shows.
+def prepare_clip(images: Sequence[Image], how: Preprocessing, fit: str = "model") -> tuple[NDArray[np.float32], View]:
+    """The input (channels, frames·height, width) of a model of clips, and the `View` that each frame shows.
 
-    torchvision trained them without antialiasing when it resizes; here it is as for pictures.
+    torchvision trained them without antialiasing when it resizes; here it is as for images.
     """
     one = replace(how, frames=1, crop=(how.crop[0] // how.frames, how.crop[1]))
-    prepared = [prepare(picture, one, fit) for picture in pictures]
+    prepared = [prepare(image, one, fit) for image in images]
     return np.concatenate([values for values, _ in prepared], axis=1), prepared[0][1]
 
 
-def _image(picture: Picture, channels: int) -> Image.Image:
-    """The picture with as many channels: grey, grey and alpha, colours, colours and alpha (opaque if it has none)."""
-    from PIL import Image
+def _as_pil(image: Image, channels: int) -> PILImage.Image:
+    """The image with as many channels: gray, gray and alpha, colors, colors and alpha (opaque if it has none)."""
+    from PIL import Image as PILImage
 
     modes = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
     if channels not in modes:
-        raise RequestError(f"the network takes {channels} channels, a picture has one to four", "camviz reads pictures")
-    if channels in (2, 4) and picture.bands is not None:
-        return Image.fromarray(picture.bands).convert(modes[channels])
-    return Image.fromarray(picture.pixels).convert(modes[channels])
+        raise RequestError(f"the model takes {channels} channels, a image has one to four", "camviz reads images")
+    if channels in (2, 4) and image.bands is not None:
+        return PILImage.fromarray(image.bands).convert(modes[channels])
+    return PILImage.fromarray(image.pixels).convert(modes[channels])
 
 
-def _normalised(image: Image.Image, how: Preprocessing) -> NDArray[np.float32]:
+def _normalized(image: PILImage.Image, how: Preprocessing) -> NDArray[np.float32]:
     """(channels, height, width)."""
     pixels = np.asarray(image, np.float32).reshape(image.height, image.width, -1) / np.float32(255)
     if how.order == "bgr":
@@ -85,25 +83,23 @@ def _normalised(image: Image.Image, how: Preprocessing) -> NDArray[np.float32]:
     return np.ascontiguousarray(((pixels - mean) / std).transpose(2, 0, 1))
 
 
-def _letterboxed(
-    picture: Picture, how: Preprocessing, resampling: Image.Resampling
-) -> tuple[NDArray[np.float32], View]:
-    """The whole picture, short side `resize` unless the long one would pass `longest`, filled up with `fill`."""
-    from PIL import Image
+def _letterboxed(image: Image, how: Preprocessing, resampling: PILImage.Resampling) -> tuple[NDArray[np.float32], View]:
+    """The whole image, short side `resize` unless the long one would pass `longest`, filled up with `fill`."""
+    from PIL import Image as PILImage
 
     assert isinstance(how.resize, int)
     assert how.longest
-    width, height = picture.width, picture.height
+    width, height = image.width, image.height
     size = _short_side(width, height, how.resize)
     if max(size) > how.longest:
         scale = how.longest / max(width, height)
         size = max(1, round(width * scale)), max(1, round(height * scale))
     across, down = (-(-side // how.multiple) * how.multiple for side in size)
-    image = _image(picture, 3).resize(size, resampling)
-    filled = Image.new("RGB", (across, down), tuple(round(255 * level) for level in how.fill))
-    filled.paste(image, (0, 0))
+    resized = _as_pil(image, 3).resize(size, resampling)
+    filled = PILImage.new("RGB", (across, down), tuple(round(255 * level) for level in how.fill))
+    filled.paste(resized, (0, 0))
     box = (0.0, 0.0, across * width / size[0], down * height / size[1])
-    return _normalised(filled, how), View((width, height), box, (across, down))
+    return _normalized(filled, how), View((width, height), box, (across, down))
 
 
 def _sizes(width: int, height: int, how: Preprocessing, fit: str) -> tuple[tuple[int, int], tuple[int, int]]:

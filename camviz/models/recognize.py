@@ -44,11 +44,11 @@ class Match:
 
     @property
     def resized(self) -> bool:
-        """Whether it was trained on pictures of another size than the architecture is known for."""
+        """Whether it was trained on images of another size than the architecture is known for."""
         return self.size not in (0, self.signature.size)
 
 
-def recognise(shapes: Shapes, rows: Iterable[Signature] | None = None) -> list[Match]:
+def recognize(shapes: Shapes, rows: Iterable[Signature] | None = None) -> list[Match]:
     """Every architecture with exactly these tensors, torchvision's first; without one, those that have this body.
 
     Between the two: transformers of timm that differ in nothing but the number of places for patches.
@@ -95,7 +95,7 @@ def _match(row: Signature, shapes: Shapes) -> Match:
 
 
 def _resized(row: Signature, shapes: Shapes) -> int:
-    """The size of pictures for which the shapes are the row's but for the position table; 0 when they are not."""
+    """The size of images for which the shapes are the row's but for the position table; 0 when they are not."""
     places, patches = shapes.get(_POSITIONS, ()), shapes.get(_PATCHES, ())
     if len(places) != 3 or len(patches) != 4 or not row.size:
         return 0
@@ -115,7 +115,7 @@ def classes_in(name: str, shapes: Shapes) -> int:
 
 
 def _size(row: Signature, shapes: Shapes) -> int:
-    """Of the pictures that a ViT was trained on: its position table has a place for every patch, and one more."""
+    """Of the images that a ViT was trained on: its position table has a place for every patch, and one more."""
     positions = shapes.get("encoder.pos_embedding") if row.name.startswith("vit_") else None
     if positions is None or row.source != "torchvision":
         return 0
@@ -126,7 +126,7 @@ def _size(row: Signature, shapes: Shapes) -> int:
 def preferred(matches: list[Match], said: Iterable[Any] = ()) -> tuple[Match | None, list[Match]]:
     """The one to take, None when that cannot be told, and the others. `said` is what the file says of itself.
 
-    timm has its own build of many of torchvision's networks, and variants without tensors of their own; with one
+    timm has its own build of many of torchvision's models, and variants without tensors of their own; with one
     of torchvision among them that one is meant.
     """
     words = {text.removeprefix("timm/").partition(".")[0] for text in said if isinstance(text, str)}

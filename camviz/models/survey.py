@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from camviz.errors import NetworkError
+from camviz.errors import ModelError
 from camviz.hooks.capture import borrowed, first_tensor, watch
 from camviz.models.detectors import economical, transform_of
 
@@ -20,7 +20,7 @@ from camviz.models.detectors import economical, transform_of
 class Seen:
     """One layer as it ran: `shape` without the batch; `output` and `input` name tensors, equal when the same.
 
-    `batched`: the first axis is that of the pictures (it is not where windows or patches have become a batch).
+    `batched`: the first axis is that of the images (it is not where windows or patches have become a batch).
     """
 
     path: str
@@ -39,7 +39,7 @@ class Survey:
     layers: tuple[Seen, ...]
     input_size: tuple[int, int]
     output_shape: tuple[int, ...]
-    output: Any = None  # what came out for one picture; on the meta device where possible
+    output: Any = None  # what came out for one image; on the meta device where possible
 
     def find(self, path: str) -> Seen | None:
         """The layer at `path`, as it ran last; None when it did not run."""
@@ -47,7 +47,7 @@ class Survey:
 
 
 def input_channels(module: nn.Module) -> int:
-    """Channels of the input, as the network itself says or its first convolution; 3 when neither is there."""
+    """Channels of the input, as the model itself says or its first convolution; 3 when neither is there."""
     told = getattr(module, "input_channels", None)
     if isinstance(told, int):
         return told
@@ -58,7 +58,7 @@ def input_channels(module: nn.Module) -> int:
 
 
 def differentiable(module: nn.Module, shape: tuple[int, ...]) -> bool:
-    """Whether what the network gives for an input of this shape depends on it in a way that gradients can follow."""
+    """Whether what the model gives for an input of this shape depends on it in a way that gradients can follow."""
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
     inputs = torch.rand(shape, device=device, requires_grad=True)
     try:
@@ -73,10 +73,10 @@ def differentiable(module: nn.Module, shape: tuple[int, ...]) -> bool:
     return gradient is not None
 
 
-def survey(module: nn.Module, input_size: tuple[int, int], name: str = "the network") -> Survey:
+def survey(module: nn.Module, input_size: tuple[int, int], name: str = "the model") -> Survey:
     """Note every layer of a forward over an input of (height, width), on the meta device where possible.
 
-    The network itself is untouched. Raises `NetworkError` when it does not accept such an input.
+    The model itself is untouched. Raises `ModelError` when it does not accept such an input.
     """
     channels = input_channels(module)
     reasons: list[Exception] = []
@@ -89,9 +89,9 @@ def survey(module: nn.Module, input_size: tuple[int, int], name: str = "the netw
             except Exception as error:
                 reasons += [] if meta else [error]
     reason = str(reasons[0]).partition("\n")[0]
-    raise NetworkError(
-        f"{name} does not accept a picture of {input_size[1]}×{input_size[0]}: {reason}",
-        "--input-size WIDTHxHEIGHT sets another size; --fit squash uses the network's own",
+    raise ModelError(
+        f"{name} does not accept a image of {input_size[1]}×{input_size[0]}: {reason}",
+        "--input-size WIDTHxHEIGHT sets another size; --fit squash uses the model's own",
     ) from reasons[0]
 
 
@@ -111,8 +111,8 @@ def _on_meta(module: nn.Module) -> Iterator[None]:
 
 
 def _survey(module: nn.Module, shape: tuple[int, ...], meta: bool) -> Survey:
-    """Two pictures where that costs nothing: one does not tell the pictures' axis from any other of length 1."""
-    pictures = 2 if meta else 1
+    """Two images where that costs nothing: one does not tell the images' axis from any other of length 1."""
+    images = 2 if meta else 1
     seen: list[Seen] = []
     kept: list[Tensor] = []  # a tensor that lives keeps its id
     sizes = {path: sum(p.numel() for p in part.parameters()) for path, part in module.named_modules()}
@@ -122,7 +122,7 @@ def _survey(module: nn.Module, shape: tuple[int, ...], meta: bool) -> Survey:
         if out is None:
             return
         kept.extend(tensor for tensor in (out, into) if tensor is not None)
-        batched = out.ndim > 0 and out.shape[0] == pictures
+        batched = out.ndim > 0 and out.shape[0] == images
         kind = type(part).__name__
         seen.append(Seen(path, kind, tuple(out.shape[1:]), sizes[path], id(out), id(into), batched))
 
@@ -130,8 +130,8 @@ def _survey(module: nn.Module, shape: tuple[int, ...], meta: bool) -> Survey:
     device = "meta" if meta else next((p.device for p in module.parameters()), torch.device("cpu"))
     with borrowed(module), torch.no_grad(), _on_meta(module) if meta else nullcontext():
         with watch(parts, record):
-            output = module(torch.zeros((pictures, *shape), device=device))
-        if pictures > 1:
+            output = module(torch.zeros((images, *shape), device=device))
+        if images > 1:
             output = output[:1] if isinstance(output, Tensor) else module(torch.zeros((1, *shape), device=device))
     result = first_tensor(output)
     return Survey(tuple(seen), (shape[1], shape[2]), tuple(result.shape[1:]) if result is not None else (), output)

@@ -124,7 +124,7 @@ def _by_priority(configurations: Sequence[tuple[str, Pretrained]]) -> tuple[Pret
 
 
 def task_of(architecture: str, classes: int) -> str:
-    """What a network with so many outputs is for: without classes it embeds, and so do CLIP's."""
+    """What a model with so many outputs is for: without classes it embeds, and so do CLIP's."""
     embeds = classes == 0 or ("clip" in architecture and not class_names(classes))
     return "embedding" if embeds else "classification"
 

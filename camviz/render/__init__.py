@@ -1,4 +1,4 @@
-"""Maps become pictures: numpy in, an Artefact out. Never sees torch; OpenCV and Pillow load when used."""
+"""Maps become images: numpy in, an Figure out. Never sees torch; OpenCV and Pillow load when used."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import get_args
 
 from camviz.errors import RequestError
 from camviz.registry import Registry
-from camviz.types import Artefact, Look, Picture, SaliencyMap, Sign
+from camviz.types import Figure, Image, Look, SaliencyMap, Sign
 
-Renderer = Callable[..., Artefact]  # (picture, map, look); (picture, maps, look) where it takes "all maps"
+Renderer = Callable[..., Figure]  # (image, map, look); (image, maps, look) where it takes "all maps"
 RENDERERS: Registry[Renderer] = Registry("layout", __name__)
 
 from camviz.render.color import SHARED, colormap_names, fixed_scale, one_of, settled  # noqa: E402
@@ -22,27 +22,27 @@ def check(look: Look) -> None:
     """Raise `RequestError` for a look that cannot be drawn; imports neither OpenCV nor Pillow."""
     one_of("layout", look.layout, tuple(RENDERERS.names()))
     if look.colormap is not None:
-        one_of("colour map", look.colormap, colormap_names())
+        one_of("color map", look.colormap, colormap_names())
     one_of("sign", look.sign, get_args(Sign))
     fixed_scale(look.scale)
     suffix(look.format)
     if not 0 <= look.alpha <= 1:
-        raise RequestError(f"no alpha {look.alpha}", "type 0, the picture alone, to 1, the colours alone")
+        raise RequestError(f"no alpha {look.alpha}", "type 0, the image alone, to 1, the colors alone")
 
 
-def draw(picture: Picture, maps: SaliencyMap | Sequence[SaliencyMap], look: Look) -> Artefact:
-    """The map of a picture, or the maps for a layout that takes all of them, drawn as the look says."""
+def draw(image: Image, maps: SaliencyMap | Sequence[SaliencyMap], look: Look) -> Figure:
+    """The map of a image, or the maps for a layout that takes all of them, drawn as the look says."""
     check(look)
     several = [maps] if isinstance(maps, SaliencyMap) else list(maps)
-    size = (picture.width, picture.height)
+    size = (image.width, image.height)
     for one in several:
-        if one.view.picture != size:
-            raise ValueError(f"the map is of a picture of {one.view.picture} pixels, not of {size}")
+        if one.view.image != size:
+            raise ValueError(f"the map is of a image of {one.view.image} pixels, not of {size}")
     entry = RENDERERS.find(look.layout)
     look = settled(look, (one.values for one in several), SHARED)
-    return entry.call(picture, several if takes_all(look.layout) else several[0], look)
+    return entry.call(image, several if takes_all(look.layout) else several[0], look)
 
 
 def takes_all(layout: str) -> bool:
-    """Whether a layout draws all maps of a picture in one figure."""
+    """Whether a layout draws all maps of a image in one figure."""
     return RENDERERS.find(layout).facts.get("takes") == "all maps"

@@ -15,7 +15,7 @@ from camviz.render.canvas import fit
 from camviz.types import Pixels
 
 FORMATS = ("gif", "mp4")
-_STILL = 10  # frames per second of an MP4 whose pictures are shown for longer
+_STILL = 10  # frames per second of an MP4 whose images are shown for longer
 
 
 def animate(frames: Sequence[Pixels], format: str, seconds: float = 0.8) -> bytes:

@@ -1,4 +1,4 @@
-"""The colour bar: which value has which colour, in numbers."""
+"""The color bar: which value has which color, in numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TICK = (90, 90, 90)
 
 @dataclass(frozen=True)
 class Bar:
-    """What a colour bar has to say. Under "negative" its numbers are the raw ones, so they fall from 0."""
+    """What a color bar has to say. Under "negative" its numbers are the raw ones, so they fall from 0."""
 
     within: Limits
     colormap: str
@@ -24,11 +24,11 @@ class Bar:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the colours mean, for programs."""
+        """What the colors mean, for programs."""
         return {"colormap": self.colormap, "sign": self.sign, "low": self.within.low, "high": self.within.high}
 
     def marks(self) -> list[tuple[float, str]]:
-        """(place from 0, the lowest colour, to 1; number) for the ends, and for 0 in the middle."""
+        """(place from 0, the lowest color, to 1; number) for the ends, and for 0 in the middle."""
         low, high = self.within
         if self.sign == "both":
             return [(0.0, number(low)), (0.5, "0"), (1.0, number(high))]
@@ -42,7 +42,7 @@ class Bar:
         height = max(height, (2 * len(marks) - 1) * line)
         thick, tick = max(10, size), max(3, size // 4)
         places = np.rint(np.linspace(255, 0, height)).astype(np.intp)
-        colours = np.repeat(table(self.colormap)[places][:, None], thick, axis=1)
+        colors = np.repeat(table(self.colormap)[places][:, None], thick, axis=1)
         labels = [text.line(label, size) for _, label in marks]
         strip = canvas.blank(height, 2 * tick + max(label.shape[1] for label in labels))
         for (place, _), label in zip(marks, labels, strict=True):
@@ -50,7 +50,7 @@ class Bar:
             strip[row, :tick] = _TICK
             top = min(max(row - line // 2, 0), height - line)
             strip[top : top + line, 2 * tick : 2 * tick + label.shape[1]] = label
-        return canvas.beside([colours, strip])
+        return canvas.beside([colors, strip])
 
 
 def number(value: float) -> str:

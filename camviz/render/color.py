@@ -1,4 +1,4 @@
-"""Colour is data: which value has which colour is decided here and nowhere else."""
+"""Color is data: which value has which color is decided here and nowhere else."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ _DIVERGING = {
 
 
 class Limits(NamedTuple):
-    """The values that have the lowest and the highest colour."""
+    """The values that have the lowest and the highest color."""
 
     low: float
     high: float
 
 
 def colormap_names() -> tuple[str, ...]:
-    """The colour maps there are."""
-    return (*_OPENCV, "grey", *_DIVERGING)
+    """The color maps there are."""
+    return (*_OPENCV, "gray", *_DIVERGING)
 
 
 def one_of(noun: str, typed: str, known: tuple[str, ...]) -> None:
@@ -52,35 +52,35 @@ def one_of(noun: str, typed: str, known: tuple[str, ...]) -> None:
 
 
 def chosen(look: Look) -> str:
-    """The name of the colour map of a look; without one, signed maps get a diverging one."""
+    """The name of the color map of a look; without one, signed maps get a diverging one."""
     return look.colormap or (DIVERGING if look.sign == "both" else SEQUENTIAL)
 
 
 @cache
 def table(name: str) -> Pixels:
-    """The 256 colours of a map, lowest first: (256, 3) RGB, read-only."""
+    """The 256 colors of a map, lowest first: (256, 3) RGB, read-only."""
     import cv2
 
-    one_of("colour map", name, colormap_names())
+    one_of("color map", name, colormap_names())
     ramp = np.arange(256, dtype=np.uint8)
     if name in _DIVERGING:
-        colours = _diverging(*_DIVERGING[name])
-    elif name == "grey":
-        colours = np.repeat(ramp[:, None], 3, axis=1)
+        colors = _diverging(*_DIVERGING[name])
+    elif name == "gray":
+        colors = np.repeat(ramp[:, None], 3, axis=1)
     else:
         code = getattr(cv2, f"COLORMAP_{name.upper()}")
         bgr = cv2.applyColorMap(ramp[:, None], code).reshape(256, 3)
-        colours = np.ascontiguousarray(bgr[:, ::-1])
-    colours.flags.writeable = False
-    return colours
+        colors = np.ascontiguousarray(bgr[:, ::-1])
+    colors.flags.writeable = False
+    return colors
 
 
 def _diverging(*ends: tuple[int, int, int]) -> Pixels:
-    """256 colours from the lowest over the middle, at 128, to the highest, in even steps of CIELAB."""
+    """256 colors from the lowest over the middle, at 128, to the highest, in even steps of CIELAB."""
     import cv2
 
-    colours = np.array([ends], np.float32) / 255  # (1, 3 colours, 3)
-    lab = cv2.cvtColor(colours, cv2.COLOR_RGB2Lab)[0]
+    colors = np.array([ends], np.float32) / 255  # (1, 3 colors, 3)
+    lab = cv2.cvtColor(colors, cv2.COLOR_RGB2Lab)[0]
     at = np.arange(256)
     steps = np.stack([np.interp(at, (0, 128, 255), lab[:, axis]) for axis in range(3)], axis=-1)
     rgb = cv2.cvtColor(steps[None].astype(np.float32), cv2.COLOR_Lab2RGB)[0]
@@ -103,7 +103,7 @@ def fixed_scale(scale: str) -> float | None:
 
 
 def limits(values: NDArray[Any], sign: Sign, scale: str = "image") -> Limits:
-    """Which values of the raw map have the lowest and the highest colour.
+    """Which values of the raw map have the lowest and the highest color.
 
     positive: (0, maximum). negative: the map is shown as -values, so (0, -minimum). both: (-m, m) with
     m the largest magnitude. "fixed:V" puts V in the place of the map's own extreme. (0, 0): nothing to show.
@@ -147,14 +147,14 @@ def indices(values: NDArray[Any], within: Limits) -> NDArray[np.uint8]:
     return share.astype(np.uint8)
 
 
-def colourise(values: NDArray[Any], within: Limits, colormap: str) -> Pixels:
-    """The map in colours: (h, w) to (h, w, 3) RGB, where value v has the colour of `indices`."""
+def colorise(values: NDArray[Any], within: Limits, colormap: str) -> Pixels:
+    """The map in colors: (h, w) to (h, w, 3) RGB, where value v has the color of `indices`."""
     import cv2
 
-    colours = table(colormap)
+    colors = table(colormap)
     if values.size == 0:
         return np.zeros((*values.shape, 3), np.uint8)
-    painted = cv2.applyColorMap(indices(values, within), colours[:, None])  # in the order of the table
+    painted = cv2.applyColorMap(indices(values, within), colors[:, None])  # in the order of the table
     return np.asarray(painted, np.uint8)
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from camviz.errors import RequestError
 from camviz.render.color import one_of
-from camviz.types import Artefact, Look, Pixels
+from camviz.types import Figure, Look, Pixels
 
 _SUFFIX = {"png": ".png", "jpg": ".jpg", "jpeg": ".jpg", "webp": ".webp"}
 FORMATS = tuple(_SUFFIX)
 _ROWS = 16  # every so many rows are looked at
-_PAPER = 0.2  # of all neighbours are equal, and there is something flat in the picture
+_PAPER = 0.2  # of all neighbors are equal, and there is something flat in the image
 
 
 def suffix(format: str) -> str:
@@ -36,23 +36,23 @@ def _png(pixels: Pixels) -> list[int]:
     return settings
 
 
-def encode(artefact: Artefact, look: Look) -> bytes:
-    """The bytes of the artefact's file, in the format of the look; the same pixels give the same bytes."""
+def encode(figure: Figure, look: Look) -> bytes:
+    """The bytes of the figure's file, in the format of the look; the same pixels give the same bytes."""
     import cv2
 
-    if artefact.data is not None:
-        return artefact.data
-    if artefact.pixels is None:
-        raise ValueError(f"the artefact '{artefact.kind}' has neither pixels nor data")
+    if figure.data is not None:
+        return figure.data
+    if figure.pixels is None:
+        raise ValueError(f"the figure '{figure.kind}' has neither pixels nor data")
     ending = suffix(look.format)
     settings = {
-        ".png": _png(artefact.pixels) if ending == ".png" else [],
+        ".png": _png(figure.pixels) if ending == ".png" else [],
         ".jpg": [cv2.IMWRITE_JPEG_QUALITY, 92],
         ".webp": [cv2.IMWRITE_WEBP_QUALITY, 90],
     }[ending]
-    height, width = artefact.pixels.shape[:2]
+    height, width = figure.pixels.shape[:2]
     try:
-        done, data = cv2.imencode(ending, cv2.cvtColor(artefact.pixels, cv2.COLOR_RGB2BGR), settings)
+        done, data = cv2.imencode(ending, cv2.cvtColor(figure.pixels, cv2.COLOR_RGB2BGR), settings)
     except cv2.error:
         done = False
     if not done:

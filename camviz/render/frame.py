@@ -1,4 +1,4 @@
-"""What stands around a painted picture: the caption below it, the colour bar right of it."""
+"""What stands around a painted image: the caption below it, the color bar right of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from camviz.render import canvas, text
 from camviz.render.bar import Bar, number
 from camviz.types import Map, Pixels, SaliencyMap, Sign
 
-NARROWEST = 320  # pixels a caption is given, however narrow the picture
+NARROWEST = 320  # pixels a caption is given, however narrow the image
 
 
 class Line(NamedTuple):
@@ -29,7 +29,7 @@ class Line(NamedTuple):
 
 
 def caption(map: SaliencyMap, sign: Sign = "positive") -> tuple[Line, ...]:
-    """What was explained, how sure the network was or what it gave, and how the map was made."""
+    """What was explained, how sure the model was or what it gave, and how the map was made."""
     sure = number(map.score) if map.probability is None else percent(map.probability)
     facts = Line((map.method, map.layer, map.model, extremes(map.values, sign)))
     note = str(map.facts.get("note", ""))
@@ -80,10 +80,10 @@ def framed(
     room = max(block.shape[1], NARROWEST) - 2 * edge
     written = []
     for line in lines:
-        colour = text.INK if line.title else text.FAINT
+        color = text.INK if line.title else text.FAINT
         scale = size + 2 if line.title else size
         for words in line.written(scale, room):
-            written.append(canvas.fit(text.line(words, scale, colour), 0, room))
+            written.append(canvas.fit(text.line(words, scale, color), 0, room))
     if not written:
         return block
     strip = canvas.below(written)

@@ -1,4 +1,4 @@
-"""Pictures in rows, each with its own lines below it: a title, and small print."""
+"""Images in rows, each with its own lines below it: a title, and small print."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SIZE = 15  # of the text
 
 @dataclass(frozen=True, eq=False)
 class Tile:
-    """One picture, its name, and facts about it, one line each."""
+    """One image, its name, and facts about it, one line each."""
 
     pixels: Pixels = field(repr=False)
     name: str

@@ -1,4 +1,4 @@
-"""All maps of a picture as one labelled figure: methods (and layers) side by side, targets below each other."""
+"""All maps of a image as one labeled figure: methods (and layers) side by side, targets below each other."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from camviz.render.frame import extremes, percent
 from camviz.render.overlay import bar_of, blend
 from camviz.render.panel import scaled
 from camviz.render.sheet import sheet
-from camviz.types import Artefact, Look, Picture, Pixels, SaliencyMap
+from camviz.types import Figure, Image, Look, Pixels, SaliencyMap
 
 _TILE = 360  # pixels, the long side of a tile
 _ACROSS = 6  # tiles in a row before a single row is wrapped
@@ -22,13 +22,13 @@ _TEXT, _SMALL = 18, 15
 
 
 @RENDERERS.add("grid", takes="all maps")
-def grid(picture: Picture, maps: Sequence[SaliencyMap], look: Look) -> Artefact:
+def grid(image: Image, maps: Sequence[SaliencyMap], look: Look) -> Figure:
     """One row per target; columns are methods, with their layers when there are several.
 
     The raw extremes stand below each tile: on its own scale no tile can be compared with another. A scale that the
-    tiles share has a colour bar.
+    tiles share has a color bar.
     """
-    pixels = _tile(picture.pixels)
+    pixels = _tile(image.pixels)
     height, width = pixels.shape[:2]
     targets = list(dict.fromkeys((one.target, one.index) for one in maps))
     columns = list(dict.fromkeys(_column(one) for one in maps))
@@ -42,11 +42,11 @@ def grid(picture: Picture, maps: Sequence[SaliencyMap], look: Look) -> Artefact:
     rows = [_target(maps, target) for target in targets]
     if len(targets) == 1:
         line = [tiles[targets[0], column] for column in columns]
-        figure = _wrapped([original, *line], [picture.name, *names], rows[0], maps[0], bar)
+        figure = _wrapped([original, *line], [image.name, *names], rows[0], maps[0], bar)
     else:
         cells = [[original, *(tiles.get((target, column)) for column in columns)] for target in targets]
-        figure = sheet(cells, rows, [picture.name, *names], title=maps[0].model, bar=bar, size=_TEXT)
-    return Artefact("grid", suffix(look.format), figure, facts=bar.facts if bar else {})
+        figure = sheet(cells, rows, [image.name, *names], title=maps[0].model, bar=bar, size=_TEXT)
+    return Figure("grid", suffix(look.format), figure, facts=bar.facts if bar else {})
 
 
 def _words(one: SaliencyMap, look: Look) -> str:
@@ -75,7 +75,7 @@ def _wrapped(tiles: list[Pixels], heads: list[str], target: str, first: Saliency
 
 
 def _tile(pixels: Pixels) -> Pixels:
-    """The picture with a long side of `_TILE` pixels: averaged when larger, interpolated when smaller."""
+    """The image with a long side of `_TILE` pixels: averaged when larger, interpolated when smaller."""
     import cv2
 
     height, width = pixels.shape[:2]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from camviz.types import Artefact, Pixels
+from camviz.types import Figure, Pixels
 
 THUMB = 160  # pixels, the long side
 _LEAST = 64
@@ -26,12 +26,12 @@ class PageFile:
     path: str
     url: str
     kind: str
-    picture: bool
+    image: bool
 
 
 @dataclass(frozen=True)
-class PagePicture:
-    """One input. `thumb` is WebP in base64, "" where the picture cannot be read any more; `url` leads to it."""
+class PageImage:
+    """One input. `thumb` is WebP in base64, "" where the image cannot be read any more; `url` leads to it."""
 
     name: str
     url: str
@@ -44,12 +44,12 @@ class PagePicture:
 
 @dataclass(frozen=True)
 class Card:
-    """One tile of the page: a map, a figure or a failure of the picture with that number.
+    """One tile of the page: a map, a figure or a failure of the image with that number.
 
-    `aligned`: the thumbnail lies on that of the picture, so that one can be seen through the other.
+    `aligned`: the thumbnail lies on that of the image, so that one can be seen through the other.
     """
 
-    picture: int
+    image: int
     thumb: str = ""
     aligned: bool = False
     method: str | None = None
@@ -71,16 +71,16 @@ class Page:
     title: str
     summary: str
     facts: Sequence[tuple[str, str]] = ()
-    pictures: Sequence[PagePicture] = ()
+    images: Sequence[PageImage] = ()
     cards: Sequence[Card] = field(default=(), repr=False)
 
     @property
-    def failures(self) -> list[PagePicture]:
-        """The pictures that failed."""
-        return [one for one in self.pictures if one.state == "failed"]
+    def failures(self) -> list[PageImage]:
+        """The images that failed."""
+        return [one for one in self.images if one.state == "failed"]
 
 
-def draw_page(page: Page, version: str) -> Artefact:
+def draw_page(page: Page, version: str) -> Figure:
     """The page as an HTML file. Whatever comes from outside is escaped, in the markup and in the script's data."""
     from jinja2 import Environment, FileSystemLoader
     from markupsafe import Markup
@@ -88,10 +88,10 @@ def draw_page(page: Page, version: str) -> Artefact:
     here = Path(__file__).parent
     environment = Environment(loader=FileSystemLoader(here), autoescape=True, trim_blocks=True)
     own = {name: Markup((here / f"report.{name}").read_text("utf-8")) for name in ("css", "js")}
-    data = {"pictures": [asdict(one) for one in page.pictures], "cards": [asdict(one) for one in page.cards]}
+    data = {"images": [asdict(one) for one in page.images], "cards": [asdict(one) for one in page.cards]}
     template = environment.get_template("report.html.j2")
     text = template.render(page=page, data=data, style=own["css"], script=own["js"], version=version)
-    return Artefact("report", ".html", data=text.encode("utf-8", errors="replace"))
+    return Figure("report", ".html", data=text.encode("utf-8", errors="replace"))
 
 
 def thumb_side(count: int) -> int:
@@ -101,7 +101,7 @@ def thumb_side(count: int) -> int:
 
 
 def shrunk(pixels: Pixels, side: int) -> Pixels:
-    """The picture with its long side at most `side`."""
+    """The image with its long side at most `side`."""
     import cv2
 
     height, width = pixels.shape[:2]
@@ -121,11 +121,11 @@ def thumbnail(pixels: Pixels) -> str:
     return base64.b64encode(bytes(data)).decode("ascii")
 
 
-def errors_page(pictures: int, right: int, confusions: Sequence[Mapping[str, Any]]) -> str:
+def errors_page(images: int, right: int, confusions: Sequence[Mapping[str, Any]]) -> str:
     """The page of `camviz errors`: how much is right, what is taken for what, and the figures, linked."""
     text = Path(__file__).with_name("errors.html.j2").read_text("utf-8")
-    accuracy = f"{right / pictures:.1%}" if pictures else "–"
+    accuracy = f"{right / images:.1%}" if images else "–"
     from jinja2 import Environment
 
     template = Environment(autoescape=True, trim_blocks=True).from_string(text)
-    return template.render(pictures=pictures, right=right, accuracy=accuracy, confusions=confusions)
+    return template.render(images=images, right=right, accuracy=accuracy, confusions=confusions)

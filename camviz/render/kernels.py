@@ -1,4 +1,4 @@
-"""Kernels as pictures: in colour, slice by slice, as rows of weights; and the likeness of positions."""
+"""Kernels as images: in color, slice by slice, as rows of weights; and the likeness of positions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from camviz.render import canvas, text
 from camviz.render.bar import Bar, number
-from camviz.render.color import DIVERGING, Limits, colourise, limits
+from camviz.render.color import DIVERGING, Limits, colorise, limits
 from camviz.render.frame import Line, framed, text_size
 from camviz.render.montage import columns_for, enlarged, montage
 from camviz.types import Pixels
@@ -29,11 +29,11 @@ def finite_limits(weights: Weights) -> Limits:
 
 
 def _tiles(kernels: Weights, within: Limits, colormap: str) -> Pixels:
-    """(n, h, w) in the colours of a diverging map, or (n, 3, h, w) as RGB with mid-grey for zero: (n, h, w, 3)."""
+    """(n, h, w) in the colors of a diverging map, or (n, 3, h, w) as RGB with mid-gray for zero: (n, h, w, 3)."""
     if kernels.ndim == 4:
         share = np.nan_to_num(kernels / np.float32(within.high)).transpose(0, 2, 3, 1)
         return np.asarray(np.rint(127.51 + 127.49 * share.clip(-1, 1)), np.uint8)  # zero is 128
-    return colourise(kernels.reshape(-1, kernels.shape[-1]), within, colormap).reshape(*kernels.shape, 3)
+    return colorise(kernels.reshape(-1, kernels.shape[-1]), within, colormap).reshape(*kernels.shape, 3)
 
 
 def _scaled(tiles: Pixels, side: int = _SIDE) -> Pixels:
@@ -62,18 +62,18 @@ def rows_of_slices(
     for slices, own in zip(kernels, channels, strict=True):
         tiles = _scaled(_tiles(slices, within, colormap), _SLICE)
         lines.append(montage(tiles, [str(channel) for channel in own], len(tiles)))
-    return _labelled(lines, labels, 8)
+    return _labeled(lines, labels, 8)
 
 
 def rows_of_weights(weights: NDArray[np.float32], labels: Sequence[str], within: Limits, colormap: str) -> Pixels:
     """One row per kernel of single weights (n, c): a stripe per input channel, channel 0 at the left."""
     times = max(1, _WIDE // weights.shape[1])
-    painted = colourise(weights, within, colormap)
+    painted = colorise(weights, within, colormap)
     stripes = [np.repeat(np.repeat(row[None], text.line_height(_TEXT), axis=0), times, axis=1) for row in painted]
-    return _labelled(stripes, labels, 1)
+    return _labeled(stripes, labels, 1)
 
 
-def _labelled(lines: Sequence[Pixels], labels: Sequence[str], gap: int) -> Pixels:
+def _labeled(lines: Sequence[Pixels], labels: Sequence[str], gap: int) -> Pixels:
     """Lines below each other with right-aligned labels before them."""
     drawn = [text.line(label, _TEXT) for label in labels]
     widest = max(label.shape[1] for label in drawn)
@@ -83,7 +83,7 @@ def _labelled(lines: Sequence[Pixels], labels: Sequence[str], gap: int) -> Pixel
 
 
 def grid_of_grids(cosines: NDArray[np.float32], colormap: str = DIVERGING) -> tuple[Pixels, Bar]:
-    """Cosines (h, w, h, w) as h × w small grids, each where its patch is in the picture; with its colour bar."""
+    """Cosines (h, w, h, w) as h × w small grids, each where its patch is in the image; with its color bar."""
     h, w = cosines.shape[:2]
     within = Limits(-1.0, 1.0)
     times = max(1, min(24, 1100 // (max(h, w) * (max(h, w) + 1))))

@@ -1,4 +1,4 @@
-"""Marks over a painted picture: boxes, outlines of regions, points, each white on a dark edge, with a few words."""
+"""Marks over a painted image: boxes, outlines of regions, points, each white on a dark edge, with a few words."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from camviz.render import text
 from camviz.types import Mark, Pixels, View
 
 _LIGHT, _DARK = (255, 255, 255), (40, 40, 40)
-_LINES = 300  # the picture's short side is so many lines wide
+_LINES = 300  # the image's short side is so many lines wide
 _LETTERS = 28  # and so many letters high
 _SMALLEST, _LARGEST = 11, 120  # pixels, of letters
-_UNREADABLE = 64  # pixels, the short side of a picture that words would cover
+_UNREADABLE = 64  # pixels, the short side of a image that words would cover
 _SPECK = 16  # squared lines: smaller parts of a region are left out beside larger ones
 
 Points = NDArray[np.int32]  # (n, 2) x, y in pixels
 
 
 def draw_marks(painted: Pixels, marks: Sequence[Mark], view: View) -> None:
-    """Draw the marks in place on a picture (H, W, 3) that `view` is of; lines first, so that words stay readable."""
+    """Draw the marks in place on a image (H, W, 3) that `view` is of; lines first, so that words stay readable."""
     short = min(painted.shape[:2])
     thick = max(1, round(short / _LINES))
     words: list[tuple[str, int, int]] = []
     for mark in marks:
         lines, closed, corner = _lines(mark, view, thick)
-        for colour, width in ((_DARK, 3 * thick), (_LIGHT, thick)):
-            _stroke(painted, lines, closed, colour, width)
+        for color, width in ((_DARK, 3 * thick), (_LIGHT, thick)):
+            _stroke(painted, lines, closed, color, width)
         if mark.text and corner:
             words.append((mark.text, *corner))
     for one, x, y in words if short >= _UNREADABLE else ():
@@ -53,8 +53,8 @@ def _lines(mark: Mark, view: View, thick: int) -> tuple[list[Points], bool, tupl
 
 
 def _corners(box: tuple[float, float, float, float], view: View) -> tuple[int, int, int, int]:
-    """A box in pixels of the picture, cut off where that ends."""
-    width, height = view.picture
+    """A box in pixels of the image, cut off where that ends."""
+    width, height = view.image
     (left, top), (right, bottom) = view.point(*box[:2]), view.point(*box[2:])
     x = [int(min(max(side, 0), width - 1)) for side in (left, right - 1)]
     y = [int(min(max(side, 0), height - 1)) for side in (top, bottom - 1)]
@@ -71,14 +71,14 @@ def _contours(region: NDArray[np.bool_], view: View, thick: int) -> list[Points]
     return [np.asarray(one[:, 0], np.int32) for one in large or found]
 
 
-def _stroke(painted: Pixels, lines: Sequence[Points], closed: bool, colour: tuple[int, int, int], width: int) -> None:
+def _stroke(painted: Pixels, lines: Sequence[Points], closed: bool, color: tuple[int, int, int], width: int) -> None:
     import cv2
 
-    cv2.polylines(painted, list(lines), closed, colour, width, cv2.LINE_AA if width > 3 else cv2.LINE_8)
+    cv2.polylines(painted, list(lines), closed, color, width, cv2.LINE_AA if width > 3 else cv2.LINE_8)
 
 
 def _write(painted: Pixels, words: str, x: int, y: int, size: int, thick: int) -> None:
-    """Words on a dark plate: above (x, y), below it where there is no room above, never outside the picture."""
+    """Words on a dark plate: above (x, y), below it where there is no room above, never outside the image."""
     height, width = painted.shape[:2]
     plate = 255 - text.line(text.shorten(words, size, width - size), size)
     plate = np.pad(plate, ((0, 0), (size // 3, size // 3), (0, 0)))[:height, :width]

@@ -14,7 +14,7 @@ PAGE = 1600  # pixels, the width a page of tiles aims at
 _LARGEST, _SMALLEST = 220, 56  # pixels, the long side of a tile
 _GAP = 6
 _SHARES = np.arange(256)[:, None] / 255
-_INKED = np.rint(text.PAPER + _SHARES * (np.array(text.INK) - text.PAPER)).astype(np.uint8)  # colours of letters
+_INKED = np.rint(text.PAPER + _SHARES * (np.array(text.INK) - text.PAPER)).astype(np.uint8)  # colors of letters
 
 
 def columns_for(count: int, height: int, width: int) -> int:
@@ -45,7 +45,7 @@ def enlarged(tiles: Pixels, height: int, width: int) -> Pixels:
 
 
 def montage(tiles: Pixels, labels: Sequence[str], across: int) -> Pixels:
-    """Tiles (n, h, w, 3) in rows of `across`, each with its label centred below it; all labels in one size."""
+    """Tiles (n, h, w, 3) in rows of `across`, each with its label centered below it; all labels in one size."""
     from PIL import Image, ImageDraw
 
     n, height, width, _ = tiles.shape
@@ -65,7 +65,7 @@ def montage(tiles: Pixels, labels: Sequence[str], across: int) -> Pixels:
     if not room:
         return page
     font = text.font_for("".join(labels), size)
-    for row in range(rows):  # a strip at a time, in grey: half the work of drawing on the page itself
+    for row in range(rows):  # a strip at a time, in gray: half the work of drawing on the page itself
         strip = Image.new("L", (page.shape[1], room))
         draw = ImageDraw.Draw(strip)
         for column, label in enumerate(labels[row * across : (row + 1) * across]):

@@ -1,4 +1,4 @@
-"""The figure: picture and overlay, the caption, the colour bar."""
+"""The figure: image and overlay, the caption, the color bar."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 
 from camviz.render import RENDERERS
 from camviz.render.frame import caption
-from camviz.render.overlay import artefact, bar_of, blend
+from camviz.render.overlay import as_figure, bar_of, blend
 from camviz.render.sheet import sheet
-from camviz.types import Artefact, Look, Picture, Pixels, SaliencyMap
+from camviz.types import Figure, Image, Look, Pixels, SaliencyMap
 
 LARGEST = 1600  # pixels, the long side of a tile
 SMALLEST = 320
@@ -18,15 +18,15 @@ _WIDE = 2.0  # width / height from which tiles stand on top of each other
 
 
 @RENDERERS.add("panel")
-def panel(picture: Picture, map: SaliencyMap, look: Look) -> Artefact:
-    """Picture and overlay side by side (wide ones on top of each other), captioned, with a colour bar."""
-    pixels = resized(picture.pixels)
+def panel(image: Image, map: SaliencyMap, look: Look) -> Figure:
+    """Image and overlay side by side (wide ones on top of each other), captioned, with a color bar."""
+    pixels = resized(image.pixels)
     height, width = pixels.shape[:2]
     tiles = [pixels, blend(pixels, scaled(map, width, height), look)]
     cells = [[tile] for tile in tiles] if width > _WIDE * height else [tiles]
     lines = () if look.caption is False else caption(map, look.sign)
     figure = sheet(cells, bar=None if look.colorbar is False else bar_of(map, look), caption=lines)
-    return artefact("panel", figure, map, look)
+    return as_figure("panel", figure, map, look)
 
 
 def resized(pixels: Pixels) -> Pixels:
@@ -43,9 +43,9 @@ def resized(pixels: Pixels) -> Pixels:
 
 
 def scaled(map: SaliencyMap, width: int, height: int) -> SaliencyMap:
-    """The same map for the picture at another size: its view moves along, its values stay."""
+    """The same map for the image at another size: its view moves along, its values stay."""
     view = map.view
-    x, y = width / view.picture[0], height / view.picture[1]
+    x, y = width / view.image[0], height / view.image[1]
     left, top, right, bottom = view.box
     box = (left * x, top * y, right * x, bottom * y)
-    return replace(map, view=replace(view, picture=(width, height), box=box))
+    return replace(map, view=replace(view, image=(width, height), box=box))

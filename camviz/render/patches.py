@@ -1,4 +1,4 @@
-"""Patches of pictures in rows: one row per channel, a number under each patch."""
+"""Patches of images in rows: one row per channel, a number under each patch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Row(NamedTuple):
 
 
 def tile(pixels: Pixels, side: float) -> Pixels:
-    """A patch at the scale where `side` pixels are `TILE`, so that one which the picture's edge cuts is not zoomed.
+    """A patch at the scale where `side` pixels are `TILE`, so that one which the image's edge cuts is not zoomed.
 
     Averaged when larger, interpolated when smaller.
     """

@@ -1,4 +1,4 @@
-"""A figure for print: pictures and words at places in millimetres, written as PNG, SVG or PDF."""
+"""A figure for print: images and words at places in millimetres, written as PNG, SVG or PDF."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Words:
     words: str
     size: float
     anchor: Anchor = "start"
-    colour: tuple[int, int, int] = text.INK
+    color: tuple[int, int, int] = text.INK
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Ruled:
     """A filled rectangle: left, top, width, height in mm."""
 
     box: tuple[float, float, float, float]
-    colour: tuple[int, int, int] = text.INK
+    color: tuple[int, int, int] = text.INK
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def to_pixels(plate: Plate, dpi: int, font: str = "") -> Pixels:
         left, top, width, height = item.box
         x, y = round(left * scale), round(top * scale)
         across, down = max(1, round((left + width) * scale) - x), max(1, round((top + height) * scale) - y)
-        block: Any = item.colour if isinstance(item, Ruled) else item.pixels
+        block: Any = item.color if isinstance(item, Ruled) else item.pixels
         if isinstance(item, Shown):
             smaller = across < item.pixels.shape[1]
             how = cv2.INTER_AREA if smaller else cv2.INTER_NEAREST
@@ -144,7 +144,7 @@ def to_pixels(plate: Plate, dpi: int, font: str = "") -> Pixels:
         if isinstance(item, Words):
             words, size = text.clean(item.words), max(1, round(item.size * POINT * scale))
             face = font_of(words, size, font)
-            draw.text((item.x * scale, item.y * scale), words, item.colour, face, anchor=_ANCHORS[item.anchor])
+            draw.text((item.x * scale, item.y * scale), words, item.color, face, anchor=_ANCHORS[item.anchor])
     return np.asarray(image)
 
 
@@ -161,7 +161,7 @@ def png(pixels: Pixels, dpi: int) -> bytes:
 
 
 def to_svg(plate: Plate, font: str = "") -> bytes:
-    """The plate with its words as text; pictures are PNG inside."""
+    """The plate with its words as text; images are PNG inside."""
     root = ElementTree.Element(
         "svg",
         {
@@ -178,14 +178,14 @@ def to_svg(plate: Plate, font: str = "") -> bytes:
             told = {**_box(item.box), "preserveAspectRatio": "none", "href": f"data:image/png;base64,{data}"}
             ElementTree.SubElement(root, "image", told)
         elif isinstance(item, Ruled):
-            _rect(root, item.box, item.colour)
+            _rect(root, item.box, item.color)
         else:
             _text(root, item, font)
     return bytes(ElementTree.tostring(root, "utf-8", xml_declaration=True))
 
 
-def _rect(root: Any, box: Sequence[float], colour: tuple[int, int, int]) -> None:
-    ElementTree.SubElement(root, "rect", {**_box(box), "fill": _hex(colour)})
+def _rect(root: Any, box: Sequence[float], color: tuple[int, int, int]) -> None:
+    ElementTree.SubElement(root, "rect", {**_box(box), "fill": _hex(color)})
 
 
 def _text(root: Any, item: Words, font: str) -> None:
@@ -197,7 +197,7 @@ def _text(root: Any, item: Words, font: str) -> None:
         "font-family": f"'{family}', Arial, Helvetica, sans-serif",
         "font-size": f"{item.size * POINT:.3f}",
         "text-anchor": item.anchor,
-        "fill": _hex(item.colour),
+        "fill": _hex(item.color),
     }
     ElementTree.SubElement(root, "text", told).text = words
 
@@ -206,8 +206,8 @@ def _box(box: Sequence[float]) -> dict[str, str]:
     return {name: f"{value:.3f}" for name, value in zip(("x", "y", "width", "height"), box, strict=True)}
 
 
-def _hex(colour: tuple[int, int, int]) -> str:
-    return "#" + "".join(f"{part:02x}" for part in colour)
+def _hex(color: tuple[int, int, int]) -> str:
+    return "#" + "".join(f"{part:02x}" for part in color)
 
 
 # PDF
@@ -239,7 +239,7 @@ def to_pdf(plates: Sequence[Plate], font: str = "") -> bytes:
                     left, top, width, height = item.box
                     pdf.image(Image.fromarray(item.pixels), left, top, width, height)
                 elif isinstance(item, Ruled):
-                    pdf.set_fill_color(*item.colour)
+                    pdf.set_fill_color(*item.color)
                     pdf.rect(*item.box, style="F")
                 else:
                     _pdf_text(pdf, item, font, faces, Path(folder))
@@ -258,6 +258,6 @@ def _pdf_text(pdf: Any, item: Words, font: str, faces: dict[str, str], folder: P
         faces[key] = f"face{len(faces)}"
         pdf.add_font(faces[key], "", str(path))
     pdf.set_font(faces[key], size=item.size)
-    pdf.set_text_color(*item.colour)
+    pdf.set_text_color(*item.color)
     width = pdf.get_string_width(words)
     pdf.text(item.x - {"start": 0.0, "middle": width / 2, "end": width}[item.anchor], item.y, words)

@@ -1,4 +1,4 @@
-"""Maps of several sides beside each other at the width of a journal's column: picture, maps, signed differences."""
+"""Maps of several sides beside each other at the width of a journal's column: image, maps, signed differences."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 from camviz.errors import RequestError
 from camviz.render import text
 from camviz.render.bar import number
-from camviz.render.color import DIVERGING, SHARED, Limits, chosen, colourise, fixed_scale, settled, table
+from camviz.render.color import DIVERGING, SHARED, Limits, chosen, colorise, fixed_scale, settled, table
 from camviz.render.frame import extremes
 from camviz.render.overlay import bar_of, blend
 from camviz.render.panel import scaled
 from camviz.render.print_backend import INCH, POINT, Anchor, Plate, Ruled, Shown, Words, breadth, shorten
-from camviz.types import Look, Map, Picture, Pixels, SaliencyMap
+from camviz.types import Image, Look, Map, Pixels, SaliencyMap
 
 SINGLE, DOUBLE = 85.0, 180.0  # mm: one column of a journal, and two
 _GAP = 1.0  # mm between tiles
-_BAR = 2.0  # mm, the height of a colour bar
+_BAR = 2.0  # mm, the height of a color bar
 _LEAST, _MOST = 30.0, 1000.0  # mm
 _TALLEST = 1.6  # height / width of a tile
 _BESIDE = 2  # so many sides have their difference in the same line; of more it stands below
@@ -27,7 +27,7 @@ _BESIDE = 2  # so many sides have their difference in the same line; of more it 
 
 @dataclass(frozen=True)
 class Style:
-    """How a figure is printed: width in mm, dots per inch of pictures, font, size of text in points or 0: by width."""
+    """How a figure is printed: width in mm, dots per inch of images, font, size of text in points or 0: by width."""
 
     width: float = DOUBLE
     dpi: int = 300
@@ -78,9 +78,9 @@ class Gap:
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """One picture: what it is called, its maps, and their differences from the first; room for `across` maps."""
+    """One image: what it is called, its maps, and their differences from the first; room for `across` maps."""
 
-    picture: Picture = field(repr=False)
+    image: Image = field(repr=False)
     words: tuple[str, ...]
     cells: tuple[Cell, ...]
     gaps: tuple[Gap, ...] = ()
@@ -125,7 +125,7 @@ def _shape(row: Row) -> range:
 def _bands(row: Row, look: Look, style: Style) -> list[list[_Tile | None]]:
     """The tiles of a row: one line of them, or maps in the first and differences in the second."""
     columns = len(_shape(row))
-    pixels = _printed(row.picture, style, columns)
+    pixels = _printed(row.image, style, columns)
     height, width = pixels.shape[:2]
     maps = [_Tile(blend(pixels, scaled(cell.map, width, height), look), cell.words, cell.name) for cell in row.cells]
     gaps = [_Tile(_painted(gap.values, pixels, look), gap.words, gap.name) for gap in row.gaps]
@@ -135,34 +135,34 @@ def _bands(row: Row, look: Look, style: Style) -> list[list[_Tile | None]]:
     return [first, [None, None, *gaps]] if gaps else [first]
 
 
-def _printed(picture: Picture, style: Style, columns: int) -> Pixels:
-    """The picture with as many pixels as a tile has dots."""
+def _printed(image: Image, style: Style, columns: int) -> Pixels:
+    """The image with as many pixels as a tile has dots."""
     import cv2
 
     wide = (style.width - _GAP * (columns - 1)) / columns
-    share = min(wide / picture.width, _TALLEST * wide / picture.height) * style.dpi / INCH
-    size = max(1, round(picture.width * share)), max(1, round(picture.height * share))
+    share = min(wide / image.width, _TALLEST * wide / image.height) * style.dpi / INCH
+    size = max(1, round(image.width * share)), max(1, round(image.height * share))
     how = cv2.INTER_AREA if share < 1 else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(picture.pixels, size, interpolation=how), np.uint8)
+    return np.asarray(cv2.resize(image.pixels, size, interpolation=how), np.uint8)
 
 
 def _painted(values: Map, pixels: Pixels, look: Look) -> Pixels:
-    """A difference over the grey picture, from -V over nothing to V; where there is none the picture, in grey."""
+    """A difference over the gray image, from -V over nothing to V; where there is none the image, in gray."""
     import cv2
 
     height, width = pixels.shape[:2]
-    grey = cv2.cvtColor(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    gray = cv2.cvtColor(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     wide = cv2.resize(np.nan_to_num(values), (width, height), interpolation=cv2.INTER_LINEAR)
     nowhere = cv2.resize(np.isnan(values).astype(np.float32), (width, height)) > 0
-    colours = colourise(wide, difference_limits(look), DIVERGING)
+    colors = colorise(wide, difference_limits(look), DIVERGING)
     alpha = max(look.alpha, 0.75)
-    painted = np.asarray(cv2.addWeighted(grey, 1 - alpha, colours, alpha, 0), np.uint8)
-    painted[nowhere] = grey[nowhere] // 2 + 127
+    painted = np.asarray(cv2.addWeighted(gray, 1 - alpha, colors, alpha, 0), np.uint8)
+    painted[nowhere] = gray[nowhere] // 2 + 127
     return painted
 
 
 def difference_limits(look: Look) -> Limits:
-    """Differences have the scale of the maps: full colour where they differ by as much as the strongest is strong."""
+    """Differences have the scale of the maps: full color where they differ by as much as the strongest is strong."""
     top = fixed_scale(look.scale)
     top = 1.0 if top is None else max(top, float(np.finfo(np.float32).tiny))
     return Limits(-top, top)
@@ -236,7 +236,7 @@ class _Sheet:
         self.y += 0.3 + most * self.style.line(size)
 
     def bars(self, row: Row, look: Look, columns: int, inside: bool = False) -> None:
-        """The colours of the maps, and those of the differences, in numbers; `inside`: where the last band is empty."""
+        """The colors of the maps, and those of the differences, in numbers; `inside`: where the last band is empty."""
         bar = bar_of(row.cells[0].map, look)
         marks = bar.marks()
         if fixed_scale(look.scale) is None:  # each its own
@@ -246,12 +246,12 @@ class _Sheet:
         step = _BAR + self.style.line(self.style.small) + _GAP
         left, width = self.column(1, columns)
         if inside and row.gaps and len(row.cells) > _BESIDE:
-            for line, (name, colours, ends) in enumerate(
+            for line, (name, colors, ends) in enumerate(
                 [("maps", chosen(look), marks), ("differences", DIVERGING, differences)]
             ):
                 at = self.blank + line * step
                 self.items.append(Words(left - 2 * _GAP, at + _BAR, name, self.style.small, "end"))
-                self._bar(left, width, at, colours, ends)
+                self._bar(left, width, at, colors, ends)
             self.y = max(self.y, self.blank + 2 * step)
             return
         last = self.column(min(len(row.cells), 2), columns)

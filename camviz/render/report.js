@@ -1,7 +1,7 @@
 "use strict";
 const $ = (id) => document.getElementById(id);
 const data = JSON.parse($("data").textContent);
-const { pictures, cards } = data;
+const { images, cards } = data;
 const order = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" });
 const PAGE = 60, AHEAD = 1500;  // cards made at once; pixels below the window that are filled
 let shown = [], drawn = 0, current = 0;
@@ -16,20 +16,20 @@ const number = (value, digits = 4) => value === null || value === undefined ? "�
 const percent = (value) => value === null ? "" : value > 0 && value < 0.001 ? "<0.1%" : `${(100 * value).toFixed(1)}%`;
 const thumb = (base64) => `data:image/webp;base64,${base64}`;
 const words = cards.map((card) => {
-  const picture = pictures[card.picture];
-  return [picture.name, card.target, card.predicted, card.method, card.layer, picture.error, card.note].filter(Boolean).join("\n").toLowerCase();
+  const image = images[card.image];
+  return [image.name, card.target, card.predicted, card.method, card.layer, image.error, card.note].filter(Boolean).join("\n").toLowerCase();
 });
 
 // filters and order; all of it lives in the address, so that a view can be kept and reloaded
 
 const SORTS = {
-  "name": ["name", (a, b) => order.compare(pictures[a.picture].name, pictures[b.picture].name)],
+  "name": ["name", (a, b) => order.compare(images[a.image].name, images[b.image].name)],
   "sure": ["confidence, highest first", (a, b) => (b.probability ?? -1) - (a.probability ?? -1)],
   "unsure": ["confidence, lowest first", (a, b) => (a.probability ?? 2) - (b.probability ?? 2)],
   "class": ["class", (a, b) => order.compare(a.target ?? "\uffff", b.target ?? "\uffff")],
   "method": ["method", (a, b) => order.compare(a.method ?? "\uffff", b.method ?? "\uffff")],
   "max": ["largest value", (a, b) => (b.max ?? -Infinity) - (a.max ?? -Infinity)],
-  "slow": ["slowest", (a, b) => pictures[b.picture].seconds - pictures[a.picture].seconds],
+  "slow": ["slowest", (a, b) => images[b.image].seconds - images[a.image].seconds],
 };
 const FIELDS = { q: "", class: "", method: "", state: "", low: "0", high: "100", sort: "name", mix: "100" };
 
@@ -45,7 +45,7 @@ function matches(card, index, text, low, high) {
   const state = $("state").value, probability = card.probability;
   if ($("class").value && card.target !== $("class").value) return false;
   if ($("method").value && card.method !== $("method").value) return false;
-  if (state === "note" ? !card.note : state && pictures[card.picture].state !== state) return false;
+  if (state === "note" ? !card.note : state && images[card.image].state !== state) return false;
   if ((low > 0 || high < 1) && (probability === null || probability < low || probability > high)) return false;
   return text.every((word) => words[index].includes(word));
 }
@@ -94,25 +94,25 @@ function more(until = drawn + PAGE) {
 }
 
 function cell(place) {
-  const card = cards[shown[place]], picture = pictures[card.picture];
+  const card = cards[shown[place]], image = images[card.image];
   const item = make("li"), button = make("button", "card");
   button.type = "button";
   button.dataset.place = place;
-  button.title = picture.name;
+  button.title = image.name;
   const pair = make("span", "pair");
-  if (picture.state === "failed") {
+  if (image.state === "failed") {
     button.classList.add("failed");
-    pair.append(make("span", "", picture.error ?? "failed"));
+    pair.append(make("span", "", image.error ?? "failed"));
   } else {
     if (card.aligned) pair.classList.add("both");
-    if (picture.thumb && (card.aligned || !card.thumb)) pair.append(image(picture.thumb, "under", card.thumb ? "" : picture.name));
+    if (image.thumb && (card.aligned || !card.thumb)) pair.append(image(image.thumb, "under", card.thumb ? "" : image.name));
     if (card.thumb) pair.append(image(card.thumb, card.aligned ? "over" : "", described(card)));
-    if (!picture.thumb && !card.thumb) pair.append(make("span", "nothing", "no picture to show"));
+    if (!image.thumb && !card.thumb) pair.append(make("span", "nothing", "no image to show"));
   }
   const what = make("span", "what");
-  what.append(make("span", "", picture.state === "failed" ? "failed" : card.target ?? "\u00a0"), " ", make("b", "", percent(card.probability)));
-  button.append(pair, make("span", "name", picture.name.split("/").pop()), what);
-  if (picture.state !== "failed") button.append(make("span", "how", [card.method, card.layer, picture.name.split("/").slice(0, -1).join("/")].filter(Boolean).join(" · ")));
+  what.append(make("span", "", image.state === "failed" ? "failed" : card.target ?? "\u00a0"), " ", make("b", "", percent(card.probability)));
+  button.append(pair, make("span", "name", image.name.split("/").pop()), what);
+  if (image.state !== "failed") button.append(make("span", "how", [card.method, card.layer, image.name.split("/").slice(0, -1).join("/")].filter(Boolean).join(" · ")));
   item.append(button);
   return item;
 }
@@ -126,32 +126,32 @@ function image(base64, className, alt) {
   return node;
 }
 
-const described = (card) => `${card.method ?? "figure"}${card.target ? ` for ${card.target}` : ""} on ${pictures[card.picture].name}`;
+const described = (card) => `${card.method ?? "figure"}${card.target ? ` for ${card.target}` : ""} on ${images[card.image].name}`;
 
 // the large view
 
 function open(place) {
   current = Math.max(0, Math.min(place, shown.length - 1));
-  const card = cards[shown[current]], picture = pictures[card.picture], large = $("large");
-  const figure = card.files.find((file) => file.picture);
+  const card = cards[shown[current]], image = images[card.image], large = $("large");
+  const figure = card.files.find((file) => file.image);
   const [under, over] = large.querySelectorAll(".stage img");
   const both = card.aligned && (!figure || figure.kind === "overlay");  // a panel shows both by itself
-  $("large-name").textContent = picture.name;
-  show(under, both ? picture.url : null, both || !card.thumb ? picture.thumb : null, picture.name);
+  $("large-name").textContent = image.name;
+  show(under, both ? image.url : null, both || !card.thumb ? image.thumb : null, image.name);
   show(over, figure ? figure.url : null, card.thumb, described(card));
   large.querySelector(".stage").classList.toggle("only", !both);
-  large.querySelector(".stage").hidden = picture.state === "failed";
+  large.querySelector(".stage").hidden = image.state === "failed";
   large.querySelector(".mix").hidden = !both;
-  large.querySelector(".note").textContent = [picture.error, picture.hint, card.note].filter(Boolean).join(" – ");
+  large.querySelector(".note").textContent = [image.error, image.hint, card.note].filter(Boolean).join(" – ");
   const facts = [["class", card.target], ["confidence", percent(card.probability)],
     ["predicted", card.predicted === card.target ? null : card.predicted], ["score", number(card.score)], ["method", card.method],
-    ["layer", card.layer], ["raw values", card.max === null ? null : `${number(card.min)} to ${number(card.max)}`], ["seconds", number(picture.seconds, 3)]];
+    ["layer", card.layer], ["raw values", card.max === null ? null : `${number(card.min)} to ${number(card.max)}`], ["seconds", number(image.seconds, 3)]];
   large.querySelector(".facts").replaceChildren(...facts.filter(([, value]) => value && value !== "–").map(([name, value]) => {
     const pair = make("div");
     pair.append(make("dt", "", name), make("dd", "", value));
     return pair;
   }));
-  const links = [...card.files.map((file) => [file.url, file.path]), [picture.url, "original"]];
+  const links = [...card.files.map((file) => [file.url, file.path]), [image.url, "original"]];
   large.querySelector(".links").replaceChildren(...links.filter(([url]) => url).map(([url, name]) => {
     const link = make("a", "", name);
     link.href = url;
@@ -238,7 +238,7 @@ for (const [id, [label]] of Object.entries(SORTS)) $("sort").append(new Option(l
 fill($("class"), cards.map((card) => card.target));
 fill($("method"), cards.map((card) => card.method));
 document.querySelector("[data-for=confidence]").hidden = !cards.some((card) => card.probability !== null);
-document.querySelector("[data-for=state]").hidden = !cards.some((card) => card.note || pictures[card.picture].state === "failed");
+document.querySelector("[data-for=state]").hidden = !cards.some((card) => card.note || images[card.image].state === "failed");
 
 let waiting;
 $("bar").addEventListener("input", (event) => {

@@ -1,4 +1,4 @@
-"""A labelled grid of pictures: one row and one column per facet (picture, method, layer, target, model)."""
+"""A labeled grid of images: one row and one column per facet (image, method, layer, target, model)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def sheet(
 ) -> Pixels:
     """Equal cells in rows and columns with labels; an empty cell stays paper. No labels: no room for them.
 
-    A picture smaller than the largest stands in the middle of its cell, pixel for pixel. The labels must
+    A image smaller than the largest stands in the middle of its cell, pixel for pixel. The labels must
     be as many as the rows and the columns. `size` is that of the text in pixels; 0 chooses it by the width.
     """
     filled = [cell for line in cells for cell in line if cell is not None]
@@ -54,10 +54,10 @@ def sheet(
     return canvas.margin(block, 2 * gap)
 
 
-def _cell(picture: Pixels | None, height: int, width: int) -> Pixels:
-    if picture is None:
+def _cell(image: Pixels | None, height: int, width: int) -> Pixels:
+    if image is None:
         return canvas.blank(height, width)
-    return canvas.fit(picture, height, width, vertical="middle", across="middle")
+    return canvas.fit(image, height, width, vertical="middle", across="middle")
 
 
 def _label(name: str, size: int, width: int) -> Pixels:

@@ -1,4 +1,4 @@
-"""Text on pictures: fonts that have the letters, widths, shortening. Sizes are in pixels.
+"""Text on images: fonts that have the letters, widths, shortening. Sizes are in pixels.
 
 Latin text uses the font inside Pillow, so it looks the same everywhere; other scripts use a system font.
 """
@@ -159,7 +159,7 @@ def headline(parts: Sequence[str], size: int, room: int, separator: str = " · "
     return shorten(first + rest, size, room)
 
 
-def line(text: str, size: int, colour: tuple[int, int, int] = INK) -> Pixels:
+def line(text: str, size: int, color: tuple[int, int, int] = INK) -> Pixels:
     """One line of text on paper: (line_height, width, 3), at least one pixel wide."""
     from PIL import Image, ImageDraw
 
@@ -167,5 +167,5 @@ def line(text: str, size: int, colour: tuple[int, int, int] = INK) -> Pixels:
     font = font_for(text, size)
     image = Image.new("RGB", (max(1, width(text, size)), line_height(size)), PAPER)
     left = -min(0, font.getbbox(text, anchor="ls")[0])
-    ImageDraw.Draw(image).text((left, round(1.1 * size)), text, fill=colour, font=font, anchor="ls")
+    ImageDraw.Draw(image).text((left, round(1.1 * size)), text, fill=color, font=font, anchor="ls")
     return np.asarray(image)

@@ -1,1 +1,1 @@
-"""Doing it for many pictures: inputs, names, files, and the count of what happened."""
+"""Doing it for many images: inputs, names, files, and the count of what happened."""

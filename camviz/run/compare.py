@@ -1,4 +1,4 @@
-"""Comparisons of many pictures: computed into the ledger, drawn from it, summed up in a sheet and a table."""
+"""Comparisons of many images: computed into the database, drawn from it, summed up in a sheet and a table."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ import numpy as np
 
 from camviz.comparison import MOST, Comparison, fixed
 from camviz.errors import InputError
-from camviz.io.images import read_picture
+from camviz.io.images import read_image
 from camviz.io.inputs import Failed, Input
 from camviz.render import animation
 from camviz.render.color import limits, settled
 from camviz.render.print_backend import Plate, png, to_pdf, to_pixels, to_svg
 from camviz.render.print_figure import Cell, Row, Style, plate, told
-from camviz.run.database.database import Ledger
-from camviz.run.database.jobs import same_picture
+from camviz.run.database.database import Database
+from camviz.run.database.jobs import same_image
 from camviz.run.database.records import Record, SavedMap, failure, predictions
 from camviz.run.database.rows import InputRow, JobRow
 from camviz.run.output.files import Write, result_path
 from camviz.run.output.written import Written
 from camviz.run.shared_scale import draw_later, settled_for_run
-from camviz.types import Job, Look, ModelRequest, Picture, SaliencyMap
+from camviz.types import Image, Job, Look, ModelRequest, SaliencyMap
 
 if TYPE_CHECKING:
     from camviz.comparison.compare import Comparer
 
 SUMMARY, TABLE = "summary", "compare.csv"
 _STYLE = Style()
-_AT_ONCE = 32  # pictures shown to one network before the next is loaded, where there are many
+_AT_ONCE = 32  # images shown to one model before the next is loaded, where there are many
 
 
 @dataclass(frozen=True)
 class CompareJob:
-    """What a comparison computes and draws: the networks with their names and layers, and everything else."""
+    """What a comparison computes and draws: the models with their names and layers, and everything else."""
 
     job: Job
     models: tuple[ModelRequest, ...]
@@ -51,7 +51,7 @@ class CompareJob:
     caption: bool = True
 
     def settings(self, contents: dict[str, str]) -> dict[str, Any]:
-        """As the ledger keeps it."""
+        """As the database keeps it."""
         own: dict[str, Any] = {
             "models": [asdict(one) for one in self.models],
             "model_layers": self.layers,
@@ -62,20 +62,20 @@ class CompareJob:
 
 
 def compared(comparer: Comparer, inputs: Iterable[Input], strip: bool) -> Iterator[Record]:
-    """The record of each picture with the maps of all sides, without files."""
+    """The record of each image with the maps of all sides, without files."""
     from camviz.comparison import check_count
 
     inputs, size = iter(inputs), _AT_ONCE if len(comparer.members) > MOST else 1
     while group := list(islice(inputs, size)):
-        read: list[tuple[Input, Picture]] = []
+        read: list[tuple[Input, Image]] = []
         for source in group:
             try:
                 if source.error:
                     raise source.error
-                read.append((source, read_picture(source.path)))
+                read.append((source, read_image(source.path)))
             except InputError as error:
                 yield failure(source, error)
-        found = comparer([picture for _, picture in read])
+        found = comparer([image for _, image in read])
         for (source, _), groups in zip(read, found, strict=True):
             if isinstance(groups, InputError):
                 yield failure(source, groups)
@@ -87,7 +87,7 @@ def compared(comparer: Comparer, inputs: Iterable[Input], strip: bool) -> Iterat
 
 
 def groups_of(maps: Sequence[SaliencyMap]) -> list[list[SaliencyMap]]:
-    """The maps of a picture by question."""
+    """The maps of a image by question."""
     found: dict[int, list[SaliencyMap]] = {}
     for one in maps:
         found.setdefault(int(one.facts.get("question", 0)), []).append(one)
@@ -95,19 +95,19 @@ def groups_of(maps: Sequence[SaliencyMap]) -> list[list[SaliencyMap]]:
 
 
 class Drawing:
-    """Draws the pictures of a comparison's job, and what sums them up."""
+    """Draws the images of a comparison's job, and what sums them up."""
 
-    def __init__(self, ledger: Ledger, row: JobRow, job: CompareJob, folder: Path, write: Write) -> None:
-        self.ledger, self.row, self.job, self.folder, self.write = ledger, row, job, folder, write
-        self.look = settled_for_run(ledger, row, job.job.look)
+    def __init__(self, database: Database, row: JobRow, job: CompareJob, folder: Path, write: Write) -> None:
+        self.database, self.row, self.job, self.folder, self.write = database, row, job, folder, write
+        self.look = settled_for_run(database, row, job.job.look)
 
     def __call__(self, failed: Failed, top: int) -> Iterator[Written]:
-        """Each figure that is not there; then the table, and a sheet of the `top` pictures that differ most."""
+        """Each figure that is not there; then the table, and a sheet of the `top` images that differ most."""
         run = self.job.job.look.scale == "run"
         high = limits(np.empty(0), self.look.sign, self.look.scale).high if run else None
         drawn = 0
         for one in draw_later(
-            self.ledger, self.row, self.folder, self._figure, failed, lambda facts: not run or facts["high"] == high
+            self.database, self.row, self.folder, self._figure, failed, lambda facts: not run or facts["high"] == high
         ):
             drawn += 1
             yield one
@@ -124,7 +124,7 @@ class Drawing:
         facts: dict[str, Any] = {"kind": "comparison", "input": str(source.path)}
         facts["high"] = limits(np.empty(0), self.look.sign, self.look.scale).high
         facts |= {"distance": max(one.distance for one in found)}
-        facts["sides"] = [{**row, "picture": source.name} for one in found for row in one.rows()]
+        facts["sides"] = [{**row, "image": source.name} for one in found for row in one.rows()]
         data, suffix = self._encoded(found, source)
         path = result_path(self.folder, source.name, (), suffix)
         self.write(path, data)
@@ -149,10 +149,10 @@ class Drawing:
         return encoded(plate([one.row() for one in found], look, style, captions), style, format)
 
     def _table(self, path: Path) -> Iterator[Written]:
-        """All rows of all pictures, from what the ledger knows of their figures."""
+        """All rows of all images, from what the database knows of their figures."""
         buffer, writer = io.StringIO(), None
-        for one in self.ledger.inputs(self.row.id, "done"):
-            for file in self.ledger.files(one.id):
+        for one in self.database.inputs(self.row.id, "done"):
+            for file in self.database.files(one.id):
                 for row in file.facts.get("sides", ()):
                     if writer is None:
                         writer = csv.DictWriter(buffer, list(row), lineterminator="\n")
@@ -164,14 +164,14 @@ class Drawing:
             yield Written(path, {"kind": "table"}, len(data))
 
     def _summary(self, top: int) -> Iterator[Written]:
-        """One sheet of the pictures on which the sides differ most."""
+        """One sheet of the images on which the sides differ most."""
         if self.job.layout != "figure" or self.job.job.look.format in animation.FORMATS or top < 1:
             return
         ranked: list[tuple[float, InputRow]] = []
         count = 0
-        for one in self.ledger.inputs(self.row.id, "done"):
+        for one in self.database.inputs(self.row.id, "done"):
             count += 1
-            far = max((file.facts.get("distance") or 0 for file in self.ledger.files(one.id)), default=0.0)
+            far = max((file.facts.get("distance") or 0 for file in self.database.files(one.id)), default=0.0)
             ranked = sorted([*ranked, (far, one)], key=lambda pair: -pair[0])[:top]
         if count < 2:
             return
@@ -179,10 +179,10 @@ class Drawing:
         captions: tuple[str, ...] = ()
         for _, one in ranked:
             try:
-                picture = same_picture(one)
+                image = same_image(one)
             except InputError:  # told already
                 continue
-            for comparison in self._comparisons([each.restored(picture) for each in self.ledger.maps(one.id)]):
+            for comparison in self._comparisons([each.restored(image) for each in self.database.maps(one.id)]):
                 rows.append(comparison.row())
                 captions = comparison.caption()
         format = self.job.job.look.format
@@ -191,7 +191,7 @@ class Drawing:
         )
         path = self.folder / f"{SUMMARY}{suffix}"
         self.write(path, data)
-        yield Written(path, {"kind": "summary", "pictures": len(ranked), "of": count}, len(data))
+        yield Written(path, {"kind": "summary", "images": len(ranked), "of": count}, len(data))
 
 
 def encoded(figure: Plate, style: Style, format: str) -> tuple[bytes, str]:
@@ -210,11 +210,11 @@ def _strip(one: Comparison, across: int) -> list[Row]:
     alike = [f"r {fixed(one.correlation(number, last))}" if number < last else "" for number in range(last + 1)]
     cells = [replace(cell, words=(*cell.words, words)) for cell, words in zip(row.cells, alike, strict=True)]
     chunks = [cells[start : start + across] for start in range(0, len(cells), across)]
-    return [Row(row.picture, row.words, tuple(chunk), (), across) for chunk in chunks]
+    return [Row(row.image, row.words, tuple(chunk), (), across) for chunk in chunks]
 
 
 def _frame(one: Comparison, number: int, look: Look) -> Row:
-    """The picture and one side's map."""
+    """The image and one side's map."""
     side, row = one.sides[number], one.row()
     words = (*row.cells[number].words, *told(side.map, look))[:3]
-    return Row(row.picture, row.words, (Cell(side.name, side.map, words),))
+    return Row(row.image, row.words, (Cell(side.name, side.map, words),))

@@ -1,4 +1,4 @@
-"""Pictures through the metrics: decode, batch, measure; and the files of what was measured."""
+"""Images through the metrics: decode, batch, measure; and the files of what was measured."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ def measure(
     failed: Failed,
     tick: Callable[[int], None] = lambda _: None,
 ) -> Evaluation:
-    """Measure all pictures; `tick` hears how many are done. One that fails is told to `failed`."""
+    """Measure all images; `tick` hears how many are done. One that fails is told to `failed`."""
     job = evaluator.explainer.job
     size = job.batch_size or default_batch_size(evaluator.explainer.model.device)
     ready = read_inputs(evaluator.explainer.model, inputs, fit, failed)
     for group in by_shape(ready, size, key=lambda one: one.values.shape):
         names = [one.source.name for one in group]
         try:
-            batch = ([one.picture for one in group], [one.values for one in group], [one.view for one in group])
+            batch = ([one.image for one in group], [one.values for one in group], [one.view for one in group])
             for number, error in evaluator(*batch, names):
                 if error:
                     failed(names[number], error)
                 else:
                     outcome.done += 1
                     tick(outcome.done)
-        except InputError as error:  # an input size the network does not take
+        except InputError as error:  # an input size the model does not take
             for name in names:
                 failed(name, error)
     return evaluator.result()
 
 
 def write_evaluation(found: Evaluation, folder: Path) -> list[Path]:
-    """results.csv, one line per picture and map; summary.csv and summary.json, means and intervals."""
+    """results.csv, one line per image and map; summary.csv and summary.json, means and intervals."""
     files = {"results.csv": found.rows_csv(), "summary.csv": found.to_csv(), "summary.json": found.to_json() + "\n"}
     for name, text in files.items():
         write_file(folder / name, text.encode("utf-8", "surrogateescape"))

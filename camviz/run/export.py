@@ -16,27 +16,27 @@ import numpy as np
 
 from camviz.errors import OutputError, RequestError
 from camviz.io.paths import Url
-from camviz.run.database.database import Ledger
+from camviz.run.database.database import Database
 from camviz.run.database.jobs import files_of
 from camviz.run.database.records import SavedMap, plain
 from camviz.run.database.rows import InputRow, JobRow
 from camviz.run.output.files import result_path
 
-Tick = Callable[[int], None]  # so many pictures are done
+Tick = Callable[[int], None]  # so many images are done
 COLUMNS = (
     "input", "path", "state", "method", "layer", "target", "index", "score", "probability", "predicted", "confidence",
     "model", "min", "max", "height", "width", "files", "seconds", "note", "error", "hint",
 )  # fmt: skip
 
 
-def write_export(ledger: Ledger, job: JobRow, folder: Path, format: str, tick: Tick = lambda _: None) -> Path:
+def write_export(database: Database, job: JobRow, folder: Path, format: str, tick: Tick = lambda _: None) -> Path:
     """Write maps.csv, maps.jsonl or maps.npz, complete or not at all; nothing is held in memory."""
     path = folder / f"maps.{format}"
     aside = Path(tempfile.gettempdir()) if isinstance(folder, Url) else folder
     part = aside / f".{path.name}-{os.getpid()}.part"
     try:
         with part.open("wb") as file:
-            WRITERS[format](ledger, job, file, tick)
+            WRITERS[format](database, job, file, tick)
         if isinstance(path, Url):
             path.write_bytes(part.read_bytes())
         else:
@@ -48,13 +48,13 @@ def write_export(ledger: Ledger, job: JobRow, folder: Path, format: str, tick: T
     return path
 
 
-def rows(ledger: Ledger, job: JobRow, tick: Tick = lambda _: None) -> Iterator[dict[str, Any]]:
-    """One row for each map; one for a picture without any, such as a failed one. Empty places are None."""
-    for done, one in enumerate(ledger.inputs(job.id), 1):
-        files = ledger.files(one.id)
+def rows(database: Database, job: JobRow, tick: Tick = lambda _: None) -> Iterator[dict[str, Any]]:
+    """One row for each map; one for a image without any, such as a failed one. Empty places are None."""
+    for done, one in enumerate(database.inputs(job.id), 1):
+        files = database.files(one.id)
         told = {"input": one.name, "path": str(one.path), "state": one.state, "seconds": one.seconds}
         told |= {"error": one.error, "hint": one.hint}
-        maps = ledger.maps(one.id)
+        maps = database.maps(one.id)
         for each in maps:
             own = [file.path for file in files_of(each, files)]
             yield dict.fromkeys(COLUMNS) | told | _of_map(each) | {"files": own}
@@ -74,28 +74,28 @@ def _of_map(one: SavedMap) -> dict[str, Any]:
     return found
 
 
-def write_csv(ledger: Ledger, job: JobRow, file: BinaryIO, tick: Tick) -> None:
+def write_csv(database: Database, job: JobRow, file: BinaryIO, tick: Tick) -> None:
     """Columns as in COLUMNS, UTF-8; several files of a map are separated by a line feed."""
     text = io.TextIOWrapper(file, "utf-8", errors="surrogateescape", newline="")
     table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     table.writeheader()
-    for row in rows(ledger, job, tick):
+    for row in rows(database, job, tick):
         table.writerow(row | {"files": "\n".join(row["files"])})
     text.detach()
 
 
-def write_jsonl(ledger: Ledger, job: JobRow, file: BinaryIO, tick: Tick) -> None:
+def write_jsonl(database: Database, job: JobRow, file: BinaryIO, tick: Tick) -> None:
     """One object per line, with the same names as the columns; `files` is a list."""
-    for row in rows(ledger, job, tick):
+    for row in rows(database, job, tick):
         file.write((json.dumps(row) + "\n").encode("ascii"))
 
 
-def write_npz(ledger: Ledger, job: JobRow, file: BinaryIO, tick: Tick) -> None:
-    """The raw maps (h, w) float32 by name: that of the picture's file, with what tells the map from the others."""
+def write_npz(database: Database, job: JobRow, file: BinaryIO, tick: Tick) -> None:
+    """The raw maps (h, w) float32 by name: that of the image's file, with what tells the map from the others."""
     count = 0
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for done, one in enumerate(ledger.inputs(job.id, "done"), 1):
-            for each in ledger.maps(one.id):
+        for done, one in enumerate(database.inputs(job.id, "done"), 1):
+            for each in database.maps(one.id):
                 with archive.open(f"{map_name(one, each)}.npy", "w", force_zip64=True) as entry:
                     np.lib.format.write_array(entry, each.values, allow_pickle=False)
                 count += 1
@@ -110,7 +110,7 @@ def map_name(one: InputRow, each: SavedMap) -> str:
     return os.fspath(path).replace(os.sep, "/").encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-WRITERS: dict[str, Callable[[Ledger, JobRow, BinaryIO, Tick], None]] = {
+WRITERS: dict[str, Callable[[Database, JobRow, BinaryIO, Tick], None]] = {
     "csv": write_csv,
     "jsonl": write_jsonl,
     "npz": write_npz,

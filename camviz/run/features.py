@@ -1,4 +1,4 @@
-"""Pictures through a model to figures of feature maps."""
+"""Images through a model to figures of feature maps."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from camviz.render.encoding import FORMATS, suffix
 from camviz.run.database.records import Record
 from camviz.run.flow import Flow, Stages
 from camviz.run.output.map_files import npy
-from camviz.run.output.written import Written, write_artefact
+from camviz.run.output.written import Written, write_figure
 from camviz.run.reading import Ready, read_input, shape_of
 from camviz.run.run_context import Workplace
 from camviz.run.threads import cores, one_thread_each, torch_threads
-from camviz.types import Artefact, Look, Model
+from camviz.types import Figure, Look, Model
 
 
 @dataclass(frozen=True)
@@ -56,16 +56,16 @@ def extractor_for(job: FeatureJob, model: Model, asked: Asked) -> Extractor | He
 def features(
     job: FeatureJob, extractor: Extractor | HeadExtractor, inputs: Iterable[Input], workplace: Workplace
 ) -> Iterator[Record]:
-    """Each picture's record, as soon as its figures are complete.
+    """Each image's record, as soon as its figures are complete.
 
-    With one scale or basis for the run the pictures are read twice.
+    With one scale or basis for the run the images are read twice.
     """
     model, moments = extractor.model, dict[str, Moments]()
     torch_threads(cores())
     one_thread_each()
 
     def extract(group: list[Ready]) -> list[list[FeatureMaps]]:
-        return extractor([r.picture for r in group], [r.values for r in group], [r.view for r in group])
+        return extractor([r.image for r in group], [r.values for r in group], [r.view for r in group])
 
     def add(source: Input, _ready: Ready, layers: list[FeatureMaps]) -> Record:
         with adding:
@@ -96,20 +96,20 @@ def _write(
     note = check_finite(layers)
     base |= {"note": note} if note else {}
     if job.layout == "strip":
-        yield write_artefact(_strip(job, layers), workplace.folder, source.name, (), base, look, workplace.write)
+        yield write_figure(_strip(job, layers), workplace.folder, source.name, (), base, look, workplace.write)
     for one in layers:
         facets = [one.layer] if len(layers) > 1 else []
         facts = {**base, "layer": one.layer, "shape": list(one.values.shape), "sparsity": round(one.sparsity, 6)}
         if job.layout == "grid":
-            artefact = _figure(job, one, moments.get(one.layer))
-            told = {**facts, **artefact.facts}
-            yield write_artefact(artefact, workplace.folder, source.name, facets, told, look, workplace.write)
+            figure = _figure(job, one, moments.get(one.layer))
+            told = {**facts, **figure.facts}
+            yield write_figure(figure, workplace.folder, source.name, facets, told, look, workplace.write)
         if job.save_raw:
-            raw = Artefact("raw", ".npy", data=npy(one.values))
-            yield write_artefact(raw, workplace.folder, source.name, facets, facts, write=workplace.write)
+            raw = Figure("raw", ".npy", data=npy(one.values))
+            yield write_figure(raw, workplace.folder, source.name, facets, facts, write=workplace.write)
 
 
-def _figure(job: FeatureJob, maps: FeatureMaps, moments: Moments | None) -> Artefact:
+def _figure(job: FeatureJob, maps: FeatureMaps, moments: Moments | None) -> Figure:
     style = replace(job.style, suffix=suffix(job.format))
     if job.style.scale == "run" and moments and job.reduce is None:
         style = replace(style, within=run_limits(moments.largest, moments.smallest))
@@ -122,9 +122,9 @@ def _figure(job: FeatureJob, maps: FeatureMaps, moments: Moments | None) -> Arte
     return reduction(maps, job.reduce, job.overlay, **vars(style))
 
 
-def _strip(job: FeatureJob, layers: Sequence[FeatureMaps]) -> Artefact:
+def _strip(job: FeatureJob, layers: Sequence[FeatureMaps]) -> Figure:
     how = job.reduce or "l2"
     if job.format in FORMATS:
         return strip(layers, how, **vars(replace(job.style, suffix=suffix(job.format))))
-    pictures = [np.ascontiguousarray(tile) for tile, _ in frames(layers, how, job.style, 420)]
-    return Artefact("features-film", f".{job.format}", data=animation.animate(pictures, job.format))
+    images = [np.ascontiguousarray(tile) for tile, _ in frames(layers, how, job.style, 420)]
+    return Figure("features-film", f".{job.format}", data=animation.animate(images, job.format))

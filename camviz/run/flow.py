@@ -1,4 +1,4 @@
-"""Pictures through three stages: read and written in threads, computed in batches, handed out in order.
+"""Images through three stages: read and written in threads, computed in batches, handed out in order.
 
 Nothing here grows with the number of inputs: they are listed as they are needed, and so many are under way at once.
 """
@@ -25,9 +25,9 @@ C = TypeVar("C")
 
 @dataclass(frozen=True)
 class Stages(Generic[R, C]):
-    """What happens to a picture. `read` and `write` run in many threads at once; each engine in one at a time.
+    """What happens to a image. `read` and `write` run in many threads at once; each engine in one at a time.
 
-    An engine takes pictures of one `shape` and gives something for each; an exception in its place fails that one.
+    An engine takes images of one `shape` and gives something for each; an exception in its place fails that one.
     """
 
     read: Callable[[Input], R]
@@ -38,10 +38,10 @@ class Stages(Generic[R, C]):
 
 @dataclass(frozen=True)
 class Pace:
-    """How many pictures go through the network at once, and how many threads work beside it.
+    """How many images go through the model at once, and how many threads work beside it.
 
-    A batch is always full, the last picture repeated, so that no result depends on which others it meets.
-    `strict`: an error that nobody expected ends the run, instead of failing its picture.
+    A batch is always full, the last image repeated, so that no result depends on which others it meets.
+    `strict`: an error that nobody expected ends the run, instead of failing its image.
     """
 
     batch: int = 1
@@ -53,7 +53,7 @@ class Pace:
 
 @dataclass(eq=False)
 class _Item(Generic[R]):
-    """A picture that was read, and what that took."""
+    """A image that was read, and what that took."""
 
     source: Input
     read: R
@@ -119,7 +119,7 @@ class Flow(Generic[R, C]):
             self._engines.put(engine)
         self._inline = len(stages.engines) == 1  # in the calling thread, where Ctrl-C reaches it
         self._computing = 0
-        self._proven = False  # whether the network has worked at all; until then one batch at a time
+        self._proven = False  # whether the model has worked at all; until then one batch at a time
         self._reading: deque[tuple[Input, Future[_Item[R]]]] = deque()
         self._waiting: list[_Item[R]] = []
         self._writing: deque[Future[Any]] = deque()
@@ -189,7 +189,7 @@ class Flow(Generic[R, C]):
         return moved
 
     def _failed(self, source: Input, error: BaseException) -> Record:
-        """The record of a failure; raises what concerns more than this picture."""
+        """The record of a failure; raises what concerns more than this image."""
         expected = isinstance(error, InputError)
         if not isinstance(error, Exception) or isinstance(error, RequestError) or (self._pace.strict and not expected):
             raise error
@@ -198,7 +198,7 @@ class Flow(Generic[R, C]):
     # computing
 
     def _batch(self, feed: _Feed) -> list[_Item[R]]:
-        """The next pictures to compute: a full batch, or what there is when nothing else is to be done."""
+        """The next images to compute: a full batch, or what there is when nothing else is to be done."""
         engines = len(self._stages.engines) if self._proven else 1
         busy = self._computing >= engines or len(self._writing) >= 2 * self._window
         if busy or not self._waiting:
@@ -246,7 +246,7 @@ class Flow(Generic[R, C]):
         return [(replace(item, seconds=item.seconds + share), one) for item, one in zip(batch, found, strict=True)]
 
     def _attempt(self, engine: Any, batch: list[_Item[R]]) -> list[C | Exception]:
-        """What the engine finds; halved when memory runs out, one by one to find out which picture is to blame."""
+        """What the engine finds; halved when memory runs out, one by one to find out which image is to blame."""
         size = self._size
         if len(batch) > size:
             return self._attempt(engine, batch[:size]) + self._attempt(engine, batch[size:])

@@ -1,4 +1,4 @@
-"""The wrong pictures of a labelled folder: found, explained into the ledger, drawn from it, on one page."""
+"""The wrong images of a labeled folder: found, explained into the database, drawn from it, on one page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from camviz.misclassified import Known, answers, explained
 from camviz.render.frame import percent
 from camviz.render.print_figure import Cell, Gap, Row, Style, plate, told
 from camviz.run.compare import encoded
-from camviz.run.database.database import Ledger
+from camviz.run.database.database import Database
 from camviz.run.database.records import Record, SavedMap, failure
 from camviz.run.database.rows import JobRow
 from camviz.run.output.files import Write, result_path
@@ -36,7 +36,7 @@ PAGE, TABLE = "errors.html", "errors.csv"
 
 
 def mistakes(explainer: Explainer, known: Known, inputs: Iterable[Input], removal: bool) -> Iterator[Record]:
-    """The record of each picture: what was said of it and what is true; of the wrong ones their maps."""
+    """The record of each image: what was said of it and what is true; of the wrong ones their maps."""
     from camviz.engine.batches import by_shape
     from camviz.run.reading import Ready, read_input
 
@@ -70,7 +70,7 @@ def mistakes(explainer: Explainer, known: Known, inputs: Iterable[Input], remova
             }
             maps: list[SaliencyMap] = []
             if not answer.right:
-                maps = explained(explainer, ready.picture, ready.values, ready.view, answer, removal)
+                maps = explained(explainer, ready.image, ready.values, ready.view, answer, removal)
             yield Record(ready.source, 0.0, tuple(map(SavedMap.of, maps)), (), (said,))
     yield from failed
 
@@ -79,16 +79,16 @@ def mistakes(explainer: Explainer, known: Known, inputs: Iterable[Input], remova
 class Tally:
     """How often what was taken for what."""
 
-    pictures: int
+    images: int
     right: int
     confusions: tuple[tuple[str, str, int], ...]  # (true, predicted, how often), the most frequent first
-    of_class: dict[str, int]  # pictures of each true class
+    of_class: dict[str, int]  # images of each true class
 
     @classmethod
-    def of(cls, ledger: Ledger, row: JobRow) -> Tally:
+    def of(cls, database: Database, row: JobRow) -> Tally:
         """What a job found."""
         pairs: Counter[tuple[str, str]] = Counter()
-        for one in ledger.inputs(row.id, "done"):
+        for one in database.inputs(row.id, "done"):
             for said in one.predictions:
                 pairs[said["true"], said["label"]] += 1
         wrong = [(true, label, count) for (true, label), count in pairs.items() if true != label]
@@ -102,12 +102,12 @@ class Tally:
     @property
     def accuracy(self) -> float:
         """The share of what is right."""
-        return self.right / self.pictures if self.pictures else float("nan")
+        return self.right / self.images if self.images else float("nan")
 
     def __str__(self) -> str:
-        if not self.pictures:
-            return "no picture could be judged"
-        lines = [f"{self.right} of {self.pictures} right, {self.accuracy:.1%}"]
+        if not self.images:
+            return "no image could be judged"
+        lines = [f"{self.right} of {self.images} right, {self.accuracy:.1%}"]
         for true, label, count in self.confusions[:10]:
             lines.append(f"  {count} of {self.of_class[true]} '{true}' taken for '{label}'")
         if len(self.confusions) > 10:
@@ -116,15 +116,15 @@ class Tally:
 
 
 class Drawing:
-    """Draws the wrong pictures of a job, and writes its table and its page."""
+    """Draws the wrong images of a job, and writes its table and its page."""
 
-    def __init__(self, ledger: Ledger, row: JobRow, look: Look, style: Style, folder: Path, write: Write) -> None:
-        self.ledger, self.row, self.style, self.folder, self.write = ledger, row, style, folder, write
-        self.look = settled_for_run(ledger, row, look)
+    def __init__(self, database: Database, row: JobRow, look: Look, style: Style, folder: Path, write: Write) -> None:
+        self.database, self.row, self.style, self.folder, self.write = database, row, style, folder, write
+        self.look = settled_for_run(database, row, look)
 
     def __call__(self, failed: Failed) -> Iterator[Written]:
         """Each figure that is not there; then the table and the page."""
-        yield from draw_later(self.ledger, self.row, self.folder, self._figure, failed)
+        yield from draw_later(self.database, self.row, self.folder, self._figure, failed)
         for path, make in ((self.folder / TABLE, self._table), (self.folder / PAGE, self._page)):
             data = make().encode("utf-8", "surrogateescape")
             if not path.exists() or path.read_bytes() != data:
@@ -142,7 +142,7 @@ class Drawing:
             Cell(f"true: {truth.target}", truth, (percent(truth.probability or 0), *told(truth, self.look))),
         )
         gap = Gap("predicted - true", placed(contrast), told(contrast, replace(self.look, sign="both")))
-        row = Row(said.picture, (source.name, f"true: {truth.target}"), cells, (gap,))
+        row = Row(said.image, (source.name, f"true: {truth.target}"), cells, (gap,))
         caption = (
             f"{said.method} at {said.layer}; raw values on one scale; predicted - true: what speaks for "
             "the one rather than the other" + ("; outlined: what the answer needs" if removal else ""),
@@ -160,15 +160,15 @@ class Drawing:
         yield Written(path, facts, len(data))
 
     def _wrong(self) -> Iterator[tuple[Any, dict[str, Any], list[Any]]]:
-        for one in self.ledger.inputs(self.row.id, "done"):
+        for one in self.database.inputs(self.row.id, "done"):
             for said in one.predictions:
                 if said["true"] != said["label"]:
-                    yield one, said, self.ledger.files(one.id)
+                    yield one, said, self.database.files(one.id)
 
     def _table(self) -> str:
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerow(["picture", "true", "predicted", "probability", "true_probability", "removed_share", "becomes"])
+        writer.writerow(["image", "true", "predicted", "probability", "true_probability", "removed_share", "becomes"])
         for one, said, files in self._wrong():
             removal = next((file.facts.get("removal") for file in files), None) or {}
             told = [one.name, *(said[key] for key in ("true", "label", "probability", "true_probability"))]
@@ -183,15 +183,15 @@ class Drawing:
             links = [quote(os.fsencode(file.path), safe="/") for file in files]
             told = {"name": one.name, "probability": percent(said["probability"]), "figures": links}
             shown.setdefault((said["true"], said["label"]), []).append(told)
-        tally = Tally.of(self.ledger, self.row)
+        tally = Tally.of(self.database, self.row)
         confusions = [
             {
                 "true": true,
                 "predicted": label,
                 "count": count,
                 "of": tally.of_class[true],
-                "pictures": shown[true, label],
+                "images": shown[true, label],
             }
             for true, label, count in tally.confusions
         ]
-        return errors_page(tally.pictures, tally.right, confusions)
+        return errors_page(tally.images, tally.right, confusions)

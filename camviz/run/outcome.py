@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Outcome:
-    """Pictures done, files written, pictures that failed; and how many were done, or had failed, before.
+    """Images done, files written, images that failed; and how many were done, or had failed, before.
 
     `replaced`: files of other jobs in the same folder that were written over.
     """
@@ -24,7 +24,7 @@ class Outcome:
     replaced: int = 0
 
     def count(self, record: Record) -> None:
-        """One more picture."""
+        """One more image."""
         if record.done:
             self.done += 1
         else:
@@ -32,7 +32,7 @@ class Outcome:
 
     @property
     def seen(self) -> int:
-        """Pictures that were looked at, now or before."""
+        """Images that were looked at, now or before."""
         return self.done + self.failed + self.before + self.failed_before
 
     @property
@@ -41,10 +41,10 @@ class Outcome:
         return 1 if self.failed or self.failed_before else 0
 
     def summary(self) -> str:
-        """ "3 pictures, 6 files", what failed, what was done before; just the files where no picture was needed."""
+        """ "3 images, 6 files", what failed, what was done before; just the files where no image was needed."""
         if self == Outcome():
             return "nothing to do"
-        parts = [_count(self.done, "picture")] if self.seen else []
+        parts = [_count(self.done, "image")] if self.seen else []
         parts.append(_count(self.written, "file"))
         if self.seen and not (self.done or self.written or self.failed):
             parts = ["nothing left to do"]

@@ -1,4 +1,4 @@
-"""Pictures read: decoded, and made ready for a network."""
+"""Images read: decoded, and made ready for a model."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camviz.errors import InputError
-from camviz.io.images import read_picture
+from camviz.io.images import read_image
 from camviz.io.inputs import Failed, Input
 from camviz.models.preprocess import prepare
-from camviz.types import Model, Picture, View
+from camviz.types import Image, Model, View
 
 
 @dataclass(frozen=True, eq=False)
 class Ready:
-    """A picture that was read: `values` (channels, H, W) is the network's input, `view` leads back."""
+    """A image that was read: `values` (channels, H, W) is the model's input, `view` leads back."""
 
     source: Input
-    picture: Picture
+    image: Image
     values: NDArray[np.float32]
     view: View
 
@@ -29,8 +29,8 @@ def read_input(model: Model, source: Input, fit: str) -> Ready:
     """Decode and prepare one input; raises `InputError`."""
     if source.error:
         raise source.error
-    picture = read_picture(source.path)
-    return Ready(source, picture, *prepare(picture, model.preprocessing, fit))
+    image = read_image(source.path)
+    return Ready(source, image, *prepare(image, model.preprocessing, fit))
 
 
 def read_inputs(model: Model, inputs: Iterable[Input], fit: str, failed: Failed) -> Iterator[Ready]:
@@ -43,5 +43,5 @@ def read_inputs(model: Model, inputs: Iterable[Input], fit: str, failed: Failed)
 
 
 def shape_of(ready: Ready) -> tuple[int, ...]:
-    """Pictures of one shape fit into one batch."""
+    """Images of one shape fit into one batch."""
     return ready.values.shape

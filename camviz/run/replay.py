@@ -11,7 +11,7 @@ import numpy as np
 from camviz.engine.explain import Explainer
 from camviz.errors import InputError
 from camviz.io.inputs import Failed, Input
-from camviz.run.database.database import Ledger
+from camviz.run.database.database import Database
 from camviz.run.database.jobs import check_same
 from camviz.run.database.records import SavedMap
 from camviz.run.database.rows import JobRow
@@ -48,14 +48,14 @@ class Compared:
         return f"{name}: largest difference {self.difference:.3g}{share}"
 
 
-def replay(ledger: Ledger, row: JobRow, job: Job, explainer: Explainer, failed: Failed) -> Iterator[Compared]:
-    """Compute the maps of a job again, from the same pictures, and compare them; writes nothing.
+def replay(database: Database, row: JobRow, job: Job, explainer: Explainer, failed: Failed) -> Iterator[Compared]:
+    """Compute the maps of a job again, from the same images, and compare them; writes nothing.
 
-    Pictures that had failed are left out. One that is gone or changed is told to `failed`.
+    Images that had failed are left out. One that is gone or changed is told to `failed`.
     """
     known: dict[str, int] = {}
     inputs: list[Input] = []
-    for one in sorted(ledger.inputs(row.id, "done"), key=lambda each: each.id):  # as they were computed
+    for one in sorted(database.inputs(row.id, "done"), key=lambda each: each.id):  # as they were computed
         try:
             check_same(one)
         except InputError as error:
@@ -63,15 +63,15 @@ def replay(ledger: Ledger, row: JobRow, job: Job, explainer: Explainer, failed: 
         else:
             known[one.name] = one.id
             inputs.append(Input(one.path, one.name))
-    for record in heatmaps(job, explainer, inputs, Workplace(ledger.folder, fits=row.batch_size, draws=False)):
+    for record in heatmaps(job, explainer, inputs, Workplace(database.folder, fits=row.batch_size, draws=False)):
         if record.error:
             failed(record.source.name, record.error)
         else:
-            yield from compare(record.source.name, ledger.maps(known[record.source.name]), record.maps)
+            yield from compare(record.source.name, database.maps(known[record.source.name]), record.maps)
 
 
 def compare(name: str, then: Iterable[SavedMap], now: Iterable[SavedMap]) -> Iterator[Compared]:
-    """The maps of one picture, pair by pair in the order of their making; one without a partner is not equal."""
+    """The maps of one image, pair by pair in the order of their making; one without a partner is not equal."""
     first, second = list(then), list(now)
     for place in range(max(len(first), len(second))):
         old = first[place] if place < len(first) else None
@@ -91,7 +91,7 @@ def _verdict(old: SavedMap | None, new: SavedMap | None) -> dict[str, Any]:
     if old.shape != new.shape:
         return {"equal": False, "why": f"was {old.shape[0]}×{old.shape[1]}, now {new.shape[0]}×{new.shape[1]}"}
     if old.view != new.view:
-        return {"equal": False, "why": "covers another part of the picture"}
+        return {"equal": False, "why": "covers another part of the image"}
     before, after = old.values, new.values
     equal = before.tobytes() == after.tobytes()
     if not np.array_equal(np.isfinite(before), np.isfinite(after)):

@@ -1,4 +1,4 @@
-"""Networks side by side: pictures that need little work go through several copies at once, a thread each."""
+"""Models side by side: images that need little work go through several copies at once, a thread each."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def is_light(job: Job, explainer: Explainer) -> bool:
 def lanes_for(job: Job, explainer: Explainer) -> list[Lane]:
     """The explainer, and others beside it.
 
-    Light methods of small networks run on several pictures at once, a thread each; everything else has all threads
-    for itself. That depends on nothing but job, network and machine, so that the same run gives the same bytes.
+    Light methods of small models run on several images at once, a thread each; everything else has all threads
+    for itself. That depends on nothing but job, model and machine, so that the same run gives the same bytes.
     """
     return _side_by_side(job, explainer) if is_light(job, explainer) else [Lane(job, explainer)]
 
 
 @dataclass(eq=False)
 class Lane:
-    """An explainer, or one that is made from a copy of the network when it is first needed."""
+    """An explainer, or one that is made from a copy of the model when it is first needed."""
 
     job: Job
     explainer: Explainer | None = None
@@ -43,14 +43,14 @@ class Lane:
                 copied = sibling(self.original) if self.original else None
             assert copied
             self.explainer = Explainer(copied, self.job)
-        return self.explainer([r.picture for r in group], [r.values for r in group], [r.view for r in group])
+        return self.explainer([r.image for r in group], [r.values for r in group], [r.view for r in group])
 
 
 _COPYING = threading.Lock()
 
 
 def _side_by_side(job: Job, explainer: Explainer) -> list[Lane]:
-    """The explainer, and as many more as cores can be kept busy with, on copies of its network."""
+    """The explainer, and as many more as cores can be kept busy with, on copies of its model."""
     model, first = explainer.model, Lane(job, explainer)
     lanes = min(cores(), LANES) if model.device == "cpu" and small(model) else 1
     original = sibling(model) if lanes > 1 else None

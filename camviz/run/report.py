@@ -1,4 +1,4 @@
-"""A run as a page to browse: what the ledger knows, small pictures, and links to the files."""
+"""A run as a page to browse: what the database knows, small images, and links to the files."""
 
 from __future__ import annotations
 
@@ -10,74 +10,74 @@ from typing import Any
 from urllib.parse import quote
 
 from camviz.errors import InputError
-from camviz.io.images import SUFFIXES, read_picture
+from camviz.io.images import SUFFIXES, read_image
 from camviz.render.color import settled
-from camviz.render.html import Card, Page, PageFile, PagePicture, shrunk, thumb_side, thumbnail
+from camviz.render.html import Card, Page, PageFile, PageImage, shrunk, thumb_side, thumbnail
 from camviz.render.overlay import blend
 from camviz.render.panel import scaled
-from camviz.run.database.database import Ledger
-from camviz.run.database.jobs import files_of, rebuilt, same_picture
+from camviz.run.database.database import Database
+from camviz.run.database.jobs import files_of, rebuilt, same_image
 from camviz.run.database.records import SavedMap
 from camviz.run.database.rows import FileRow, InputRow, JobRow
 from camviz.run.shared_scale import settled_for_run
-from camviz.types import Look, Picture
+from camviz.types import Image, Look
 
 _SHOWN = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".avif", ".bmp"}  # by browsers
 
 
-def make_page(ledger: Ledger, job: JobRow, place: Path, tick: Callable[[int], None] = lambda _: None) -> Page:
-    """All pictures of a job; `place` is the folder of the page, where its links begin. `tick` counts pictures."""
-    counts = ledger.counts(job.id)
-    tiles = _count_maps(ledger, job) + sum(counts.values())
-    look = settled_for_run(ledger, job, rebuilt(Look, job.settings.get("look", {})))
-    maker = _Maker(ledger, look, place, thumb_side(tiles))
-    for done, row in enumerate(ledger.inputs(job.id), 1):
+def make_page(database: Database, job: JobRow, place: Path, tick: Callable[[int], None] = lambda _: None) -> Page:
+    """All images of a job; `place` is the folder of the page, where its links begin. `tick` counts images."""
+    counts = database.counts(job.id)
+    tiles = _count_maps(database, job) + sum(counts.values())
+    look = settled_for_run(database, job, rebuilt(Look, job.settings.get("look", {})))
+    maker = _Maker(database, look, place, thumb_side(tiles))
+    for done, row in enumerate(database.inputs(job.id), 1):
         maker.add(row)
         tick(done)
     failed = f", {counts['failed']} failed" if counts["failed"] else ""
     shown = f"{maker.maps} map{'s' * (maker.maps != 1)}" if maker.maps else "no maps"
-    summary = f"{job.command} · {counts['done']} picture{'s' * (counts['done'] != 1)}, {shown}{failed}"
-    title = ledger.folder.absolute().name or str(ledger.folder)
-    return Page(title, summary, list(_facts(job)), maker.pictures, maker.cards)
+    summary = f"{job.command} · {counts['done']} image{'s' * (counts['done'] != 1)}, {shown}{failed}"
+    title = database.folder.absolute().name or str(database.folder)
+    return Page(title, summary, list(_facts(job)), maker.images, maker.cards)
 
 
-def _count_maps(ledger: Ledger, job: JobRow) -> int:
-    """About how many maps there are: those of the first picture, for each."""
-    first = next(ledger.inputs(job.id, "done"), None)
-    return (len(ledger.maps(first.id)) if first else 0) * ledger.counts(job.id)["done"]
+def _count_maps(database: Database, job: JobRow) -> int:
+    """About how many maps there are: those of the first image, for each."""
+    first = next(database.inputs(job.id, "done"), None)
+    return (len(database.maps(first.id)) if first else 0) * database.counts(job.id)["done"]
 
 
 class _Maker:
-    """Collects the pictures and cards of a page."""
+    """Collects the images and cards of a page."""
 
-    def __init__(self, ledger: Ledger, look: Look, place: Path, side: int) -> None:
-        self.ledger, self.look, self.place, self.side = ledger, look, place, side
-        self.pictures: list[PagePicture] = []
+    def __init__(self, database: Database, look: Look, place: Path, side: int) -> None:
+        self.database, self.look, self.place, self.side = database, look, place, side
+        self.images: list[PageImage] = []
         self.cards: list[Card] = []
         self.maps = 0
 
     def add(self, row: InputRow) -> None:
-        """One picture, with a card for each of its maps, else for each of its figures."""
-        number = len(self.pictures)
-        told = PagePicture(row.name, row.path.as_uri(), row.state, row.seconds, error=row.error, hint=row.hint)
-        files, maps = self.ledger.files(row.id), self.ledger.maps(row.id)
+        """One image, with a card for each of its maps, else for each of its figures."""
+        number = len(self.images)
+        told = PageImage(row.name, row.path.as_uri(), row.state, row.seconds, error=row.error, hint=row.hint)
+        files, maps = self.database.files(row.id), self.database.maps(row.id)
         self.maps += len(maps)
-        small: Picture | None = None
+        small: Image | None = None
         if row.state == "done":
             try:
-                full = same_picture(row)
-                small = Picture(shrunk(full.pixels, self.side), row.path)
+                full = same_image(row)
+                small = Image(shrunk(full.pixels, self.side), row.path)
                 told = replace(told, thumb=thumbnail(small.pixels))
             except InputError as error:
                 told = replace(told, error=error.message)
-        self.pictures.append(told)
+        self.images.append(told)
         cards = [self._map(number, one, maps, small, files) for one in maps] or [
             self._figure(number, file) for file in files if Path(file.path).suffix.lower() in _SHOWN
         ]
         self.cards += cards or [Card(number)]
 
     def _map(
-        self, number: int, one: SavedMap, all_maps: Sequence[SavedMap], small: Picture | None, files: list[FileRow]
+        self, number: int, one: SavedMap, all_maps: Sequence[SavedMap], small: Image | None, files: list[FileRow]
     ) -> Card:
         own = files_of(one, files)
         values, look = one.values, settled(self.look, (each.values for each in all_maps))
@@ -107,12 +107,12 @@ class _Maker:
 
     def _thumb(self, file: FileRow) -> str:
         try:
-            return thumbnail(shrunk(read_picture(self.ledger.folder / file.path).pixels, self.side))
+            return thumbnail(shrunk(read_image(self.database.folder / file.path).pixels, self.side))
         except InputError:  # removed or replaced since: the link says so
             return ""
 
     def _link(self, file: FileRow) -> PageFile:
-        relative = os.path.relpath(self.ledger.folder / file.path, self.place).replace(os.sep, "/")
+        relative = os.path.relpath(self.database.folder / file.path, self.place).replace(os.sep, "/")
         return PageFile(file.path, url_of(relative), file.kind, _showable(file))
 
 

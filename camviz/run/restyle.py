@@ -1,4 +1,4 @@
-"""A run drawn anew from its ledger and its pictures: other colours, the same maps. No network, no torch."""
+"""A run drawn anew from its database and its images: other colors, the same maps. No model, no torch."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 from camviz.errors import InputError
 from camviz.io.inputs import Input
-from camviz.run.database.database import Ledger
-from camviz.run.database.jobs import rebuilt, same_picture
+from camviz.run.database.database import Database
+from camviz.run.database.jobs import rebuilt, same_image
 from camviz.run.database.records import Record, failure
 from camviz.run.database.rows import InputRow, JobRow
 from camviz.run.output.files import Write, write_file
@@ -20,29 +20,29 @@ from camviz.run.shared_scale import settled_for_run
 from camviz.types import Job, Look, SaliencyMap
 
 Draw = Callable[[list[SaliencyMap]], Iterable[Written]]
-Told = Callable[[str, InputError | None], None]  # a picture is done, or failed
+Told = Callable[[str, InputError | None], None]  # a image is done, or failed
 
 
 def restyle(
-    ledger: Ledger, row: JobRow, look: Look, target: Ledger, told: Told, write: Write = write_file
+    database: Database, row: JobRow, look: Look, target: Database, told: Told, write: Write = write_file
 ) -> Iterator[Written]:
-    """Draw the pictures of a job with another look, and remember that in `target`, as if it had been computed so.
+    """Draw the images of a job with another look, and remember that in `target`, as if it had been computed so.
 
-    `target` may be the same ledger. Pictures that had failed stay failed. One that is gone or changed is told to
+    `target` may be the same database. Images that had failed stay failed. One that is gone or changed is told to
     `told` and keeps its old files.
     """
     job = rebuilt(Job, row.settings)
     made = target.begin(row.command, {**row.settings, "look": asdict(look)}, row.versions)
-    drawn = settled_for_run(ledger, row, look)
+    drawn = settled_for_run(database, row, look)
     how: dict[str, Any] = {"folder": target.folder, "look": drawn, "save_raw": job.save_raw, "write": write}
-    for one in list(ledger.inputs(row.id)):
+    for one in list(database.inputs(row.id)):
         stamp = None if one.size is None or one.mtime_ns is None else (one.size, one.mtime_ns)
         source = Input(one.path, one.name, stamp=stamp)
         if one.state == "failed":
             target.add(made.id, _failed_before(source, one))
             continue
         try:
-            record = _drawn(ledger, one, source, partial(write_maps, source=source, **how))
+            record = _drawn(database, one, source, partial(write_maps, source=source, **how))
         except InputError as error:
             told(one.name, error)
             if made.key != row.key:
@@ -53,10 +53,10 @@ def restyle(
         yield from record.written
 
 
-def _drawn(ledger: Ledger, one: InputRow, source: Input, draw: Draw) -> Record:
-    picture = same_picture(one)
-    saved = ledger.maps(one.id)
-    files = tuple(draw([each.restored(picture) for each in saved]))
+def _drawn(database: Database, one: InputRow, source: Input, draw: Draw) -> Record:
+    image = same_image(one)
+    saved = database.maps(one.id)
+    files = tuple(draw([each.restored(image) for each in saved]))
     return Record(source, one.seconds, tuple(saved), files, tuple(one.predictions))
 
 

@@ -18,7 +18,7 @@ from camviz import __version__
 from camviz.errors import OutputError
 from camviz.io.inputs import Input
 from camviz.io.paths import Sizes, stamp
-from camviz.run.database.database import Ledger, key_of, ledger_path, shard_ledgers
+from camviz.run.database.database import Database, database_path, key_of, shard_databases
 from camviz.run.database.records import Record
 from camviz.run.database.rows import JobRow
 from camviz.run.distributed.shard import Shard, Share
@@ -29,19 +29,19 @@ from camviz.types import ModelRequest
 
 @dataclass(frozen=True)
 class Again:
-    """What to do about pictures that were there before."""
+    """What to do about images that were there before."""
 
     overwrite: bool = False  # everything once more
     retry: bool = False  # also those that failed
     together: bool = False  # all, as soon as one is missing: they share a scale
-    drawn_later: bool = False  # a picture is done when its maps are there, whatever its files
+    drawn_later: bool = False  # a image is done when its maps are there, whatever its files
 
 
 @dataclass(eq=False)
 class Run:
     """One job over the inputs that `listing` gives, in one output folder. `close` it, or use it as a context.
 
-    A `shard` does its part of them and has a ledger of its own; what the folder's ledger has as done, it takes as done.
+    A `shard` does its part of them and has a database of its own; what is done in the folder's database counts as done.
 
     Nothing is made before `open`; `look` reads what is there.
     """
@@ -55,9 +55,9 @@ class Run:
     shard: Shard | None = None
     job: JobRow | None = None
     output: OutputFolder | None = None
-    _ledger: Ledger | None = None
+    _database: Database | None = None
     _found: Iterator[Input] | None = field(default=None, repr=False)
-    _before: Ledger | None = None  # of the folder, beside that of a shard
+    _before: Database | None = None  # of the folder, beside that of a shard
 
     def __post_init__(self) -> None:
         self._tag = self.shard.tag if self.shard else ""
@@ -73,11 +73,11 @@ class Run:
 
     def complete(self) -> bool:
         """Whether nothing is missing. Costs nothing where there was no run; leaves the folder open where there was."""
-        there = [tag for tag in {"", self._tag} if ledger_path(self.folder, tag).exists()]
+        there = [tag for tag in {"", self._tag} if database_path(self.folder, tag).exists()]
         if self.again.overwrite or not there:
             return False
         self.open()
-        if not any(self._row(ledger) for ledger in (self._ledger, self._before)):
+        if not any(self._row(database) for database in (self._database, self._before)):
             return False
         missing = self._missing()
         first = next(missing, None)
@@ -92,26 +92,26 @@ class Run:
 
     def look(self) -> Iterator[Input]:
         """What is missing, without making or locking anything."""
-        if ledger_path(self.folder, self._tag).is_file():
-            self._ledger = Ledger(self.folder, shard=self._tag)
+        if database_path(self.folder, self._tag).is_file():
+            self._database = Database(self.folder, shard=self._tag)
         self._read_before()
         return self._missing()
 
     def open(self) -> OutputFolder:
-        """Make and lock the folder, and open its ledger."""
+        """Make and lock the folder, and open its database."""
         if self.output is None:
             self.output = OutputFolder(self.folder, self._tag)
-            self._ledger = Ledger(self.folder, write=True, shard=self._tag)
+            self._database = Database(self.folder, write=True, shard=self._tag)
             self._read_before()
         return self.output
 
     def _read_before(self) -> None:
-        if self.shard and ledger_path(self.folder).is_file():
-            self._before = Ledger(self.folder)
+        if self.shard and database_path(self.folder).is_file():
+            self._before = Database(self.folder)
 
-    def _row(self, ledger: Ledger | None) -> JobRow | None:
+    def _row(self, database: Database | None) -> JobRow | None:
         key = key_of(self.command, self.settings)
-        return next((job for job in ledger.jobs() if job.key == key), None) if ledger else None
+        return next((job for job in database.jobs() if job.key == key), None) if database else None
 
     def inputs(self) -> Iterator[Input]:
         """What is missing, as it is found."""
@@ -121,52 +121,56 @@ class Run:
         return found if found is not None else self._missing()
 
     def _begin(self) -> None:
-        assert self._ledger
-        self.job = self._row(self._ledger) or self._ledger.begin(self.command, self.settings, versions())
+        assert self._database
+        self.job = self._row(self._database) or self._database.begin(self.command, self.settings, versions())
         if self.shard:
-            self._ledger.begun(self.job.id)
+            self._database.begun(self.job.id)
 
     def _finish(self) -> None:
-        """Everything that was listed is in the ledger."""
-        if self._ledger and self.job and self._share:
-            self._ledger.commit()
-            self._ledger.finished(self.job.id, self._share.listed, self._share.taken, self._share.digest)
+        """Everything that was listed is in the database."""
+        if self._database and self.job and self._share:
+            self._database.commit()
+            self._database.finished(self.job.id, self._share.listed, self._share.taken, self._share.digest)
 
     def keep(self, records: Iterable[Record]) -> Iterator[Record]:
-        """Remember each picture as it comes, and count it."""
+        """Remember each image as it comes, and count it."""
         for record in records:
-            assert self._ledger
+            assert self._database
             assert self.job
-            self._ledger.add(self.job.id, record)
+            self._database.add(self.job.id, record)
             self.outcome.count(record)
             yield record
         self._finish()
 
     @property
-    def ledger(self) -> Ledger:
-        """The ledger of the folder that is open."""
-        assert self._ledger
-        return self._ledger
+    def database(self) -> Database:
+        """The database of the folder that is open."""
+        assert self._database
+        return self._database
 
     def smaller(self, size: int) -> None:
-        """So many pictures at once fit into memory: the next run begins with that."""
-        if self._ledger and self.job:
-            self._ledger.remember_batch(self.job.id, size)
+        """So many images at once fit into memory: the next run begins with that."""
+        if self._database and self.job:
+            self._database.remember_batch(self.job.id, size)
 
     def close(self) -> None:
         """Commit and unlock."""
-        ledger, self._ledger = self._ledger, None
+        database, self._database = self._database, None
         before, self._before = self._before, None
         output, self.output = self.output, None
-        self.outcome.replaced += ledger.replaced if ledger else 0
+        self.outcome.replaced += database.replaced if database else 0
         with ExitStack() as stack:
-            for one in (output, before, ledger):  # closed the other way round
+            for one in (output, before, database):  # closed the other way round
                 if one:
                     stack.callback(one.close)
 
     def _missing(self) -> Iterator[Input]:
-        self.job = self.job or self._row(self._ledger)
-        jobs = [(ledger, row.id) for ledger in (self._ledger, self._before) if ledger and (row := self._row(ledger))]
+        self.job = self.job or self._row(self._database)
+        jobs = [
+            (database, row.id)
+            for database in (self._database, self._before)
+            if database and (row := self._row(database))
+        ]
         listing = self.listing()
         for source in self._share.of(listing) if self._share else listing:
             if source.error:
@@ -177,9 +181,9 @@ class Run:
                 continue
             yield Input(source.path, source.name, None, now)
 
-    def _settled(self, jobs: Sequence[tuple[Ledger, int]], name: str, now: tuple[int, int]) -> bool:
-        """Whether nothing is to be done for a picture: done before with all its files, or failed before."""
-        known = next((found for ledger, job in jobs if (found := ledger.known(job, name))), None)
+    def _settled(self, jobs: Sequence[tuple[Database, int]], name: str, now: tuple[int, int]) -> bool:
+        """Whether nothing is to be done for a image: done before with all its files, or failed before."""
+        known = next((found for database, job in jobs if (found := database.known(job, name))), None)
         if known is None or (known.size, known.mtime_ns) != now:
             return False
         if known.state == "failed":
@@ -198,7 +202,7 @@ class Run:
 
 def check_shards(folder: Path, shard: Shard | None) -> None:
     """Raise `OutputError` where other shards than those of this division wait to be merged."""
-    tags = shard_ledgers(folder)
+    tags = shard_databases(folder)
     others = [tag for tag in tags if shard is None or not tag.endswith(f"-of-{shard.count}")]
     if others:
         told = f"{len(others)} shard(s) that are not merged"

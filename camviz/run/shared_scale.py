@@ -1,4 +1,4 @@
-"""One scale for a whole run: its maps are computed first, and drawn from the ledger when all of them are known."""
+"""One scale for a whole run: its maps are computed first, and drawn from the database when all of them are known."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from camviz.errors import InputError
 from camviz.io.inputs import Failed, Input
 from camviz.render.color import limits, settled
-from camviz.run.database.database import Ledger
-from camviz.run.database.jobs import same_picture
+from camviz.run.database.database import Database
+from camviz.run.database.jobs import same_image
 from camviz.run.database.records import Record
 from camviz.run.database.rows import FileRow, JobRow
 from camviz.run.output.files import Write
@@ -22,60 +22,60 @@ from camviz.run.output.written import Written
 from camviz.types import Look, SaliencyMap
 
 
-def values_of(ledger: Ledger, row: JobRow) -> Iterator[NDArray[np.float32]]:
-    """All raw maps of a job, one picture after the other."""
-    for one in list(ledger.inputs(row.id, "done")):
-        for saved in ledger.maps(one.id):
+def values_of(database: Database, row: JobRow) -> Iterator[NDArray[np.float32]]:
+    """All raw maps of a job, one image after the other."""
+    for one in list(database.inputs(row.id, "done")):
+        for saved in database.maps(one.id):
             yield saved.values
 
 
-def settled_for_run(ledger: Ledger, row: JobRow, look: Look) -> Look:
+def settled_for_run(database: Database, row: JobRow, look: Look) -> Look:
     """The look with the scale that all maps of a job share, as a number, if it asks for that."""
-    return settled(look, values_of(ledger, row), ("run",)) if look.scale == "run" else look
+    return settled(look, values_of(database, row), ("run",)) if look.scale == "run" else look
 
 
 def draw_run(
-    ledger: Ledger, row: JobRow, look: Look, save_raw: bool, folder: Path, write: Write, failed: Failed
+    database: Database, row: JobRow, look: Look, save_raw: bool, folder: Path, write: Write, failed: Failed
 ) -> Iterator[Written]:
-    """Draw each picture of a job whose files are not there, or on another scale than the one of all its maps now.
+    """Draw each image of a job whose files are not there, or on another scale than the one of all its maps now.
 
-    A picture that is gone or has changed is told to `failed` and goes without files.
+    A image that is gone or has changed is told to `failed` and goes without files.
     """
-    drawn = settled_for_run(ledger, row, look)
+    drawn = settled_for_run(database, row, look)
     top = limits(np.empty(0), drawn.sign, drawn.scale).high
 
     def draw(source: Input, maps: list[SaliencyMap]) -> Iterable[Written]:
         return write_maps(maps, source, folder, drawn, save_raw, write)
 
-    yield from draw_later(ledger, row, folder, draw, failed, lambda facts: facts.get("high") == top)
+    yield from draw_later(database, row, folder, draw, failed, lambda facts: facts.get("high") == top)
 
 
 def draw_later(
-    ledger: Ledger,
+    database: Database,
     row: JobRow,
     folder: Path,
     draw: Callable[[Input, list[SaliencyMap]], Iterable[Written]],
     failed: Failed,
     still_right: Callable[[dict[str, Any]], bool] = lambda _facts: True,
 ) -> Iterator[Written]:
-    """Draw each picture of a job from its maps, unless its files are there and their facts are `still_right`."""
-    for one in list(ledger.inputs(row.id, "done")):
-        files = ledger.files(one.id)
-        if not ledger.maps(one.id):  # a video, or a picture of which nothing was to be shown
+    """Draw each image of a job from its maps, unless its files are there and their facts are `still_right`."""
+    for one in list(database.inputs(row.id, "done")):
+        files = database.files(one.id)
+        if not database.maps(one.id):  # a video, or a image of which nothing was to be shown
             continue
         there = one.files and len(files) == one.files and _there(folder, files)
         if there and all(still_right(file.facts) for file in files if file.kind != "raw"):
             continue
         try:
-            picture = same_picture(one)
-            saved = ledger.maps(one.id)
+            image = same_image(one)
+            saved = database.maps(one.id)
             stamp = None if one.size is None or one.mtime_ns is None else (one.size, one.mtime_ns)
             source = Input(one.path, one.name, stamp=stamp)
-            written = tuple(draw(source, [each.restored(picture) for each in saved]))
+            written = tuple(draw(source, [each.restored(image) for each in saved]))
         except InputError as error:
             failed(one.name, error)
             continue
-        ledger.add(row.id, Record(source, one.seconds, tuple(saved), written, tuple(one.predictions)))
+        database.add(row.id, Record(source, one.seconds, tuple(saved), written, tuple(one.predictions)))
         yield from written
 
 

@@ -6,14 +6,14 @@ import os
 from math import ceil
 from pathlib import Path
 
-LANES = 16  # networks side by side, at most: each has activations of its own
+LANES = 16  # models side by side, at most: each has activations of its own
 
 
 def settle() -> None:
     """What must be said before torch is imported: threads that wait must sleep.
 
     Left to spin, they take the cores from the threads that decode and encode, and from other programs: on a busy
-    machine a network then runs ten times slower.
+    machine a model then runs ten times slower.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("KMP_BLOCKTIME", "0")

@@ -1,4 +1,4 @@
-"""A video as an input: its frames through the same engines as pictures, then films of them."""
+"""A video as an input: its frames through the same engines as images, then films of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from camviz.run.reading import Ready
 from camviz.run.replicas import Lane
 from camviz.run.run_context import Workplace
 from camviz.run.video_output import Maps, Reel, refused, write_films
-from camviz.types import Job, Map, Picture, SaliencyMap
+from camviz.types import Image, Job, Map, SaliencyMap
 
 Keep = Callable[[Input, Any, list[SaliencyMap]], Record]
 _CUT = 0.95  # of the frames that a file announces; with fewer it is told to be cut off
@@ -26,7 +26,7 @@ _CUT = 0.95  # of the frames that a file announces; with fewer it is told to be 
 
 @dataclass(frozen=True)
 class Frame(Input):
-    """A picture of a video, prepared where it was met: frames are decoded one after the other."""
+    """A image of a video, prepared where it was met: frames are decoded one after the other."""
 
     number: int = 0
     ready: Any = field(default=None, compare=False)
@@ -34,10 +34,10 @@ class Frame(Input):
 
 @dataclass(frozen=True)
 class Camera:
-    """What a network sees of a video: one picture at a time, or a clip of so many `frames`, made ready together."""
+    """What a model sees of a video: one image at a time, or a clip of so many `frames`, made ready together."""
 
     frames: int
-    prepared: Callable[[Input, Sequence[Picture]], Ready]
+    prepared: Callable[[Input, Sequence[Image]], Ready]
 
 
 def explain_video(
@@ -45,7 +45,7 @@ def explain_video(
 ) -> Record:
     """The record of a video, once its films are complete: one input, whatever the number of its frames.
 
-    Inputs of the network are under way, and layer-sized maps go to the disk: nothing in memory grows with the video's
+    Inputs of the model are under way, and layer-sized maps go to the disk: nothing in memory grows with the video's
     length. Its raw maps are not remembered: `--save-raw` writes them.
     """
     start = time.perf_counter()
@@ -66,36 +66,38 @@ def explain_video(
                 raise maps.errors[min(maps.errors)]
             files = tuple(write_films(maps, reel, workplace.folder, job.save_raw, workplace.write))
             return Record(source, time.perf_counter() - start, (), files, maps.predictions)
-    except Exception as error:  # as for a picture: one bad video never stops the others
+    except Exception as error:  # as for a image: one bad video never stops the others
         if isinstance(error, RequestError) or (workplace.strict and not isinstance(error, InputError)):
             raise
         return failure(source, error)
 
 
 def _unkept(source: Input) -> InputError:
-    return InputError(f"'{source.path}' is a video, and its maps are not in the ledger", "'camviz heatmap' makes them")
+    return InputError(
+        f"'{source.path}' is a video, and its maps are not in the database", "'camviz heatmap' makes them"
+    )
 
 
 def _frames(job: Job, camera: Camera, source: Input, maps: Maps) -> Iterator[Frame]:
     """The frames to explain. Their pixels are let go of at once: drawing reads the video again."""
     for number, pixels in read_frames(source.path, lambda number: number % job.every == 0):
-        ready = camera.prepared(source, [Picture(pixels, source.path)])
-        bare = Picture(np.broadcast_to(np.uint8(0), pixels.shape), source.path)
+        ready = camera.prepared(source, [Image(pixels, source.path)])
+        bare = Image(np.broadcast_to(np.uint8(0), pixels.shape), source.path)
         maps.numbers.append(number)
-        yield Frame(source.path, f"{source.name}#{number}", None, None, number, replace(ready, picture=bare))
+        yield Frame(source.path, f"{source.name}#{number}", None, None, number, replace(ready, image=bare))
 
 
 def _clip(job: Job, camera: Camera, source: Input, maps: Maps, lanes: Sequence[Lane], pace: Pace, known: Facts) -> Reel:
-    """The maps of a network of clips: the frames are spread evenly over those that `--every` leaves of the video.
+    """The maps of a model of clips: the frames are spread evenly over those that `--every` leaves of the video.
 
     Its layer gives maps for fewer steps in time; each is shown with the frames that it stands for.
     """
     left = -(-count_frames(source.path) // job.every)
     numbers = [job.every * place for place in evenly(max(1, left), camera.frames)]
-    pictures = {
-        number: Picture(pixels, source.path) for number, pixels in read_frames(source.path, set(numbers).__contains__)
+    images = {
+        number: Image(pixels, source.path) for number, pixels in read_frames(source.path, set(numbers).__contains__)
     }
-    ready = camera.prepared(source, [pictures[number] for number in numbers])
+    ready = camera.prepared(source, [images[number] for number in numbers])
     found: list[SaliencyMap] = []
 
     def keep(frame: Input, _ready: Ready, made: list[SaliencyMap]) -> Record:
@@ -105,13 +107,13 @@ def _clip(job: Job, camera: Camera, source: Input, maps: Maps, lanes: Sequence[L
     for record in Flow([Frame(source.path, source.name, ready=ready)], _stages(lanes, keep), replace(pace, batch=1)):
         if record.error:
             raise record.error
-    maps.numbers.extend(pictures)
+    maps.numbers.extend(images)
     for place, number in enumerate(numbers):
         if number not in numbers[:place]:
             maps.add(number, [replace(one, values=_at(one, place, camera.frames)) for one in found])
     length = job.every * left / known.rate
-    facts = {"rate": round(len(pictures) / length, 3), "every": job.every, "clip": camera.frames}
-    return Reel(source, known.rate, len(pictures) / length, facts)
+    facts = {"rate": round(len(images) / length, 3), "every": job.every, "clip": camera.frames}
+    return Reel(source, known.rate, len(images) / length, facts)
 
 
 def _at(one: SaliencyMap, frame: int, frames: int) -> Map:

@@ -21,8 +21,8 @@ from camviz.render.color import limits
 from camviz.render.strip import Shot, strip
 from camviz.run.database.records import SavedMap, plain
 from camviz.run.output.map_files import map_facts, npy
-from camviz.run.output.written import Written, write_artefact
-from camviz.types import Artefact, Look, Map, Picture, Pixels, SaliencyMap
+from camviz.run.output.written import Written, write_figure
+from camviz.types import Figure, Image, Look, Map, Pixels, SaliencyMap
 
 _SHOTS = 6  # of a strip
 _SAMPLES = 12  # frames that are drawn beforehand, to know how large a film gets
@@ -81,12 +81,12 @@ class Maps:
             saved: list[SavedMap] = pickle.loads(self._file.read(length))
         return {tuple(one.fields["facets"]): one for one in saved}
 
-    def shown(self, facets: Facets, number: int, picture: Picture) -> SaliencyMap:
-        """The map of a frame on its picture; one without a value anywhere where there is none."""
+    def shown(self, facets: Facets, number: int, image: Image) -> SaliencyMap:
+        """The map of a frame on its image; one without a value anywhere where there is none."""
         saved = self.of(number).get(facets)
         if saved:
-            return saved.restored(picture)
-        first = self.tracks[facets].first.restored(picture)
+            return saved.restored(image)
+        first = self.tracks[facets].first.restored(image)
         nothing = np.full_like(first.values, np.nan)
         return replace(first, values=nothing, target="nothing found", score=np.nan, probability=None, marks=())
 
@@ -111,7 +111,7 @@ def refused(source: Input, look: Look) -> InputError | None:
 
 
 def stills(look: Look) -> Look:
-    """The look of pictures where films have been asked for."""
+    """The look of images where films have been asked for."""
     return replace(look, format="png") if look.format in animation.FORMATS else look
 
 
@@ -142,14 +142,14 @@ def write_films(maps: Maps, reel: Reel, folder: Any, save_raw: bool, write: Call
         shots = _draw_all(maps, reel, films, looks)
         for facets, film in films.items():
             facts = {**_facts(maps, reel, facets), **_scale(maps, facets, looks[facets])}
-            artefact = Artefact("video", f".{kind}", data=film.finish())
-            yield write_artefact(artefact, folder, reel.source.name, facets, facts, write=write)
+            figure = Figure("video", f".{kind}", data=film.finish())
+            yield write_figure(figure, folder, reel.source.name, facets, facts, write=write)
             still = strip(shots[facets], looks[facets])
             name = (*facets, "strip")
-            yield write_artefact(still, folder, reel.source.name, name, facts, looks[facets], write)
+            yield write_figure(still, folder, reel.source.name, name, facts, looks[facets], write)
             if save_raw:
-                raw = Artefact("raw", ".npy", data=npy(_stacked(maps, facets)))
-                yield write_artefact(raw, folder, reel.source.name, facets, facts, write=write)
+                raw = Figure("raw", ".npy", data=npy(_stacked(maps, facets)))
+                yield write_figure(raw, folder, reel.source.name, facets, facts, write=write)
 
 
 def _draw_all(
@@ -160,10 +160,10 @@ def _draw_all(
     wanted = set(maps.numbers)
     chosen = set(_evenly(sorted(wanted), _SHOTS))
     for number, pixels in read_frames(reel.source.path, wanted.__contains__):
-        picture = Picture(pixels, reel.source.path)
+        image = Image(pixels, reel.source.path)
         for facets, film in films.items():
-            shown = maps.shown(facets, number, picture)
-            drawn = draw(picture, shown, looks[facets]).pixels
+            shown = maps.shown(facets, number, image)
+            drawn = draw(image, shown, looks[facets]).pixels
             assert drawn is not None
             film.add(drawn)
             if number in chosen:
@@ -179,11 +179,11 @@ def _evenly(numbers: Sequence[int], count: int) -> list[int]:
 
 def _size(maps: Maps, facets: Facets, look: Look) -> tuple[int, int]:
     """How large the figures get: captions are not always as long."""
-    width, height = maps.tracks[facets].first.view.picture
-    picture = Picture(np.zeros((height, width, 3), np.uint8))
+    width, height = maps.tracks[facets].first.view.image
+    image = Image(np.zeros((height, width, 3), np.uint8))
     drawn: list[Pixels] = []
     for number in _evenly(sorted(maps.numbers), _SAMPLES):
-        pixels = draw(picture, maps.shown(facets, number, picture), look).pixels
+        pixels = draw(image, maps.shown(facets, number, image), look).pixels
         assert pixels is not None
         drawn.append(pixels)
     return max(one.shape[0] for one in drawn), max(one.shape[1] for one in drawn)
@@ -192,8 +192,8 @@ def _size(maps: Maps, facets: Facets, look: Look) -> tuple[int, int]:
 def _facts(maps: Maps, reel: Reel, facets: Facets) -> dict[str, Any]:
     """What is worth knowing of a film, ready for JSON: what of a map holds for all of them."""
     track = maps.tracks[facets]
-    width, height = track.first.view.picture
-    first = track.first.restored(Picture(np.zeros((1, 1, 3), np.uint8), reel.source.path))
+    width, height = track.first.view.image
+    first = track.first.restored(Image(np.zeros((1, 1, 3), np.uint8), reel.source.path))
     told = map_facts(first, reel.source)
     kept = {name: told[name] for name in ("input", "model", "method", "layer", "map", "box")}
     targets = {label: count for (label, _), count in track.explained.most_common()}
@@ -211,5 +211,5 @@ def _scale(maps: Maps, facets: Facets, look: Look) -> dict[str, Any]:
 
 def _stacked(maps: Maps, facets: Facets) -> Map:
     """The raw maps (frames, h, w); NaN where there is none."""
-    blank = Picture(np.zeros((1, 1, 3), np.uint8))
+    blank = Image(np.zeros((1, 1, 3), np.uint8))
     return np.stack([maps.shown(facets, number, blank).values for number in sorted(maps.numbers)])

@@ -1,4 +1,4 @@
-"""What a network's output means: which scalars can be read from it, and by what names. One task per file.
+"""What a model's output means: which scalars can be read from it, and by what names. One task per file.
 
 Methods see scalars only. To add a task, write a class that derives from `Task` in a new file here.
 """
@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from camviz.errors import NetworkError
+from camviz.errors import ModelError
 from camviz.registry import Registry
 from camviz.types import Model, Score, Target, View
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Wanted:
     """One target as asked for, before any output is known. `facet` stands for it in file names.
 
-    `several`: it may mean any number of targets in one picture, told apart by a number behind the facet.
+    `several`: it may mean any number of targets in one image, told apart by a number behind the facet.
     """
 
     facet: str
@@ -32,18 +32,18 @@ class Wanted:
 
 @dataclass(frozen=True)
 class References:
-    """What targets may be compared with: `picture(path)` is the network's row for another picture, `words(text)` the
-    embedding of a text; None where the network knows no words."""
+    """What targets may be compared with: `image(path)` is the model's row for another image, `words(text)` the
+    embedding of a text; None where the model knows no words."""
 
-    picture: Callable[[str], Any]
+    image: Callable[[str], Any]
     words: Callable[[str], Any] | None = None
 
 
 @dataclass(frozen=True)
 class Task(ABC):
-    """One kind of network: the questions that can be put to it, and how its outputs answer them.
+    """One kind of model: the questions that can be put to it, and how its outputs answer them.
 
-    `name` and `labels` are the network's; `default` is the target and `method` the method when nobody names one.
+    `name` and `labels` are the model's; `default` is the target and `method` the method when nobody names one.
     Without a `score` the task reads the one that is usual for it.
     """
 
@@ -55,34 +55,34 @@ class Task(ABC):
     default: ClassVar[str] = "top1"
     method: ClassVar[str] = "gradcam"
     prefixes: ClassVar[tuple[str, ...]] = ()  # of texts that only this task understands
-    placed: ClassVar[bool] = False  # whether a target has its place in the picture
+    placed: ClassVar[bool] = False  # whether a target has its place in the image
 
     @staticmethod
     @abstractmethod
-    def recognises(output: Any, labels: Sequence[str]) -> bool:
-        """Whether this is the output, for one picture, of a network of this kind with these class names."""
+    def recognizes(output: Any, labels: Sequence[str]) -> bool:
+        """Whether this is the output, for one image, of a model of this kind with these class names."""
 
     @abstractmethod
     def parse(self, texts: Sequence[str]) -> Sequence[Wanted]:
         """What the texts of --target mean, without torch; raises `UnknownName`."""
 
     def check(self, wanted: Sequence[Wanted], output: Any) -> None:  # noqa: B027 (some tasks refuse nothing)
-        """Refuse what this network cannot answer; `output` is what it gives for one picture, shapes only."""
+        """Refuse what this model cannot answer; `output` is what it gives for one image, shapes only."""
 
     def complete(self, wanted: Sequence[Wanted], references: References) -> Sequence[Wanted]:
-        """The targets with what they need from elsewhere: the rows of other pictures, or of words."""
+        """The targets with what they need from elsewhere: the rows of other images, or of words."""
         return wanted
 
     @abstractmethod
     def rows(self, output: Any, count: int) -> Tensor | Sequence[Any]:
-        """A network's output as one row per picture: a tensor (count, …), or a list. Raises `NetworkError`."""
+        """A model's output as one row per image: a tensor (count, …), or a list. Raises `ModelError`."""
 
     @abstractmethod
     def choose(self, wanted: Wanted, row: Any, view: View) -> list[Target]:
-        """The targets in one picture's row; raises `InputError` when there is nothing to explain in it."""
+        """The targets in one image's row; raises `InputError` when there is nothing to explain in it."""
 
     def attending(self, module: nn.Module, size: tuple[int, int]) -> AbstractContextManager[None]:
-        """The network made ready, within the block, for inputs of (height, width)."""
+        """The model made ready, within the block, for inputs of (height, width)."""
         return nullcontext()
 
 
@@ -90,7 +90,7 @@ TASKS: Registry[type[Task]] = Registry("task", __name__)
 
 
 def task_named(name: str, texts: Sequence[str]) -> str:
-    """The task that is meant: a text such as "similar:cat.jpg" is an embedding's, whatever the network usually does."""
+    """The task that is meant: a text such as "similar:cat.jpg" is an embedding's, whatever the model usually does."""
     if name in ("", "classification"):
         for entry in TASKS:
             if entry.call.prefixes and any(text.startswith(entry.call.prefixes) for text in texts):
@@ -99,11 +99,11 @@ def task_named(name: str, texts: Sequence[str]) -> str:
 
 
 def task_of(model: Model, output: Any, texts: Sequence[str] = (), **settings: Any) -> Task:
-    """The task of a network: as the texts of --target or itself say, or as its output (for one picture) looks."""
+    """The task of a model: as the texts of --target or itself say, or as its output (for one image) looks."""
     name = task_named(model.task, texts)
-    name = name or next((entry.name for entry in TASKS if entry.call.recognises(output, model.labels)), "")
+    name = name or next((entry.name for entry in TASKS if entry.call.recognizes(output, model.labels)), "")
     if not name:
-        raise NetworkError(
+        raise ModelError(
             f"what {model.name} gives is of no known kind: {described(output)}",
             f"--output-key chooses a part of it; --task says what it is: {', '.join(TASKS.names())}",
         )

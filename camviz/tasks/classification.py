@@ -1,4 +1,4 @@
-"""Classification: one row of logits per picture. Which class, and how its score is read."""
+"""Classification: one row of logits per image. Which class, and how its score is read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from camviz import tasks
-from camviz.errors import NetworkError, RequestError, UnknownName, unknown
+from camviz.errors import ModelError, RequestError, UnknownName, unknown
 from camviz.tasks import TASKS, Task
 from camviz.types import Score, Target, View
 
@@ -108,7 +108,7 @@ def find_class(text: str, labels: Sequence[str], name: str) -> int:
 
 
 def check_range(wanted: Sequence[Wanted], classes: int, name: str) -> None:
-    """Refuse targets beyond the classes that a network has."""
+    """Refuse targets beyond the classes that a model has."""
     for one in wanted:
         for index in (one.index, one.minus, one.rank):
             if index is not None and index >= classes:
@@ -116,9 +116,9 @@ def check_range(wanted: Sequence[Wanted], classes: int, name: str) -> None:
 
 
 def choose(
-    wanted: Wanted, row: Tensor, labels: Sequence[str], score: str | None = None, name: str = "the network"
+    wanted: Wanted, row: Tensor, labels: Sequence[str], score: str | None = None, name: str = "the model"
 ) -> Target:
-    """The target for one picture: `row` holds its logits (classes,)."""
+    """The target for one image: `row` holds its logits (classes,)."""
     check_range([wanted], row.shape[0], name)
     probabilities = row.detach().softmax(0)
     index = wanted.index if wanted.rank is None else int(row.detach().topk(wanted.rank + 1).indices[wanted.rank])
@@ -136,10 +136,10 @@ def choose(
 @TASKS.add("classification")
 @dataclass(frozen=True)
 class Classification(Task):
-    """One row of logits per picture, one class each."""
+    """One row of logits per image, one class each."""
 
     @staticmethod
-    def recognises(output: Any, labels: Sequence[str]) -> bool:
+    def recognizes(output: Any, labels: Sequence[str]) -> bool:
         from camviz.hooks.capture import first_tensor
 
         tensor = first_tensor(output)
@@ -167,8 +167,8 @@ class Classification(Task):
 
         tensor = first_tensor(output)
         if tensor is None or tensor.ndim != 2 or tensor.shape[0] != count:
-            raise NetworkError(
-                f"{self.name} gives {tasks.described(output)} for {count} picture(s), "
+            raise ModelError(
+                f"{self.name} gives {tasks.described(output)} for {count} image(s), "
                 "not one row of class scores for each",
                 f"--task says what it is: {', '.join(TASKS.names())}",
             )

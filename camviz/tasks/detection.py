@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from camviz import tasks
-from camviz.errors import InputError, NetworkError, RequestError
+from camviz.errors import InputError, ModelError, RequestError
 from camviz.tasks import TASKS, Task
 from camviz.tasks.classification import distinct, find_class, label_of, slug
 from camviz.types import Mark, Target, View
@@ -17,18 +17,18 @@ from camviz.types import Mark, Target, View
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-MOST = 20  # detections of one picture that --target all, or a class, explains
-_LOWEST = 0.05  # what a network itself may throw away: a covered object must not vanish at once
+MOST = 20  # detections of one image that --target all, or a class, explains
+_LOWEST = 0.05  # what a model itself may throw away: a covered object must not vanish at once
 _SAME = 0.999  # overlap from which a box is the very one that was chosen
 _SHOWN = 0.5  # of an instance's mask
 
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """What was found in one picture: boxes (k, 4) as left, top, right, bottom; scores (k,), labels (k,).
+    """What was found in one image: boxes (k, 4) as left, top, right, bottom; scores (k,), labels (k,).
 
-    Boxes are in pixels of the network's input, or with `shares` in shares of it. `masks` (k, h, w) and `points`
-    (k, p, 2) where the network gives them. Scores are probabilities; `odds` says that their logits are wanted.
+    Boxes are in pixels of the model's input, or with `shares` in shares of it. `masks` (k, h, w) and `points`
+    (k, p, 2) where the model gives them. Scores are probabilities; `odds` says that their logits are wanted.
     """
 
     boxes: Tensor
@@ -53,17 +53,17 @@ class Wanted(tasks.Wanted):
 class Detection(Task):
     """Boxes with a class and a score: `box:0` is the most confident; `all`, or a class, those of --min-score and more.
 
-    A detection's score is its probability; with --score logit the log of its odds. On an altered picture it is the
+    A detection's score is its probability; with --score logit the log of its odds. On an altered image it is the
     largest IoU x score among the detections of its class (D-RISE, arXiv:2006.03204), 0 where there is none.
     """
 
     default: ClassVar[str] = "box:0"
-    method: ClassVar[str] = "hirescam"  # a mean over the picture, as Grad-CAM's, forgets which box it was
+    method: ClassVar[str] = "hirescam"  # a mean over the image, as Grad-CAM's, forgets which box it was
     prefixes: ClassVar[tuple[str, ...]] = ("box:",)
     placed: ClassVar[bool] = True
 
     @staticmethod
-    def recognises(output: Any, labels: Sequence[str]) -> bool:
+    def recognizes(output: Any, labels: Sequence[str]) -> bool:
         return _listed(output) or _logits(output) is not None
 
     def parse(self, texts: Sequence[str]) -> list[Wanted]:
@@ -100,8 +100,8 @@ class Detection(Task):
         elif (logits := _logits(output)) is not None:
             found = _from_queries(output, logits, len(self.labels))
         if len(found) != count:
-            raise NetworkError(
-                f"{self.name} gives {tasks.described(output)} for {count} picture(s), not boxes with scores and labels",
+            raise ModelError(
+                f"{self.name} gives {tasks.described(output)} for {count} image(s), not boxes with scores and labels",
                 f"--task says what it is: {', '.join(TASKS.names())}",
             )
         return found
@@ -191,13 +191,13 @@ class Detection(Task):
 
 
 def _listed(output: Any) -> bool:
-    """Whether this is torchvision's way: one dict for each picture."""
+    """Whether this is torchvision's way: one dict for each image."""
     several = isinstance(output, (list, tuple)) and len(output) > 0
     return several and all(isinstance(one, Mapping) and {"boxes", "scores", "labels"} <= set(one) for one in output)
 
 
 def _logits(output: Any) -> Tensor | None:
-    """The class scores (n, queries, classes) of a network of the DETR family."""
+    """The class scores (n, queries, classes) of a model of the DETR family."""
     if not isinstance(output, Mapping) or output.get("pred_boxes") is None:
         return None
     logits: Tensor | None = output.get("logits", output.get("pred_logits"))
@@ -218,7 +218,7 @@ def _from_dict(found: Mapping[str, Tensor]) -> Detections:
 def _from_queries(output: Mapping[str, Tensor], logits: Tensor, classes: int) -> list[Detections]:
     """Boxes as (x, y, width, height) around their middle. A last class beyond the names means "no object".
 
-    Without names it is taken for that, as in DETR; networks with a sigmoid for each class have none.
+    Without names it is taken for that, as in DETR; models with a sigmoid for each class have none.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Embeddings: what makes a picture like another one, or like words."""
+"""Embeddings: what makes a image like another one, or like words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from camviz import tasks
-from camviz.errors import NetworkError, RequestError, UnknownName
+from camviz.errors import ModelError, RequestError, UnknownName
 from camviz.tasks import TASKS, References, Task
 from camviz.tasks.classification import distinct, slug
 from camviz.types import Target, View
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Wanted(tasks.Wanted):
-    """Likeness to a picture (its path), or to words. `row` (d,) is what that is to the network, once known.
+    """Likeness to a image (its path), or to words. `row` (d,) is what that is to the model, once known.
 
     With `minus`, how much more like this than like that.
     """
@@ -40,7 +40,7 @@ class Wanted(tasks.Wanted):
 @TASKS.add("embedding")
 @dataclass(frozen=True)
 class Embedding(Task):
-    """One vector per picture; similar:REF.jpg is its cosine with another picture's, text:WORDS with that of words.
+    """One vector per image; similar:REF.jpg is its cosine with another image's, text:WORDS with that of words.
 
     A contrast ("text:a cat vs a dog", "similar:A.jpg vs similar:B.jpg") is the difference of two cosines.
     """
@@ -49,7 +49,7 @@ class Embedding(Task):
     prefixes: ClassVar[tuple[str, ...]] = ("similar:", "text:")
 
     @staticmethod
-    def recognises(output: Any, labels: Sequence[str]) -> bool:
+    def recognizes(output: Any, labels: Sequence[str]) -> bool:
         return False  # it looks like a classifier's: --task embedding, or a target, says it
 
     def parse(self, texts: Sequence[str]) -> list[Wanted]:
@@ -77,7 +77,7 @@ class Embedding(Task):
             )
         words = kind == "text"
         if not words and not Path(rest).is_file():
-            raise RequestError(f"no picture '{rest}' to be similar to", "--target similar:FILE")
+            raise RequestError(f"no image '{rest}' to be similar to", "--target similar:FILE")
         name = slug(rest)[:40] if words else slug(Path(rest).stem)
         return Wanted(f"{kind}_{name}", text=rest.strip() if words else rest, words=words)
 
@@ -86,11 +86,11 @@ class Embedding(Task):
 
     def _complete(self, one: Wanted, references: References) -> Wanted:
         if one.words and not references.words:
-            raise NetworkError(
+            raise ModelError(
                 f"{self.name} knows no words: 'text:{one.text}' means nothing to it",
                 "a model of images and text does, as --model hf:FOLDER of a CLIP; similar:REF.jpg works here",
             )
-        row = references.words(one.text) if one.words and references.words else references.picture(one.text)
+        row = references.words(one.text) if one.words and references.words else references.image(one.text)
         return replace(one, row=row, minus=self._complete(one.minus, references) if one.minus else None)
 
     def rows(self, output: Any, count: int) -> Tensor:
@@ -99,8 +99,8 @@ class Embedding(Task):
 
         tensor = first_tensor(output)
         if tensor is None or tensor.ndim < 2 or tensor.shape[0] != count:
-            raise NetworkError(
-                f"{self.name} gives {tasks.described(output)} for {count} picture(s), not one vector for each",
+            raise ModelError(
+                f"{self.name} gives {tasks.described(output)} for {count} image(s), not one vector for each",
                 "--output-key chooses a part of the output",
             )
         tensor = tensor.float()
@@ -111,9 +111,9 @@ class Embedding(Task):
         sides = [side for side in (wanted, wanted.minus) if side]
         for side in sides:
             if side.row.shape != row.shape:
-                raise NetworkError(
-                    f"'{side.text}' is {len(side.row)} numbers to {self.name}, a picture {len(row)}",
-                    "--output-key chooses the part of the output that has the picture's embedding",
+                raise ModelError(
+                    f"'{side.text}' is {len(side.row)} numbers to {self.name}, a image {len(row)}",
+                    "--output-key chooses the part of the output that has the image's embedding",
                 )
         pick = _cosine(*(side.row.detach().float() for side in sides))
         return [Target(f"like {wanted.label}", pick, likely=lambda same: same)]

@@ -22,7 +22,7 @@ class MultiLabel(Classification):
     """Classes that do not exclude each other; `all` means those of at least --min-score."""
 
     @staticmethod
-    def recognises(output: Any, labels: Sequence[str]) -> bool:
+    def recognizes(output: Any, labels: Sequence[str]) -> bool:
         return False  # it looks like a classifier's: --task multilabel says it
 
     def parse(self, texts: Sequence[str]) -> list[Wanted]:

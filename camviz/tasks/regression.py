@@ -1,4 +1,4 @@
-"""Numbers: regression, and the two-class network with a single logit."""
+"""Numbers: regression, and the two-class model with a single logit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from camviz import tasks
-from camviz.errors import NetworkError, UnknownName
+from camviz.errors import ModelError, UnknownName
 from camviz.tasks import TASKS, Task
 from camviz.tasks.classification import distinct, find_class, label_of
 from camviz.types import Target, View
@@ -28,13 +28,13 @@ class Wanted(tasks.Wanted):
 @TASKS.add("regression")
 @dataclass(frozen=True)
 class Regression(Task):
-    """One or several numbers per picture: output:0 is what raises the first, -output:0 what lowers it."""
+    """One or several numbers per image: output:0 is what raises the first, -output:0 what lowers it."""
 
     default: ClassVar[str] = "output:0"
     prefixes: ClassVar[tuple[str, ...]] = ("output:", "-output:")
 
     @staticmethod
-    def recognises(output: Any, labels: Sequence[str]) -> bool:
+    def recognizes(output: Any, labels: Sequence[str]) -> bool:
         return _numbers(output) == 1 and len(labels) != 2
 
     def parse(self, texts: Sequence[str]) -> list[Wanted]:
@@ -62,8 +62,8 @@ class Regression(Task):
 
         tensor = first_tensor(output)
         if tensor is None or tensor.ndim not in (1, 2) or tensor.shape[0] != count:
-            raise NetworkError(
-                f"{self.name} gives {tasks.described(output)} for {count} picture(s), not a few numbers for each",
+            raise ModelError(
+                f"{self.name} gives {tasks.described(output)} for {count} image(s), not a few numbers for each",
                 f"--task says what it is: {', '.join(TASKS.names())}",
             )
         return tensor.reshape(count, -1).float()
@@ -85,7 +85,7 @@ class Binary(Regression):
     prefixes: ClassVar[tuple[str, ...]] = ()
 
     @staticmethod
-    def recognises(output: Any, labels: Sequence[str]) -> bool:
+    def recognizes(output: Any, labels: Sequence[str]) -> bool:
         return _numbers(output) == 1 and len(labels) == 2
 
     def parse(self, texts: Sequence[str]) -> list[Wanted]:
@@ -114,7 +114,7 @@ class Binary(Regression):
 
 
 def _numbers(output: Any) -> int | None:
-    """How many numbers an output has for one picture; None when it is of another kind."""
+    """How many numbers an output has for one image; None when it is of another kind."""
     from camviz.hooks.capture import first_tensor
 
     tensor = first_tensor(output)

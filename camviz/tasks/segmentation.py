@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camviz import tasks
-from camviz.errors import InputError, NetworkError, RequestError
+from camviz.errors import InputError, ModelError, RequestError
 from camviz.tasks import TASKS, Task
 from camviz.tasks.classification import Wanted as WantedClass
 from camviz.tasks.classification import check_range, distinct, label_of, parse_targets, slug
@@ -27,7 +27,7 @@ _BACKGROUND = ("background", "__background__", "bg")
 
 @dataclass(frozen=True)
 class Wanted(WantedClass):
-    """A class where it is predicted, or at a `point` of the picture, or in the region of a `mask` file.
+    """A class where it is predicted, or at a `point` of the image, or in the region of a `mask` file.
 
     There, without a class, it is the one predicted most.
     """
@@ -41,16 +41,16 @@ class Wanted(WantedClass):
 class Segmentation(Task):
     """A class at every place: the mean of its score where it is predicted (Seg-Grad-CAM, arXiv:2002.11434).
 
-    `top1` is the class predicted most, background aside; `point:120,80` a pixel of the picture, `mask:FILE` the
-    region that is not black in a picture of the same size; 'dog@point:120,80' asks for a class there.
+    `top1` is the class predicted most, background aside; `point:120,80` a pixel of the image, `mask:FILE` the
+    region that is not black in a image of the same size; 'dog@point:120,80' asks for a class there.
     """
 
-    method: ClassVar[str] = "hirescam"  # a mean over the picture, as Grad-CAM's, forgets which region it was
+    method: ClassVar[str] = "hirescam"  # a mean over the image, as Grad-CAM's, forgets which region it was
     prefixes: ClassVar[tuple[str, ...]] = ("point:", "mask:")
     placed: ClassVar[bool] = True
 
     @staticmethod
-    def recognises(output: Any, labels: Sequence[str]) -> bool:
+    def recognizes(output: Any, labels: Sequence[str]) -> bool:
         scores = _scores(output)
         if scores is None:
             return False
@@ -74,7 +74,7 @@ class Segmentation(Task):
         wanted = Wanted(slug(text)) if not name else Wanted(slug(text), index=named[0].index, minus=named[0].minus)
         if kind == "mask":
             if not Path(place).is_file():
-                raise RequestError(f"no mask file '{place}'", "--target mask:FILE, a picture: not black is the region")
+                raise RequestError(f"no mask file '{place}'", "--target mask:FILE, a image: not black is the region")
             return [replace(wanted, facet=slug(f"{name} mask {Path(place).stem}"), mask=place)]
         point = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*,\s*(\d+(?:\.\d+)?)\s*", place)
         if not point:
@@ -101,8 +101,8 @@ class Segmentation(Task):
     def rows(self, output: Any, count: int) -> Tensor:
         scores = _scores(output)
         if scores is None or len(scores) != count:
-            raise NetworkError(
-                f"{self.name} gives {tasks.described(output)} for {count} picture(s), "
+            raise ModelError(
+                f"{self.name} gives {tasks.described(output)} for {count} image(s), "
                 "not a score for every class at every place",
                 f"--task says what it is: {', '.join(TASKS.names())}",
             )
@@ -169,15 +169,15 @@ class Segmentation(Task):
 
     def _point(self, point: tuple[float, float], predicted: NDArray[np.int64], view: View) -> Region:
         """The one place that holds a pixel."""
-        width, height = view.picture
+        width, height = view.image
         text = f"{point[0]:g},{point[1]:g}"
         if not (point[0] < width and point[1] < height):
             raise InputError(
-                f"point {text} is outside the picture of {width}×{height}", f"--target point:{width // 2},{height // 2}"
+                f"point {text} is outside the image of {width}×{height}", f"--target point:{width // 2},{height // 2}"
             )
         x, y = _share(point, view)
         if not (0 <= x < 1 and 0 <= y < 1):
-            raise InputError(f"the network does not see the point {text}", "--fit whole or squash shows it all")
+            raise InputError(f"the model does not see the point {text}", "--fit whole or squash shows it all")
         region = np.zeros(predicted.shape, np.bool_)
         region[int(y * predicted.shape[0]), int(x * predicted.shape[1])] = True
         return region
@@ -236,11 +236,11 @@ def _share(point: tuple[float, float], view: View) -> tuple[float, float]:
 
 
 def _masked(path: str, predicted: NDArray[np.int64], view: View) -> Region:
-    """The places whose middle lies in the region of a mask file the size of the picture."""
+    """The places whose middle lies in the region of a mask file the size of the image."""
     mask = read_mask(Path(path))
-    if mask.shape[::-1] != view.picture:
-        sizes = [f"{width}×{height}" for width, height in (mask.shape[::-1], view.picture)]
-        raise InputError(f"mask '{path}' is {sizes[0]}, the picture {sizes[1]}", "a mask has the picture's size")
+    if mask.shape[::-1] != view.image:
+        sizes = [f"{width}×{height}" for width, height in (mask.shape[::-1], view.image)]
+        raise InputError(f"mask '{path}' is {sizes[0]}, the image {sizes[1]}", "a mask has the image's size")
     height, width = predicted.shape
     columns = np.floor([view.point((x + 0.5) / width, 0)[0] for x in range(width)]).astype(int)
     rows = np.floor([view.point(0, (y + 0.5) / height)[1] for y in range(height)]).astype(int)
@@ -255,7 +255,7 @@ def _masked(path: str, predicted: NDArray[np.int64], view: View) -> Region:
 
 
 def read_mask(path: Path) -> Region:
-    """A mask (H, W) from a picture file: what is not black, or of a palette not its first colour."""
+    """A mask (H, W) from a image file: what is not black, or of a palette not its first color."""
     from PIL import Image
 
     try:

@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--cpu", action="store_true", help="processor time: on a busy machine, with --threads 1")
     parser.add_argument("--scenes", type=int, default=200, help="for quality")
-    parser.add_argument("--pictures", type=int, default=400, help="for folders and cluster")
+    parser.add_argument("--images", type=int, default=400, help="for folders and cluster")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     print(f"{machine()}{', processor time' if given.cpu else ''}\n")
@@ -36,9 +36,9 @@ def main() -> None:
         elif kind == "quality":
             print(evaluate.quality_table(given.scenes), end="\n\n")
         elif kind == "folders":
-            print(folders.folders_tables(given.pictures), end="\n\n")
+            print(folders.folders_tables(given.images), end="\n\n")
         elif kind == "cluster":
-            print(cluster.cluster_tables(given.pictures), end="\n\n")
+            print(cluster.cluster_tables(given.images), end="\n\n")
         elif kind == "road":
             print(evaluate.road_table(given.slow_rounds, given.cpu), end="\n\n")
         else:

@@ -1,6 +1,6 @@
-"""Ray beside the local pipeline over the same pictures, and what limits many machines: listing, ledger, model start.
+"""Ray beside the local pipeline over the same images, and what limits many machines: listing, database, model start.
 
-`python -m tests.benchmarks cluster --pictures 400`: two processes of one thread each, beside one with two.
+`python -m tests.benchmarks cluster --images 400`: two processes of one thread each, beside one with two.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.benchmarks.folders import make_pictures
+from tests.benchmarks.folders import make_images
 from tests.benchmarks.timing import table
 
 GOAL = 0.85  # of the local rate, at least
-FIRST = 64  # pictures that are start-up: a unit for each process
+FIRST = 64  # images that are start-up: a unit for each process
 MODEL = "mobilenet_v3_large"
 
 _RUN = """
@@ -32,7 +32,7 @@ from camviz.io.inputs import list_inputs
 from camviz.run.outcome import Outcome
 from camviz.run.resume import Run
 from camviz.types import Job, ModelRequest
-engine, name, pictures, out, first = *sys.argv[1:4], Path(sys.argv[4]), int(sys.argv[5])
+engine, name, images, out, first = *sys.argv[1:4], Path(sys.argv[4]), int(sys.argv[5])
 job = Job(ModelRequest(name, "none"), device="cpu")
 
 def local(run):
@@ -51,7 +51,7 @@ def spread(run):
             yield from answer.records
 
 times = []
-with Run(out, "heatmap", {}, lambda: list_inputs([pictures]), Outcome()) as run:
+with Run(out, "heatmap", {}, lambda: list_inputs([images]), Outcome()) as run:
     for record in run.keep((spread if engine == "ray" else local)(run)):
         assert record.done, record.error
         times.append(time.perf_counter())
@@ -78,11 +78,9 @@ def _run(code: str, *arguments: object) -> str:
     return done.stdout.splitlines()[-1]
 
 
-def engines(pictures: Path, work: Path, model: str = MODEL) -> dict[str, dict[str, float]]:
-    """Pictures per second of both engines: all, and those after start-up; seconds until the first."""
-    return {
-        engine: json.loads(_run(_RUN, engine, model, pictures, work / engine, FIRST)) for engine in ("local", "ray")
-    }
+def engines(images: Path, work: Path, model: str = MODEL) -> dict[str, dict[str, float]]:
+    """Images per second of both engines: all, and those after start-up; seconds until the first."""
+    return {engine: json.loads(_run(_RUN, engine, model, images, work / engine, FIRST)) for engine in ("local", "ray")}
 
 
 def listing(work: Path, count: int = 100_000) -> float:
@@ -100,10 +98,10 @@ def listing(work: Path, count: int = 100_000) -> float:
     return count / (time.perf_counter() - start)
 
 
-def ledger(work: Path, count: int = 20_000) -> float:
-    """Pictures per second that one ledger takes in, each with a map and a file."""
+def database(work: Path, count: int = 20_000) -> float:
+    """Images per second that one database takes in, each with a map and a file."""
     from camviz.io.inputs import Input
-    from camviz.run.database.database import Ledger
+    from camviz.run.database.database import Database
     from camviz.run.database.records import Record, SavedMap
     from camviz.run.output.written import Written
     from camviz.types import View
@@ -111,9 +109,9 @@ def ledger(work: Path, count: int = 20_000) -> float:
     raw = np.random.default_rng(0).standard_normal((7, 7), np.float32).tobytes()
     view = View((1024, 768), (128.0, 0.0, 896.0, 768.0), (224, 224))
     kept = SavedMap((7, 7), raw, view, {"method": "gradcam", "layer": "features.16", "target": "cat", "facts": {}})
-    folder = work / "ledger"
+    folder = work / "database"
     folder.mkdir()
-    with Ledger(folder, write=True) as there:
+    with Database(folder, write=True) as there:
         job = there.begin("heatmap", {}, {}).id
         start = time.perf_counter()
         for number in range(count):
@@ -127,15 +125,15 @@ def cluster_tables(count: int) -> str:
     """All of it as Markdown."""
     with tempfile.TemporaryDirectory() as place:
         work = Path(place)
-        make_pictures(work / "pictures", count)
-        found = engines(work / "pictures", work)
+        make_images(work / "images", count)
+        found = engines(work / "images", work)
         rows = [[name, *(found[name][key] for key in ("start", "steady", "all"))] for name in found]
         share = found["ray"]["steady"] / found["local"]["steady"]
-        first = table([f"{MODEL}, {count} pictures", "first after, s", "steady, 1/s", "all, 1/s"], rows)
+        first = table([f"{MODEL}, {count} images", "first after, s", "steady, 1/s", "all, 1/s"], rows)
         limits = [
             ["Ray's steady rate / the local one", share, f"at least {GOAL}"],
             ["listing a disk, names/s", listing(work), ""],
-            ["ledger, pictures/s", ledger(work), ""],
+            ["database, images/s", database(work), ""],
             [f"start of a process with {MODEL}, s", float(_run(_START, MODEL)), ""],
         ]
         return first + "\n\n" + table(["", "measured", "goal"], limits)

@@ -1,4 +1,4 @@
-"""camviz and its peers over the same network, input and layer. Every peer's object is built before it is timed."""
+"""camviz and its peers over the same model, input and layer. Every peer's object is built before it is timed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchvision.models import get_model
 
 from camviz.engine.explain import Explainer
-from camviz.types import Job, Model, Picture, View
+from camviz.types import Image, Job, Model, View
 from tests.benchmarks.timing import Run
 
 CLASS = 7
@@ -21,7 +21,7 @@ CLASS = 7
 
 @dataclass(eq=False)
 class Case:
-    """An untrained torchvision network, a batch of noise for it, and a layer: camviz's default unless given."""
+    """An untrained torchvision model, a batch of noise for it, and a layer: camviz's default unless given."""
 
     name: str
     batch: int = 1
@@ -64,10 +64,10 @@ class Case:
         asked = Job(methods=methods, targets=(str(CLASS),), layers=(self.path,), **job)
         explainer = Explainer(Model(self.name, self.module), asked)
         pixels = np.zeros((self.size, self.size, 3), np.uint8)
-        pictures = [Picture(pixels)] * self.batch
+        images = [Image(pixels)] * self.batch
         views = [View((self.size, self.size), (0, 0, self.size, self.size), (self.size, self.size))] * self.batch
         arrays = list(self.inputs.numpy())
-        yield lambda: explainer(pictures, arrays, views)
+        yield lambda: explainer(images, arrays, views)
 
     @contextmanager
     def grad_cam(self, method: str, **settings: Any) -> Iterator[Run]:

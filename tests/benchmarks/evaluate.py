@@ -27,7 +27,7 @@ from tools.demo.scenes import KINDS, Scene, Shape, draw_scene
 SEED = 777
 SETTINGS = {"rise.samples": 200, "smoothgrad.samples": 10, "vargrad.samples": 10, "integrated-gradients.steps": 16}
 SLOW = ("sscam", "iscam")  # ten forwards per channel: on a tenth of the scenes, beside what they are made from
-NETWORKS = ("mobilenet_v2", "resnet18", "resnet50")
+MODELS = ("mobilenet_v2", "resnet18", "resnet50")
 
 
 def questions(count: int) -> list[tuple[Scene, Shape]]:
@@ -43,7 +43,7 @@ def questions(count: int) -> list[tuple[Scene, Shape]]:
     return asked
 
 
-def measure(methods: Sequence[str], asked: Sequence[tuple[Scene, Shape]], metric: str = "localisation") -> Evaluation:
+def measure(methods: Sequence[str], asked: Sequence[tuple[Scene, Shape]], metric: str = "localization") -> Evaluation:
     """Each scene for the shape that it is asked for."""
     model, parts = camviz.load("demo"), []
     settings = {key: value for key, value in SETTINGS.items() if key.partition(".")[0] in methods}
@@ -52,7 +52,7 @@ def measure(methods: Sequence[str], asked: Sequence[tuple[Scene, Shape]], metric
             model, scene.image, method=methods, target=KINDS.index(shape.kind), truth=[shape.mask], metric=metric,
             settings=settings, fit="squash", resamples=0,
         )  # fmt: skip
-        parts.append(replace(found, rows=[replace(row, picture=f"{number}") for row in found.rows]))
+        parts.append(replace(found, rows=[replace(row, image=f"{number}") for row in found.rows]))
     return replace(parts[0], rows=[row for part in parts for row in part.rows], resamples=1000)
 
 
@@ -65,17 +65,17 @@ def quality_table(count: int) -> str:
         try:
             measure([entry.name], asked[:1])
             names.append(entry.name)
-        except camviz.CamvizError:  # rules for ReLU, on a network without one
+        except camviz.CamvizError:  # rules for ReLU, on a model without one
             cannot.append(entry.name)
     most, few = measure(names, asked), measure(["scorecam", *SLOW], asked[: max(1, count // 10)])
-    return f"```\n{most}\n{few}```\n\nNot for this network: {', '.join(cannot)}."
+    return f"```\n{most}\n{few}```\n\nNot for this model: {', '.join(cannot)}."
 
 
 # speed
 
 
 def judged(case: Case) -> Judged:
-    """A map of noise over a smooth picture, as camviz judges it, but by the logit: the network is untrained."""
+    """A map of noise over a smooth image, as camviz judges it, but by the logit: the model is untrained."""
     generator = torch.Generator().manual_seed(0)
     image = torch.nn.functional.interpolate(torch.randn(1, 3, 32, 32, generator=generator), (case.size, case.size))[0]
     model = Model(case.name, case.module)
@@ -125,5 +125,5 @@ def road_times(case: Case, rounds: int, cpu: bool) -> dict[str, float]:
 
 def road_table(rounds: int, cpu: bool) -> str:
     """ROAD of one map, nine percentiles both ways."""
-    rows = [[name, *road_times(Case(name), rounds, cpu).values()] for name in NETWORKS]
+    rows = [[name, *road_times(Case(name), rounds, cpu).values()] for name in MODELS]
     return table(["ROAD", "camviz, s", "pytorch-grad-cam, ×", "difference"], rows)

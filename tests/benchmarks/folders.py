@@ -1,6 +1,6 @@
-"""A folder of pictures: the time beside the sum of its stages and beside the peer's documented loop; memory; resuming.
+"""A folder of images: the time beside the sum of its stages and beside the peer's documented loop; memory; resuming.
 
-`python -m tests.benchmarks folders --pictures 400`: everything in one run, in processes of their own.
+`python -m tests.benchmarks folders --images 400`: everything in one run, in processes of their own.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from tests.benchmarks.timing import table
 from tools.demo.scenes import draw_scene
 
 MODELS = ("mobilenet_v3_large", "resnet50")
-SAMPLES = 24  # pictures that the stages are measured on
-GOALS = {"of the floor": 1.2, "peer": 2.5, "memory": 1.05, "finished, s": 5.0, "one picture": 1.2}
+SAMPLES = 24  # images that the stages are measured on
+GOALS = {"of the floor": 1.2, "peer": 2.5, "memory": 1.05, "finished, s": 5.0, "one image": 1.2}
 
 _RUN = """
 import json, resource, sys, time
@@ -40,11 +40,11 @@ from camviz.run.run_context import Workplace
 from camviz.run.outcome import Outcome
 from camviz.run.resume import Run
 from camviz.types import Job, ModelRequest
-name, pictures, out = sys.argv[1], sys.argv[2], Path(sys.argv[3])
+name, images, out = sys.argv[1], sys.argv[2], Path(sys.argv[3])
 job = Job(ModelRequest(name, "none"))
 explainer = Explainer(load(name, weights="none"), job)
 wall, cpu = time.perf_counter(), time.process_time()
-with Run(out, "heatmap", {}, lambda: list_inputs([pictures]), Outcome()) as run:
+with Run(out, "heatmap", {}, lambda: list_inputs([images]), Outcome()) as run:
     inputs = run.inputs()
     for record in run.keep(heatmaps(job, explainer, inputs, Workplace(out, run.open().write))):
         assert record.done, record.error
@@ -59,16 +59,16 @@ from pytorch_grad_cam.utils.image import preprocess_image, show_cam_on_image
 from camviz.models.load import load
 from camviz.engine.explain import Explainer
 from camviz.types import Job
-name, pictures, out = sys.argv[1:4]
+name, images, out = sys.argv[1:4]
 model = load(name, weights="none")
 layer = model.module.get_submodule(Explainer(model, Job()).layers[0].path)
 wall, cpu = time.perf_counter(), time.process_time()
 with GradCAM(model=model.module, target_layers=[layer]) as cam:
-    for file in sorted(os.listdir(pictures)):
-        rgb = np.float32(cv2.imread(os.path.join(pictures, file))[:, :, ::-1]) / 255
+    for file in sorted(os.listdir(images)):
+        rgb = np.float32(cv2.imread(os.path.join(images, file))[:, :, ::-1]) / 255
         small = cv2.resize(rgb, (224, 224))
-        grey = cam(input_tensor=preprocess_image(small, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]), targets=None)[0]
-        full = cv2.resize(grey, (rgb.shape[1], rgb.shape[0]))
+        gray = cam(input_tensor=preprocess_image(small, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]), targets=None)[0]
+        full = cv2.resize(gray, (rgb.shape[1], rgb.shape[0]))
         shown = show_cam_on_image(rgb, full, use_rgb=True)
         cv2.imwrite(os.path.join(out, file + ".png"), cv2.cvtColor(shown, cv2.COLOR_RGB2BGR))
 print(json.dumps({"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}))
@@ -94,7 +94,7 @@ with torch.inference_mode():
 """
 
 
-def make_pictures(folder: Path, count: int) -> None:
+def make_images(folder: Path, count: int) -> None:
     """JPEGs of about 1024×768: drawn scenes under texture, each another."""
     folder.mkdir(parents=True)
     for number in range(count):
@@ -110,11 +110,11 @@ def make_pictures(folder: Path, count: int) -> None:
 
 
 def stages(name: str, folder: Path) -> dict[str, float]:
-    """Milliseconds per picture of each stage alone, on one thread, of the processor."""
+    """Milliseconds per image of each stage alone, on one thread, of the processor."""
     import torch
 
     from camviz.engine.explain import Explainer
-    from camviz.io.images import read_picture
+    from camviz.io.images import read_image
     from camviz.models.load import load
     from camviz.models.preprocess import prepare
     from camviz.render import draw, encode
@@ -136,17 +136,17 @@ def stages(name: str, folder: Path) -> dict[str, float]:
         found[stage] = 1000 * statistics.mean(times)
         return made
 
-    pictures = timed("decode", read_picture, sorted(folder.iterdir())[:SAMPLES])
-    prepared = timed("transform", lambda picture: prepare(picture, model.preprocessing), pictures)
-    groups = [slice(start, start + 8) for start in range(0, len(pictures), 8)]
+    images = timed("decode", read_image, sorted(folder.iterdir())[:SAMPLES])
+    prepared = timed("transform", lambda image: prepare(image, model.preprocessing), images)
+    groups = [slice(start, start + 8) for start in range(0, len(images), 8)]
     batches = timed(
-        "network",
-        lambda part: explainer(pictures[part], [one[0] for one in prepared[part]], [one[1] for one in prepared[part]]),
+        "model",
+        lambda part: explainer(images[part], [one[0] for one in prepared[part]], [one[1] for one in prepared[part]]),
         groups,
         8,
     )
     maps = [one for batch in batches for [one] in batch]
-    drawn = timed("overlay", lambda one: draw(one.picture, one, Look()), maps)
+    drawn = timed("overlay", lambda one: draw(one.image, one, Look()), maps)
     timed("PNG", lambda one: encode(one, Look()), drawn)
     return found
 
@@ -159,14 +159,14 @@ def _measured(code: str, *arguments: object) -> dict[str, float]:
     return dict(json.loads(done.stdout.splitlines()[-1])) if done.stdout.strip() else {}
 
 
-def folder_row(name: str, pictures: Path, work: Path) -> list[object]:
-    """One network: the floor, the run, the peer's loop; wall and processor seconds."""
-    count = len(list(pictures.iterdir()))
-    alone = stages(name, pictures)
+def folder_row(name: str, images: Path, work: Path) -> list[object]:
+    """One model: the floor, the run, the peer's loop; wall and processor seconds."""
+    count = len(list(images.iterdir()))
+    alone = stages(name, images)
     floor = sum(alone.values()) * count / 1000 / cores()
-    ours = _measured(_RUN, name, pictures, work / f"{name}-ours")
+    ours = _measured(_RUN, name, images, work / f"{name}-ours")
     (work / f"{name}-theirs").mkdir()
-    theirs = _measured(_PEER, name, pictures, work / f"{name}-theirs")
+    theirs = _measured(_PEER, name, images, work / f"{name}-theirs")
     told = " + ".join(f"{stage} {value:.1f}" for stage, value in alone.items())
     return [
         name,
@@ -180,23 +180,23 @@ def folder_row(name: str, pictures: Path, work: Path) -> list[object]:
     ]
 
 
-def memory(name: str, pictures: Path, work: Path) -> float:
-    """Peak memory at ten times as many pictures, as a share of that at 200."""
+def memory(name: str, images: Path, work: Path) -> float:
+    """Peak memory at ten times as many images, as a share of that at 200."""
     peaks = []
     for count in (200, 2000):
         some = work / f"links-{count}"
         some.mkdir()
-        files = sorted(pictures.iterdir())
+        files = sorted(images.iterdir())
         for number in range(count):
             (some / f"{number:05d}.jpg").symlink_to(files[number % len(files)])
         peaks.append(_measured(_RUN, name, some, work / f"memory-{count}")["MB"])
     return peaks[1] / peaks[0]
 
 
-def one_picture(name: str, pictures: Path, work: Path, rounds: int = 5) -> float:
+def one_image(name: str, images: Path, work: Path, rounds: int = 5) -> float:
     """Process start to exit, as a multiple of a script that imports, builds and runs one forward."""
-    picture = sorted(pictures.iterdir())[0]
-    camviz = ["-m", "camviz", "heatmap", str(picture), "--model", name, "--weights", "none", "--overwrite", "-q"]
+    image = sorted(images.iterdir())[0]
+    camviz = ["-m", "camviz", "heatmap", str(image), "--model", name, "--weights", "none", "--overwrite", "-q"]
     commands = {"camviz": [*camviz, "-o", str(work / "one")], "bare": ["-c", _BARE, name]}
     environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
     ratios = []
@@ -211,24 +211,24 @@ def one_picture(name: str, pictures: Path, work: Path, rounds: int = 5) -> float
 
 
 def finished(count: int, work: Path) -> float:
-    """Seconds of `camviz heatmap` over so many pictures that are all done, process start to exit."""
+    """Seconds of `camviz heatmap` over so many images that are all done, process start to exit."""
     from camviz.io.inputs import list_inputs
     from camviz.run.database.records import Record
     from camviz.run.outcome import Outcome
     from camviz.run.output.written import Written
     from camviz.run.resume import Run
 
-    pictures, out = work / "many", work / "many-out"
-    pictures.mkdir()
+    images, out = work / "many", work / "many-out"
+    images.mkdir()
     out.mkdir()
     for number in range(count):
-        (pictures / f"{number:06d}.jpg").touch()
+        (images / f"{number:06d}.jpg").touch()
         (out / f"{number:06d}.jpg.png").touch()
-    asked = ["heatmap", str(pictures), "--model", "resnet50", "--weights", "none", "-o", str(out)]
+    asked = ["heatmap", str(images), "--model", "resnet50", "--weights", "none", "-o", str(out)]
     told = work / "settings.json"
     subprocess.run([sys.executable, "-c", _SPY, str(told), *asked], check=True)
     settings = json.loads(told.read_text())
-    with Run(out, "heatmap", settings, lambda: list_inputs([str(pictures)]), Outcome()) as run:
+    with Run(out, "heatmap", settings, lambda: list_inputs([str(images)]), Outcome()) as run:
         made = (Record(one, written=(Written(out / f"{one.name}.png", {"kind": "overlay"}),)) for one in run.inputs())
         for _ in run.keep(made):
             pass
@@ -243,19 +243,19 @@ def folders_tables(count: int, models: tuple[str, ...] = MODELS) -> str:
     """All of it as Markdown."""
     with tempfile.TemporaryDirectory() as place:
         work = Path(place)
-        pictures = work / "pictures"
-        make_pictures(pictures, count)
-        header = ["network", "stages on one thread, ms", "floor, s", "camviz, s", "× floor", "× floor, processor"]
+        images = work / "images"
+        make_images(images, count)
+        header = ["model", "stages on one thread, ms", "floor, s", "camviz, s", "× floor", "× floor, processor"]
         rows = []
         for name in models:
-            rows.append(folder_row(name, pictures, work))
+            rows.append(folder_row(name, images, work))
             print(*rows[-1], file=sys.stderr)
         first = table([*header, "grad-cam's loop, × camviz", "the same, processor"], rows)
         others = [
-            ["peak memory, 2 000 pictures / 200", memory(models[0], pictures, work), GOALS["memory"]],
-            ["100 000 finished pictures, s", finished(100_000, work), GOALS["finished, s"]],
+            ["peak memory, 2 000 images / 200", memory(models[0], images, work), GOALS["memory"]],
+            ["100 000 finished images, s", finished(100_000, work), GOALS["finished, s"]],
             *[
-                [f"one picture, {name}, × a bare script", one_picture(name, pictures, work), GOALS["one picture"]]
+                [f"one image, {name}, × a bare script", one_image(name, images, work), GOALS["one image"]]
                 for name in models
             ],
         ]

@@ -59,8 +59,8 @@ def scorecam(case: Case, rounds: int, cpu: bool) -> dict[str, float]:
 
 
 def cams_table(models: tuple[str, ...], batches: tuple[int, ...], rounds: int, cpu: bool) -> str:
-    """All networks and batch sizes; what misses its goal is in bold."""
-    rows, header = [], ["network", "batch"]
+    """All models and batch sizes; what misses its goal is in bold."""
+    rows, header = [], ["model", "batch"]
     for model, batch in product(models, batches):
         found = cams(Case(model, batch), rounds, cpu)
         _tell(f"{model} {batch}", found)

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.benchmark
 def test_a_map_costs_hardly_more_than_a_forward(model, batch):
     found = speed.cams(Case(model, batch), 7, cpu=True)
     slack = 1.05  # of what is measured
-    fixed = 1.5 / found["bare forward"]  # milliseconds whatever the network: more than a tenth of the smallest forward
+    fixed = 1.5 / found["bare forward"]  # milliseconds whatever the model: more than a tenth of the smallest forward
     for method in ("gradcam", "gradients"):
         assert found[method] <= slack * speed.goal(model, method) + fixed
     assert found["gradcam"] <= slack * min(found["torchcam"], found["captum"])
@@ -37,7 +37,7 @@ def test_scorecam():
 def test_all_maps_of_a_layer_as_one_montage():
     found = maps.features(3, cpu=True)
     assert found["ranked montage"] < maps.GOAL
-    assert found["ranked montage"] < found["a picture per channel"] / 2
+    assert found["ranked montage"] < found["a image per channel"] / 2
 
 
 def test_methods_find_what_was_asked_for():

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 Run = Callable[[], object]
-Contender = Callable[[], AbstractContextManager[Run]]  # what it attaches to the network is there within the block
+Contender = Callable[[], AbstractContextManager[Run]]  # what it attaches to the model is there within the block
 
 
 def alternate(
@@ -27,7 +27,7 @@ def alternate(
 ) -> dict[str, list[float]]:
     """Seconds of every contender in every round: A B C A B C … Setting up and taking down are not timed.
 
-    `warm`: each runs once untimed before it is timed, every round, so that nobody pays for the neighbour's set-up.
+    `warm`: each runs once untimed before it is timed, every round, so that nobody pays for the neighbor's set-up.
     `cpu`: seconds of the processor, not of the wall; with one thread, a busy machine hardly changes them.
     """
     clock = time.process_time if cpu else time.perf_counter
@@ -44,7 +44,7 @@ def alternate(
 
 
 def ratio(times: Mapping[str, Sequence[float]], name: str, other: str) -> float:
-    """How many times longer `name` takes than `other`: the median over rounds, as neighbours share the noise."""
+    """How many times longer `name` takes than `other`: the median over rounds, as neighbors share the noise."""
     return statistics.median(a / b for a, b in zip(times[name], times[other], strict=True))
 
 

@@ -96,9 +96,9 @@ def test_an_option_that_is_repeated_replaces_that_of_the_file(shown, file):
     assert "layer" not in shown("heatmap", "--config", file('layer = ["a"]\n[heatmap]\nlayer = []'))
 
 
-def test_the_values_are_used_and_not_only_shown(heatmap, picture, file, tmp_path, written):
+def test_the_values_are_used_and_not_only_shown(heatmap, write_image, file, tmp_path, written):
     name = file('format = "jpg"\n[heatmap]\nlayout = "panel"\nsave-raw = true\n')
-    assert heatmap(picture(tmp_path / "a.png"), "--config", name).exit_code == 0
+    assert heatmap(write_image(tmp_path / "a.png"), "--config", name).exit_code == 0
     assert written() == ["a.png.jpg", "a.png.npy"]
 
 
@@ -142,10 +142,10 @@ def test_a_preset_says_something_that_is_not_the_default(shown, preset):
 
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("command", ["heatmap", "features"])
-def test_a_preset_runs(run, net_file, picture, tmp_path, command, preset):
+def test_a_preset_runs(run, net_file, write_image, tmp_path, command, preset):
     fixed = ["--model", f"{net_file}:Net", "--input-size", 32, "--output", tmp_path / "out"]
     classes = ["--target", "top1"] if preset == "thorough" else []
-    result = run(command, picture(tmp_path / "a.png"), *fixed, "--config", preset, *classes)
+    result = run(command, write_image(tmp_path / "a.png"), *fixed, "--config", preset, *classes)
     assert result.exit_code == 0, result.stderr
 
 

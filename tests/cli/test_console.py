@@ -54,12 +54,12 @@ def test_in_a_pipe_a_line_every_ten_seconds(clock, at_once, capsys):
         assert capsys.readouterr().err == ""
         clock.now += 0.1
         bar.update(Outcome(done=16, failed=4, before=20))
-        assert capsys.readouterr() == ("", "40 of 100 pictures, 2/s, 30 s left, 4 failed, 3 MB\n")
+        assert capsys.readouterr() == ("", "40 of 100 images, 2/s, 30 s left, 4 failed, 3 MB\n")
         bar.update(Outcome(done=17, failed=4, before=20))
         assert capsys.readouterr().err == ""
         clock.now += 10
         bar.scored(50, 200)
-        assert capsys.readouterr().err == "41 of 100 pictures, 50 of 200 forwards, 1.05/s, 56 s left, 4 failed, 3 MB\n"
+        assert capsys.readouterr().err == "41 of 100 images, 50 of 200 forwards, 1.05/s, 56 s left, 4 failed, 3 MB\n"
         clock.now += 10
         bar.frame(200, 200)
         assert "frames" not in capsys.readouterr().err
@@ -80,7 +80,7 @@ def test_of_paths_on_standard_input_the_number_is_not_known(clock, at_once, caps
     with bar:
         clock.now += 10
         bar.update(Outcome(done=1))
-    assert capsys.readouterr().err == "1 picture, 0.1/s, 3 MB\n"
+    assert capsys.readouterr().err == "1 image, 0.1/s, 3 MB\n"
 
 
 @pytest.mark.parametrize(
@@ -112,12 +112,12 @@ def test_on_a_terminal_a_bar_that_is_gone_in_the_end(monkeypatch, clock, at_once
         clock.now += 1
         bar.update(Outcome(done=1, failed=1))
         bar.scored(3, 9)
-        [pictures, forwards] = bar._progress.tasks
-        assert (pictures.completed, pictures.total, pictures.fields["told"]) == (2, 4, "2/s, 1 s left, 1 failed, 3 MB")
+        [images, forwards] = bar._progress.tasks
+        assert (images.completed, images.total, images.fields["told"]) == (2, 4, "2/s, 1 s left, 1 failed, 3 MB")
         assert (forwards.completed, forwards.total, forwards.visible) == (3, 9, True)
         bar.scored(9, 9)
         assert not forwards.visible
-    assert "pictures" in screen.getvalue()
+    assert "images" in screen.getvalue()
     assert screen.getvalue().endswith("\x1b[1A\x1b[2K")  # up a line, and that line cleared
 
 

@@ -10,17 +10,17 @@ import pytest
 import torch
 from PIL import Image
 
-from camviz.io.images import read_picture
+from camviz.io.images import read_image
 from camviz.models.preprocess import prepare
 from camviz.types import Preprocessing
 
 
 @pytest.fixture
-def pics(tmp_path, picture, monkeypatch) -> Path:
-    """A folder with two good pictures, x/a.png and b.png, in the current folder."""
+def pics(tmp_path, write_image, monkeypatch) -> Path:
+    """A folder with two good images, x/a.png and b.png, in the current folder."""
     monkeypatch.chdir(tmp_path)
-    picture(tmp_path / "pics" / "x" / "a.png", seed=1)
-    picture(tmp_path / "pics" / "b.png", seed=2)
+    write_image(tmp_path / "pics" / "x" / "a.png", seed=1)
+    write_image(tmp_path / "pics" / "b.png", seed=2)
     return tmp_path / "pics"
 
 
@@ -36,7 +36,7 @@ def test_stdout_is_the_written_paths_and_nothing_else(heatmap, pics, written, tm
 def test_words_are_on_stderr(heatmap, pics):
     result = heatmap("pics")
     assert "layer: features" in result.stderr
-    assert "2 pictures, 2 files in" in result.stderr
+    assert "2 images, 2 files in" in result.stderr
 
 
 def test_the_scale_is_told_where_maps_could_be_compared(heatmap, pics):
@@ -62,7 +62,7 @@ def test_the_path_is_as_the_output_was_given(run, pics, net_file):
     assert run(*fixed).stdout == str(Path("camviz_out", "b.png.png")) + "\n"
 
 
-def test_what_a_network_prints_is_not_on_stdout(run, pics, net_file, tmp_path):
+def test_what_a_model_prints_is_not_on_stdout(run, pics, net_file, tmp_path):
     (tmp_path / "loud.py").write_text(
         "from net import Net\nprint('LOADING')\nclass Loud(Net):\n"
         "    def forward(self, x):\n        print('FORWARD')\n        return super().forward(x)\n"
@@ -79,13 +79,13 @@ def test_what_a_network_prints_is_not_on_stdout(run, pics, net_file, tmp_path):
 # --json
 
 
-def test_json_is_one_object_per_artefact(heatmap, pics, net):
+def test_json_is_one_object_per_artifact(heatmap, pics, net):
     result = heatmap("pics/x/a.png", "--target", "2", "--json")
     [line] = result.stdout.splitlines()
     found = json.loads(line)
     assert Path(found["path"]).is_file()
     how = Preprocessing((32, 32), 32)
-    values, view = prepare(read_picture(pics / "x" / "a.png"), how)
+    values, view = prepare(read_image(pics / "x" / "a.png"), how)
     with torch.no_grad():
         logits = net().eval()(torch.from_numpy(values)[None])[0]
     assert found["input"] == "pics/x/a.png"
@@ -128,7 +128,7 @@ def test_a_score_that_is_not_finite_is_null(heatmap, pics, net, tmp_path):
 # exit statuses
 
 
-def test_one_bad_picture_does_not_stop_the_others(heatmap, pics, written):
+def test_one_bad_image_does_not_stop_the_others(heatmap, pics, written):
     (pics / "a_bad.jpg").write_text("words")
     (pics / "c_bad.png").touch()
     result = heatmap("pics", "gone.jpg")
@@ -139,10 +139,10 @@ def test_one_bad_picture_does_not_stop_the_others(heatmap, pics, written):
     assert len(errors) == result.stderr.count("hint: ") == 3
     for name in ("a_bad.jpg", "c_bad.png", "gone.jpg"):
         assert sum(name in error for error in errors) == 1
-    assert "2 pictures, 2 files, 3 failed" in result.stderr
+    assert "2 images, 2 files, 3 failed" in result.stderr
 
 
-def test_nothing_but_bad_pictures(heatmap, pics, refused):
+def test_nothing_but_bad_images(heatmap, pics, refused):
     (pics / "b.png").write_text("words")
     refused(heatmap("pics/b.png", "-q"), "pics/b.png", status=1)
 
@@ -171,7 +171,7 @@ def test_an_interruption_is_130(heatmap, pics, monkeypatch, refused):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("camviz.run.reading.read_picture", interrupt)
+    monkeypatch.setattr("camviz.run.reading.read_image", interrupt)
     refused(heatmap("pics", "-q"), "interrupted", "run it again", status=130)
 
 
@@ -179,9 +179,9 @@ def test_a_bug_is_told_in_two_lines_too(heatmap, pics, monkeypatch):
     def crash(*_, **__):
         raise ZeroDivisionError("of\nall things")
 
-    monkeypatch.setattr("camviz.run.reading.read_picture", crash)
+    monkeypatch.setattr("camviz.run.reading.read_image", crash)
     result = heatmap("pics/b.png", "-q")
-    assert result.exit_code == 1  # the picture failed; the others would go on
+    assert result.exit_code == 1  # the image failed; the others would go on
     assert "'pics/b.png': unexpected ZeroDivisionError: of all things" in result.stderr.splitlines()[0]
     assert len(result.stderr.splitlines()) == 2
     monkeypatch.setenv("CAMVIZ_TRACEBACK", "1")
@@ -235,7 +235,7 @@ def test_pure_red_stays_red(heatmap, tmp_path):
     assert Image.open(path).getcolors() == [(48 * 32, (255, 0, 0))]
 
 
-def test_the_result_has_the_size_of_the_upright_picture(heatmap, tmp_path, pixels):
+def test_the_result_has_the_size_of_the_upright_image(heatmap, tmp_path, pixels):
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(pixels(60, 44)).save(tmp_path / "a.jpg", exif=exif)
@@ -244,15 +244,15 @@ def test_the_result_has_the_size_of_the_upright_picture(heatmap, tmp_path, pixel
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 200), (33, 31)])
-def test_pictures_of_any_size(heatmap, picture, tmp_path, size):
-    picture(tmp_path / "a.png", *size)
+def test_images_of_any_size(heatmap, write_image, tmp_path, size):
+    write_image(tmp_path / "a.png", *size)
     result = heatmap(tmp_path / "a.png")
     assert result.exit_code == 0, result.stderr
     assert Image.open(result.stdout.strip()).size == size
 
 
-def test_grey_networks(run, pics, net_file):
-    result = run("heatmap", "pics", "--model", f"{net_file}:grey", "--input-size", 32, "--mean", "0.5", "--std", "0.5")
+def test_gray_models(run, pics, net_file):
+    result = run("heatmap", "pics", "--model", f"{net_file}:gray", "--input-size", 32, "--mean", "0.5", "--std", "0.5")
     assert result.exit_code == 0, result.stderr
     assert len(result.stdout.splitlines()) == 2
 

@@ -20,8 +20,8 @@ def flat(net, tmp_path):
     return ["--checkpoint", tmp_path / "flat.pth", "--target", "1"]
 
 
-def test_a_weak_map_says_so_on_stderr_in_json_and_in_its_caption(heatmap, flat, picture, tmp_path, run):
-    path = picture(tmp_path / "a.png", 96, 96)
+def test_a_weak_map_says_so_on_stderr_in_json_and_in_its_caption(heatmap, flat, write_image, tmp_path, run):
+    path = write_image(tmp_path / "a.png", 96, 96)
     plain = heatmap(path, *flat, "--json", "--layout", "panel")
     assert "weak:" not in plain.stdout + plain.stderr
     unmarked = (tmp_path / "out" / "a.png.png").read_bytes()
@@ -42,9 +42,9 @@ def test_a_map_above_the_floor_is_not_marked(run, tmp_path):
     assert 0 < found["floor"] < found["max"] - found["min"]
 
 
-def test_compare_marks_the_side_that_is_weak(run, net_file, flat, picture, tmp_path):
-    networks = ["-m", f"{net_file}:Net", "-m", f"{net_file}:Net", *flat[:2], "--name", "ours", "--name", "flat"]
-    asked = ["compare", picture(tmp_path / "a.png"), *networks, "--input-size", 32, "-t", "1", "--dpi", 50]
+def test_compare_marks_the_side_that_is_weak(run, net_file, flat, write_image, tmp_path):
+    modules = ["-m", f"{net_file}:Net", "-m", f"{net_file}:Net", *flat[:2], "--name", "ours", "--name", "flat"]
+    asked = ["compare", write_image(tmp_path / "a.png"), *modules, "--input-size", 32, "-t", "1", "--dpi", 50]
     told = run(*asked, "--floor", "-o", tmp_path / "out")
     assert told.exit_code == 0, told.stderr
     assert "flat: weak: it varies by" in told.stderr

@@ -72,10 +72,10 @@ def test_the_module_runs(fresh):
     ]
 
 
-def test_an_interruption_leaves_what_is_done_and_says_so(net_file, picture, tmp_path, written):
+def test_an_interruption_leaves_what_is_done_and_says_so(net_file, write_image, tmp_path, written):
     """Paths come on standard input, so that the run waits for the next one when it is interrupted."""
     for name in "abc":
-        picture(tmp_path / f"{name}.png")
+        write_image(tmp_path / f"{name}.png")
     command = [sys.executable, "-m", "camviz", "heatmap", "-", "--model", f"{net_file}:Net", "--input-size", "32"]
     pipe = subprocess.PIPE
     with subprocess.Popen(
@@ -111,9 +111,9 @@ def test_whoever_reads_may_stop(tmp_path, arguments):
     assert "rror" not in done.stderr
 
 
-def test_whoever_reads_paths_may_stop(net_file, picture, tmp_path):
+def test_whoever_reads_paths_may_stop(net_file, write_image, tmp_path):
     for number in range(3):
-        picture(tmp_path / "pics" / f"{number}.png")
+        write_image(tmp_path / "pics" / f"{number}.png")
     command = f"{sys.executable} -m camviz heatmap pics --model net.py:Net --input-size 32 --batch-size 1 | head -1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=tmp_path, check=True, timeout=60)
     assert done.stdout == "camviz_out/0.png.png\n"

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from camviz import demo
 from camviz.cli.app import app
-from tests.conftest import NETWORK
+from tests.conftest import MODEL
 
 SAMPLES = demo.sample_folder()
 COMMANDS = typer.main.get_command(app).commands
@@ -50,22 +50,22 @@ def groups() -> list[tuple[str, list[str]]]:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Path:
-    """A folder with what the examples name: pictures, labels, a network of one's own, a run."""
+    """A folder with what the examples name: images, labels, a model of one's own, a run."""
     folder = tmp_path_factory.mktemp("examples")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for number, (name, place) in enumerate([("tabby", "photos/tabby"), ("zebra", "photos/zebra"), ("", ".")]):
             Path(place).mkdir(parents=True, exist_ok=True)
-            picture = Image.open(SAMPLES / "star_and_ring.jpg").convert("RGB").resize((64, 48))
-            picture.rotate(90 * number).save(Path(place) / ("photo.jpg" if place == "." else f"{number}.jpg"))
+            image = Image.open(SAMPLES / "star_and_ring.jpg").convert("RGB").resize((64, 48))
+            image.rotate(90 * number).save(Path(place) / ("photo.jpg" if place == "." else f"{number}.jpg"))
             if name:
                 Path("Annotations").mkdir(exist_ok=True)
                 Path(f"Annotations/{number}.xml").write_text(VOC.format(name) + "</object></annotation>")
-        Path("labels.csv").write_text("picture,label\ntabby/0.jpg,tabby\nzebra/1.jpg,zebra\n")
+        Path("labels.csv").write_text("image,label\ntabby/0.jpg,tabby\nzebra/1.jpg,zebra\n")
         Path("names.txt").write_text("tabby\nzebra\nowl\neel\n")
-        Path("net.py").write_text(NETWORK)
+        Path("net.py").write_text(MODEL)
         space: dict[str, object] = {}
-        exec(compile(NETWORK, "net.py", "exec"), space)
+        exec(compile(MODEL, "net.py", "exec"), space)
         for seed, name in enumerate(["my.pth", "old.pth", "new.pth"]):
             torch.save(space["Net"](seed=seed).state_dict(), name)  # type: ignore[operator]
         Path("samples").mkdir()
@@ -77,7 +77,7 @@ def made(tmp_path_factory) -> Path:
 
 
 def small(words: list[str]) -> list[str]:
-    """The command with as little to compute as it can have: untrained networks, small pictures, few steps."""
+    """The command with as little to compute as it can have: untrained models, small images, few steps."""
     command = words[1]
     known = {"-m", "--model"} & set(words)
     images = "images" in {one.name for one in COMMANDS[command].params}

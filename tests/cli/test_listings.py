@@ -45,7 +45,7 @@ def test_the_same_option_means_the_same_in_every_command():
                 if (command, option) in (("evaluate", "--output"), ("doctor", "--method")):
                     continue  # its result is its table, files only when they are asked for; and one method, not many
                 if (command, option) == ("maximize", "--target"):
-                    continue  # there no picture has classes yet
+                    continue  # there no image has classes yet
                 text, _, _ = parameter.help.partition(" Default:")  # which is what the command makes of it
                 facts = (text, parameter.default, parameter.is_flag)
                 assert seen.setdefault(option, facts) == facts, (command, option)
@@ -163,7 +163,7 @@ def layers(run, net_file):
     return listing
 
 
-def test_layers_lists_paths_shapes_and_stars_the_default(layers, heatmap, picture, tmp_path):
+def test_layers_lists_paths_shapes_and_stars_the_default(layers, heatmap, write_image, tmp_path):
     found = {one["path"]: one for one in map(json.loads, layers("--json").stdout.splitlines())}
     assert set(found) == {*(f"features.{i}" for i in range(4)), "features", "pool", "fc"}
     assert found["features.0"] == {
@@ -177,7 +177,7 @@ def test_layers_lists_paths_shapes_and_stars_the_default(layers, heatmap, pictur
     }
     assert found["fc"]["stride"] is None
     [star] = [path for path, one in found.items() if one["default"]]
-    used = json.loads(heatmap(picture(tmp_path / "a.png"), "--json").stdout)["layer"]
+    used = json.loads(heatmap(write_image(tmp_path / "a.png"), "--json").stdout)["layer"]
     assert used == star
     [starred] = [line for line in layers().stdout.splitlines() if line.startswith("*")]
     assert starred.split()[1] == star

@@ -6,10 +6,10 @@ import pytest
 
 
 @pytest.fixture
-def pics(tmp_path, picture, monkeypatch):
+def pics(tmp_path, write_image, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for seed, name in enumerate(["a.jpg", "a.png", "x/a.jpg", "y/a.jpg", "我的 图片/猫.png"]):
-        picture(tmp_path / "pics" / name, seed=seed)
+        write_image(tmp_path / "pics" / name, seed=seed)
     (tmp_path / "names.txt").write_text("tabby cat\ntiger cat\nowl, large\nowl\n")
 
 
@@ -77,7 +77,7 @@ def test_the_same_names_in_batches_of_any_size(heatmap, pics, written, size):
     assert written() == sorted(FOLDER)
 
 
-def test_a_bad_picture_does_not_change_the_names_of_others(heatmap, pics, written, tmp_path):
+def test_a_bad_image_does_not_change_the_names_of_others(heatmap, pics, written, tmp_path):
     (tmp_path / "pics" / "a.jpg").write_text("words")
     heatmap("pics")
     assert written() == sorted(FOLDER)[1:]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-NETWORKS = """
+MODELS = """
 import torch
 from tests.helpers.dense import make
 
@@ -28,15 +28,15 @@ class Segmenter(torch.nn.Module):
 
 
 @pytest.fixture
-def explain(run, picture, tmp_path):
-    """`explain("detector", …)`: the command on a picture of 40×32 pixels."""
-    (tmp_path / "nets.py").write_text(NETWORKS)
+def explain(run, write_image, tmp_path):
+    """`explain("detector", …)`: the command on a image of 40×32 pixels."""
+    (tmp_path / "nets.py").write_text(MODELS)
     (tmp_path / "names.txt").write_text("background\ncat\ndog\nbird\n")
-    picture(tmp_path / "a.png")
+    write_image(tmp_path / "a.png")
 
-    def invoke(network: str, *arguments: object):
-        fixed = ["--model", f"{tmp_path / 'nets.py'}:{network}", "--output", tmp_path / "out"]
-        fixed += ["--labels", tmp_path / "names.txt"] if network == "detector" else ["--input-size", 32]
+    def invoke(module: str, *arguments: object):
+        fixed = ["--model", f"{tmp_path / 'nets.py'}:{module}", "--output", tmp_path / "out"]
+        fixed += ["--labels", tmp_path / "names.txt"] if module == "detector" else ["--input-size", 32]
         return run("heatmap", tmp_path / "a.png", *fixed, *arguments)
 
     return invoke
@@ -81,7 +81,7 @@ def test_a_point_of_a_segmenter(explain):
     assert found["method"] == "hirescam"
     result = explain("Segmenter", "--target", "point:200,16")
     assert result.exit_code == 1
-    assert "a.png: point 200,16 is outside the picture of 40×32" in result.stderr
+    assert "a.png: point 200,16 is outside the image of 40×32" in result.stderr
 
 
 def test_the_region_of_a_mask(explain, tmp_path):
@@ -95,7 +95,7 @@ def test_the_region_of_a_mask(explain, tmp_path):
     assert "no mask file 'none.png'" in result.stderr
 
 
-def test_a_box_of_a_network_that_finds_none(heatmap, picture, tmp_path):
-    result = heatmap(picture(tmp_path / "a.png"), "--target", "box:0")
+def test_a_box_of_a_model_that_finds_none(heatmap, write_image, tmp_path):
+    result = heatmap(write_image(tmp_path / "a.png"), "--target", "box:0")
     assert result.exit_code == 2
-    assert "1×4 for 1 picture(s), not boxes" in result.stderr
+    assert "1×4 for 1 write_image(s), not boxes" in result.stderr

@@ -10,7 +10,7 @@ from camviz.run.outcome import Outcome
 
 @pytest.mark.parametrize(
     ("total", "done", "said"),
-    [(5, 1, "1 of 5 pictures, "), (1, 0, "0 of 1 picture, "), (None, 1, "1 picture, "), (None, 2, "2 pictures, ")],
+    [(5, 1, "1 of 5 images, "), (1, 0, "0 of 1 image, "), (None, 1, "1 image, "), (None, 2, "2 images, ")],
 )
 def test_a_line_says_how_many_of_how_many(capsys, total, done, said):
     with Bar(bar=False, lines=True, every=0) as bar:

@@ -10,10 +10,10 @@ from camviz.models.catalog import classifiers
 
 
 @pytest.fixture
-def a(tmp_path, picture, monkeypatch):
-    """A good picture, a.png, in the current folder."""
+def a(tmp_path, write_image, monkeypatch):
+    """A good image, a.png, in the current folder."""
     monkeypatch.chdir(tmp_path)
-    return picture(tmp_path / "a.png")
+    return write_image(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def a(tmp_path, picture, monkeypatch):
         (["--fit", "crop"], ["'crop'", "'squash'"]),
         (["--sign", "minus"], ["'minus'", "'negative'"]),
         (["--layout", "overly"], ["no layout 'overly'", "did you mean 'overlay'"]),
-        (["--colormap", "viridiss"], ["no colour map 'viridiss'", "did you mean 'viridis'"]),
+        (["--colormap", "viridiss"], ["no color map 'viridiss'", "did you mean 'viridis'"]),
         (["--alpha", "2"], ["2"]),
         (["--alpha", "thick"], ["'thick'", "--alpha"]),
         (["--scale", "shared:x"], ["no scale 'shared:x'", "fixed:2.5"]),
@@ -107,7 +107,7 @@ def test_other_commands(run, refused, arguments, quoted):
     ("argument", "says"),
     [
         ("gone.png", "no file 'gone.png'"),
-        ("none", "no pictures in folder 'none'"),
+        ("none", "no images in folder 'none'"),
         ("*.bmp", "nothing matches '*.bmp'"),
         ("-", "no path came on standard input"),
     ],
@@ -121,25 +121,25 @@ def test_inputs_that_are_not_there_are_failures_of_their_own(heatmap, a, tmp_pat
     assert written() == ["a.png.png"]
 
 
-def test_no_network_is_loaded_where_no_input_is_there(heatmap, a, monkeypatch):
+def test_no_model_is_loaded_where_no_input_is_there(heatmap, a, monkeypatch):
     """Or even downloaded, for a name that was mistyped."""
 
     def build(*_):
-        raise AssertionError("a network was built")
+        raise AssertionError("a model was built")
 
     monkeypatch.setattr("camviz.models.load.to_device", build)
     result = heatmap("gone.png", "*.bmp")
     assert result.exit_code == 1
     errors = [line for line in result.stderr.splitlines() if line.startswith("error")]
     assert errors == ["error: nothing matches '*.bmp'", "error: no file 'gone.png'"]
-    assert "a network was built" in heatmap("gone.png", "a.png").stderr
+    assert "a model was built" in heatmap("gone.png", "a.png").stderr
 
 
-def test_a_class_the_network_lacks_is_told_before_the_first_picture(heatmap, a, monkeypatch, refused):
+def test_a_class_the_model_lacks_is_told_before_the_first_image(heatmap, a, monkeypatch, refused):
     def read(*_, **__):
-        raise AssertionError("a picture was read")
+        raise AssertionError("a image was read")
 
-    monkeypatch.setattr("camviz.run.reading.read_picture", read)
+    monkeypatch.setattr("camviz.run.reading.read_image", read)
     refused(heatmap("a.png", "--layer", "nowhere", "-q"), "no layer 'nowhere'")
     refused(heatmap("a.png", "--checkpoint", "gone.pth", "-q"), "no checkpoint")
 
@@ -180,7 +180,7 @@ def test_a_download_that_fails(run, a, monkeypatch, tmp_path, refused):
         (["a.png", "-m", "demo"], "no command 'a.png'", "camviz heatmap a.png -m demo"),
         (["photo.jpg"], "no command 'photo.jpg'", "camviz heatmap photo.jpg"),
         (["heatmap", "--model"], "'--model' requires an argument", "'camviz heatmap --help'"),
-        (["filters", "a.png"], "'a.png' is too much for 'camviz filters', which takes no pictures", "filters --help"),
+        (["filters", "a.png"], "'a.png' is too much for 'camviz filters', which takes no images", "filters --help"),
         (["layers", "demo", "b"], "'b' is too much for 'camviz layers', which takes MODEL", "layers --help"),
         (["heatmap", "-m", "demo", "--set", "samples=5"], "'gradcam' has no settings", "--method smooth"),
         (["heatmap", "-m", "demo", "--set", "smoothgrad.samples=5"], "not computed", "--method gradcam,smoothgrad"),

@@ -17,7 +17,7 @@ COMMANDS = ["restyle", "replay", "report", "export"]
 
 @pytest.fixture
 def made(tmp_path, monkeypatch):
-    """A run of two pictures and one failure in the current folder: out."""
+    """A run of two images and one failure in the current folder: out."""
     monkeypatch.chdir(tmp_path)
     return make_run(tmp_path / "out", ["a.png", "x/b.png"], MAPS, failed=("bad.png",))
 
@@ -28,15 +28,15 @@ def test_no_run(run, made, refused, tmp_path, command):
     refused(run(command, "."), "no run in '.'", "camviz heatmap")
     refused(run(command, "gone"), "no run in 'gone'")
     assert not (tmp_path / "gone").exists()
-    refused(run(command, "out", "--job", "zzz"), "no job 'zzz' in 'out'", made.key, "heatmap gradcam, 3 picture(s)")
+    refused(run(command, "out", "--job", "zzz"), "no job 'zzz' in 'out'", made.key, "heatmap gradcam, 3 write_image(s)")
 
 
 @pytest.mark.parametrize("command", ["restyle", "replay"])
 def test_a_job_without_maps(run, made, refused, tmp_path, command):
-    from camviz.run.database.database import Ledger
+    from camviz.run.database.database import Database
 
-    with Ledger(tmp_path / "out", write=True) as ledger:
-        other = ledger.begin("features", {}, {})
+    with Database(tmp_path / "out", write=True) as database:
+        other = database.begin("features", {}, {})
     refused(run(command, "out", "--job", other.key), "'camviz features'", "--job chooses another, of 'camviz heatmap'")
 
 
@@ -64,7 +64,7 @@ def test_restyle_writes_what_was_asked(run, made, tmp_path, written):
     assert {os.path.dirname(one["path"]) for one in facts} == {"new", "new/x"}
 
 
-def test_restyle_in_place_leaves_one_plain_ledger(run, made, tmp_path, written):
+def test_restyle_in_place_leaves_one_plain_database(run, made, tmp_path, written):
     before = written()
     assert run("restyle", "out", "--layout", "panel").exit_code == 0
     assert written() == before
@@ -75,7 +75,7 @@ def test_restyle_in_place_leaves_one_plain_ledger(run, made, tmp_path, written):
 @pytest.mark.parametrize(
     ("options", "quoted"),
     [
-        (["--colormap", "vridis"], ["no colour map 'vridis'", "did you mean 'viridis'"]),
+        (["--colormap", "vridis"], ["no color map 'vridis'", "did you mean 'viridis'"]),
         (["--layout", "pannel"], ["no layout 'pannel'"]),
         (["--scale", "fixed:x"], ["no scale 'fixed:x'"]),
         (["--sign", "minus"], ["'minus'", "--sign"]),
@@ -89,8 +89,8 @@ def test_restyle_refuses(run, made, refused, written, options, quoted):
     assert written() == before
 
 
-def test_restyle_goes_on_after_a_picture_that_is_gone(run, made, tmp_path):
-    (tmp_path / "pictures" / "a.png").unlink()
+def test_restyle_goes_on_after_a_image_that_is_gone(run, made, tmp_path):
+    (tmp_path / "images" / "a.png").unlink()
     result = run("restyle", "out", "-o", "new")
     assert result.exit_code == 1
     assert "error: no file" in result.stderr
@@ -103,7 +103,7 @@ def test_restyle_goes_on_after_a_picture_that_is_gone(run, made, tmp_path):
 def test_report_writes_one_file(run, made, tmp_path):
     result = run("report", "out")
     assert (result.exit_code, result.stdout) == (0, "out/report.html\n")
-    assert "2 pictures, 4 maps, 1 failed" in result.stderr
+    assert "2 images, 4 maps, 1 failed" in result.stderr
     assert "bad.png" in (tmp_path / "out/report.html").read_text("utf-8")
     assert run("report", "out", "-o", "elsewhere").stdout == "elsewhere/report.html\n"
     assert '"../out/a.png.gradcam.png"' in (tmp_path / "elsewhere/report.html").read_text("utf-8")
@@ -125,13 +125,13 @@ def test_export_refuses_another_format(run, made, refused):
 
 
 @pytest.fixture
-def computed(tmp_path, monkeypatch, net_file, picture):
-    """A run of the tiny network over three pictures in the current folder: out."""
+def computed(tmp_path, monkeypatch, net_file, write_image):
+    """A run of the tiny model over three images in the current folder: out."""
     from dataclasses import asdict
 
     import camviz
     from camviz.io.inputs import Input
-    from camviz.run.database.database import Ledger
+    from camviz.run.database.database import Database
     from camviz.run.database.records import Record, SavedMap
     from camviz.types import Job, ModelRequest
 
@@ -139,13 +139,13 @@ def computed(tmp_path, monkeypatch, net_file, picture):
     job = Job(ModelRequest("net.py:Net", input_size=(32, 32)), methods=("gradcam", "layercam"), targets=("1",))
     model = camviz.load("net.py:Net", input_size=(32, 32))
     (tmp_path / "out").mkdir()
-    with Ledger(tmp_path / "out", write=True) as ledger:
-        row = ledger.begin("heatmap", asdict(job), {"torch": "0.1", "nothing": "3"})
+    with Database(tmp_path / "out", write=True) as database:
+        row = database.begin("heatmap", asdict(job), {"torch": "0.1", "nothing": "3"})
         for seed, name in enumerate("abc"):
-            path = picture(tmp_path / f"{name}.png", seed=seed)
+            path = write_image(tmp_path / f"{name}.png", seed=seed)
             maps = camviz.explain(model, path, method=["gradcam", "layercam"], target="1")
             stamp = (path.stat().st_size, path.stat().st_mtime_ns)
-            ledger.add(row.id, Record(Input(path, path.name, stamp=stamp), maps=tuple(map(SavedMap.of, maps))))
+            database.add(row.id, Record(Input(path, path.name, stamp=stamp), maps=tuple(map(SavedMap.of, maps))))
     return tmp_path / "out"
 
 
@@ -157,7 +157,7 @@ def test_replay_of_the_same_is_equal(run, computed):
     assert sorted(path.name for path in computed.iterdir()) == ["camviz.sqlite"]
 
 
-def test_replay_of_another_network_is_not(run, computed, net_file):
+def test_replay_of_another_model_is_not(run, computed, net_file):
     net_file.write_text(net_file.read_text().replace("seed: int = 0", "seed: int = 1"))
     result = run("replay", "out", "--json")
     assert result.exit_code == 1
@@ -171,17 +171,17 @@ def test_replay_of_another_network_is_not(run, computed, net_file):
     assert "equal within the tolerance" in within.stderr
 
 
-def test_replay_of_a_changed_picture_fails(run, computed, picture, tmp_path):
-    picture(tmp_path / "b.png", seed=9)
+def test_replay_of_a_changed_image_fails(run, computed, write_image, tmp_path):
+    write_image(tmp_path / "b.png", seed=9)
     os.utime(tmp_path / "b.png", (1, 1))
     result = run("replay", "out", "--batch-size", 1)
     assert result.exit_code == 1
     assert "'" + str(tmp_path / "b.png") + "' has changed since the run" in result.stderr
-    assert "equal: 4 map(s), bit for bit, 1 picture(s) failed" in result.stderr
+    assert "equal: 4 map(s), bit for bit, 1 write_image(s) failed" in result.stderr
 
 
-def test_files_of_another_job_are_not_written_over_without_a_word(heatmap, picture, tmp_path):
-    source = picture(tmp_path / "a.png")
+def test_files_of_another_job_are_not_written_over_without_a_word(heatmap, write_image, tmp_path):
+    source = write_image(tmp_path / "a.png")
     assert "written over" not in heatmap(source, "--save-raw").stderr
     note = "note: 2 files of another job there are written over; -o OTHER_FOLDER keeps both"
     assert note in heatmap(source, "--save-raw", "--alpha", "0.9").stderr.splitlines()
@@ -189,15 +189,15 @@ def test_files_of_another_job_are_not_written_over_without_a_word(heatmap, pictu
     assert "written over" not in heatmap(source, "--alpha", "0.3", "--overwrite").stderr
 
 
-def test_a_run_that_is_done_says_what_does_it_again(heatmap, picture, tmp_path):
-    source = picture(tmp_path / "a.png")
+def test_a_run_that_is_done_says_what_does_it_again(heatmap, write_image, tmp_path):
+    source = write_image(tmp_path / "a.png")
     assert "--overwrite" not in heatmap(source).stderr
     assert "1 done before in" in heatmap(source).stderr
     assert "--overwrite does it again" in heatmap(source).stderr
 
 
-def test_a_panel_shows_its_scale_and_needs_no_word_about_it(heatmap, picture, tmp_path):
-    sources = picture(tmp_path / "a.png"), picture(tmp_path / "b.png", seed=1)
+def test_a_panel_shows_its_scale_and_needs_no_word_about_it(heatmap, write_image, tmp_path):
+    sources = write_image(tmp_path / "a.png"), write_image(tmp_path / "b.png", seed=1)
     assert "scale: each map has its own" in heatmap(*sources).stderr
     assert "scale:" not in heatmap(*sources, "--layout", "panel").stderr
     assert "scale:" not in heatmap(*sources, "--colorbar", "--overwrite").stderr

@@ -1,4 +1,4 @@
-"""Several networks, methods and layers asked about the same pictures."""
+"""Several models, methods and layers asked about the same images."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def model(seed: int, labels=LABELS, side: int = 32, **more) -> Model:
     return Model(f"net{seed}", make("plain", seed), Preprocessing((side, side), side, **more), labels)
 
 
-def top(network: Model, pixels) -> tuple[str, float]:
-    [found] = camviz.explain(network, pixels)
+def top(module: Model, pixels) -> tuple[str, float]:
+    [found] = camviz.explain(module, pixels)
     return found.target, found.probability
 
 
@@ -37,8 +37,8 @@ def test_all_explain_the_class_that_the_first_predicts_by_its_name(pixels):
 def test_the_maps_are_those_of_explain(pixels):
     first, second = model(0), model(1)
     [found] = camviz.compare(pixels(), [first, second], target="cat", method="hirescam")
-    for side, network in zip(found.sides, (first, second), strict=True):
-        [alone] = camviz.explain(network, pixels(), target="cat", method="hirescam")
+    for side, module in zip(found.sides, (first, second), strict=True):
+        [alone] = camviz.explain(module, pixels(), target="cat", method="hirescam")
         np.testing.assert_array_equal(side.map.values, alone.values)
 
 

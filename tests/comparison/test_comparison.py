@@ -1,4 +1,4 @@
-"""A comparison: differences in a stated unit, in words, in rows, and as a picture in a notebook."""
+"""A comparison: differences in a stated unit, in words, in rows, and as a image in a notebook."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import pytest
 
 from camviz.comparison import Comparison, Comparisons, check_count
 from camviz.errors import RequestError
-from camviz.types import Look, Picture, View
+from camviz.types import Image, Look, View
 from tests.helpers.runs import saliency
 
-PICTURE = Picture(np.full((4, 4, 3), 90, np.uint8))
+IMAGE = Image(np.full((4, 4, 3), 90, np.uint8))
 VIEW = View((4, 4), (0, 0, 4, 4), (4, 4))
 
 
 def of(*values, scale="row", sign="positive", **facts) -> Comparison:
     maps = [
         replace(
-            saliency(PICTURE),
+            saliency(IMAGE),
             values=np.full((4, 4), one, np.float32) if np.isscalar(one) else np.float32(one),
             view=VIEW,
             facts={"side": f"s{number}", "predicted": "cat", "confidence": 0.5, **facts},
@@ -121,7 +121,7 @@ def test_a_notebook_shows_figures_and_tables():
     assert "<td>&lt;why&gt;</td>" in both._repr_html_()
     assert str(both).count("s1: says cat") == 2
     lines = both.to_csv().splitlines()
-    assert lines[0].startswith("picture,target,side")
+    assert lines[0].startswith("image,target,side")
     assert len(lines) == 5
     assert Comparisons().to_csv() == "\n"
 

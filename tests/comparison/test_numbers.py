@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from camviz.comparison.numbers import correlation, hottest, overlap, placed, size_of
-from camviz.types import Picture, View
+from camviz.types import Image, View
 from tests.helpers.runs import saliency
 
 NAN = float("nan")
@@ -67,11 +67,11 @@ def test_overlap_where_both_have_seen():
     assert overlap(first, grid((0, 1, 2, 3, 4, NAN))) == 1
 
 
-def test_maps_of_different_views_meet_on_the_picture():
+def test_maps_of_different_views_meet_on_the_image():
     """The same hot corner, once as a crop of the right half and once seen whole, in other grids."""
-    picture = Picture(np.zeros((40, 80, 3), np.uint8))
-    whole = replace(saliency(picture), view=View((80, 40), (0, 0, 80, 40), (32, 32)))
-    crop = replace(saliency(picture), view=View((80, 40), (40, 0, 80, 40), (64, 64)))
+    image = Image(np.zeros((40, 80, 3), np.uint8))
+    whole = replace(saliency(image), view=View((80, 40), (0, 0, 80, 40), (32, 32)))
+    crop = replace(saliency(image), view=View((80, 40), (40, 0, 80, 40), (64, 64)))
     columns = np.linspace(0, 1, 16, dtype=np.float32)
     whole = replace(whole, values=np.tile(columns, (8, 1)))
     crop = replace(crop, values=np.tile(columns[8:], (8, 1)))
@@ -81,5 +81,5 @@ def test_maps_of_different_views_meet_on_the_picture():
 
 
 @pytest.mark.parametrize(("size", "found"), [((100, 50), (100, 50)), ((2048, 1024), (512, 256)), ((1, 5000), (1, 512))])
-def test_large_pictures_are_compared_smaller(size, found):
-    assert size_of(Picture(np.zeros((size[1], size[0], 3), np.uint8))) == found
+def test_large_images_are_compared_smaller(size, found):
+    assert size_of(Image(np.zeros((size[1], size[0], 3), np.uint8))) == found

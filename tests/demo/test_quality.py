@@ -88,13 +88,13 @@ def test_the_map_points_at_a_smaller_shape_when_asked(model, scenes):
     assert np.mean(found) >= 0.90
 
 
-# squashing a picture this long is more than the model was trained for
+# squashing a image this long is more than the model was trained for
 VIEWS = [(s, v) for s in samples.SAMPLES for v in ("whole", "crop", "square") if v != "square" or is_usual(s)]
 
 
 @pytest.mark.parametrize(("sample", "view"), VIEWS, ids=[f"{sample.name}-{view}" for sample, view in VIEWS])
 def test_the_samples_are_named_and_pointed_at(model, sample, view):
-    """The file itself: whole with its short side at the input size, squashed, or its centre."""
+    """The file itself: whole with its short side at the input size, squashed, or its center."""
     scene = sample.draw()
     image = Image.open(samples.FOLDER / f"{sample.name}.jpg").convert("RGB")
     width, height = image.size

@@ -1,4 +1,4 @@
-"""Real networks on real photographs: healthy as trained, sick when fed otherwise; CAMVIZ_ASSETS names them."""
+"""Real models on real photographs: healthy as trained, sick when fed otherwise; CAMVIZ_ASSETS names them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 import camviz
-from tests.test_assets import ASSETS, network
+from tests.test_assets import ASSETS, module
 
 pytestmark = pytest.mark.skipif(not os.environ.get("CAMVIZ_ASSETS"), reason="CAMVIZ_ASSETS is not set")
 
 
-def pictures(count: int) -> list[Path]:
+def random_images(count: int) -> list[Path]:
     return sorted((ASSETS / "images" / "imagenet_sample").glob("*.[jJ]*"))[:count]
 
 
@@ -24,13 +24,13 @@ def shuffled(labels: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def findings(model: camviz.Model, count: int = 12) -> dict[str, camviz.doctor.Finding]:
-    return {one.name: one for one in camviz.diagnose(model, pictures(count)).findings if one.grade != "note"}
+    return {one.name: one for one in camviz.diagnose(model, random_images(count)).findings if one.grade != "note"}
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v2", pytest.param("squeezenet1_1", marks=pytest.mark.slow)])
-class TestRealNetworks:
+class TestRealModels:
     def test_as_it_was_trained_it_is_healthy(self, name):
-        assert findings(network(name)) == {}
+        assert findings(module(name)) == {}
 
     @pytest.mark.parametrize(
         ("change", "option"),
@@ -39,22 +39,22 @@ class TestRealNetworks:
             ({"mean": (0.0,) * 3, "std": (1.0,) * 3}, "--mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"),
             ({"mean": (0.0,) * 3, "std": (1 / 255,) * 3}, "--mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"),
         ],
-        ids=["bgr", "not normalised", "0 to 255"],
+        ids=["bgr", "not normalized", "0 to 255"],
     )
     def test_fed_otherwise_it_is_not(self, name, change, option):
-        model = network(name)
+        model = module(name)
         found = findings(replace(model, preprocessing=replace(model.preprocessing, **change)), 24)
-        assert found["normalisation"].grade == "serious"
-        assert option in found["normalisation"].command
+        assert found["normalization"].grade == "serious"
+        assert option in found["normalization"].command
 
     def test_a_shuffled_file_of_class_names(self, name):
-        model = network(name)
+        model = module(name)
         found = findings(replace(model, labels=shuffled(model.labels)))
         assert found.keys() == {"labels"}
         assert "1000 of them out of place" in found["labels"].evidence
 
     def test_names_of_one_s_own_that_do_not_fit(self, name):
-        """Not ImageNet's own spelling, so only the pictures' names can tell."""
-        model = network(name)
+        """Not ImageNet's own spelling, so only the images' names can tell."""
+        model = module(name)
         other = replace(model, labels=shuffled((*model.labels[:-1], "something else")))
         assert findings(other, 24).keys() == {"labels"}

@@ -1,4 +1,4 @@
-"""A sick network for every finding, and healthy ones without any."""
+"""A sick model for every finding, and healthy ones without any."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import camviz
 from camviz.demo import sample_folder
 from camviz.doctor import CHECKS, Diagnosis, diagnose
 from camviz.models.catalog import imagenet_labels
-from camviz.types import Model, Picture, Preprocessing
+from camviz.types import Image, Model, Preprocessing
 from tests.helpers.modules import make
 
 SAMPLES = sorted(sample_folder().glob("*.jpg"))[:4]
@@ -42,16 +42,16 @@ class Small(nn.Module):
         return self.fc(torch.relu(self.conv(x)).mean((2, 3)))
 
 
-def small(network: nn.Module, **more) -> Model:
-    return camviz.load(network.eval(), input_size=(64, 64), mean=(0.5,) * 3, std=(0.5,) * 3, **more)
+def small(module: nn.Module, **more) -> Model:
+    return camviz.load(module.eval(), input_size=(64, 64), mean=(0.5,) * 3, std=(0.5,) * 3, **more)
 
 
 def names(found: Diagnosis) -> list[str]:
     return [one.name for one in found.findings if one.grade != "note"]
 
 
-def examine(network: nn.Module, **asked) -> Diagnosis:
-    return diagnose(small(network), SAMPLES, **asked)
+def examine(module: nn.Module, **asked) -> Diagnosis:
+    return diagnose(small(module), SAMPLES, **asked)
 
 
 # healthy
@@ -64,28 +64,28 @@ def test_the_bundled_model_is_healthy(demo):
     assert {one.name for one in found.findings} <= {"frozen"}
 
 
-def test_a_small_network_is_healthy_and_left_as_it_was():
-    network = Small().eval()
-    before = state_of(network)
-    found = examine(network)
+def test_a_small_model_is_healthy_and_left_as_it_was():
+    module = Small().eval()
+    before = state_of(module)
+    found = examine(module)
     assert names(found) == [], str(found)
-    assert hook_count(network) == 0
-    assert state_of(network) == before
+    assert hook_count(module) == 0
+    assert state_of(module) == before
 
 
 # weights and numbers
 
 
-def test_untrained_by_its_batch_normalisations():
+def test_untrained_by_its_batch_normalizations():
     found = diagnose(camviz.load("demo", weights="none"), SAMPLES)
     assert "untrained" in names(found)
     [one] = [one for one in found.findings if one.name == "untrained"]
-    assert "20 of 20 batch normalisations" in one.evidence
+    assert "20 of 20 batch normalizations" in one.evidence
     assert "--weights default" in one.command
 
 
 def test_what_mends_it_can_be_typed(run, net_file, tmp_path):
-    """The network as it was typed, and no weights asked for that are there already."""
+    """The model as it was typed, and no weights asked for that are there already."""
     (tmp_path / "my names.txt").write_text("a\nb\nc\nd\n")
     spec, labels = f"{net_file}:Net", tmp_path / "my names.txt"
     told = run("doctor", "-m", spec, "--input-size", 32, "--labels", labels).stdout
@@ -94,27 +94,27 @@ def test_what_mends_it_can_be_typed(run, net_file, tmp_path):
     assert "camviz heatmap IMAGES --weights default, or --checkpoint FILE" in told
 
 
-def test_untrained_by_its_other_normalisations():
-    network = nn.Sequential(nn.Conv2d(3, 8, 8, 8), nn.GroupNorm(2, 8), nn.ReLU(), nn.Flatten(), nn.Linear(512, 5))
-    assert "untrained" in names(examine(network))
+def test_untrained_by_its_other_normalizations():
+    module = nn.Sequential(nn.Conv2d(3, 8, 8, 8), nn.GroupNorm(2, 8), nn.ReLU(), nn.Flatten(), nn.Linear(512, 5))
+    assert "untrained" in names(examine(module))
     with torch.no_grad():
-        network[1].weight[3] = 1.25
-        for parameter in network[4].parameters():
+        module[1].weight[3] = 1.25
+        for parameter in module[4].parameters():
             parameter.normal_()
-    assert "untrained" not in names(examine(network))
+    assert "untrained" not in names(examine(module))
 
 
 def test_untrained_by_the_spread_of_its_weights():
-    network = nn.Sequential(nn.Conv2d(3, 8, 8, 8), nn.ReLU(), nn.Flatten(), nn.Linear(512, 5))
-    found = examine(network)
+    module = nn.Sequential(nn.Conv2d(3, 8, 8, 8), nn.ReLU(), nn.Flatten(), nn.Linear(512, 5))
+    found = examine(module)
     assert "untrained" in names(found)
     assert "2 of 2 layers" in str(found)
 
 
 def test_a_head_that_was_never_trained():
-    network = Small(classes=40)
-    network.fc = nn.Linear(8, 40)
-    found = examine(network)
+    module = Small(classes=40)
+    module.fc = nn.Linear(8, 40)
+    found = examine(module)
     assert "untrained" in names(found)
     assert "'fc' (8 to 40)" in str(found)
 
@@ -137,10 +137,10 @@ def test_nan_and_the_layer_where_it_begins():
     found = examine(Overflowing())
     assert "nan" in names(found)
     assert "'fc' (Linear)" in str(found)
-    network = Small()
+    module = Small()
     with torch.no_grad():
-        network.conv.weight[0, 0, 0, 0] = float("nan")
-    found = examine(network)
+        module.conv.weight[0, 0, 0, 0] = float("nan")
+    found = examine(module)
     assert "'conv' (Conv2d)" in str(found)
     assert "its own weights are not finite" in str(found)
 
@@ -156,20 +156,20 @@ def test_an_answer_that_changes_each_time():
     assert "training=self.training" in str(found)
 
 
-def test_a_network_in_training_mode():
-    network = nn.Sequential(Small(), nn.Dropout())
-    model = small(network)
+def test_a_model_in_training_mode():
+    module = nn.Sequential(Small(), nn.Dropout())
+    model = small(module)
     assert "training" not in names(diagnose(model, SAMPLES))
-    network.train()
+    module.train()
     found = diagnose(model, SAMPLES)
     assert "training" in names(found)
     assert "model.eval()" in str(found)
-    assert network.training
+    assert module.training
 
 
-def test_a_normalisation_by_the_batch():
-    network = nn.Sequential(nn.BatchNorm2d(3, track_running_stats=False), Small())
-    assert "training" in names(examine(network))
+def test_a_normalization_by_the_batch():
+    module = nn.Sequential(nn.BatchNorm2d(3, track_running_stats=False), Small())
+    assert "training" in names(examine(module))
 
 
 class Deaf(Small):
@@ -177,13 +177,13 @@ class Deaf(Small):
         return super().forward(x * 0)
 
 
-def test_the_same_answer_for_every_picture():
+def test_the_same_answer_for_every_image():
     assert "constant" in names(examine(Deaf()))
 
 
 def test_frozen_and_in_place_is_only_a_note():
-    network = nn.Sequential(Small(), nn.ReLU(inplace=True)).requires_grad_(False)
-    found = examine(network)
+    module = nn.Sequential(Small(), nn.ReLU(inplace=True)).requires_grad_(False)
+    found = examine(module)
     assert [one.grade for one in found.findings if one.name == "frozen"] == ["note"]
     assert "4 of 4 parameters are frozen, 1 layers work in place" in str(found)
     assert "work in place" not in str(examine(nn.Sequential(Small(), nn.ReLU(inplace=True))))
@@ -192,15 +192,15 @@ def test_frozen_and_in_place_is_only_a_note():
 # inputs and names
 
 
-def test_an_input_that_is_not_normalised():
+def test_an_input_that_is_not_normalized():
     model = camviz.load(Small(), input_size=(64, 64), mean=(0.0,) * 3, std=(1 / 255,) * 3)
     found = diagnose(model, SAMPLES)
-    assert "normalisation" in names(found)
+    assert "normalization" in names(found)
     assert "values reach 2" in str(found)
 
 
-class Colours(nn.Module):
-    """Sure of class 0 when it sees reddish pictures whose darkness is that of ImageNet's normalisation."""
+class Colors(nn.Module):
+    """Sure of class 0 when it sees reddish images whose darkness is that of ImageNet's normalization."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -225,10 +225,10 @@ REDDISH = [np.tile(np.array([200, 116, 30 + 5 * i], np.uint8), (64, 64, 1)) for 
         ({"mean": (0.0,) * 3, "std": (1.0,) * 3}, "--mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"),
     ],
 )
-def test_pictures_shown_otherwise_than_in_training(shown, expected):
+def test_images_shown_otherwise_than_in_training(shown, expected):
     how = Preprocessing((64, 64), 64, **shown)
-    found = diagnose(Model("colours", Colours(), how), REDDISH, method="gradient")
-    assert ("normalisation" in names(found)) == bool(expected), str(found)
+    found = diagnose(Model("colors", Colors(), how), REDDISH, method="gradient")
+    assert ("normalization" in names(found)) == bool(expected), str(found)
     assert (expected or "") in str(found)
 
 
@@ -254,10 +254,10 @@ class Sure(nn.Module):
         return -2000 * (x.mean((1, 2, 3))[:, None] - self.levels) ** 2 + 0 * self.conv(x).mean()
 
 
-def test_names_against_what_the_pictures_are_called(tmp_path: Path):
+def test_names_against_what_the_images_are_called(tmp_path: Path):
     called = [f"thing {letter}" for letter in "abcdefghij"]
     shown = [
-        Picture(np.full((64, 64, 3), round(25.5 * i), np.uint8), tmp_path / f"{name.replace(' ', '_')}_001.jpg")
+        Image(np.full((64, 64, 3), round(25.5 * i), np.uint8), tmp_path / f"{name.replace(' ', '_')}_001.jpg")
         for i, name in enumerate(called)
     ]
     how = Preprocessing((64, 64), 64, (0.0,) * 3, (1.0,) * 3)
@@ -266,20 +266,20 @@ def test_names_against_what_the_pictures_are_called(tmp_path: Path):
     wrong = Model("net", Sure(), how, tuple(called[5:] + called[:5]))  # each is outside the likeliest five, or nearly
     found = diagnose(wrong, shown, method="gradient")
     assert "labels" in names(found), str(found)
-    assert "10 pictures have a class name in their path" in str(found)
+    assert "10 images have a class name in their path" in str(found)
 
 
-def test_of_a_network_that_learned_nothing_no_more_is_concluded(tmp_path: Path):
+def test_of_a_model_that_learned_nothing_no_more_is_concluded(tmp_path: Path):
     """It is sure of something by chance: neither of its inputs nor of its classes can that say anything."""
     fresh = nn.BatchNorm2d(3)
-    for reddish in (Colours(), nn.Sequential(fresh, Colours())):
+    for reddish in (Colors(), nn.Sequential(fresh, Colors())):
         found = diagnose(Model("net", reddish, Preprocessing((64, 64), 64, order="bgr")), REDDISH, method="gradient")
         learned_nothing = fresh in reddish.modules()
         assert ("untrained" in names(found)) == learned_nothing
-        assert ("normalisation" in names(found)) != learned_nothing, str(found)
+        assert ("normalization" in names(found)) != learned_nothing, str(found)
     called = tuple(f"thing {letter}" for letter in "fghijabcde")
     shown = [
-        Picture(np.full((64, 64, 3), 25 * i, np.uint8), tmp_path / f"thing {'abcdefghij'[i]}.jpg") for i in range(10)
+        Image(np.full((64, 64, 3), 25 * i, np.uint8), tmp_path / f"thing {'abcdefghij'[i]}.jpg") for i in range(10)
     ]
     how = Preprocessing((64, 64), 64, (0.0,) * 3, (1.0,) * 3)
     found = diagnose(Model("net", nn.Sequential(fresh, Sure()), how, called), shown, method="gradient")
@@ -287,7 +287,7 @@ def test_of_a_network_that_learned_nothing_no_more_is_concluded(tmp_path: Path):
     assert "labels" not in names(found)
 
 
-def test_a_class_that_the_network_does_not_see(demo):
+def test_a_class_that_the_model_does_not_see(demo):
     found = diagnose(demo, SAMPLES[:1], target=demo.labels[_last(demo)])
     assert "target" in names(found)
     assert "does not see" in str(found)
@@ -295,10 +295,10 @@ def test_a_class_that_the_network_does_not_see(demo):
 
 def _last(demo: Model) -> int:
     """The least likely class of the first sample."""
-    from camviz.io.images import read_picture
+    from camviz.io.images import read_image
     from camviz.models.preprocess import prepare
 
-    values, _ = prepare(read_picture(SAMPLES[0]), demo.preprocessing)
+    values, _ = prepare(read_image(SAMPLES[0]), demo.preprocessing)
     with torch.no_grad():
         return int(demo.module(torch.from_numpy(values[None])).argmin())
 
@@ -328,36 +328,36 @@ def test_patch_tokens_that_nothing_reads_any_more():
 
 
 def test_maps_without_a_positive_value():
-    network = Small()
+    module = Small()
     with torch.no_grad():
-        network.fc.weight.fill_(-1)
-    found = examine(network, layer="conv", target="0", method="gradcam")
+        module.fc.weight.fill_(-1)
+    found = examine(module, layer="conv", target="0", method="gradcam")
     if "negative" not in names(found):  # the convolution's own values may be negative; behind the ReLU none is
-        network = nn.Sequential(network.conv, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), network.fc)
-        found = examine(network, layer="1", target="0")
+        module = nn.Sequential(module.conv, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), module.fc)
+        found = examine(module, layer="1", target="0")
     assert "negative" in names(found)
     assert "--sign both" in str(found)
 
 
 def test_maps_no_stronger_than_noise():
     """A layer that says the same everywhere: its maps vary by nothing, as any noise does at least."""
-    network = Small()
-    nn.init.zeros_(network.conv.weight)
-    nn.init.ones_(network.conv.bias)
-    assert "weak" in names(examine(network))
+    module = Small()
+    nn.init.zeros_(module.conv.weight)
+    nn.init.ones_(module.conv.bias)
+    assert "weak" in names(examine(module))
 
 
 def test_a_saturated_softmax():
-    network = Small()
+    module = Small()
     with torch.no_grad():
-        network.fc.bias[2] = 1e4
-    assert "saturated" in names(examine(network, score="prob"))
-    assert "saturated" not in names(examine(network))
+        module.fc.bias[2] = 1e4
+    assert "saturated" in names(examine(module, score="prob"))
+    assert "saturated" not in names(examine(module))
 
 
 def test_guided_backpropagation_without_a_relu():
-    network = nn.Sequential(nn.Conv2d(3, 8, 8, 8), nn.SiLU(), nn.Flatten(), nn.Linear(512, 5))
-    assert "guided" in names(examine(network, method="guided-backprop"))
+    module = nn.Sequential(nn.Conv2d(3, 8, 8, 8), nn.SiLU(), nn.Flatten(), nn.Linear(512, 5))
+    assert "guided" in names(examine(module, method="guided-backprop"))
     assert "guided" not in names(examine(Small(), method="guided-backprop"))
 
 
@@ -372,7 +372,7 @@ def test_a_layer_too_coarse_and_a_layer_too_early(demo):
 # the whole
 
 
-def test_every_check_has_a_sick_network_above():
+def test_every_check_has_a_sick_model_above():
     text = Path(__file__).read_text("utf-8")
     for entry in CHECKS:
         assert f'"{entry.name}"' in text or f'"{entry.name}" in' in text or entry.name == "memory", entry.name

@@ -1,4 +1,4 @@
-"""Attention recorded however it is computed, and the network as it was afterwards."""
+"""Attention recorded however it is computed, and the model as it was afterwards."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from camviz.engine.attention_capture import explicit
 from camviz.engine.attention_flow import Attention
 from camviz.engine.attention_structure import look
 from camviz.engine.forward import Ask
-from camviz.errors import NetworkError
+from camviz.errors import ModelError
 from camviz.types import Model, Preprocessing
 from tests.helpers.modules import Transformer
 
@@ -119,24 +119,24 @@ def test_softmax_over_keys_is_attention_and_over_classes_is_not():
     assert [path for path, _ in found] == ["soft", ""]
 
 
-def test_what_is_given_back_is_what_the_network_goes_on_with():
+def test_what_is_given_back_is_what_the_model_goes_on_with():
     q, k, v = torch.randn(3, 1, 1, 2, 4).unbind()
     with explicit(module := Scaled(), lambda _, attention: torch.zeros_like(attention)):
         assert not module(q, k, v).any()
     assert module(q, k, v).any()
 
 
-def test_the_network_is_as_it_was_also_after_a_failure():
-    network = Transformer(prefix=1).train()
-    before = state_of(network)
+def test_the_model_is_as_it_was_also_after_a_failure():
+    module = Transformer(prefix=1).train()
+    before = state_of(module)
 
     def fail(*_):
         raise ValueError("enough")
 
-    with pytest.raises(ValueError, match="enough"), explicit(network, fail):
-        network(torch.rand(1, 3, 32, 32))
-    assert state_of(network) == before
-    assert hook_count(network) == 0
+    with pytest.raises(ValueError, match="enough"), explicit(module, fail):
+        module(torch.rand(1, 3, 32, 32))
+    assert state_of(module) == before
+    assert hook_count(module) == 0
     q = torch.randn(1, 1, 2, 4)
     seen = []
     with explicit(Scaled(), lambda path, attention: seen.append(path) or attention):
@@ -157,8 +157,8 @@ def test_the_network_is_as_it_was_also_after_a_failure():
     ids=["class token", "distilled", "registers, not square", "mean, not square", "class token and mean"],
 )
 def test_prefix_grid_and_what_the_head_reads(how, size, grid, reads):
-    network = Transformer(**how, grid=grid)
-    found = look(asked(network, size), torch.rand(1, 3, *size))
+    module = Transformer(**how, grid=grid)
+    found = look(asked(module, size), torch.rand(1, 3, *size))
     assert (found.layer.prefix, found.grid, found.tokens) == (how["prefix"], grid, len(reads))
     assert found.reads.tolist() == pytest.approx(reads)
     assert found.paths == ("blocks.0.attn", "blocks.1.attn")
@@ -170,15 +170,15 @@ def test_prefix_grid_and_what_the_head_reads(how, size, grid, reads):
 
 
 def test_pooling_by_attention_is_found():
-    network = Transformer(prefix=0, read=(), pool=True)
-    found = look(asked(network), torch.rand(1, 3, 32, 32))
+    module = Transformer(prefix=0, read=(), pool=True)
+    found = look(asked(module), torch.rand(1, 3, 32, 32))
     assert (found.pool, len(found.paths)) == ("pool", 2)
 
 
 def test_an_untrained_head_counts_as_reading_the_class_token():
-    network = Transformer(prefix=1)
-    nn.init.zeros_(network.head.weight)
-    assert look(asked(network), torch.rand(1, 3, 32, 32)).reads[0] == 1
+    module = Transformer(prefix=1)
+    nn.init.zeros_(module.head.weight)
+    assert look(asked(module), torch.rand(1, 3, 32, 32)).reads[0] == 1
 
 
 @pytest.mark.parametrize(
@@ -192,9 +192,9 @@ def test_an_untrained_head_counts_as_reading_the_class_token():
 def test_attention_that_is_not_between_all_tokens_is_refused(name, why):
     from torchvision import models
 
-    network = models.get_model(name)
-    with pytest.raises(NetworkError, match=why) as caught:
-        look(asked(network, (224, 224), name), torch.rand(1, 3, 224, 224))
+    module = models.get_model(name)
+    with pytest.raises(ModelError, match=why) as caught:
+        look(asked(module, (224, 224), name), torch.rand(1, 3, 224, 224))
     assert "--method gradcam" in caught.value.hint
 
 
@@ -213,22 +213,22 @@ class Reduced(Transformer):
 
 
 def test_fewer_keys_than_queries_are_refused():
-    with pytest.raises(NetworkError, match="'first' has 16 queries for 2 keys"):
+    with pytest.raises(ModelError, match="'first' has 16 queries for 2 keys"):
         look(asked(Reduced()), torch.rand(1, 3, 32, 32))
 
 
 def test_pieces_that_fit_into_memory_give_the_same(monkeypatch):
-    network = Transformer(prefix=1)
+    module = Transformer(prefix=1)
     inputs = torch.rand(3, 3, 32, 32)
 
     def matrices(gradients):
-        attention = Attention(asked(network), inputs, lambda output, start, stop: output[:, 0])
+        attention = Attention(asked(module), inputs, lambda output, start, stop: output[:, 0])
         return attention.matrices(lambda a, g=0: (a + g).mean(1), gradients)
 
     whole = [matrices(False), matrices(True)]
     monkeypatch.setattr("camviz.engine.attention_flow._BUDGET", 1)
     calls = []
-    network.register_forward_hook(lambda *_: calls.append(1))
+    module.register_forward_hook(lambda *_: calls.append(1))
     for gradients, right in zip((False, True), whole, strict=True):
         calls.clear()
         for a, b in zip(matrices(gradients), right, strict=True):

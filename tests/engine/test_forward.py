@@ -26,18 +26,18 @@ class Viewing(nn.Module):
         return self.fc(torch.relu(self.conv(x)).view(len(x), -1))
 
 
-@pytest.mark.parametrize("network", [make("plain"), make("residual"), make("vit"), Viewing().eval()])
-def test_scores_are_those_of_a_plain_forward(network):
+@pytest.mark.parametrize("model", [make("plain"), make("residual"), make("vit"), Viewing().eval()])
+def test_scores_are_those_of_a_plain_forward(module):
     inputs = torch.randn(11, 3, 32, 32)
     asked = model("plain")
-    ask = Explainer(type(asked)("net", network, asked.preprocessing), Job()).ask
+    ask = Explainer(type(asked)("net", module, asked.preprocessing), Job()).ask
     with torch.inference_mode():
-        expected = network(inputs)[:, 1]
+        expected = module(inputs)[:, 1]
     for _ in range(2):
         torch.testing.assert_close(rescore(ask, SECOND, 11, lambda start, stop: inputs[start:stop]), expected)
     chances = rescore(ask, SECOND, 11, lambda start, stop: inputs[start:stop], "prob")
-    torch.testing.assert_close(chances, network(inputs).softmax(1)[:, 1].detach())
-    viewing = isinstance(network, Viewing)
+    torch.testing.assert_close(chances, module(inputs).softmax(1)[:, 1].detach())
+    viewing = isinstance(module, Viewing)
     assert ask.chunks.layout == (torch.contiguous_format if viewing else torch.channels_last)
 
 

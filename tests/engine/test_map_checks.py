@@ -26,15 +26,15 @@ def test_variation_is_between_the_extremes():
 def test_weak_is_what_varies_no_more_than_noise():
     map = np.float32([[-1, 3]])
     assert why_weak(map, 3.9) == ""
-    assert why_weak(map, 4.0) == "weak: it varies by 4 over the picture, with shuffled weights by 4"
+    assert why_weak(map, 4.0) == "weak: it varies by 4 over the image, with shuffled weights by 4"
     assert "0" in why_weak(np.float32([[5, 5]]), 0.0), "a constant map is weak, however strong"
 
 
 def test_the_floor_is_the_variation_of_the_map_of_the_shuffled_twin(pixels):
-    network = model()
-    [plain] = camviz.explain(network, pixels(), target="b")
-    [marked] = camviz.explain(network, pixels(), target="b", floor=True)
-    [noise] = camviz.explain(shuffled(network), pixels(), target="b")
+    module = model()
+    [plain] = camviz.explain(module, pixels(), target="b")
+    [marked] = camviz.explain(module, pixels(), target="b", floor=True)
+    [noise] = camviz.explain(shuffled(module), pixels(), target="b")
     np.testing.assert_array_equal(plain.values, marked.values)
     assert "floor" not in plain.facts
     assert marked.facts["floor"] > 0
@@ -42,7 +42,7 @@ def test_the_floor_is_the_variation_of_the_map_of_the_shuffled_twin(pixels):
     assert noise.values.shape == marked.values.shape
 
 
-def test_a_network_that_learned_nothing_gives_weak_maps_the_demo_does_not():
+def test_a_model_that_learned_nothing_gives_weak_maps_the_demo_does_not():
     trained = camviz.explain("demo", sample(), floor=True)
     assert not any("weak" in one.facts for one in trained)
     flat = camviz.load("demo", weights="none")
@@ -58,7 +58,7 @@ def sample() -> str:
     return str(sample_folder() / "star_and_ring.jpg")
 
 
-def test_every_map_of_a_picture_has_a_floor(pixels):
+def test_every_map_of_a_image_has_a_floor(pixels):
     found = camviz.explain(
         model(), [pixels(), pixels(seed=1)], method=["gradcam", "eigencam", "gradient"], target=["a", "b"], floor=True
     )
@@ -67,9 +67,9 @@ def test_every_map_of_a_picture_has_a_floor(pixels):
 
 
 @pytest.mark.parametrize("name", ["vit", "residual"])
-def test_the_network_itself_stays_as_it_is(name, pixels):
-    network = model(name)
-    before = {key: value.clone() for key, value in network.module.state_dict().items()}
-    camviz.explain(network, pixels(), floor=True)
-    for key, value in network.module.state_dict().items():
+def test_the_model_itself_stays_as_it_is(name, pixels):
+    module = model(name)
+    before = {key: value.clone() for key, value in module.module.state_dict().items()}
+    camviz.explain(module, pixels(), floor=True)
+    for key, value in module.module.state_dict().items():
         assert torch.equal(before[key], value)

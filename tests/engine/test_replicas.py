@@ -1,4 +1,4 @@
-"""Networks side by side: which have copies, and that a copy is the same network."""
+"""Models side by side: which have copies, and that a copy is the same model."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ def test_a_sibling_shares_the_weights_and_nothing_else(model):
     assert other.module is not model.module
     assert all(ours[name] is theirs[name] for name in ours)
     other.module.fc.register_forward_hook(lambda *_: torch.zeros(1))
-    picture = torch.rand(2, 3, 32, 32)
-    assert model.module(picture).shape == (2, 4)
-    assert other.module(picture).shape == (1,)
+    image = torch.rand(2, 3, 32, 32)
+    assert model.module(image).shape == (2, 4)
+    assert other.module(image).shape == (1,)
 
 
 @pytest.mark.parametrize(
     "entangle",
     [
-        lambda network: network.fc.register_forward_hook(lambda *_: None),
-        lambda network: network.features.register_forward_pre_hook(lambda *_: None),
-        lambda network: setattr(network, "act", lambda x: network.fc(x)),
-        lambda network: setattr(network, "act", network.forward),
-        lambda network: setattr(network, "act", partial(network.forward)),
-        lambda network: setattr(network, "lock", Lock()),
+        lambda module: module.fc.register_forward_hook(lambda *_: None),
+        lambda module: module.features.register_forward_pre_hook(lambda *_: None),
+        lambda module: setattr(module, "act", lambda x: module.fc(x)),
+        lambda module: setattr(module, "act", module.forward),
+        lambda module: setattr(module, "act", partial(module.forward)),
+        lambda module: setattr(module, "lock", Lock()),
     ],
     ids=["hook", "pre-hook", "function", "method", "partial", "cannot be copied"],
 )
@@ -49,9 +49,9 @@ def test_what_may_lead_back_to_the_original_has_no_sibling(model, entangle):
 
 def test_small_is_what_one_thread_does_quickly():
     def of(side: int, parameters: int) -> bool:
-        network = nn.Conv2d(3, 1, 1)
-        network.weights = nn.Parameter(torch.zeros(1).expand(parameters - 4))
-        return small(camviz.load(network, input_size=(side, side)))
+        module = nn.Conv2d(3, 1, 1)
+        module.weights = nn.Parameter(torch.zeros(1).expand(parameters - 4))
+        return small(camviz.load(module, input_size=(side, side)))
 
     assert of(224, 50_000_000)
     assert not of(224, 50_000_001)
@@ -59,7 +59,7 @@ def test_small_is_what_one_thread_does_quickly():
     assert of(112, 190_000_000)
 
 
-def test_light_methods_of_small_networks_run_side_by_side(model, monkeypatch):
+def test_light_methods_of_small_models_run_side_by_side(model, monkeypatch):
     from camviz.engine.explain import Explainer
     from camviz.run.replicas import lanes_for
 

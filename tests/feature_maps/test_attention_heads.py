@@ -10,12 +10,12 @@ import torch
 from tests.engine.test_capture import hook_count
 
 from camviz.engine.attention_structure import Structure
-from camviz.errors import NetworkError, RequestError, UnknownName
+from camviz.errors import ModelError, RequestError, UnknownName
 from camviz.feature_maps.attention_figures import heads
 from camviz.feature_maps.attention_heads import HeadExtractor, _distances, measured
 from camviz.feature_maps.figures import Style
 from camviz.feature_maps.job import FeatureJob
-from camviz.io.images import as_pictures
+from camviz.io.images import as_images
 from camviz.models.preprocess import prepare
 from camviz.types import Layer, Model, Preprocessing
 from tests.helpers.modules import Transformer, make
@@ -51,13 +51,13 @@ def test_distances_between_patches_that_are_not_square():
     assert found[0].tolist() == pytest.approx([0, 5, 10, math.hypot(5, 10)])
 
 
-def extracted(network, patterns=(), size=(32, 32), count=1):
-    model = Model("net", network.eval(), Preprocessing(crop=size, resize=None))
+def extracted(module, patterns=(), size=(32, 32), count=1):
+    model = Model("net", module.eval(), Preprocessing(crop=size, resize=None))
     pixels = np.random.default_rng(0).integers(0, 255, (count, *size, 3), np.uint8)
-    pictures = [as_pictures(one)[0] for one in pixels]
-    ready = [prepare(picture, model.preprocessing, "model") for picture in pictures]
+    images = [as_images(one)[0] for one in pixels]
+    ready = [prepare(image, model.preprocessing, "model") for image in images]
     extractor = HeadExtractor(model, patterns)
-    return extractor(pictures, [one[0] for one in ready], [one[1] for one in ready])
+    return extractor(images, [one[0] for one in ready], [one[1] for one in ready])
 
 
 @pytest.mark.parametrize(
@@ -68,9 +68,9 @@ def extracted(network, patterns=(), size=(32, 32), count=1):
         ({"prefix": 0, "read": ()}, (16, 24), "mean row of all patches"),
     ],
 )
-def test_heads_of_a_network(how, size, whose):
-    network = Transformer(**how, grid=(size[0] // 8, size[1] // 8))
-    [[maps], _] = extracted(network, size=size, count=2)
+def test_heads_of_a_model(how, size, whose):
+    module = Transformer(**how, grid=(size[0] // 8, size[1] // 8))
+    [[maps], _] = extracted(module, size=size, count=2)
     assert maps.layer == "blocks.1.attn"
     assert maps.values.shape == (2, size[0] // 8, size[1] // 8)
     assert maps.whose == whose
@@ -79,31 +79,31 @@ def test_heads_of_a_network(how, size, whose):
     assert (maps.entropy < math.log2(maps.tokens)).all()
     assert (maps.distance > 0).all()
     assert (maps.distance < math.hypot(*size)).all()
-    assert hook_count(network) == 0
+    assert hook_count(module) == 0
 
 
 def test_one_page_for_each_attention_asked_for():
-    network = Transformer(prefix=0, read=(), pool=True)
-    assert [one.layer for one in extracted(network, ["blocks.*", "pool"])[0]] == [
+    module = Transformer(prefix=0, read=(), pool=True)
+    assert [one.layer for one in extracted(module, ["blocks.*", "pool"])[0]] == [
         "blocks.0.attn",
         "blocks.1.attn",
         "pool",
     ]
-    assert [one.layer for one in extracted(network, ["blocks.0.attn.qkv"])[0]] == ["blocks.0.attn"]
-    [pool] = extracted(network, ["pool"])[0]
+    assert [one.layer for one in extracted(module, ["blocks.0.attn.qkv"])[0]] == ["blocks.0.attn"]
+    [pool] = extracted(module, ["pool"])[0]
     assert pool.whose == "row of the pooling query"
     assert np.isnan(pool.distance).all()
     assert heads(pool).facts["distance"] == [None, None]
 
 
 def test_what_cannot_be_shown_says_why():
-    network = Transformer()
-    with pytest.raises(NetworkError, match="layer 'head' of net holds no attention") as caught:
-        extracted(network, ["head"])
+    module = Transformer()
+    with pytest.raises(ModelError, match="layer 'head' of net holds no attention") as caught:
+        extracted(module, ["head"])
     assert "--layer blocks.1.attn" in caught.value.hint
     with pytest.raises(UnknownName, match=r"no layer 'blocs\.0'"):
-        extracted(network, ["blocs.0"])
-    with pytest.raises(NetworkError, match="net has no attention") as caught:
+        extracted(module, ["blocs.0"])
+    with pytest.raises(ModelError, match="net has no attention") as caught:
         extracted(make("plain"))
     assert "without --attention" in caught.value.hint
 

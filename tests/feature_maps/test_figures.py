@@ -10,19 +10,19 @@ from camviz.render.color import table
 from camviz.types import View
 
 
-def tile(artefact, values, number=0, count=1):
-    """The colour at the middle of every cell of a tile."""
+def tile(figure, values, number=0, count=1):
+    """The color at the middle of every cell of a tile."""
     from camviz.render.montage import _GAP, columns_for, tile_size
 
     height, width = tile_size(count, *values.shape[1:])
     across = columns_for(count, *values.shape[1:])
     assert number < across  # only of the first row
-    top = int(np.flatnonzero((artefact.pixels != 255).any((1, 2)))[0])
-    left = int(np.flatnonzero((artefact.pixels != 255).any((0, 2)))[0]) + number * (width + _GAP)
+    top = int(np.flatnonzero((figure.pixels != 255).any((1, 2)))[0])
+    left = int(np.flatnonzero((figure.pixels != 255).any((0, 2)))[0]) + number * (width + _GAP)
     h, w = values.shape[1:]
     rows = top + (np.arange(h) + 0.5) * height / h
     columns = left + (np.arange(w) + 0.5) * width / w
-    return artefact.pixels[rows.astype(int)][:, columns.astype(int)]
+    return figure.pixels[rows.astype(int)][:, columns.astype(int)]
 
 
 POSITIVE = np.abs(VALUES)
@@ -64,14 +64,14 @@ def test_top_and_a_silent_layer():
     assert silent.pixels.shape[0] > 40
 
 
-def test_reduced_maps_have_the_colours_of_their_values():
+def test_reduced_maps_have_the_colors_of_their_values():
     found = reduction(maps(POSITIVE), "max")
     top = int(np.flatnonzero((found.pixels != 255).any((1, 2)))[0])
     left = int(np.flatnonzero((found.pixels != 255).any((0, 2)))[0])
     assert found.pixels[top + 10, left + 10].tolist() == table("inferno")[round(3 / 5 * 255)].tolist()
 
 
-def test_components_are_red_green_and_blue_around_grey():
+def test_components_are_red_green_and_blue_around_gray():
     found = reduction(maps(np.stack([VALUES[0], -VALUES[0]])), "pca")
     top = int(np.flatnonzero((found.pixels != 255).any((1, 2)))[0])
     left = int(np.flatnonzero((found.pixels != 255).any((0, 2)))[0])
@@ -86,11 +86,11 @@ def test_an_overlay_goes_through_the_view():
 
     one = replace(maps(POSITIVE), view=View((8, 8), (4, 0, 8, 8), (8, 8)))
     found = reduction(one, "sum", overlay=True, alpha=1.0)
-    height = width = 320  # a small picture is enlarged to be read
+    height = width = 320  # a small image is enlarged to be read
     frame = int(np.flatnonzero((found.pixels != 255).any((0, 2)))[0])
     top = int(np.flatnonzero((found.pixels != 255).any((1, 2)))[0])
     left_half = found.pixels[top : top + height, frame : frame + width // 2 - 2]
-    assert (left_half == 0).all()  # the picture is black, and the view does not reach there
+    assert (left_half == 0).all()  # the image is black, and the view does not reach there
     assert found.pixels[top : top + height, frame + width // 2 + 4 : frame + width - 4].any(2).all()
 
 
@@ -104,7 +104,7 @@ def test_a_strip_shows_every_layer_from_first_to_last():
     layers = [maps(), maps(np.zeros((16, 4, 4), np.float32)), maps(POSITIVE[:2])]
     found = strip(layers)
     assert [one["sparsity"] for one in found.facts["layers"]] == [0.4375, 1.0, 0.5]
-    assert found.pixels.shape[1] > 4 * 260  # the picture, and three layers
+    assert found.pixels.shape[1] > 4 * 260  # the image, and three layers
     assert found.pixels.shape[0] < 600
 
 

@@ -1,4 +1,4 @@
-"""Kernels: norms, order, near-duplicates, what is drawn how, and in which colours."""
+"""Kernels: norms, order, near-duplicates, what is drawn how, and in which colors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from camviz.errors import NetworkError, RequestError, UnknownName
+from camviz.errors import ModelError, RequestError, UnknownName
 from camviz.feature_maps.filters import Kernels, find_kernels, find_positions
 from camviz.feature_maps.kernel_figures import KernelStyle, draw_kernels, draw_positions, kind
 from camviz.render.color import DIVERGING, Limits, table
@@ -107,7 +107,7 @@ def test_a_glob_means_the_convolutions_in_it():
     ],
 )
 def test_what_is_no_convolution_names_the_nearest(path, says, hint):
-    with pytest.raises(NetworkError) as error:
+    with pytest.raises(ModelError) as error:
         find_kernels(model(make("plain")), [path])
     assert says in error.value.message
     assert hint in error.value.hint
@@ -116,7 +116,7 @@ def test_what_is_no_convolution_names_the_nearest(path, says, hint):
 def test_no_layer_and_no_convolution():
     with pytest.raises(UnknownName, match="no layer 'conv9'"):
         find_kernels(model(make("plain")), ["conv9"])
-    with pytest.raises(NetworkError, match="has no 2-D convolution"):
+    with pytest.raises(ModelError, match="has no 2-D convolution"):
         find_kernels(model(nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 4))))
 
 
@@ -150,7 +150,7 @@ def test_every_kind_has_its_drawing(shape, groups, how):
         assert len(draw_kernels(one, style).facts["channels"]) == 1
 
 
-def test_zero_is_mid_grey_and_the_scale_is_shared():
+def test_zero_is_mid_gray_and_the_scale_is_shared():
     weights = np.zeros((2, 3, 1, 2), np.float32)
     weights[0, :, 0, 0] = [2, -2, 1]
     weights[1, :, 0, 0] = [0, 0, 1]
@@ -164,11 +164,11 @@ def test_zero_is_mid_grey_and_the_scale_is_shared():
     assert tuple(each[height + 6 + 5, 5]) == (128, 128, 255)
 
 
-def test_single_weights_are_stripes_in_the_colours_of_the_bar():
+def test_single_weights_are_stripes_in_the_colors_of_the_bar():
     drawn = rows_of_weights(np.array([[-1, 0, 1], [0.5, 0.5, 0.5]], np.float32), ["1", "0"], Limits(-1, 1), DIVERGING)
-    colours = table(DIVERGING)
-    assert [tuple(drawn[8, -960 + x]) for x in (5, 325, 645)] == [tuple(colours[i]) for i in (0, 128, 255)]
-    assert tuple(drawn[-5, -5]) == tuple(colours[191])
+    colors = table(DIVERGING)
+    assert [tuple(drawn[8, -960 + x]) for x in (5, 325, 645)] == [tuple(colors[i]) for i in (0, 128, 255)]
+    assert tuple(drawn[-5, -5]) == tuple(colors[191])
 
 
 def test_top_and_channels():
@@ -181,7 +181,7 @@ def test_top_and_channels():
         draw_kernels(one, KernelStyle(channels=("8",)))
 
 
-def test_a_silent_layer_is_drawn_all_grey():
+def test_a_silent_layer_is_drawn_all_gray():
     drawn = draw_kernels(kernels(np.zeros((4, 3, 3, 3))), KernelStyle())
     assert drawn.facts["near_duplicates"] == []
     assert tuple(drawn.pixels[30, 30]) == (128, 128, 128)
@@ -191,14 +191,14 @@ def test_a_silent_layer_is_drawn_all_grey():
 
 
 def test_cosines_of_positions_by_hand():
-    network = make("vit")  # 16 patches and a class token
+    module = make("vit")  # 16 patches and a class token
     values = torch.zeros(1, 17, 12)
     values[0, 0] = 100  # the class token is left out
     values[0, 1:, 0] = 1
     values[0, 2, :2] = torch.tensor([3.0, 4.0])  # patch (0, 1)
     values[0, 6, :2] = torch.tensor([-1.0, 0.0])  # patch (1, 1)
-    network.encoder.pos_embedding.data = values
-    found = find_positions(model(network))
+    module.encoder.pos_embedding.data = values
+    found = find_positions(model(module))
     assert found.name == "encoder.pos_embedding"
     assert found.cosines.shape == (4, 4, 4, 4)
     assert found.cosines[0, 0, 0, 1] == pytest.approx(0.6)
@@ -207,8 +207,8 @@ def test_cosines_of_positions_by_hand():
     assert found.cosines[1, 1, 0, 0] == pytest.approx(-1)
     facts = draw_positions(found).facts
     assert facts["grid"] == [4, 4]
-    # 24 pairs of neighbours: 4 with (1, 1), of which one is with (0, 1); 2 more with (0, 1)
-    assert facts["neighbours"] == pytest.approx((18 + 2 * 0.6 - 0.6 - 3) / 24, abs=1e-6)
+    # 24 pairs of neighbors: 4 with (1, 1), of which one is with (0, 1); 2 more with (0, 1)
+    assert facts["neighbors"] == pytest.approx((18 + 2 * 0.6 - 0.6 - 3) / 24, abs=1e-6)
 
 
 def test_small_grids_stand_where_their_patches_are():
@@ -223,9 +223,9 @@ def test_small_grids_stand_where_their_patches_are():
 
 
 def test_positions_that_are_not_there():
-    with pytest.raises(NetworkError, match="net has no learned position embedding"):
+    with pytest.raises(ModelError, match="net has no learned position embedding"):
         find_positions(model(make("plain")))
-    network = make("vit")
-    nn.init.zeros_(network.encoder.pos_embedding)
+    module = make("vit")
+    nn.init.zeros_(module.encoder.pos_embedding)
     with pytest.raises(RequestError, match="it is not trained"):
-        find_positions(model(network))
+        find_positions(model(module))

@@ -6,8 +6,8 @@ import pytest
 import camviz
 from camviz.feature_maps.incremental_pca import Moments
 from camviz.feature_maps.maps import FeatureMaps, check_finite
-from camviz.types import Picture, View
-from tests.engine.test_explain import model, pictures
+from camviz.types import Image, View
+from tests.engine.test_explain import model, random_images
 
 VALUES = np.array(
     [
@@ -21,8 +21,8 @@ VALUES = np.array(
 
 
 def maps(values=VALUES, **more) -> FeatureMaps:
-    picture = Picture(np.zeros((8, 8, 3), np.uint8))
-    return FeatureMaps(values, "features.3", "net", picture, View((8, 8), (0, 0, 8, 8), (8, 8)), **more)
+    image = Image(np.zeros((8, 8, 3), np.uint8))
+    return FeatureMaps(values, "features.3", "net", image, View((8, 8), (0, 0, 8, 8), (8, 8)), **more)
 
 
 def test_energy_shares_and_dead_channels():
@@ -73,7 +73,7 @@ def test_the_first_component_of_two_opposite_channels_by_hand():
     assert found.shape == (2, 2, 3)
 
 
-def test_components_have_one_sign_and_one_basis_for_all_pictures():
+def test_components_have_one_sign_and_one_basis_for_all_images():
     rng = np.random.default_rng(0)
     first, second = (rng.normal(size=(5, 4, 4)).astype(np.float32) for _ in range(2))
     moments = Moments(5)
@@ -118,12 +118,12 @@ def test_values_that_are_not_finite_are_named():
 
 
 def test_from_python_with_one_layer_and_with_several():
-    one = camviz.features(model("plain"), pictures(1)[0], layer="features.3")
+    one = camviz.features(model("plain"), random_images(1)[0], layer="features.3")
     assert one.values.shape == (8, 8, 8)
-    several = camviz.features(model("plain"), pictures(1)[0], layer=["features.0", "features.3"])
+    several = camviz.features(model("plain"), random_images(1)[0], layer=["features.0", "features.3"])
     assert [m.layer for m in several] == ["features.0", "features.3"]
     np.testing.assert_array_equal(several[1].values, one.values)
-    default = camviz.features(model("plain"), pictures(1)[0])
+    default = camviz.features(model("plain"), random_images(1)[0])
     assert default.layer == "features.4"
     assert one.montage().size[0] > 200
 
@@ -133,8 +133,8 @@ def test_values_are_what_the_layer_gives():
 
     from camviz.models.preprocess import prepare
 
-    asked, image = model("inplace"), pictures(1)[0]
-    x = torch.from_numpy(prepare(Picture(image), asked.preprocessing)[0])[None]
+    asked, image = model("inplace"), random_images(1)[0]
+    x = torch.from_numpy(prepare(Image(image), asked.preprocessing)[0])[None]
     with torch.no_grad():
         expected = asked.module.features[:4](x)[0]
     found = camviz.features(asked, image, layer="features.3")  # an in-place ReLU follows
@@ -145,20 +145,20 @@ def test_values_are_what_the_layer_gives():
 def test_contribution_is_mean_gradient_times_mean_activation():
     # GAP and one linear layer: mean gradient W/64, so the contribution is W·mean(A)/64
     asked = model("plain")
-    found = camviz.features(asked, pictures(1)[0], layer="features.4", target="2")
+    found = camviz.features(asked, random_images(1)[0], layer="features.4", target="2")
     weights = asked.module.fc.weight[2].detach().numpy()
     np.testing.assert_allclose(found.contributions, weights / 64 * found.values.mean((1, 2)), rtol=1e-4, atol=1e-8)
 
 
 @pytest.mark.parametrize("name", ["vit", "channels-last", "residual"])
 def test_any_layout_gives_channels_first(name):
-    found = camviz.features(model(name), pictures(1)[0])
+    found = camviz.features(model(name), random_images(1)[0])
     assert found.values.shape[1] == found.values.shape[2]
     assert found.values.shape[0] in (6, 8, 12)
 
 
-def test_a_network_that_is_no_classifier_has_features_too():
+def test_a_model_that_is_no_classifier_has_features_too():
     from torch import nn
 
     asked = camviz.load(nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 2, 1)), input_size=(16, 16))
-    assert camviz.features(asked, pictures(1)[0], layer="0").values.shape == (4, 16, 16)
+    assert camviz.features(asked, random_images(1)[0], layer="0").values.shape == (4, 16, 16)

@@ -33,7 +33,7 @@ def test_a_chain_by_hand():
     assert [one.size for one in found.values()] == [(7, 7), (11, 11), (27, 27), (31, 31), (31, 47)]
     assert [one.jump[0] for one in found.values()] == [2, 4, 4, 8, 8]
     assert [one.first for one in found.values()] == [(-3, -3), (-5, -5), (-13, -13), (-13, -13), (-13, -21)]
-    assert found["0"].centre == (0.5, 0.5)
+    assert found["0"].center == (0.5, 0.5)
     assert found["4"].box(2, 1) == (-13, 3, 34, 34)
     assert found["0"].share((64, 64)) == pytest.approx(49 / 4096)
     assert found["4"].share((16, 94)) == pytest.approx(0.5)
@@ -79,14 +79,14 @@ def test_branches_take_the_largest():
         ("vit_b_16", {"conv_proj": 16, "encoder.layers.encoder_layer_0.ln_1": 16}),
     ],
 )
-def test_known_networks(name, expected):
+def test_known_models(name, expected):
     import torchvision
 
     from camviz.models.cheap_init import parameters_on_meta
 
     with parameters_on_meta():
-        network = torchvision.models.get_model(name, weights=None)
-    found = fields(network, 224)
+        module = torchvision.models.get_model(name, weights=None)
+    found = fields(module, 224)
     assert {path: found[path].size for path in expected} == {path: (side, side) for path, side in expected.items()}
     assert None not in found.values()
 
@@ -189,7 +189,7 @@ def test_one_window_is_the_whole_input_and_einsum_is_followed():
 
 
 def test_every_second_cell_and_padded_channels():
-    """The shortcut of the residual networks for small pictures: x[:, :, ::2, ::2] and channels of zeros."""
+    """The shortcut of the residual models for small images: x[:, :, ::2, ::2] and channels of zeros."""
 
     class Shortcut(nn.Module):
         def __init__(self) -> None:
@@ -201,8 +201,8 @@ def test_every_second_cell_and_padded_channels():
             x = self.conv(x)
             return self.after(self.down(x) + F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 2, 2)))[..., 3:, 1:]
 
-    network = nn.Sequential(Shortcut())
-    found = fields(network, 16)
+    module = nn.Sequential(Shortcut())
+    found = fields(module, 16)
     assert found["0.after"] == Field((9, 9), (2, 2), (-4, -4))
     assert found["0"] == Field((9, 9), (2, 2), (2, -2))
 
@@ -217,35 +217,35 @@ def test_of_unequal_grids_nothing_is_said():
     assert union([Field(jump=(2, 2)), Field(jump=(4, 4))]) is None
 
 
-def test_the_network_comes_back_as_it_was():
-    network = make("residual").train()
-    receptive_fields(network, (32, 32))
-    assert network.training
-    assert not any(part._forward_hooks or part._forward_pre_hooks for part in network.modules())
+def test_the_model_comes_back_as_it_was():
+    module = make("residual").train()
+    receptive_fields(module, (32, 32))
+    assert module.training
+    assert not any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
 
 
 @pytest.mark.parametrize("path", ["features.0", "features.2", "features.4", "layer2.0", "layer3"])
 def test_the_field_is_where_the_gradient_is(path):
     """With positive weights and no maximum every pixel of the field counts: its edges are those of the gradient."""
     if path.startswith("features"):
-        network: nn.Module = nn.Sequential()
-        network.features = nn.Sequential(
+        module: nn.Module = nn.Sequential()
+        module.features = nn.Sequential(
             nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU(), nn.Conv2d(4, 4, 3, 1, 0), nn.AvgPool2d(2), nn.Conv2d(4, 4, 5, 1, 2)
         )
         size = 64
     else:
         import torchvision
 
-        network, size = torchvision.models.resnet18(weights=None), 320
-        network.maxpool = nn.AvgPool2d(3, 2, 1)
-    network.eval()
-    for parameter in network.parameters():
+        module, size = torchvision.models.resnet18(weights=None), 320
+        module.maxpool = nn.AvgPool2d(3, 2, 1)
+    module.eval()
+    for parameter in module.parameters():
         nn.init.constant_(parameter, 0.1)
-    field = fields(network, size)[path]
+    field = fields(module, size)[path]
     x = torch.ones(1, 3, size, size, requires_grad=True)
     outputs = []
-    network.get_submodule(path).register_forward_hook(lambda *args: outputs.append(args[-1]))
-    network.double()(x.double())
+    module.get_submodule(path).register_forward_hook(lambda *args: outputs.append(args[-1]))
+    module.double()(x.double())
     row, column = outputs[0].shape[2] // 2, outputs[0].shape[3] // 2 + 1
     [gradient] = torch.autograd.grad(outputs[0][0, :, row, column].sum(), x)
     rows, columns = torch.nonzero(gradient[0].abs().sum(0), as_tuple=True)
@@ -261,44 +261,44 @@ def model(module: nn.Module, size: int = 17) -> Model:
 
 
 def test_the_effective_field_of_one_convolution_is_its_kernel():
-    network = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1, bias=False))
+    module = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1, bias=False))
     kernel = torch.tensor([[1.0, -2, 1], [2, 4, 2], [1, 2, 1]])
-    network[0].weight.data = kernel[None, None]
-    one = model(network)
+    module[0].weight.data = kernel[None, None]
+    one = model(module)
     found = effective_field(one, find_layers(one, ["0"])[0], [np.ones((2, 1, 17, 17), np.float32)])
     np.testing.assert_allclose(found.values[7:10, 7:10], kernel.abs() / 16, rtol=1e-6)
     assert found.values.sum() == pytest.approx(1)
-    assert found.centre == pytest.approx((8.5, 8.5))
+    assert found.center == pytest.approx((8.5, 8.5))
     assert found.side == pytest.approx(3)
-    assert found.pictures == 2
+    assert found.images == 2
 
 
 def test_it_grows_slower_than_the_theoretical_one():
-    network = nn.Sequential(*(nn.Conv2d(1, 1, 3, padding=1, bias=False) for _ in range(10)))
-    for part in network:
+    module = nn.Sequential(*(nn.Conv2d(1, 1, 3, padding=1, bias=False) for _ in range(10)))
+    for part in module:
         nn.init.constant_(part.weight, 1 / 9)
-    one = model(network, 41)
+    one = model(module, 41)
     layer = find_layers(one, ["9"])[0]
     found = effective_field(one, layer, [np.ones((1, 1, 41, 41), np.float32)])
-    assert receptive_fields(network, (41, 41))["9"].size == (21, 21)
-    assert found.side == pytest.approx(13)  # ten boxes of variance 2/3: within 6.5 of the centre both ways is 2.5 sigma
+    assert receptive_fields(module, (41, 41))["9"].size == (21, 21)
+    assert found.side == pytest.approx(13)  # ten boxes of variance 2/3: within 6.5 of the center both ways is 2.5 sigma
 
 
 def test_one_channel_and_dead_units():
-    network = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.ReLU())
-    nn.init.ones_(network[0].weight)
-    network[0].weight.data[1, :, 0] = 0
-    network[0].bias.data = torch.tensor([-100.0, 0.0])
-    one = model(network)
+    module = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.ReLU())
+    nn.init.ones_(module[0].weight)
+    module[0].weight.data[1, :, 0] = 0
+    module[0].bias.data = torch.tensor([-100.0, 0.0])
+    one = model(module)
     layer = find_layers(one, ["1"])[0]
     batch = [np.ones((1, 1, 17, 17), np.float32)]
     assert (effective_field(one, layer, batch, channel=1).values > 0).sum() == 6
-    with pytest.raises(RequestError, match="channel 0 of layer '1' has no gradient in any picture"):
+    with pytest.raises(RequestError, match="channel 0 of layer '1' has no gradient in any image"):
         effective_field(one, layer, batch, channel=0)
 
 
-def test_every_picture_counts_the_same():
-    """x² has a gradient as large as the picture is bright; the first of two pictures is black but for one row."""
+def test_every_image_counts_the_same():
+    """x² has a gradient as large as the image is bright; the first of two images is black but for one row."""
 
     class Square(nn.Module):
         def __init__(self) -> None:
@@ -321,13 +321,13 @@ def test_the_square_holds_the_share():
     values[4, 4] = 0.95
     assert _square(values)[1] == pytest.approx(1, abs=0.2)
     even = np.full((10, 10), 0.01)
-    centre, side = _square(even)
-    assert centre == (5, 5)
+    center, side = _square(even)
+    assert center == (5, 5)
     assert side == 10
     assert HELD == 0.95
 
 
-def test_a_network_whose_first_operation_is_in_place():
+def test_a_model_whose_first_operation_is_in_place():
     one = model(nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(1, 1, 3, padding=1)))
     nn.init.ones_(one.module[1].weight)
     found = effective_field(one, find_layers(one, ["1"])[0], [np.ones((1, 1, 17, 17), np.float32)])

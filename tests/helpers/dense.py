@@ -29,13 +29,13 @@ def pyramid(channels: int = 8) -> nn.Module:
     return BackboneWithFPN(body(), levels, [12, 16, 16], channels)
 
 
-def awake(network: nn.Module) -> nn.Module:
-    """The network with a head that is not quiet, as torchvision leaves it for training."""
-    for part in network.head.modules():
+def awake(module: nn.Module) -> nn.Module:
+    """The model with a head that is not quiet, as torchvision leaves it for training."""
+    for part in module.head.modules():
         if isinstance(part, nn.Conv2d):
             nn.init.kaiming_normal_(part.weight)
             nn.init.zeros_(part.bias)
-    return network
+    return module
 
 
 class Levels(nn.Module):
@@ -67,17 +67,17 @@ def faster_rcnn() -> nn.Module:
 def mask_rcnn() -> nn.Module:
     few = {"rpn_post_nms_top_n_test": 10, "box_detections_per_img": 5}
     head = detection.mask_rcnn.MaskRCNNHeads(8, (8, 8), 1)
-    network = detection.MaskRCNN(pyramid(), 4, rpn_anchor_generator=anchors(), mask_head=head, **few, **SIZES)
-    network.roi_heads.mask_predictor = detection.mask_rcnn.MaskRCNNPredictor(8, 8, 4)
-    return network
+    module = detection.MaskRCNN(pyramid(), 4, rpn_anchor_generator=anchors(), mask_head=head, **few, **SIZES)
+    module.roi_heads.mask_predictor = detection.mask_rcnn.MaskRCNNPredictor(8, 8, 4)
+    return module
 
 
 def keypoint_rcnn() -> nn.Module:
     few = {"rpn_post_nms_top_n_test": 10, "box_detections_per_img": 5}
     head = detection.keypoint_rcnn.KeypointRCNNHeads(8, (8, 8))
-    network = detection.KeypointRCNN(pyramid(), 2, rpn_anchor_generator=anchors(), keypoint_head=head, **few, **SIZES)
-    network.roi_heads.keypoint_predictor = detection.keypoint_rcnn.KeypointRCNNPredictor(8, 3)
-    return network
+    module = detection.KeypointRCNN(pyramid(), 2, rpn_anchor_generator=anchors(), keypoint_head=head, **few, **SIZES)
+    module.roi_heads.keypoint_predictor = detection.keypoint_rcnn.KeypointRCNNPredictor(8, 3)
+    return module
 
 
 def retinanet() -> nn.Module:

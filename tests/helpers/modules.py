@@ -1,4 +1,4 @@
-"""Small networks whose insides are known, for tests."""
+"""Small models whose insides are known, for tests."""
 
 from __future__ import annotations
 
@@ -147,12 +147,12 @@ def vit() -> nn.Module:
     """torchvision's VisionTransformer, tiny: 16 patches, a class token, two blocks; its head is not zero."""
     from torchvision.models import VisionTransformer
 
-    network = VisionTransformer(SIZE, 8, 2, 2, 12, 24, num_classes=CLASSES)
-    nn.init.normal_(network.heads.head.weight)
-    return network
+    module = VisionTransformer(SIZE, 8, 2, 2, 12, 24, num_classes=CLASSES)
+    nn.init.normal_(module.heads.head.weight)
+    return module
 
 
-NETWORKS = {
+MODELS = {
     "plain": Plain,
     "inplace": lambda: Plain(inplace=True),
     "residual": Residual,
@@ -164,6 +164,6 @@ NETWORKS = {
 
 
 def make(name: str, seed: int = 0) -> nn.Module:
-    """The network called `name`, with the same weights every time, in evaluation mode."""
+    """The model called `name`, with the same weights every time, in evaluation mode."""
     torch.manual_seed(seed)
-    return NETWORKS[name]().eval()
+    return MODELS[name]().eval()

@@ -1,4 +1,4 @@
-"""What a reader of the README has before typing: pictures, networks, weights to download, and a shell."""
+"""What a reader of the README has before typing: images, models, weights to download, and a shell."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from camviz.demo import sample_folder
 from tests.helpers.small_videos import moving, write_video
 
 _CLASSES = ("star", "ring")
-_NETWORK = '''
+_MODEL = '''
 from torchvision.models import ShuffleNetV2
 
 
@@ -41,16 +41,16 @@ _BOXES = """<annotation><size><width>96</width><height>72</height></size><object
 
 
 def write_folder(folder: Path) -> None:
-    """The files that the README's lines name. Pictures are small, networks untrained."""
+    """The files that the README's lines name. Images are small, models untrained."""
     import torch
 
     samples = sorted(sample_folder().glob("*.jpg"))
     for name, sample in zip(("img.jpg", "other.jpg", "street.jpg"), samples, strict=False):
-        _picture(sample, folder / name)
+        _image(sample, folder / name)
     rows = []
     for number, sample in enumerate(samples[3:7]):
         name = f"{_CLASSES[number % 2]}/{number}"
-        _picture(sample, folder / "photos" / f"{name}.jpg")
+        _image(sample, folder / "photos" / f"{name}.jpg")
         _text(folder / "Annotations" / f"{name}.xml", _BOXES.format(name="tabby"))
         _mask(folder / "masks" / f"{name}.png")
         rows.append([f"{name}.jpg", "tabby"])
@@ -61,17 +61,17 @@ def write_folder(folder: Path) -> None:
     for path in (folder / "clip.mp4", folder / "clips" / "a.mp4"):
         write_video(path.with_suffix(".avi"), moving(20, 64, 48)).rename(path)  # OpenCV looks at the content
     for name in ("net", "old", "new"):
-        _text(folder / f"{name}.py", _NETWORK)
-    network = _found(_NETWORK)["Net"]
+        _text(folder / f"{name}.py", _MODEL)
+    module = _found(_MODEL)["Net"]
     for seed, name in enumerate(("my", "old", "new", "epoch_1", "epoch_2", "epoch_10")):
         torch.manual_seed(seed)
-        torch.save(network().state_dict(), folder / f"{name}.pth")
+        torch.save(module().state_dict(), folder / f"{name}.pth")
     _text(folder / "names.txt", "".join(f"{name}\n" for name in _CLASSES))
     _text(folder / "my.toml", 'method = "layercam"\n\n[heatmap]\nlayout = "panel"\n')
     shutil.copytree(sample_folder(), folder / "sample_images")
 
 
-def _picture(source: Path, path: Path) -> None:
+def _image(source: Path, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.open(source).convert("RGB").resize((96, 72)).save(path)
 
@@ -102,11 +102,11 @@ def write_saved(folder: Path) -> None:
     test_words.save(folder / "my_clip", "CLIP")
 
 
-# networks behind the README's names: the same layers and shapes of pictures, but few channels, and untrained weights
+# models behind the README's names: the same layers and shapes of images, but few channels, and untrained weights
 
 
 def narrow(patch: pytest.MonkeyPatch) -> None:
-    """Put narrow networks in the place of the large ones of torchvision."""
+    """Put narrow models in the place of the large ones of torchvision."""
     from torchvision.models import _api, detection, resnet, segmentation, vision_transformer
 
     thin = partial(resnet.resnet50, width_per_group=4)
@@ -147,7 +147,7 @@ def stand_in_for_downloads(patch: pytest.MonkeyPatch, home: Path) -> None:
 
 
 def _weights_of_torchvision(url: str, path: str, *_: Any, **__: Any) -> None:
-    """In a thread of its own: where weights are about to be read, networks are built without drawing any."""
+    """In a thread of its own: where weights are about to be read, models are built without drawing any."""
     with ThreadPoolExecutor(1) as threads:
         threads.submit(_write_weights, url, path).result()
 
@@ -162,25 +162,25 @@ def _write_weights(url: str, path: str) -> None:
     listing = next(one for one in listings().values() if url in one.weights.values())
     weights = models.get_model_weights(listing.name).DEFAULT
     torch.manual_seed(1)
-    network = models.get_model(listing.name, weights=None, **_arguments(listing, weights, same=True))
+    module = models.get_model(listing.name, weights=None, **_arguments(listing, weights, same=True))
     if listing.name.startswith("vit"):
-        torch.nn.init.normal_(network.heads.head.weight)  # zeros: no picture would matter
+        torch.nn.init.normal_(module.heads.head.weight)  # zeros: no image would matter
     with torch.no_grad():
-        _sees(network, listing.name)
-    torch.save(network.state_dict(), path)
+        _sees(module, listing.name)
+    torch.save(module.state_dict(), path)
 
 
-def _sees(network: Any, name: str) -> None:
+def _sees(module: Any, name: str) -> None:
     """Make an untrained detector find persons, and an untrained segmenter a bus."""
     if "rcnn" in name:
-        network.roi_heads.box_predictor.cls_score.bias[1] = 9
+        module.roi_heads.box_predictor.cls_score.bias[1] = 9
     elif name.startswith("ssd"):
-        for head in network.head.classification_head.module_list:
+        for head in module.head.classification_head.module_list:
             head.bias.view(-1, 91)[:, 1] = 9
     elif name.startswith("retinanet"):
-        network.head.classification_head.cls_logits.bias.view(-1, 91)[:, 1] = 2
+        module.head.classification_head.cls_logits.bias.view(-1, 91)[:, 1] = 2
     elif name.startswith(("fcn", "deeplab")):
-        network.classifier[-1].bias[6] = 9
+        module.classifier[-1].bias[6] = 9
 
 
 def _file_of_the_hub(repository: str, file: str, **_: Any) -> str:

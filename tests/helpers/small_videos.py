@@ -25,7 +25,7 @@ def write_video(path: Path, frames: Iterable[np.ndarray], rate: float = 10.0) ->
 
 
 def moving(count: int, width: int = 48, height: int = 32) -> list[np.ndarray]:
-    """A bright square that grows and wanders on grey."""
+    """A bright square that grows and wanders on gray."""
     frames = []
     for number in range(count):
         frame = np.full((height, width, 3), 60, np.uint8)

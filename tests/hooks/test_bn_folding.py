@@ -1,4 +1,4 @@
-"""A convolution and its normalisation in one: the same output, and the network as it was."""
+"""A convolution and its normalization in one: the same output, and the model as it was."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ SECOND = Target("second", lambda rows: rows[..., 1], index=1)
 
 
 class Net(nn.Module):
-    """Two convolutions with normalisation; `kind` says what disturbs the first."""
+    """Two convolutions with normalization; `kind` says what disturbs the first."""
 
     def __init__(self, kind: str = "") -> None:
         super().__init__()
@@ -48,9 +48,9 @@ class Net(nn.Module):
         return self.fc(torch.relu(self.norm_two(self.two(made))).mean((2, 3)))
 
 
-def pairs_of(network, inputs):
+def pairs_of(module, inputs):
     with torch.inference_mode():
-        return find_pairs(network, inputs, network)
+        return find_pairs(module, inputs, module)
 
 
 def test_by_hand():
@@ -69,27 +69,27 @@ def test_by_hand():
     assert norm(conv(torch.full((1, 1, 1, 1), 10.0))).item() == pytest.approx(3 * (21 - 5) + 7)
 
 
-def test_the_output_is_the_same_and_the_network_comes_back():
-    network, inputs = Net(), torch.randn(2, 3, 32, 32)
-    expected = network(inputs)
-    pairs = pairs_of(network, inputs)
-    assert [conv for conv, _ in pairs] == [network.one, network.two]
+def test_the_output_is_the_same_and_the_model_comes_back():
+    module, inputs = Net(), torch.randn(2, 3, 32, 32)
+    expected = module(inputs)
+    pairs = pairs_of(module, inputs)
+    assert [conv for conv, _ in pairs] == [module.one, module.two]
     with folded(pairs):
-        assert network.norm(inputs) is inputs  # it has nothing left to do
-        torch.testing.assert_close(network(inputs), expected)
-    assert torch.equal(network(inputs), expected)
-    assert "forward" not in network.one.__dict__
-    assert "forward" not in network.norm.__dict__
+        assert module.norm(inputs) is inputs  # it has nothing left to do
+        torch.testing.assert_close(module(inputs), expected)
+    assert torch.equal(module(inputs), expected)
+    assert "forward" not in module.one.__dict__
+    assert "forward" not in module.norm.__dict__
 
 
 @pytest.mark.parametrize("kind", ["read twice", "seldom", "in place", "named"])
 def test_what_something_else_reads_or_nobody_can_follow_is_left_alone(kind):
-    network, inputs = Net(kind), torch.randn(2, 3, 32, 32)
-    pairs = pairs_of(network, inputs[:1])
-    assert [conv for conv, _ in pairs] == [network.two]
+    module, inputs = Net(kind), torch.randn(2, 3, 32, 32)
+    pairs = pairs_of(module, inputs[:1])
+    assert [conv for conv, _ in pairs] == [module.two]
     with folded(pairs):
-        found = network(inputs)
-    torch.testing.assert_close(found, network(inputs))
+        found = module(inputs)
+    torch.testing.assert_close(found, module(inputs))
 
 
 def test_where_the_output_says_nothing_nothing_is_folded():
@@ -108,28 +108,28 @@ def test_what_autograd_does_not_see_is_seen_in_the_output():
 
 
 def test_the_weights_are_those_of_now_and_an_error_leaves_nothing_behind():
-    network, inputs = Net(), torch.randn(1, 3, 32, 32)
-    pairs = pairs_of(network, inputs)
-    network.one.weight.mul_(2)
-    network.norm.running_mean.add_(1)
-    expected = network(inputs)
+    module, inputs = Net(), torch.randn(1, 3, 32, 32)
+    pairs = pairs_of(module, inputs)
+    module.one.weight.mul_(2)
+    module.norm.running_mean.add_(1)
+    expected = module(inputs)
     with folded(pairs):
-        torch.testing.assert_close(network(inputs), expected)
+        torch.testing.assert_close(module(inputs), expected)
     with pytest.raises(ZeroDivisionError), folded(pairs):
         raise ZeroDivisionError
-    assert "forward" not in network.one.__dict__
-    assert "forward" not in network.norm.__dict__
+    assert "forward" not in module.one.__dict__
+    assert "forward" not in module.norm.__dict__
 
 
 def test_what_runs_twice_is_left_alone():
-    network = Net("run twice")
-    assert [conv for conv, _ in pairs_of(network, torch.randn(1, 3, 32, 32))] == [network.two]
+    module = Net("run twice")
+    assert [conv for conv, _ in pairs_of(module, torch.randn(1, 3, 32, 32))] == [module.two]
 
 
 def test_what_has_a_hook_is_left_alone():
-    network = Net()
-    network.one.register_forward_hook(lambda *_: None)
-    assert [conv for conv, _ in pairs_of(network, torch.randn(1, 3, 32, 32))] == [network.two]
+    module = Net()
+    module.one.register_forward_hook(lambda *_: None)
+    assert [conv for conv, _ in pairs_of(module, torch.randn(1, 3, 32, 32))] == [module.two]
 
 
 def test_weights_larger_than_what_they_save_are_left_alone():
@@ -137,15 +137,15 @@ def test_weights_larger_than_what_they_save_are_left_alone():
 
 
 def test_many_forwards_are_folded_and_score_the_same():
-    network, inputs = Net(), torch.randn(WORTH, 3, 32, 32)
+    module, inputs = Net(), torch.randn(WORTH, 3, 32, 32)
     asked = model("plain")
-    ask = Explainer(type(asked)("net", network, asked.preprocessing), Job()).ask
+    ask = Explainer(type(asked)("net", module, asked.preprocessing), Job()).ask
     few = rescore(ask, SECOND, WORTH - 1, lambda start, stop: inputs[start:stop])
     assert ask.chunks.pairs is None
     many = rescore(ask, SECOND, WORTH, lambda start, stop: inputs[start:stop])
     assert len(ask.chunks.pairs) == 2
     torch.testing.assert_close(many[:-1], few)
-    torch.testing.assert_close(many, network(inputs)[:, 1])
+    torch.testing.assert_close(many, module(inputs)[:, 1])
 
 
 def test_what_cannot_be_looked_at_is_scored_all_the_same(monkeypatch):
@@ -153,16 +153,16 @@ def test_what_cannot_be_looked_at_is_scored_all_the_same(monkeypatch):
         raise RuntimeError
 
     monkeypatch.setattr("camviz.engine.forward.find_pairs", broken)
-    network, inputs = Net(), torch.randn(WORTH, 3, 32, 32)
+    module, inputs = Net(), torch.randn(WORTH, 3, 32, 32)
     asked = model("plain")
-    ask = Explainer(type(asked)("net", network, asked.preprocessing), Job()).ask
+    ask = Explainer(type(asked)("net", module, asked.preprocessing), Job()).ask
     found = rescore(ask, SECOND, WORTH, lambda start, stop: inputs[start:stop])
-    torch.testing.assert_close(found, network(inputs)[:, 1])
+    torch.testing.assert_close(found, module(inputs)[:, 1])
 
 
 def test_half_precision_is_left_alone():
-    network, inputs = Net(), torch.randn(WORTH, 3, 32, 32)
+    module, inputs = Net(), torch.randn(WORTH, 3, 32, 32)
     asked = model("plain")
-    ask = Explainer(type(asked)("net", network, asked.preprocessing), Job(precision="bf16")).ask
+    ask = Explainer(type(asked)("net", module, asked.preprocessing), Job(precision="bf16")).ask
     rescore(ask, SECOND, WORTH, lambda start, stop: inputs[start:stop])
     assert ask.chunks.pairs == []

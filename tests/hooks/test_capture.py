@@ -1,4 +1,4 @@
-"""Whatever is attached to a network is taken off, and what is recorded stays as it was."""
+"""Whatever is attached to a model is taken off, and what is recorded stays as it was."""
 
 import pytest
 import torch
@@ -8,74 +8,74 @@ from camviz.hooks.capture import borrowed, capture, first_tensor, with_first_ten
 from tests.helpers.modules import make
 
 
-def hook_count(network: nn.Module) -> int:
-    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks) for m in network.modules())
+def hook_count(module: nn.Module) -> int:
+    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks) for m in module.modules())
 
 
-def state_of(network: nn.Module) -> tuple[list[bool], list[bool], list[bool]]:
+def state_of(module: nn.Module) -> tuple[list[bool], list[bool], list[bool]]:
     return (
-        [m.training for m in network.modules()],
-        [p.requires_grad for p in network.parameters()],
-        [p.grad is None for p in network.parameters()],
+        [m.training for m in module.modules()],
+        [p.requires_grad for p in module.parameters()],
+        [p.grad is None for p in module.parameters()],
     )
 
 
 def test_borrowed_gives_back_modes_and_requires_grad_also_after_an_error():
-    network = make("plain")
-    network.train()
-    network.features[1].eval()
-    network.fc.bias.requires_grad_(False)
-    before = state_of(network)
+    module = make("plain")
+    module.train()
+    module.features[1].eval()
+    module.fc.bias.requires_grad_(False)
+    before = state_of(module)
     inside = []
 
     def fail() -> None:
-        with borrowed(network):
-            inside.append(state_of(network)[:2])
+        with borrowed(module):
+            inside.append(state_of(module)[:2])
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         fail()
     assert not any(inside[0][0] + inside[0][1])
-    assert state_of(network) == before
+    assert state_of(module) == before
 
 
 def test_capture_leaves_no_hook_also_when_the_forward_fails():
-    network = make("plain")
-    with pytest.raises(RuntimeError), capture(network, ["features"], gradients=True):
-        network(torch.zeros(1, 5, 8, 8))
-    assert hook_count(network) == 0
+    module = make("plain")
+    with pytest.raises(RuntimeError), capture(module, ["features"], gradients=True):
+        module(torch.zeros(1, 5, 8, 8))
+    assert hook_count(module) == 0
 
 
 def test_an_in_place_operation_behind_the_layer_does_not_change_the_record():
-    network = make("inplace")
+    module = make("inplace")
     x = torch.randn(2, 3, 32, 32)
     with torch.no_grad():
-        expected = network.features[:4](x)
+        expected = module.features[:4](x)
     assert (expected < 0).any()  # so that the ReLU behind it would change it
     for gradients in (False, True):
-        with capture(network, ["features.3"], gradients) as recorded:
-            network(x)
+        with capture(module, ["features.3"], gradients) as recorded:
+            module(x)
         torch.testing.assert_close(recorded["features.3"].detach(), expected)
 
 
 def test_a_layer_that_passes_its_input_on_does_not_change_the_input():
-    network = nn.Sequential(nn.Identity(), nn.Conv2d(3, 2, 1))
+    module = nn.Sequential(nn.Identity(), nn.Conv2d(3, 2, 1))
     x = torch.randn(1, 3, 4, 4)
-    with capture(network, ["0"], gradients=True) as recorded:
-        network(x)
+    with capture(module, ["0"], gradients=True) as recorded:
+        module(x)
     assert recorded["0"].requires_grad
     assert not x.requires_grad
 
 
 def test_gradients_reach_every_captured_layer_and_nothing_else():
-    network = make("residual")
-    with borrowed(network), capture(network, ["stem", "block"], gradients=True) as recorded:
-        out = network(torch.randn(1, 3, 32, 32))
+    module = make("residual")
+    with borrowed(module), capture(module, ["stem", "block"], gradients=True) as recorded:
+        out = module(torch.randn(1, 3, 32, 32))
     assert recorded["stem"].is_leaf  # the graph is cut there: nothing before it is differentiated
     assert not recorded["block"].is_leaf
     grads = torch.autograd.grad(out[0, 0], [recorded["stem"], recorded["block"]])
     assert all(g.abs().sum() > 0 for g in grads)
-    assert all(p.grad is None for p in network.parameters())
+    assert all(p.grad is None for p in module.parameters())
 
 
 def test_first_tensor_is_found_and_replaced_in_containers():

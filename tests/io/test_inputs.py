@@ -12,7 +12,7 @@ from camviz.io.inputs import list_inputs
 
 @pytest.fixture
 def names(tmp_path, monkeypatch):
-    """`names("pics", …)`: the inputs' names, in a folder full of pictures (empty files will do)."""
+    """`names("pics", …)`: the inputs' names, in a folder full of images (empty files will do)."""
     monkeypatch.chdir(tmp_path)
     for name in (
         "pics/b.png",
@@ -131,7 +131,7 @@ def test_standard_input_is_read_as_it_comes(tmp_path):
 
 @pytest.mark.parametrize(
     ("argument", "says"),
-    [("none", "no pictures in folder 'none'"), ("*.bmp", "nothing matches '*.bmp'"), ("-", "standard input")],
+    [("none", "no images in folder 'none'"), ("*.bmp", "nothing matches '*.bmp'"), ("-", "standard input")],
 )
 def test_an_argument_that_gives_nothing_is_an_error_of_its_own(names, argument, says):
     [one] = [one for one in list_inputs([argument, "pics/a.jpg"], stdin=io.StringIO()) if one.error]

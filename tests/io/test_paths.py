@@ -19,10 +19,10 @@ COUNT = 5
 
 
 @pytest.fixture
-def bucket(store, picture, tmp_path) -> str:
-    """Five pictures, some below a sub-folder, and what is none."""
+def bucket(store, write_image, tmp_path) -> str:
+    """Five images, some below a sub-folder, and what is none."""
     for number in range(COUNT):
-        file = picture(tmp_path / "pics" / ("deep" if number % 2 else ".") / f"{number}.png", seed=number)
+        file = write_image(tmp_path / "pics" / ("deep" if number % 2 else ".") / f"{number}.png", seed=number)
         store.pipe_file(f"/pics/{file.relative_to(tmp_path / 'pics')}", file.read_bytes())
     store.pipe_file("/pics/words.txt", b"words")
     store.pipe_file("/pics/.hidden.png", b"")
@@ -100,7 +100,7 @@ def test_sizes_of_a_folder_and_of_a_store(store, tmp_path):
         assert [sizes(name) for name in ("sub/a", "sub/b", "other/a", "a", "sub/a")] == [2, -1, -1, -1, 2]
 
 
-def test_pictures_of_a_store_are_listed_as_those_of_a_folder(bucket, tmp_path):
+def test_images_of_a_store_are_listed_as_those_of_a_folder(bucket, tmp_path):
     there, here = list(list_inputs([bucket])), list(list_inputs([str(tmp_path / "pics")]))
     assert [one.name for one in there] == [one.name for one in here]
     assert [str(one.path) for one in there] == [f"memory://pics/{one.name}" for one in here]
@@ -183,10 +183,10 @@ def test_an_object_store_for_real(s3, bucket, heatmap, fresh, net_file, tmp_path
     first = fresh(*asked, env=s3)
     assert first.returncode == 0, first.stderr
     found = {name.removeprefix("bucket/out/"): there.cat_file(name) for name in there.find("bucket/out")}
-    ledger = found.pop("camviz.sqlite")
+    database = found.pop("camviz.sqlite")
     assert found == results(tmp_path / "out")
     (tmp_path / "copy").mkdir()
-    (tmp_path / "copy" / "camviz.sqlite").write_bytes(ledger)
+    (tmp_path / "copy" / "camviz.sqlite").write_bytes(database)
     here, remote = known(tmp_path / "out"), known(tmp_path / "copy")
     assert here.keys() == remote.keys()
     assert all(here[key][1][0][:2] == remote[key][1][0][:2] for key in here if " " in key)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import camviz
 from camviz.engine.attention_structure import Structure
-from camviz.io.images import as_pictures
+from camviz.io.images import as_images
 from camviz.methods import METHODS
 from camviz.models.preprocess import prepare
 from camviz.types import Layer, Model, Preprocessing
@@ -30,7 +30,7 @@ def seeded():
 
 
 def probe(attentions, gradients, reads, prefix=1, pool=False):
-    """A probe of one picture with these (heads, q, k) attentions and gradients, the pooling one last."""
+    """A probe of one image with these (heads, q, k) attentions and gradients, the pooling one last."""
     tokens = len(reads)
     layer = Layer("blocks", "tokens", prefix, (8, 8))
     paths = tuple(f"blocks.{i}" for i in range(len(attentions) - pool))
@@ -129,12 +129,12 @@ def test_legrad_by_hand():
 # a literal transcription, in float64, by loops
 
 
-def layers_of(network: nn.Module, x: Tensor):
+def layers_of(module: nn.Module, x: Tensor):
     """Each block's attention (heads, N, N) as a leaf of the graph, the tokens after each block, and the logits."""
-    tokens = network.patch_embed(x).flatten(2).transpose(1, 2) + network.position
-    tokens = torch.cat([network.prefix, tokens], 1)[0]
+    tokens = module.patch_embed(x).flatten(2).transpose(1, 2) + module.position
+    tokens = torch.cat([module.prefix, tokens], 1)[0]
     attentions, after = [], []
-    for block in network.blocks:
+    for block in module.blocks:
         q, k, v = block.attn.qkv(3 * block.norm1(tokens)).reshape(len(tokens), 3, 2, 6).unbind(1)
         heads = []
         for head in range(2):
@@ -148,25 +148,25 @@ def layers_of(network: nn.Module, x: Tensor):
         tokens = tokens + block.attn.proj(mixed)
         tokens = tokens + block.mlp(block.norm2(tokens))
         after.append(tokens)
-    return attentions, after, head_of(network, tokens)
+    return attentions, after, head_of(module, tokens)
 
 
-def head_of(network, tokens):
-    tokens = network.norm(tokens)
-    if network.pool:
-        return pooled(network, tokens)[1]
-    parts = [tokens[own] for own in network.read]
-    parts += [tokens[network.prefix.shape[1] :].mean(0)] if network.mean else []
-    return network.head(torch.stack(parts).mean(0))
+def head_of(module, tokens):
+    tokens = module.norm(tokens)
+    if module.pool:
+        return pooled(module, tokens)[1]
+    parts = [tokens[own] for own in module.read]
+    parts += [tokens[module.prefix.shape[1] :].mean(0)] if module.mean else []
+    return module.head(torch.stack(parts).mean(0))
 
 
-def pooled(network, tokens):
+def pooled(module, tokens):
     """(the pooling's attention (heads, 1, N), a leaf or part of the graph; the logits) by its own weights."""
-    pool = network.pool
+    pool = module.pool
     queries, keys, values = (
         one @ weight.T + bias
         for one, weight, bias in zip(
-            (network.query[0], tokens, tokens), pool.in_proj_weight.chunk(3), pool.in_proj_bias.chunk(3), strict=True
+            (module.query[0], tokens, tokens), pool.in_proj_weight.chunk(3), pool.in_proj_bias.chunk(3), strict=True
         )
     )
     heads = []
@@ -175,7 +175,7 @@ def pooled(network, tokens):
         heads.append((queries[:, own] @ keys[:, own].T / 6**0.5).softmax(-1))
     attention = torch.stack(heads)
     mixed = torch.cat([attention[head] @ values[:, 6 * head : 6 * head + 6] for head in range(2)], 1)
-    return attention, network.head(mixed @ pool.out_proj.weight.T + pool.out_proj.bias)[0]
+    return attention, module.head(mixed @ pool.out_proj.weight.T + pool.out_proj.bias)[0]
 
 
 def product(a, b):
@@ -183,18 +183,18 @@ def product(a, b):
     return [[sum(a[i][k] * b[k][j] for k in range(size)) for j in range(size)] for i in range(size)]
 
 
-def transcribed(name, network, x, target):
+def transcribed(name, module, x, target):
     """The whole (N, N) matrix that a method makes, or LeGrad's row (N,): numbers and loops, the first layer first."""
-    attentions, after, logits = layers_of(network, x)
+    attentions, after, logits = layers_of(module, x)
     grads = torch.autograd.grad(logits[target], attentions, retain_graph=True)
     tokens = len(after[0])
     if name == "legrad":
         total = np.zeros(tokens)
         for attention, own in zip(attentions, after, strict=True):
             read = own.clone()
-            for token in network.read:
+            for token in module.read:
                 read[token] = own.mean(0)
-            (grad,) = torch.autograd.grad(head_of(network, read)[target], attention, retain_graph=True)
+            (grad,) = torch.autograd.grad(head_of(module, read)[target], attention, retain_graph=True)
             for head in range(2):
                 for query in range(tokens):
                     for key in range(tokens):
@@ -219,13 +219,13 @@ def transcribed(name, network, x, target):
     return np.array(whole)
 
 
-def explained(network, name, size=(32, 32), **more):
-    """(the map, the network's input) of a random picture, target class 1."""
+def explained(module, name, size=(32, 32), **more):
+    """(the map, the model's input) of a random image, target class 1."""
     pixels = np.random.default_rng(0).integers(0, 255, (*size, 3), np.uint8)
-    model = Model("net", network.eval(), Preprocessing(crop=size, resize=None))
+    model = Model("net", module.eval(), Preprocessing(crop=size, resize=None))
     [found] = camviz.explain(model, pixels, method=name, target="1", **more)
-    [picture] = as_pictures(pixels)
-    return found.values, torch.from_numpy(prepare(picture, model.preprocessing, "model")[0])[None].double()
+    [image] = as_images(pixels)
+    return found.values, torch.from_numpy(prepare(image, model.preprocessing, "model")[0])[None].double()
 
 
 SHAPES = [
@@ -241,9 +241,9 @@ SHAPES = [
 def test_against_a_literal_transcription(name, how, size):
     torch.manual_seed(3)
     grid = (size[0] // 8, size[1] // 8)
-    network = Transformer(**how, grid=grid)
-    values, x = explained(network, name, size)
-    right = transcribed(name, copy.deepcopy(network).double(), x, 1)
+    module = Transformer(**how, grid=grid)
+    values, x = explained(module, name, size)
+    right = transcribed(name, copy.deepcopy(module).double(), x, 1)
     if right.ndim == 2:
         prefix = how["prefix"]
         if name == "chefer" or (name == "grad-rollout" and not prefix):
@@ -256,16 +256,16 @@ def test_against_a_literal_transcription(name, how, size):
 
 
 def test_rollout_shares_sum_to_one_with_the_prefix():
-    network = Transformer(prefix=0, read=())
-    assert explained(network, "rollout")[0].sum() == pytest.approx(1, abs=1e-5)
+    module = Transformer(prefix=0, read=())
+    assert explained(module, "rollout")[0].sum() == pytest.approx(1, abs=1e-5)
     assert 0 < explained(Transformer(prefix=5), "rollout")[0].sum() < 1
 
 
 def test_pooling_by_attention_against_its_own_weights():
     torch.manual_seed(3)
-    network = Transformer(prefix=0, read=(), pool=True)
-    found, x = explained(network, "rollout")
-    double = copy.deepcopy(network).double()
+    module = Transformer(prefix=0, read=(), pool=True)
+    found, x = explained(module, "rollout")
+    double = copy.deepcopy(module).double()
     attentions, after, _ = layers_of(double, x)
     own, _ = pooled(double, double.norm(after[-1]))
     row = own.mean(0)[0]
@@ -279,7 +279,7 @@ def test_pooling_by_attention_against_its_own_weights():
         (grad,) = torch.autograd.grad(logits[1], own, retain_graph=True)
         rows.append(grad.clamp(min=0).mean((0, 1)))
     right = torch.stack(rows).mean(0).numpy()
-    np.testing.assert_allclose(explained(network, "legrad")[0].ravel(), right, rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(explained(module, "legrad")[0].ravel(), right, rtol=1e-4, atol=1e-7)
 
 
 @pytest.mark.parametrize("name", FAMILY)
@@ -294,9 +294,9 @@ def test_fused_or_written_out_is_the_same(name):
 
 def test_legrad_of_the_last_blocks_is_theirs_alone():
     torch.manual_seed(3)
-    network = Transformer(prefix=1, depth=3)
-    whole = explained(network, "legrad")[0]
-    last = [explained(network, "legrad", settings={"blocks": n})[0] * n for n in (1, 2, 3)]
+    module = Transformer(prefix=1, depth=3)
+    whole = explained(module, "legrad")[0]
+    last = [explained(module, "legrad", settings={"blocks": n})[0] * n for n in (1, 2, 3)]
     np.testing.assert_allclose(last[2] / 3, whole, rtol=1e-5)
     assert (last[0] <= last[1] + 1e-9).all()
     assert (last[1] <= last[2] + 1e-9).all()
@@ -305,8 +305,8 @@ def test_legrad_of_the_last_blocks_is_theirs_alone():
 @pytest.mark.parametrize("name", ["grad-rollout", "chefer", "legrad"])
 def test_a_class_has_its_own_map_and_rollout_has_not(name):
     torch.manual_seed(3)
-    network = Transformer(prefix=1)
-    model = Model("net", network.eval(), Preprocessing(crop=(32, 32), resize=None))
+    module = Transformer(prefix=1)
+    model = Model("net", module.eval(), Preprocessing(crop=(32, 32), resize=None))
     pixels = np.random.default_rng(0).integers(0, 255, (32, 32, 3), np.uint8)
     a, b = (camviz.explain(model, pixels, method=name, target=target)[0].values for target in ("0", "1"))
     assert np.abs(a - b).max() > 0.01 * np.abs(a).max()

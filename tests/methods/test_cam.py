@@ -1,4 +1,4 @@
-"""The CAM family, computed by hand: one picture, two channels of 2×2.
+"""The CAM family, computed by hand: one image, two channels of 2×2.
 
 A_0 = 1 2   A_1 = 4 0    G_0 = 1 0   G_1 = -1 -1
       3 4         0 0          0 3         1  3
@@ -13,7 +13,7 @@ import torch
 import camviz
 from camviz.methods import METHODS
 from camviz.types import Target
-from tests.engine.test_explain import model, pictures
+from tests.engine.test_explain import model, random_images
 
 A = torch.tensor([[[[1.0, 2], [3, 4]], [[4, 0], [0, 0]]]])
 G = torch.tensor([[[[1.0, 0], [0, 3]], [[-1, -1], [1, 3]]]])
@@ -97,7 +97,7 @@ def test_shapleycam():
 
 
 def test_hessian_product_of_a_known_function():
-    """S = Σ a³/6 has H = diag(a), so H·a = a²: the network cubes what a 1×1 convolution passes on."""
+    """S = Σ a³/6 has H = diag(a), so H·a = a²: the model cubes what a 1×1 convolution passes on."""
 
     class Cube(torch.nn.Module):
         def __init__(self):
@@ -111,12 +111,12 @@ def test_hessian_product_of_a_known_function():
     from camviz.types import Model, Preprocessing
 
     torch.manual_seed(0)
-    network = Cube()
-    asked = Model("cube", network, Preprocessing(crop=(4, 4), resize=4))
-    image = pictures(1, size=(4, 4))
+    module = Cube()
+    asked = Model("cube", module, Preprocessing(crop=(4, 4), resize=4))
+    image = random_images(1, size=(4, 4))
     shapley, hires = camviz.explain(asked, image, layer="conv", method=["shapleycam", "hirescam"], target="0")
-    x = torch.from_numpy(camviz.models.preprocess.prepare(camviz.Picture(image[0]), asked.preprocessing)[0])[None]
-    a = network.conv(x).detach()
+    x = torch.from_numpy(camviz.models.preprocess.prepare(camviz.Image(image[0]), asked.preprocessing)[0])[None]
+    a = module.conv(x).detach()
     weights = (a**2 / 2 - a**2 / 2).mean((2, 3), keepdim=True)  # G = a²/2 and ½ H·a = a²/2: they cancel
     np.testing.assert_allclose(shapley.values, (weights * a).sum(1)[0], atol=1e-5)
     np.testing.assert_allclose(hires.values, (a**3 / 2).sum(1)[0], rtol=1e-4)
@@ -145,7 +145,7 @@ def test_finercam_takes_the_closest_classes():
 @pytest.mark.parametrize("text", ["zero", "0", "9+1", "+"])
 def test_finercam_refuses_references_that_are_none(text):
     with pytest.raises(camviz.CamvizError, match=r"finercam\.references"):
-        camviz.explain(model("plain"), pictures(1), method="finercam", settings={"references": text})
+        camviz.explain(model("plain"), random_images(1), method="finercam", settings={"references": text})
 
 
 def test_refinecam_multiplies_scaled_maps_of_all_stages():
@@ -157,16 +157,16 @@ def test_refinecam_multiplies_scaled_maps_of_all_stages():
 
 
 def test_refinecam_uses_the_resolutions_before_the_layer():
-    [found] = camviz.explain(model("plain"), pictures(1), method="refinecam")
+    [found] = camviz.explain(model("plain"), random_images(1), method="refinecam")
     assert found.values.shape == (16, 16)
     assert found.values.max() <= 1
     assert found.layer == "features.4"
 
 
-def test_random_depends_on_the_seed_and_the_picture_only():
-    a, b = (m.values for m in camviz.explain(model("plain"), pictures(2), method="random"))
-    [alone] = camviz.explain(model("plain"), pictures(2)[1], method="random")
-    [other] = camviz.explain(model("plain"), pictures(2)[1], method="random", seed=1)
+def test_random_depends_on_the_seed_and_the_image_only():
+    a, b = (m.values for m in camviz.explain(model("plain"), random_images(2), method="random"))
+    [alone] = camviz.explain(model("plain"), random_images(2)[1], method="random")
+    [other] = camviz.explain(model("plain"), random_images(2)[1], method="random", seed=1)
     assert np.array_equal(alone.values, b)
     assert not np.array_equal(a, b)
     assert not np.array_equal(other.values, b)

@@ -34,7 +34,7 @@ def test_principal_of_a_matrix_of_rank_one_by_hand():
     np.testing.assert_allclose(principal(-torch.stack([3 * p, 4 * p])[None])[0], -5 * p, rtol=1e-6)
 
 
-def test_principal_keeps_a_picture_that_is_not_finite_to_itself():
+def test_principal_keeps_a_image_that_is_not_finite_to_itself():
     maps = torch.rand(2, 3, 2, 2)
     maps[0, 0, 0, 0] = float("nan")
     found = principal(maps)
@@ -73,15 +73,15 @@ def test_kpcacam_against_a_transcription():
     rows = A[0].numpy().reshape(2, -1).T.astype(np.float64)
     kernel = np.array([[np.exp(-0.5 * ((x - y) ** 2).sum()) for y in rows] for x in rows])  # γ = 1 / channels
     ones = np.full_like(kernel, 1 / len(kernel))
-    centred = kernel - ones @ kernel - kernel @ ones + ones @ kernel @ ones
-    values, vectors = np.linalg.eigh(centred)
+    centered = kernel - ones @ kernel - kernel @ ones + ones @ kernel @ ones
+    values, vectors = np.linalg.eigh(centered)
     projected = vectors[:, -1] * np.sqrt(values[-1])
     mean = rows.mean(1)
     projected *= np.sign((projected * (mean - mean.mean())).sum())
     np.testing.assert_allclose(run("kpcacam"), projected.reshape(2, 2), rtol=1e-5)
 
 
-def test_dff_finds_the_two_patterns_a_picture_is_made_of():
+def test_dff_finds_the_two_patterns_a_image_is_made_of():
     left = torch.tensor([[1.0, 0], [1, 0]])
     top_right = torch.tensor([[0.0, 1], [0, 0]])
     given = probe()

@@ -1,4 +1,4 @@
-"""What holds for every registered method, on every kind of small network, by being registered."""
+"""What holds for every registered method, on every kind of small model, by being registered."""
 
 import inspect
 from contextlib import nullcontext
@@ -9,10 +9,10 @@ import torch
 from tests.engine.test_capture import hook_count, state_of
 
 import camviz
-from camviz.errors import NetworkError
+from camviz.errors import ModelError
 from camviz.methods import GROUPS, METHODS, choose
-from tests.engine.test_explain import model, pictures
-from tests.helpers.modules import NETWORKS
+from tests.engine.test_explain import model, random_images
+from tests.helpers.modules import MODELS
 
 QUICK = {
     "rise": {"samples": 8}, "sscam": {"samples": 2}, "iscam": {"samples": 2}, "smoothgrad": {"samples": 3},
@@ -26,8 +26,8 @@ UNFIT = {
     "plain": ATTENTION, "inplace": ATTENTION, "residual": {"cam", *ATTENTION}, "smooth": {"cam", *RELUS, *ATTENTION},
     "channels-last": {*RELUS, *ATTENTION}, "vit": {"cam", *RELUS}, "registers": {"cam", *RELUS},
 }  # fmt: skip
-UNFIT = {net: {"drise", *UNFIT.get(net, ())} for net in NETWORKS}  # which explains detections
-PAIRS = [(net, entry.name) for net in NETWORKS for entry in METHODS if entry.name not in UNFIT.get(net, set())]
+UNFIT = {net: {"drise", *UNFIT.get(net, ())} for net in MODELS}  # which explains detections
+PAIRS = [(net, entry.name) for net in MODELS for entry in METHODS if entry.name not in UNFIT.get(net, set())]
 
 
 def ask(net, method, images, **more):
@@ -35,11 +35,11 @@ def ask(net, method, images, **more):
 
 
 @pytest.mark.parametrize(("net", "method"), PAIRS)
-def test_finite_the_same_in_a_batch_and_the_network_untouched(net, method):
+def test_finite_the_same_in_a_batch_and_the_model_untouched(net, method):
     asked = model(net)
     asked.module.train()
     before, weights = state_of(asked.module), {k: v.clone() for k, v in asked.module.state_dict().items()}
-    images = pictures(2)
+    images = random_images(2)
     both = camviz.explain(asked, images, method=method, target="1", settings=QUICK.get(method))
     assert all(np.isfinite(m.values).all() and m.values.dtype == np.float32 for m in both)
     alone = [m for image in images for m in ask(net, method, image)]
@@ -54,14 +54,14 @@ def test_finite_the_same_in_a_batch_and_the_network_untouched(net, method):
 @pytest.mark.parametrize(("net", "method"), [(n, m) for n, unfit in UNFIT.items() for m in sorted(unfit)])
 def test_a_method_that_cannot_work_says_why_and_names_one_that_can(net, method):
     with pytest.raises(camviz.CamvizError) as caught:
-        ask(net, method, pictures(1))
+        ask(net, method, random_images(1))
     assert net in caught.value.message
     named = caught.value.hint.partition("--method ")[2].split()[0].rstrip(",")
-    ask(net, named, pictures(1))
+    ask(net, named, random_images(1))
 
 
 @pytest.mark.parametrize("method", [name for name in METHODS.names() if name != "drise"])
-def test_nothing_is_left_on_a_network_that_fails(method):
+def test_nothing_is_left_on_a_model_that_fails(method):
     attentive = method in ATTENTION
     asked = model("vit" if attentive else "inplace")
     calls = []
@@ -76,7 +76,7 @@ def test_nothing_is_left_on_a_network_that_fails(method):
     needs = METHODS.find(method).facts["needs"]
     many = attentive or "forwards" in needs or "input" in needs or "samples" in QUICK.get(method, {})
     with pytest.raises(camviz.CamvizError, match="enough") if many else nullcontext():
-        camviz.explain(asked, pictures(1), method=method, settings=QUICK.get(method), batch_size=1)
+        camviz.explain(asked, random_images(1), method=method, settings=QUICK.get(method), batch_size=1)
     assert state_of(asked.module) == before
     assert hook_count(asked.module) == 1
     assert all("forward" not in part.__dict__ for part in asked.module.modules())
@@ -88,8 +88,8 @@ def test_nothing_is_left_on_a_network_that_fails(method):
 def test_the_gpu_gives_what_the_cpu_gives(net, method):
     asked = model(net)
     asked.module.cuda()
-    here = ask(net, method, pictures(2))
-    there = camviz.explain(asked, pictures(2), method=method, target="1", settings=QUICK.get(method))
+    here = ask(net, method, random_images(2))
+    there = camviz.explain(asked, random_images(2), method=method, target="1", settings=QUICK.get(method))
     for a, b in zip(here, there, strict=True):
         np.testing.assert_allclose(a.values, b.values, rtol=1e-2, atol=1e-3 * max(1e-3, np.abs(a.values).max()))
 
@@ -135,7 +135,7 @@ def test_one_forward_and_one_backward_serve_all_gradient_methods():
 
     torch.autograd.grad = counting
     try:
-        maps = camviz.explain(asked, pictures(2), method="gradients", layer=["features.0", "features.4"])
+        maps = camviz.explain(asked, random_images(2), method="gradients", layer=["features.0", "features.4"])
     finally:
         torch.autograd.grad = original
     assert len(maps) == 2 * 2 * len(names)
@@ -144,13 +144,13 @@ def test_one_forward_and_one_backward_serve_all_gradient_methods():
 
 
 def test_groups_pass_over_what_cannot_work():
-    maps = camviz.explain(model("smooth"), pictures(1), method="pixels", settings={
+    maps = camviz.explain(model("smooth"), random_images(1), method="pixels", settings={
         "smoothgrad.samples": 2, "vargrad.samples": 2, "integrated-gradients.steps": 2})  # fmt: skip
     found = {m.method for m in maps}
     assert found == {c.name for c in choose(["pixels"])} - RELUS
     assert set(GROUPS) == {"all", "gradients", "masking", "pixels", "attention"}
-    with pytest.raises(NetworkError, match="plain has no attention"):  # nothing of it works
-        camviz.explain(model("plain"), pictures(1), method="attention")
+    with pytest.raises(ModelError, match="plain has no attention"):  # nothing of it works
+        camviz.explain(model("plain"), random_images(1), method="attention")
 
 
 @pytest.mark.parametrize(

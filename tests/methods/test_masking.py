@@ -10,26 +10,26 @@ from torch.nn import functional as F
 
 import camviz
 from camviz.models.preprocess import prepare
-from camviz.types import Picture
-from tests.engine.test_explain import model, pictures
+from camviz.types import Image
+from tests.engine.test_explain import model, random_images
 from tests.helpers.modules import make
 
 LAYER = {"plain": "features.3", "residual": "block", "smooth": "act", "inplace": "features.3"}
 
 
 def setting(name: str):
-    """(network in float64, input (3, 32, 32) in float64, picture, black)."""
-    image = pictures(1)[0]
+    """(model in float64, input (3, 32, 32) in float64, image, black)."""
+    image = random_images(1)[0]
     how = model(name).preprocessing
-    x = torch.from_numpy(prepare(Picture(image), how)[0]).double()
+    x = torch.from_numpy(prepare(Image(image), how)[0]).double()
     black = (-torch.tensor(how.mean) / torch.tensor(how.std)).double()[:, None, None]
     return make(name).double(), x, image, black
 
 
-def activations(network, x: torch.Tensor, path: str) -> torch.Tensor:
+def activations(module, x: torch.Tensor, path: str) -> torch.Tensor:
     kept = []
-    handle = network.get_submodule(path).register_forward_hook(lambda *a: kept.append(a[2].detach().clone()))
-    network(x[None])
+    handle = module.get_submodule(path).register_forward_hook(lambda *a: kept.append(a[2].detach().clone()))
+    module(x[None])
     handle.remove()
     return kept[0][0]
 
@@ -45,11 +45,11 @@ def masks_of(maps: torch.Tensor) -> list[torch.Tensor]:
 @pytest.mark.parametrize("name", ["plain", "residual", "smooth"])
 @pytest.mark.parametrize("kind", ["prob", "logit"])
 def test_scorecam(name, kind):
-    network, x, image, black = setting(name)
-    maps = activations(network, x, LAYER[name])
+    module, x, image, black = setting(name)
+    maps = activations(module, x, LAYER[name])
 
     def score(one):
-        logits = network(one[None])[0]
+        logits = module(one[None])[0]
         return float((logits.softmax(0) if kind == "prob" else logits)[1].detach())
 
     raised = torch.tensor([score(black + mask * (x - black)) - score(black.expand_as(x)) for mask in masks_of(maps)])
@@ -61,11 +61,11 @@ def test_scorecam(name, kind):
 
 
 def test_iscam_never_brightens():
-    network, x, image, black = setting("plain")
-    maps = activations(network, x, LAYER["plain"])
+    module, x, image, black = setting("plain")
+    maps = activations(module, x, LAYER["plain"])
     raised = []
     for mask in masks_of(maps):
-        scores = [network((black + i / 4 * mask * (x - black))[None])[0].softmax(0)[2] for i in (1, 2, 3, 4)]
+        scores = [module((black + i / 4 * mask * (x - black))[None])[0].softmax(0)[2] for i in (1, 2, 3, 4)]
         raised.append(float(sum(scores).detach() / 4))
     expected = (torch.tensor(raised).softmax(0)[:, None, None] * maps).sum(0)
     [found] = camviz.explain(
@@ -75,7 +75,7 @@ def test_iscam_never_brightens():
 
 
 def test_sscam_without_noise_is_scorecam_and_noise_depends_on_the_seed_only():
-    image = pictures(1)
+    image = random_images(1)
     score, still = (
         camviz.explain(model("plain"), image, method=m, settings=s)[0].values
         for m, s in (("scorecam", {}), ("sscam", {"noise": 0.0, "samples": 3}))
@@ -92,9 +92,9 @@ def test_sscam_without_noise_is_scorecam_and_noise_depends_on_the_seed_only():
 
 @pytest.mark.parametrize("name", ["plain", "inplace", "residual", "smooth"])
 def test_ablationcam_replays_the_tail_exactly(name):
-    network, x, image, _ = setting(name)
-    maps = activations(network, x, LAYER[name])
-    full = float(network(x[None])[0, 3].detach())
+    module, x, image, _ = setting(name)
+    maps = activations(module, x, LAYER[name])
+    full = float(module(x[None])[0, 3].detach())
     weights = []
     for channel in range(len(maps)):
 
@@ -103,8 +103,8 @@ def test_ablationcam_replays_the_tail_exactly(name):
             output[:, channel] = 0
             return output
 
-        handle = network.get_submodule(LAYER[name]).register_forward_hook(silence)
-        weights.append(full - float(network(x[None])[0, 3].detach()))
+        handle = module.get_submodule(LAYER[name]).register_forward_hook(silence)
+        weights.append(full - float(module(x[None])[0, 3].detach()))
         handle.remove()
     expected = (torch.tensor(weights)[:, None, None] * maps).sum(0)
     asked = model(name)
@@ -131,7 +131,7 @@ def test_ablationcam_by_hand_when_the_score_is_negative():
         def forward(self, x):
             return self.fc(self.maps(x).mean((2, 3)))
 
-    [found] = camviz.explain(Two(), pictures(1), layer="maps", method="ablationcam", target="0")
+    [found] = camviz.explain(Two(), random_images(1), layer="maps", method="ablationcam", target="0")
     np.testing.assert_allclose(found.values, -8 * 4 + 1 * 1)  # w_0 = -7 - 1 = -8, w_1 = -7 + 8 = 1
 
 
@@ -143,11 +143,11 @@ def test_a_module_that_runs_twice_is_not_replayed():
             return self.fc(late.mean((2, 3))) + x.mean((1, 2, 3))[:, None]  # what the ReLU gave first is used last
 
     torch.manual_seed(0)
-    shared, image = Shared().eval(), pictures(1)[0]
+    shared, image = Shared().eval(), random_images(1)[0]
     asked = type(model("plain"))("shared", shared, model("plain").preprocessing)
     [found] = camviz.explain(asked, image, layer="features.3", method="ablationcam", target="1")
     assert found.facts["rescored"] == "tail"
-    x = torch.from_numpy(prepare(Picture(image), asked.preprocessing)[0])
+    x = torch.from_numpy(prepare(Image(image), asked.preprocessing)[0])
     full = shared(x[None])[0, 1]
     maps, weights = activations(shared, x, "features.3"), []
     for channel in range(8):
@@ -161,7 +161,7 @@ def test_a_module_that_runs_twice_is_not_replayed():
     np.testing.assert_allclose(found.values, (torch.tensor(weights)[:, None, None] * maps).sum(0), rtol=1e-3, atol=1e-5)
 
 
-def test_where_replay_does_not_reproduce_the_output_the_whole_network_runs():
+def test_where_replay_does_not_reproduce_the_output_the_whole_model_runs():
     class Noticing(type(make("plain"))):
         def forward(self, x):
             return super().forward(x) + float("forward" in self.features[1].__dict__)
@@ -170,14 +170,14 @@ def test_where_replay_does_not_reproduce_the_output_the_whole_network_runs():
     odd = Noticing().eval()
     asked = model("plain")
     asked = type(asked)("odd", odd, asked.preprocessing)
-    [found] = camviz.explain(asked, pictures(1), layer="features.3", method="ablationcam", target="1")
-    assert found.facts["rescored"] == "whole network"
-    [straight] = camviz.explain(model("plain"), pictures(1), layer="features.3", method="ablationcam", target="1")
+    [found] = camviz.explain(asked, random_images(1), layer="features.3", method="ablationcam", target="1")
+    assert found.facts["rescored"] == "whole model"
+    [straight] = camviz.explain(model("plain"), random_images(1), layer="features.3", method="ablationcam", target="1")
     np.testing.assert_allclose(found.values, straight.values, atol=1e-5)
 
 
 def test_occlusion_by_hand():
-    # the score is the mean of the red channel of the normalised input: a black patch lowers it by its own share
+    # the score is the mean of the red channel of the normalized input: a black patch lowers it by its own share
     class Red(torch.nn.Module):
         def __init__(self):
             super().__init__()
@@ -202,7 +202,7 @@ def test_occlusion_by_hand():
 
 
 def test_occlusion_covers_every_pixel_whatever_the_stride():
-    [found] = camviz.explain(model("plain"), pictures(1), method="occlusion", settings={"patch": 7, "stride": 6})
+    [found] = camviz.explain(model("plain"), random_images(1), method="occlusion", settings={"patch": 7, "stride": 6})
     assert found.values.shape == (32, 32)
     assert np.isfinite(found.values).all()
 
@@ -240,7 +240,9 @@ def test_rise_is_the_mean_of_masks_weighted_by_scores():
             return torch.stack([torch.full((len(x),), 50.0), torch.zeros(len(x))], 1) + 0 * self.conv(x).mean((2, 3))
 
     asked = camviz.load(Sure(), input_size=(32, 32))
-    [found] = camviz.explain(asked, pictures(1), method="rise", layer="conv", settings={"samples": 400, "keep": 0.25})
+    [found] = camviz.explain(
+        asked, random_images(1), method="rise", layer="conv", settings={"samples": 400, "keep": 0.25}
+    )
     assert found.values.mean() == pytest.approx(1, abs=0.05)
 
 

@@ -1,4 +1,4 @@
-"""The pixel family: identities, and networks small enough to differentiate by hand."""
+"""The pixel family: identities, and models small enough to differentiate by hand."""
 
 import numpy as np
 import pytest
@@ -8,13 +8,13 @@ from torch import nn
 import camviz
 from camviz.methods.pixels import reduced
 from camviz.models.preprocess import prepare
-from camviz.types import Picture
-from tests.engine.test_explain import model, pictures
+from camviz.types import Image
+from tests.engine.test_explain import model, random_images
 from tests.helpers.modules import make
 
 
 class OnePixel(nn.Module):
-    """S_0 = relu(-relu(a) + 2·relu(b)) for pixels a and b of a 1×2 picture: its gradients fit on a line."""
+    """S_0 = relu(-relu(a) + 2·relu(b)) for pixels a and b of a 1×2 image: its gradients fit on a line."""
 
     def __init__(self, functional: bool, inplace: bool = False) -> None:
         super().__init__()
@@ -32,9 +32,9 @@ class OnePixel(nn.Module):
 
 
 def gradients(a: float, b: float, method: str, **kinds) -> list[float]:
-    """The map over the two pixels (signed: the sum over the colours)."""
-    network = OnePixel(**kinds)
-    asked = camviz.load(network, input_size=(2, 1), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    """The map over the two pixels (signed: the sum over the colors)."""
+    module = OnePixel(**kinds)
+    asked = camviz.load(module, input_size=(2, 1), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
     image = np.zeros((1, 2, 3), np.uint8)
     image[0, :, 0] = [round((a + 1) * 127.5), round((b + 1) * 127.5)]
     [found] = camviz.explain(asked, image, layer="conv", method=method, target="0", settings={"reduce": "sum"})
@@ -54,57 +54,59 @@ def test_three_rules_for_relu_by_hand(kinds):
 
 
 def test_relu6_is_met_as_well():
-    network = nn.Sequential(nn.Conv2d(3, 2, 1), nn.ReLU6(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 2))
-    [found] = camviz.explain(camviz.load(network, input_size=(8, 8)), pictures(1), layer="0", method="guided-backprop")
+    module = nn.Sequential(nn.Conv2d(3, 2, 1), nn.ReLU6(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 2))
+    [found] = camviz.explain(
+        camviz.load(module, input_size=(8, 8)), random_images(1), layer="0", method="guided-backprop"
+    )
     assert np.isfinite(found.values).all()
 
     class Functional(nn.Module):
         def __init__(self):
             super().__init__()
-            self.layers = network
+            self.layers = module
 
         def forward(self, x):
             return self.layers[2:](nn.functional.relu6(self.layers[0](x)))
 
     [other] = camviz.explain(
-        camviz.load(Functional(), input_size=(8, 8)), pictures(1), layer="layers.0", method="guided-backprop"
+        camviz.load(Functional(), input_size=(8, 8)), random_images(1), layer="layers.0", method="guided-backprop"
     )
     np.testing.assert_allclose(other.values, found.values, rtol=1e-5)
 
 
-def test_the_rules_leave_the_network_alone():
-    network = make("inplace")
-    kinds = [(type(m), getattr(m, "inplace", None)) for m in network.modules()]
+def test_the_rules_leave_the_model_alone():
+    module = make("inplace")
+    kinds = [(type(m), getattr(m, "inplace", None)) for m in module.modules()]
     asked = model("inplace")
-    before = camviz.explain(asked, pictures(1), method="gradient")[0].values
-    camviz.explain(asked, pictures(1), method="guided-backprop")
+    before = camviz.explain(asked, random_images(1), method="gradient")[0].values
+    camviz.explain(asked, random_images(1), method="guided-backprop")
     assert [(type(m), getattr(m, "inplace", None)) for m in asked.module.modules()] == kinds
-    np.testing.assert_array_equal(camviz.explain(asked, pictures(1), method="gradient")[0].values, before)
+    np.testing.assert_array_equal(camviz.explain(asked, random_images(1), method="gradient")[0].values, before)
 
 
-def test_a_network_without_relu_says_so_and_names_what_works():
+def test_a_model_without_relu_says_so_and_names_what_works():
     for method in ("guided-backprop", "deconvnet", "guided-gradcam"):
         with pytest.raises(camviz.CamvizError, match="smooth has no ReLU") as caught:
-            camviz.explain(model("smooth"), pictures(1), method=method)
+            camviz.explain(model("smooth"), random_images(1), method=method)
         assert "smoothgrad" in caught.value.hint
 
 
 def double(name):
     asked = model(name)
-    x = torch.from_numpy(prepare(Picture(pictures(1)[0]), asked.preprocessing)[0]).double()[None]
+    x = torch.from_numpy(prepare(Image(random_images(1)[0]), asked.preprocessing)[0]).double()[None]
     return make(name).double(), x
 
 
-def gradient_of(network, x, index):
+def gradient_of(module, x, index):
     x = x.clone().requires_grad_()
-    return torch.autograd.grad(network(x)[0, index], x)[0]
+    return torch.autograd.grad(module(x)[0, index], x)[0]
 
 
 @pytest.mark.parametrize("name", ["plain", "residual", "smooth", "vit"])
 def test_gradient_and_its_product_against_float64(name):
-    network, x = double(name)
-    grad = gradient_of(network, x, 2)
-    plain, product = camviz.explain(model(name), pictures(1), method=["gradient", "gradient-x-input"], target="2")
+    module, x = double(name)
+    grad = gradient_of(module, x, 2)
+    plain, product = camviz.explain(model(name), random_images(1), method=["gradient", "gradient-x-input"], target="2")
     np.testing.assert_allclose(plain.values, grad.abs().amax(1)[0], rtol=1e-3, atol=1e-6)
     np.testing.assert_allclose(product.values, (grad * x).sum(1)[0], rtol=1e-3, atol=1e-6)
 
@@ -118,12 +120,14 @@ def test_reductions():
         reduced(values, "mean")
 
 
-def test_smoothgrad_and_vargrad_of_a_linear_network():
+def test_smoothgrad_and_vargrad_of_a_linear_model():
     # a linear score has the same gradient everywhere: SmoothGrad is that gradient, VarGrad is zero
     torch.manual_seed(0)
-    network = nn.Sequential(nn.Conv2d(3, 2, 1), nn.Flatten(), nn.Linear(2 * 16, 3))
-    asked = camviz.load(network, input_size=(4, 4))
-    smooth, var, plain = camviz.explain(asked, pictures(1), layer="0", method=["smoothgrad", "vargrad", "gradient"])
+    module = nn.Sequential(nn.Conv2d(3, 2, 1), nn.Flatten(), nn.Linear(2 * 16, 3))
+    asked = camviz.load(module, input_size=(4, 4))
+    smooth, var, plain = camviz.explain(
+        asked, random_images(1), layer="0", method=["smoothgrad", "vargrad", "gradient"]
+    )
     np.testing.assert_allclose(smooth.values, plain.values, rtol=1e-5)
     np.testing.assert_allclose(var.values, 0, atol=1e-10)
 
@@ -140,7 +144,7 @@ def test_vargrad_is_the_variance_over_the_noisy_inputs():
     assert METHODS.find("vargrad").call(probe, samples=3).item() == pytest.approx(14 / 3)
 
 
-def test_noise_is_a_share_of_the_range_and_depends_on_the_picture_only():
+def test_noise_is_a_share_of_the_range_and_depends_on_the_image_only():
     from camviz.engine.explain import Explainer
     from camviz.engine.forward import run_forward
     from camviz.engine.probe import Probe, Reading
@@ -159,20 +163,20 @@ def test_noise_is_a_share_of_the_range_and_depends_on_the_picture_only():
     torch.testing.assert_close(noise(batch[1:])[0], both[1], atol=1e-5, rtol=1e-5)
 
 
-# not ViT from a constant picture: its layer norms make the path too steep for any number of steps
+# not ViT from a constant image: its layer norms make the path too steep for any number of steps
 @pytest.mark.parametrize("name", ["plain", "smooth"])
 @pytest.mark.parametrize("baseline", ["black", "mean", "white"])
 def test_integrated_gradients_are_complete(name, baseline):
     asked = model(name)
     [found] = camviz.explain(
-        asked, pictures(1), method="integrated-gradients", target="1", settings={"baseline": baseline, "steps": 64}
+        asked, random_images(1), method="integrated-gradients", target="1", settings={"baseline": baseline, "steps": 64}
     )
-    network, x = double(name)
+    module, x = double(name)
     levels = {"black": 0.0, "white": 1.0}
     how = asked.preprocessing
     mean, std = (torch.tensor(v).double()[None, :, None, None] for v in (how.mean, how.std))
     start = torch.zeros_like(x) if baseline == "mean" else ((levels[baseline] - mean) / std).expand_as(x)
-    rise = float((network(x) - network(start))[0, 1].detach())
+    rise = float((module(x) - module(start))[0, 1].detach())
     assert found.values.sum() == pytest.approx(rise, rel=0.05, abs=5e-4)
     assert found.facts["completeness_gap"] == pytest.approx(abs(found.values.sum() - rise) / abs(rise), abs=5e-3)
 
@@ -191,16 +195,16 @@ def test_integrated_gradients_of_a_square_by_hand():
     asked = camviz.load(Square(), input_size=(4, 4))
     settings = {"steps": 2, "baseline": "mean"}
     [found] = camviz.explain(
-        asked, pictures(1, size=(4, 4)), layer="conv", method="integrated-gradients", target="0", settings=settings
+        asked, random_images(1, size=(4, 4)), layer="conv", method="integrated-gradients", target="0", settings=settings
     )
-    x = prepare(Picture(pictures(1, size=(4, 4))[0]), asked.preprocessing)[0]
+    x = prepare(Image(random_images(1, size=(4, 4))[0]), asked.preprocessing)[0]
     np.testing.assert_allclose(found.values, (x.astype(np.float64) ** 2).sum(0), rtol=1e-5)
     assert found.facts["completeness_gap"] < 1e-5
 
 
 def test_guided_gradcam_is_the_product():
     guided, cam, both = camviz.explain(
-        model("plain"), pictures(1), method=["guided-backprop", "gradcam", "guided-gradcam"], target="0"
+        model("plain"), random_images(1), method=["guided-backprop", "gradcam", "guided-gradcam"], target="0"
     )
     by_name = {m.method: m for m in (guided, cam, both)}
     wide = nn.functional.interpolate(
@@ -212,7 +216,7 @@ def test_guided_gradcam_is_the_product():
 
 
 def test_fullgrad_adds_up_to_the_score():
-    """For a network of ReLUs: S = Σ x⊙dS/dx + Σ b⊙dS/db, the linear layer's own bias included (eq. 3)."""
+    """For a model of ReLUs: S = Σ x⊙dS/dx + Σ b⊙dS/db, the linear layer's own bias included (eq. 3)."""
     from camviz.engine.explain import Explainer
     from camviz.engine.forward import run_forward
     from camviz.engine.probe import Probe, Reading
@@ -220,7 +224,7 @@ def test_fullgrad_adds_up_to_the_score():
     from camviz.types import Job
 
     asked = model("inplace")
-    with torch.no_grad():  # a batch normalisation that does something
+    with torch.no_grad():  # a batch normalization that does something
         asked.module.features[1].running_mean.uniform_(-1, 1)
         asked.module.features[1].running_var.uniform_(0.5, 2)
         asked.module.features[1].bias.uniform_(-1, 1)

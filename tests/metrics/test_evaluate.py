@@ -1,4 +1,4 @@
-"""From pictures to numbers with the bundled network, whose pictures' truth is known to the pixel."""
+"""From images to numbers with the bundled model, whose images' truth is known to the pixel."""
 
 import copy
 
@@ -10,7 +10,7 @@ import camviz
 from camviz.demo import sample_folder
 from camviz.errors import RequestError
 from camviz.metrics import METRICS
-from camviz.metrics.baselines import centred, noise
+from camviz.metrics.baselines import centered, noise
 from tools.demo.scenes import draw_scene
 
 CHEAP = ["pointing", "energy", "iou", "sparsity"]
@@ -23,22 +23,22 @@ def model():
 
 @pytest.fixture(scope="module")
 def scenes():
-    """Six pictures of two to four shapes, and the mask of the largest one."""
+    """Six images of two to four shapes, and the mask of the largest one."""
     rng = np.random.default_rng(5)
     return [draw_scene(rng, 128, 128, shapes=(2, 4)) for _ in range(6)]
 
 
 @pytest.fixture(scope="module")
 def measured(model, scenes):
-    """Each scene asked for the class that the network sees, its largest shape."""
+    """Each scene asked for the class that the model sees, its largest shape."""
     return camviz.evaluate(
         model,
         [scene.image for scene in scenes],
         method=["gradcam", "layercam"],
         truth=[scene.dominant.mask for scene in scenes],
-        metric=["insertion", "road", "localisation", "sanity"],
+        metric=["insertion", "road", "localization", "sanity"],
         forwards=6,
-        settings={"insertion.start": "black"},  # blurred shapes are still recognised
+        settings={"insertion.start": "black"},  # blurred shapes are still recognized
         fit="squash",
     )
 
@@ -54,7 +54,7 @@ def test_random_loses(measured, method, metric):
     assert mean(measured, method, metric) > mean(measured, "random", metric)
 
 
-def test_maps_of_a_random_network_are_others(measured):
+def test_maps_of_a_random_model_are_others(measured):
     assert abs(mean(measured, "gradcam", "sanity")) < 0.4
     assert abs(mean(measured, "random", "sanity")) < 0.1
     assert mean(measured, "gaussian", "sanity") == pytest.approx(1)
@@ -70,7 +70,7 @@ def test_a_word_that_means_nothing_is_not_taken_for_one(model, scenes):
         camviz.evaluate(model, scenes[0].image, metric="sparsity", match="lable")
 
 
-def test_the_network_is_left_as_it_was(scenes):
+def test_the_model_is_left_as_it_was(scenes):
     model = camviz.load("demo")
     before = copy.deepcopy(model.module.state_dict())
     grads = [p.requires_grad for p in model.module.parameters()]
@@ -89,7 +89,7 @@ def test_the_batch_makes_no_difference(model, scenes):
         for size in (1, 2)
     )
     for a, b in zip(one.rows, two.rows, strict=True):
-        assert (a.picture, a.method) == (b.picture, b.method)
+        assert (a.image, a.method) == (b.image, b.method)
         for metric, value in a.values.items():
             assert value == pytest.approx(b.values[metric], abs=2e-4), metric
 
@@ -109,7 +109,7 @@ def test_several_layers_methods_and_targets(model, scenes):
     }  # fmt: skip
     assert {row.target for row in found.rows} == {"star", "ring"}
     assert len(found.rows) == 2 * 2 * 7
-    assert found.pictures == ["0 picture", "1 picture"]
+    assert found.images == ["0 image", "1 image"]
 
 
 def test_boxes_are_matched_to_the_predicted_class(model):
@@ -126,7 +126,7 @@ def test_boxes_are_matched_to_the_predicted_class(model):
     assert either.summary("gradcam", "features.4", "pointing").count == 2
 
 
-def test_a_group_passes_over_what_a_network_cannot(model, scenes):
+def test_a_group_passes_over_what_a_model_cannot(model, scenes):
     found = camviz.evaluate(model, scenes[0].image, method="pixels", metric="sparsity", settings={
         "smoothgrad.samples": 2, "vargrad.samples": 2, "integrated-gradients.steps": 2,
     })  # fmt: skip
@@ -134,8 +134,8 @@ def test_a_group_passes_over_what_a_network_cannot(model, scenes):
     assert "smoothgrad" in str(found)
 
 
-def test_localisation_without_truth(model, scenes):
-    found = camviz.evaluate(model, scenes[0].image, metric=["sparsity", "localisation"])
+def test_localization_without_truth(model, scenes):
+    found = camviz.evaluate(model, scenes[0].image, metric=["sparsity", "localization"])
     assert [measure.name for measure in found.measures] == ["sparsity"]
     with pytest.raises(RequestError, match="needs to know where things are"):
         camviz.evaluate(model, scenes[0].image, metric="pointing")
@@ -146,7 +146,7 @@ def test_localisation_without_truth(model, scenes):
     [
         ({"forwards": 2}, "2 forwards are too few"),
         ({"metric": "insertian"}, "no metric 'insertian'"),
-        ({"truth": []}, "0 masks for 1 pictures"),
+        ({"truth": []}, "0 masks for 1 images"),
         ({"truth": [np.ones((2, 3), bool)]}, "a mask of"),
         ({"mask_value": "3"}, "without masks"),
         ({"settings": {"road.percentile": 3}}, "no setting 'percentile'"),
@@ -177,7 +177,7 @@ def test_baseline_maps():
     assert noise((3, 4), 1).shape == (3, 4)
     assert np.array_equal(noise((3, 4), 1), noise((3, 4), 1))
     assert not np.array_equal(noise((3, 4), 1), noise((3, 4), 2))
-    middle = centred((5, 9))
+    middle = centered((5, 9))
     assert middle.argmax() == 2 * 9 + 4
     assert middle[2, 4] == 1
     assert middle[2, 4 - 2] == pytest.approx(np.exp(-0.5 * (2 / 9 / 0.25) ** 2))

@@ -37,7 +37,7 @@ def test_never_more_forwards_than_allowed(case, name, forwards):
     METRICS.find(name).call(asked)
     shared = [total for total in asked.seen if total == 1]
     assert sum(asked.seen) - len(shared) <= len(maps) * (forwards - (len(shared) if len(shared) < 3 else 0))
-    assert len(shared) <= 2  # the picture as it is, and without its pixels: once for all maps
+    assert len(shared) <= 2  # the image as it is, and without its pixels: once for all maps
 
 
 def test_equal_pixels_come_in_random_order(case):
@@ -69,7 +69,7 @@ def test_a_score_that_rises_is_an_increase_and_no_drop(case):
     assert average_drop(asked) == pytest.approx([0, 2])
 
 
-def test_what_is_multiplied_is_the_picture(case):
+def test_what_is_multiplied_is_the_image(case):
     asked = case([[1.0, 1.0, 1.0]], [[[1, 0.5, 0]]])
     asked.mean, asked.std = (0.5,), (0.25,)  # black is -2
     assert average_drop(asked) == pytest.approx([(3 - (1 - 0.5 - 2)) / 3])
@@ -106,7 +106,7 @@ def test_road_halves_share_their_forwards(case):
     assert sum(asked.seen) == before
 
 
-def test_a_blurred_picture_keeps_its_mean_and_loses_its_detail():
+def test_a_blurred_image_keeps_its_mean_and_loses_its_detail():
     image = torch.zeros(1, 21, 21)
     image[0, 10, 10] = 1
     soft = blurred(image, 2.0)
@@ -115,9 +115,9 @@ def test_a_blurred_picture_keeps_its_mean_and_loses_its_detail():
     assert torch.allclose(blurred(torch.ones(3, 5, 5), 4.0), torch.ones(3, 5, 5))
 
 
-def test_a_picture_to_start_from_that_does_not_exist(case):
-    with pytest.raises(Exception, match="no picture 'grey'"):
-        insertion(case(PIXELS, [RIGHT]), start="grey")
+def test_a_image_to_start_from_that_does_not_exist(case):
+    with pytest.raises(Exception, match="no image 'gray'"):
+        insertion(case(PIXELS, [RIGHT]), start="gray")
 
 
 def test_how_much_is_left_without_pixels(case):
@@ -147,5 +147,5 @@ def test_families_and_halves():
     ]
     assert [one.name for one in choose(["road-morf"])] == ["road-morf"]
     assert {one.family for one in choose(["all"])} == {
-        "faithfulness", "localisation", "sparsity", "robustness", "sanity",
+        "faithfulness", "localization", "sparsity", "robustness", "sanity",
     }  # fmt: skip

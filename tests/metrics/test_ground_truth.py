@@ -4,11 +4,11 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image as PILImage
 
 from camviz.errors import InputError, RequestError
 from camviz.metrics.ground_truth import read_boxes, read_masks, same_class
-from camviz.types import Picture
+from camviz.types import Image
 
 VOC = """<annotation><filename>{name}</filename><size><width>10</width><height>8</height></size>
 <object><name>dog</name><bndbox><xmin>3</xmin><ymin>2</ymin><xmax>6</xmax><ymax>4</ymax></bndbox></object>
@@ -16,8 +16,8 @@ VOC = """<annotation><filename>{name}</filename><size><width>10</width><height>8
 </annotation>"""
 
 
-def picture(path, width=10, height=8):
-    return Picture(np.zeros((height, width, 3), np.uint8), path)
+def write_image(path, width=10, height=8):
+    return Image(np.zeros((height, width, 3), np.uint8), path)
 
 
 def area(top, bottom, left, right, shape=(8, 10)):
@@ -32,11 +32,11 @@ def area(top, bottom, left, right, shape=(8, 10)):
 def test_voc_counts_from_one_and_includes_the_last_pixel(tmp_path):
     (tmp_path / "a.xml").write_text(VOC.format(name="a.jpg"))
     truth = read_boxes(tmp_path / "a.xml")
-    assert np.array_equal(truth.mask(picture(tmp_path / "a.jpg"), "dog"), area(1, 4, 2, 6))
-    assert np.array_equal(truth.mask(picture(tmp_path / "a.jpg"), "person"), area(0, 8, 0, 1))
-    assert truth.mask(picture(tmp_path / "a.jpg"), "cat") is None
-    assert truth.mask(picture(tmp_path / "b.jpg"), "dog") is None
-    assert truth.mask(picture(None), "dog") is None
+    assert np.array_equal(truth.mask(write_image(tmp_path / "a.jpg"), "dog"), area(1, 4, 2, 6))
+    assert np.array_equal(truth.mask(write_image(tmp_path / "a.jpg"), "person"), area(0, 8, 0, 1))
+    assert truth.mask(write_image(tmp_path / "a.jpg"), "cat") is None
+    assert truth.mask(write_image(tmp_path / "b.jpg"), "dog") is None
+    assert truth.mask(write_image(None), "dog") is None
 
 
 def test_a_folder_of_voc_files_by_stem_and_by_file_name(tmp_path):
@@ -45,19 +45,19 @@ def test_a_folder_of_voc_files_by_stem_and_by_file_name(tmp_path):
     truth = read_boxes(tmp_path, match="any")
     both = area(1, 4, 2, 6) | area(0, 8, 0, 1)
     for name in ("a.png", "renamed.jpg", "sub/b.jpg"):
-        assert np.array_equal(truth.mask(picture(tmp_path / name), "cat"), both), name
+        assert np.array_equal(truth.mask(write_image(tmp_path / name), "cat"), both), name
 
 
-def test_boxes_of_a_smaller_copy_grow_with_the_picture(tmp_path):
+def test_boxes_of_a_smaller_copy_grow_with_the_image(tmp_path):
     (tmp_path / "a.xml").write_text(VOC.format(name="a.jpg"))
-    found = read_boxes(tmp_path).mask(picture(tmp_path / "a.jpg", 20, 16), "dog")
+    found = read_boxes(tmp_path).mask(write_image(tmp_path / "a.jpg", 20, 16), "dog")
     assert np.array_equal(found, area(2, 8, 4, 12, (16, 20)))
 
 
 def test_boxes_of_another_shape_are_refused(tmp_path):
     (tmp_path / "a.xml").write_text(VOC.format(name="a.jpg"))
     with pytest.raises(InputError, match="8×10, but what marks it is for 10×8"):
-        read_boxes(tmp_path).mask(picture(tmp_path / "a.jpg", 8, 10), "dog")
+        read_boxes(tmp_path).mask(write_image(tmp_path / "a.jpg", 8, 10), "dog")
 
 
 # COCO
@@ -78,15 +78,15 @@ def coco(**changes):
 def test_coco(tmp_path):
     (tmp_path / "boxes.json").write_text(json.dumps(coco()))
     truth = read_boxes(tmp_path / "boxes.json")
-    assert np.array_equal(truth.mask(picture(tmp_path / "one" / "a.jpg"), "dog"), area(1, 4, 2, 6))
-    # half a pixel is covered to its centre, which is not inside
-    assert np.array_equal(truth.mask(picture(tmp_path / "two" / "a.jpg"), "dog"), area(0, 1, 0, 1))
-    assert truth.mask(picture(tmp_path / "two" / "a.jpg"), "cat") is None
+    assert np.array_equal(truth.mask(write_image(tmp_path / "one" / "a.jpg"), "dog"), area(1, 4, 2, 6))
+    # half a pixel is covered to its center, which is not inside
+    assert np.array_equal(truth.mask(write_image(tmp_path / "two" / "a.jpg"), "dog"), area(0, 1, 0, 1))
+    assert truth.mask(write_image(tmp_path / "two" / "a.jpg"), "cat") is None
 
 
 def test_a_class_without_a_name_is_its_number(tmp_path):
     (tmp_path / "boxes.json").write_text(json.dumps(coco(categories=[])))
-    assert read_boxes(tmp_path / "boxes.json").mask(picture(tmp_path / "one" / "a.jpg"), "18").any()
+    assert read_boxes(tmp_path / "boxes.json").mask(write_image(tmp_path / "one" / "a.jpg"), "18").any()
 
 
 # what it cannot be
@@ -115,9 +115,9 @@ def test_nothing_there(tmp_path):
         read_boxes(tmp_path)
     with pytest.raises(RequestError, match="no folder"):
         read_masks(tmp_path / "none")
-    with pytest.raises(RequestError, match="no picture in folder"):
+    with pytest.raises(RequestError, match="no image in folder"):
         read_masks(tmp_path)
-    with pytest.raises(RequestError, match="'blue' is neither an index nor a colour"):
+    with pytest.raises(RequestError, match="'blue' is neither an index nor a color"):
         read_masks(tmp_path, "blue")
 
 
@@ -126,47 +126,47 @@ def test_nothing_there(tmp_path):
 
 @pytest.fixture
 def masks(tmp_path):
-    """A grey mask with 1 and 2, and the same with a palette, VOC's border, and in colour."""
+    """A gray mask with 1 and 2, and the same with a palette, VOC's border, and in color."""
     values = np.zeros((8, 10), np.uint8)
     values[1:4, 2:6], values[6, 0] = 1, 2
-    Image.fromarray(values).save(tmp_path / "grey.png")
+    PILImage.fromarray(values).save(tmp_path / "gray.png")
     bordered = values.copy()
     bordered[7, :] = 255
-    indexed = Image.fromarray(bordered).convert("P")
+    indexed = PILImage.fromarray(bordered).convert("P")
     indexed.putpalette([0, 0, 0, 200, 0, 0, 0, 200, 0, *([224] * 253 * 3)])
     indexed.save(tmp_path / "indexed.png")
-    colours = np.zeros((8, 10, 3), np.uint8)
-    colours[1:4, 2:6], colours[6, 0] = (200, 0, 0), (0, 200, 0)
-    Image.fromarray(colours).save(tmp_path / "colour.png")
+    colors = np.zeros((8, 10, 3), np.uint8)
+    colors[1:4, 2:6], colors[6, 0] = (200, 0, 0), (0, 200, 0)
+    PILImage.fromarray(colors).save(tmp_path / "color.png")
     return tmp_path
 
 
-@pytest.mark.parametrize("name", ["grey", "indexed", "colour"])
+@pytest.mark.parametrize("name", ["gray", "indexed", "color"])
 def test_what_is_not_zero_is_the_target(masks, name):
     expected = area(1, 4, 2, 6) | area(6, 7, 0, 1)
-    assert np.array_equal(read_masks(masks).mask(picture(masks / "pictures" / f"{name}.jpg"), "any"), expected)
+    assert np.array_equal(read_masks(masks).mask(write_image(masks / "images" / f"{name}.jpg"), "any"), expected)
 
 
-@pytest.mark.parametrize(("name", "value"), [("grey", "1"), ("indexed", "1"), ("colour", "#c80000")])
+@pytest.mark.parametrize(("name", "value"), [("gray", "1"), ("indexed", "1"), ("color", "#c80000")])
 def test_one_value_of_a_mask(masks, name, value):
-    found = read_masks(masks, value).mask(picture(masks / f"{name}.jpg"), "any")
+    found = read_masks(masks, value).mask(write_image(masks / f"{name}.jpg"), "any")
     assert np.array_equal(found, area(1, 4, 2, 6))
 
 
 def test_masks_in_folders_and_of_another_size(masks):
     (masks / "x").mkdir()
-    Image.fromarray(np.full((4, 5), 255, np.uint8)).save(masks / "x" / "grey.png")
+    PILImage.fromarray(np.full((4, 5), 255, np.uint8)).save(masks / "x" / "gray.png")
     truth = read_masks(masks)
-    assert truth.mask(picture(masks / "y" / "x" / "grey.jpg"), "").all()
-    Image.fromarray(np.full((4, 4), 255, np.uint8)).save(masks / "square.png")
+    assert truth.mask(write_image(masks / "y" / "x" / "gray.jpg"), "").all()
+    PILImage.fromarray(np.full((4, 4), 255, np.uint8)).save(masks / "square.png")
     with pytest.raises(InputError, match="10×8, but what marks it is for 4×4"):
-        read_masks(masks).mask(picture(masks / "square.jpg"), "")
+        read_masks(masks).mask(write_image(masks / "square.jpg"), "")
 
 
-def test_a_broken_mask_is_the_pictures_error(tmp_path):
-    (tmp_path / "a.png").write_bytes(b"no picture")
+def test_a_broken_mask_is_the_images_error(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"no image")
     with pytest.raises(InputError, match=r"a\.png' cannot be read"):
-        read_masks(tmp_path).mask(picture(tmp_path / "a.jpg"), "")
+        read_masks(tmp_path).mask(write_image(tmp_path / "a.jpg"), "")
 
 
 # names
@@ -194,6 +194,6 @@ def test_the_bundled_annotations():
     from camviz.demo import sample_folder
 
     truth = read_boxes(sample_folder() / "annotations.json")
-    found = truth.mask(picture(sample_folder() / "star_and_ring.jpg", 640, 480), "ring")
+    found = truth.mask(write_image(sample_folder() / "star_and_ring.jpg", 640, 480), "ring")
     assert found.any(0).nonzero()[0][[0, -1]].tolist() == [418, 581]
-    assert truth.mask(picture(sample_folder() / "star_and_ring.jpg", 640, 480), "heart") is None
+    assert truth.mask(write_image(sample_folder() / "star_and_ring.jpg", 640, 480), "heart") is None

@@ -17,7 +17,7 @@ def removed(*places, size=(3, 3)):
 IMAGE = torch.tensor([[[1.0, 2, 3], [4, 50, 6], [7, 8, 9]]])
 
 
-def test_a_pixel_is_the_weighted_mean_of_its_neighbours():
+def test_a_pixel_is_the_weighted_mean_of_its_neighbors():
     direct, diagonal = 2 + 4 + 6 + 8, 1 + 3 + 7 + 9
     [[filled]] = impute(IMAGE, removed((1, 1)), 1e-7)
     assert filled[1, 1] == pytest.approx(direct / 6 + diagonal / 12)
@@ -69,7 +69,7 @@ def test_any_size_and_the_batch_makes_no_difference(size):
 @pytest.mark.parametrize("cells", [5, 20, 60])
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 def test_as_exact_as_promised(cells, share):
-    """Against a direct solver: the noise of the metric is 0.01, the picture's range here about 4."""
+    """Against a direct solver: the noise of the metric is 0.01, the image's range here about 4."""
     sparse, linalg = pytest.importorskip("scipy.sparse"), pytest.importorskip("scipy.sparse.linalg")
     generator = torch.Generator().manual_seed(1)
     noise = torch.rand(1, 1, cells, cells, generator=generator)

@@ -53,7 +53,7 @@ def test_the_noise_is_within_its_radius_and_the_same_every_time(case):
         sensitivity(asked, samples=5, radius=0.1)
     assert given[0].shape == (5, 1, 30, 30)
     assert torch.equal(*given)
-    assert 0.19 < float(given[0].max()) <= 0.2  # a tenth of full scale is 0.2 to a network with std 0.5
+    assert 0.19 < float(given[0].max()) <= 0.2  # a tenth of full scale is 0.2 to a model with std 0.5
     assert -0.2 <= float(given[0].min()) < -0.19
 
 

@@ -12,11 +12,11 @@ from camviz.metrics.results import Evaluation, Row, _places
 
 
 def evaluation(numbers, metrics=("insertion", "deletion"), **fields):
-    """`numbers`: by (method, layer) a list over pictures of values in the order of the metrics."""
+    """`numbers`: by (method, layer) a list over images of values in the order of the metrics."""
     rows = [
         Row(f"p{i}", "cat", *name, {m: np.asarray(v, float) for m, v in zip(metrics, values, strict=True)})
-        for name, pictures in numbers.items()
-        for i, values in enumerate(pictures)
+        for name, images in numbers.items()
+        for i, values in enumerate(images)
     ]
     return Evaluation("net", choose(metrics), rows, **fields)
 
@@ -26,7 +26,7 @@ A, B, RANDOM = ("gradcam", "l4"), ("layercam", "l4"), ("random", "l4")
 
 def test_means_and_intervals():
     found = evaluation({A: [(1, 0), (3, 0)]}).summary(*A, "insertion")
-    # two pictures: a resample has the mean 1, 2, 2 or 3
+    # two images: a resample has the mean 1, 2, 2 or 3
     assert (found.mean, found.low, found.high, found.count) == (2, 1, 3, 2)
     assert found.half == 1
 
@@ -37,7 +37,7 @@ def test_the_interval_is_that_of_the_mean():
     assert found.half == pytest.approx(1.96 * values.std() / 20, rel=0.08)
 
 
-def test_a_picture_without_a_value_does_not_count():
+def test_a_image_without_a_value_does_not_count():
     found = evaluation({A: [(1, np.nan), (3, 7), (8, np.nan)]})
     assert found.summary(*A, "insertion").mean == 4
     assert (found.summary(*A, "deletion").mean, found.summary(*A, "deletion").count) == (7, 1)
@@ -46,16 +46,16 @@ def test_a_picture_without_a_value_does_not_count():
     assert nothing.count == 0
 
 
-def test_several_targets_of_a_picture_are_resampled_together():
+def test_several_targets_of_a_image_are_resampled_together():
     rows = [Row("p", t, *A, {"insertion": np.array(v)}) for t, v in (("cat", 0.0), ("dog", 1.0))]
     rows += [Row("q", "cat", *A, {"insertion": np.array(2.0)})]
     found = Evaluation("net", choose(["insertion"]), rows)
     assert found.summary(*A, "insertion").mean == 1
-    assert found.summary(*A, "insertion").low == 0.5  # twice the first picture: never 0
+    assert found.summary(*A, "insertion").low == 0.5  # twice the first image: never 0
 
 
-def test_one_threshold_is_chosen_for_all_pictures():
-    # each picture's own best would be 0.9; together the second threshold is
+def test_one_threshold_is_chosen_for_all_images():
+    # each image's own best would be 0.9; together the second threshold is
     found = evaluation({A: [([0.9, 0.6, 0.0],), ([0.0, 0.7, 0.9],)]}, ["iou"])
     assert found.summary(*A, "iou").mean == pytest.approx(0.65)
     assert [row["iou"] for row in csv.DictReader(io.StringIO(found.rows_csv()))] == ["0.6", "0.7"]
@@ -96,7 +96,7 @@ def test_methods_that_are_the_same_share_their_rank():
     assert found.best("insertion") == {A, B}
 
 
-def test_only_faithfulness_and_localisation_count_for_the_rank():
+def test_only_faithfulness_and_localization_count_for_the_rank():
     found = evaluation({A: [(1, 0.9)], B: [(2, 0.1)]}, ["insertion", "sparsity"])
     assert found.ranking()[0].method == "layercam"
     assert evaluation({A: [(0.9,)]}, ["sparsity"]).ranking() == []
@@ -114,8 +114,8 @@ def test_baselines_come_last():
 def test_json_and_csv_say_the_same():
     found = evaluation({A: [(0.25, np.nan)], RANDOM: [(0.5, np.nan)]})
     first, second = map(json.loads, found.to_json().splitlines())
-    assert first["insertion"] == {"mean": 0.25, "low": 0.25, "high": 0.25, "pictures": 1}
-    assert first["deletion"] == {"mean": None, "low": None, "high": None, "pictures": 0}
+    assert first["insertion"] == {"mean": 0.25, "low": 0.25, "high": 0.25, "images": 1}
+    assert first["deletion"] == {"mean": None, "low": None, "high": None, "images": 0}
     assert (first["place"], first["baseline"], second["baseline"]) == (1, False, True)
     rows = list(csv.DictReader(io.StringIO(found.to_csv())))
     assert (rows[0]["method"], rows[0]["metric"], rows[0]["mean"]) == ("gradcam", "insertion", "0.25")
@@ -130,8 +130,8 @@ def test_the_table_fits_and_marks_the_best():
     numbers = {("gradcam-elementwise", "features.18"): values, ("layercam", "features.18"): better, RANDOM: values}
     rows = [
         Row(f"p{i}", "cat", *name, {m: np.asarray(v) for m, v in zip(names, one, strict=True)})
-        for name, pictures in numbers.items()
-        for i, one in enumerate(pictures)
+        for name, images in numbers.items()
+        for i, one in enumerate(images)
     ]
     text = str(Evaluation("net", choose(metrics), rows, notes=["something was odd"]))
     assert max(map(len, text.splitlines())) <= 100
@@ -139,11 +139,11 @@ def test_the_table_fits_and_marks_the_best():
     assert "-0.123±0.000" in text
     assert all(name.split("-")[-1] in text for name in names)
     assert "layer" in text  # two of them
-    assert "3 pictures" in text
+    assert "3 images" in text
     assert text.rstrip().endswith("note: something was odd")
 
 
-def test_one_picture_has_no_interval():
+def test_one_image_has_no_interval():
     assert "0.250*" in str(evaluation({A: [(0.25, 0.5)], B: [(0.125, 0.25)]}))
     assert "0.250±" not in str(evaluation({A: [(0.25, 0.5)]}))
     assert "0.375±" in str(evaluation({A: [(0.25, 0.5), (0.5, 0.5)]}))

@@ -1,4 +1,4 @@
-"""What is true, what was said, and the smallest region that turns it, on a network that can be worked out by hand."""
+"""What is true, what was said, and the smallest region that turns it, on a model that can be worked out by hand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import nn
 from camviz.engine.explain import Explainer
 from camviz.errors import InputError, RequestError
 from camviz.misclassified import Known, answers, class_named, explained, read_table, smallest_region
-from camviz.types import Job, Model, Picture, Preprocessing, View
+from camviz.types import Image, Job, Model, Preprocessing, View
 
 LABELS = ("left", "right")
 
@@ -84,16 +84,16 @@ def test_answers(explainer):
 
 
 def test_three_maps_and_what_turns_the_answer(explainer):
-    picture = Picture(np.zeros((20, 20, 3), np.uint8))
+    image = Image(np.zeros((20, 20, 3), np.uint8))
     [answer] = answers(explainer, [values(1, 0.75)], [1])
-    made = explained(explainer, picture, values(1, 0.75), View((20, 20), (0, 0, 20, 20), (20, 20)), answer)
+    made = explained(explainer, image, values(1, 0.75), View((20, 20), (0, 0, 20, 20), (20, 20)), answer)
     said, true, contrast = made
     assert [one.target for one in made] == ["left", "right", "left vs right"]
     np.testing.assert_allclose(contrast.values, said.values - true.values, atol=1e-6)
     assert said.facts["removal"]["becomes"] == "right"
     assert said.facts["removal"]["share"] == pytest.approx(51 / 400, abs=0.003)
     assert said.marks[0].region.sum() in (51, 52)
-    made = explained(explainer, picture, values(1, 0.75), made[0].view, answer, removal=False)
+    made = explained(explainer, image, values(1, 0.75), made[0].view, answer, removal=False)
     assert not made[0].marks
 
 
@@ -118,9 +118,9 @@ def test_the_folder_says_what_is_true():
 
 def test_a_table_says_what_is_true(tmp_path):
     path = tmp_path / "labels.csv"
-    path.write_text("label,size,picture\nright,3,a.png\nleft,4,b.png\n")
+    path.write_text("label,size,image\nright,3,a.png\nleft,4,b.png\n")
     assert read_table(path) == {"a.png": "right", "b.png": "left"}
-    path.write_text("picture,of what\na.png,right\n")  # a head that is half known: the first two columns
+    path.write_text("image,of what\na.png,right\n")  # a head that is half known: the first two columns
     assert read_table(path)["a.png"] == "right"
     path.write_text("a.png,right\nsub/b.png,left\n")
     known = Known(LABELS, read_table(path))

@@ -1,4 +1,4 @@
-"""Networks of pictures and words from a folder: tiny and untrained, with a tokenizer of a few words."""
+"""Models of images and words from a folder: tiny and untrained, with a tokenizer of a few words."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import camviz
-from camviz.errors import NetworkError, RequestError
-from camviz.io.images import read_picture
+from camviz.errors import ModelError, RequestError
+from camviz.io.images import read_image
 from camviz.models.layers import default_layer, grid
 from camviz.models.preprocess import prepare
 from camviz.models.survey import survey
@@ -56,10 +56,10 @@ def save(folder: Path, kind: str) -> Path:
     torch.manual_seed(3)
     settings = {"text_config": _TEXT, "vision_config": _VISION}
     settings |= {"projection_dim": 16} if kind == "CLIP" else {}
-    network = getattr(transformers, f"{kind}Model")(getattr(transformers, f"{kind}Config")(**settings))
-    for parameter in network.parameters():  # what an untrained network gives is much alike for any picture or text
+    module = getattr(transformers, f"{kind}Model")(getattr(transformers, f"{kind}Config")(**settings))
+    for parameter in module.parameters():  # what an untrained model gives is much alike for any image or text
         torch.nn.init.normal_(parameter, std=0.2)
-    network.save_pretrained(folder)
+    module.save_pretrained(folder)
     sizes = {"CLIP": {"size": {"shortest_edge": 64}, "crop_size": {"height": 64, "width": 64}}}
     processor = getattr(transformers, f"{kind}ImageProcessor")
     processor(**sizes.get(kind, {"size": {"height": 64, "width": 64}})).save_pretrained(folder)
@@ -73,17 +73,17 @@ def folders(tmp_path_factory) -> dict[str, Path]:
 
 
 def features(folder: Path, kind: str, path: Path, ids: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """What transformers itself makes of a picture and of a text's tokens."""
+    """What transformers itself makes of a image and of a text's tokens."""
     import torch
     import transformers
 
-    network = getattr(transformers, f"{kind}Model").from_pretrained(folder).eval()
-    values, _ = prepare(read_picture(path), camviz.load(f"hf:{folder}").preprocessing)
+    module = getattr(transformers, f"{kind}Model").from_pretrained(folder).eval()
+    values, _ = prepare(read_image(path), camviz.load(f"hf:{folder}").preprocessing)
     if kind == "Siglip":
         ids = ids + [PAD] * (LONGEST - len(ids))
     with torch.no_grad():
-        seen = network.get_image_features(pixel_values=torch.from_numpy(values[None])).pooler_output[0]
-        read = network.get_text_features(input_ids=torch.tensor([ids])).pooler_output[0]
+        seen = module.get_image_features(pixel_values=torch.from_numpy(values[None])).pooler_output[0]
+        read = module.get_text_features(input_ids=torch.tensor([ids])).pooler_output[0]
     return seen.numpy().astype(np.float64), read.numpy().astype(np.float64)
 
 
@@ -92,8 +92,8 @@ def cosine(one: np.ndarray, other: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("kind", ["CLIP", "Siglip"])
-def test_the_score_is_the_cosine_of_picture_and_text(folders, kind, picture, tmp_path):
-    path = picture(tmp_path / "a.png", 80, 64)
+def test_the_score_is_the_cosine_of_image_and_text(folders, kind, write_image, tmp_path):
+    path = write_image(tmp_path / "a.png", 80, 64)
     red, blue = (cosine(*features(folders[kind], kind, path, ids)) for ids in (A_RED_CAR, A_BLUE_CAR))
     assert abs(red - blue) > 1e-3
     targets = ["text:a red car", "text:a blue car", "text:a red car vs a blue car", "text:a blue car vs text:a red car"]
@@ -107,22 +107,22 @@ def test_the_score_is_the_cosine_of_picture_and_text(folders, kind, picture, tmp
     ("kind", "path"),
     [("CLIP", "vision_model.encoder.layers.2.layer_norm1"), ("Siglip", "vision_model.post_layernorm")],
 )
-def test_the_default_layer_has_a_gradient(folders, kind, path, picture, tmp_path):
+def test_the_default_layer_has_a_gradient(folders, kind, path, write_image, tmp_path):
     """Behind CLIP's last attention only the class token counts; SigLIP pools all tokens."""
     model = camviz.load(f"hf:{folders[kind]}")
     seen = survey(model.module, model.preprocessing.crop)
     layer = default_layer(model, seen)
     assert (layer.path, grid(layer, (64, 64)), layer.prefix) == (path, (8, 8), int(kind == "CLIP"))
-    [one] = camviz.explain(model, picture(tmp_path / "a.png"), target="text:dog", layer=layer.path)
+    [one] = camviz.explain(model, write_image(tmp_path / "a.png"), target="text:dog", layer=layer.path)
     assert one.values.shape == (8, 8)
     assert np.abs(one.values).max() > 0
     assert "note" not in one.facts
 
 
-def test_the_command(folders, run, picture, tmp_path, written):
+def test_the_command(folders, run, write_image, tmp_path, written):
     made = run(
-        *("heatmap", picture(tmp_path / "a.png"), "-m", f"hf:{folders['CLIP']}", "-t", "text:a red car vs a dog"),
-        *("-t", f"similar:{picture(tmp_path / 'b.png', seed=2)}", "-o", tmp_path / "out", "--json"),
+        *("heatmap", write_image(tmp_path / "a.png"), "-m", f"hf:{folders['CLIP']}", "-t", "text:a red car vs a dog"),
+        *("-t", f"similar:{write_image(tmp_path / 'b.png', seed=2)}", "-o", tmp_path / "out", "--json"),
     )
     assert made.exit_code == 0, made.stderr
     words, like = (json.loads(line) for line in made.stdout.splitlines())
@@ -130,26 +130,26 @@ def test_the_command(folders, run, picture, tmp_path, written):
     assert written() == ["a.png.similar_b.png", "a.png.text_a_red_car-vs-text_a_dog.png"]
 
 
-def test_it_needs_to_be_told_like_what(folders, run, refused, picture, tmp_path):
-    at = (picture(tmp_path / "a.png"), "-m", f"hf:{folders['CLIP']}", "-o", tmp_path / "out")
+def test_it_needs_to_be_told_like_what(folders, run, refused, write_image, tmp_path):
+    at = (write_image(tmp_path / "a.png"), "-m", f"hf:{folders['CLIP']}", "-o", tmp_path / "out")
     assert "'text:a " in refused(run("heatmap", *at), "like what?")
     refused(run("heatmap", *at, "-t", "car"), "no target 'car'")
     refused(run("heatmap", *at, "-t", "text:a red car vs "), "no target 'text:'")
     refused(run("heatmap", *at, "-t", "text:" + "a " * 20), "22 tokens", f"reads {LONGEST}")
 
 
-def test_without_a_tokenizer_it_knows_no_words(tmp_path, picture):
+def test_without_a_tokenizer_it_knows_no_words(tmp_path, write_image):
     folder = save(tmp_path / "clip", "CLIP")
     for file in folder.glob("token*"):
         file.unlink()
     model = camviz.load(f"hf:{folder}")
-    path = picture(tmp_path / "a.png")
+    path = write_image(tmp_path / "a.png")
     assert camviz.explain(model, path, target=f"similar:{path}")[0].score == pytest.approx(1, abs=1e-5)
-    with pytest.raises(NetworkError, match="no tokenizer in the folder of 'hf:") as caught:
+    with pytest.raises(ModelError, match="no tokenizer in the folder of 'hf:") as caught:
         camviz.explain(model, path, target="text:dog")
     assert caught.value.hint.startswith("tokenizer.json")
     (folder / "tokenizer.json").write_text("{}")
-    with pytest.raises(NetworkError, match=r"the tokenizer of 'hf:.*' cannot be had"):
+    with pytest.raises(ModelError, match=r"the tokenizer of 'hf:.*' cannot be had"):
         camviz.explain(camviz.load(f"hf:{folder}"), path, target="text:dog")
 
 
@@ -166,10 +166,10 @@ def test_a_processor_saved_as_one_file(tmp_path, folders):
     assert "is assumed" in camviz.load(f"hf:{folder}").notes[0]
 
 
-def test_a_checkpoint_of_somebodys_own_changes_the_words_too(folders, tmp_path, picture):
+def test_a_checkpoint_of_somebodys_own_changes_the_words_too(folders, tmp_path, write_image):
     import torch
 
-    path = picture(tmp_path / "a.png")
+    path = write_image(tmp_path / "a.png")
     state = {
         key: value.flip(0) if "text_projection" in key else value
         for key, value in camviz.load(f"hf:{folders['CLIP']}").module.state_dict().items()
@@ -181,11 +181,11 @@ def test_a_checkpoint_of_somebodys_own_changes_the_words_too(folders, tmp_path, 
     assert found.score == pytest.approx(cosine(seen, read[::-1]), abs=1e-5)
 
 
-def test_words_of_a_contrast_of_pictures_need_files(folders, tmp_path, picture):
+def test_words_of_a_contrast_of_images_need_files(folders, tmp_path, write_image):
     model = camviz.load(f"hf:{folders['CLIP']}")
-    one, other = picture(tmp_path / "one vs two.png"), picture(tmp_path / "b.png", seed=4)
+    one, other = write_image(tmp_path / "one vs two.png"), write_image(tmp_path / "b.png", seed=4)
     [alone, rest] = camviz.explain(model, one, target=[f"similar:{one}", f"similar:{other}"])
     [versus] = camviz.explain(model, one, target=f"similar:{one} vs similar:{other}")
     assert versus.score == pytest.approx(alone.score - rest.score, abs=1e-5)
-    with pytest.raises(RequestError, match="no picture"):
+    with pytest.raises(RequestError, match="no image"):
         camviz.explain(model, one, target=f"similar:{other} vs {one}")

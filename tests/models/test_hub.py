@@ -55,12 +55,12 @@ def test_what_the_cache_has():
     assert hub.cached("owner/other", "config.json") is None
 
 
-def test_what_is_there_needs_no_network(monkeypatch):
+def test_what_is_there_needs_no_model(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", None)
     assert hub.get("owner/some--name", "config.json", "").read_text() == "abc"
 
 
-def test_without_a_network_it_fails_at_once(monkeypatch):
+def test_without_a_model_it_fails_at_once(monkeypatch):
     def nobody(*_arguments, **_settings):
         raise socket.gaierror(-2, "Name or service not known")
 

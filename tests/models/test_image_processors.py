@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image as PILImage
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
 
-from camviz.errors import NetworkError  # noqa: E402
+from camviz.errors import ModelError  # noqa: E402
 from camviz.models.image_processors import measured  # noqa: E402
 from camviz.models.preprocess import prepare  # noqa: E402
-from camviz.types import Picture, Preprocessing  # noqa: E402
+from camviz.types import Image, Preprocessing  # noqa: E402
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 HALF = (0.5,) * 3, (0.5,) * 3
@@ -31,17 +31,17 @@ CASES = [
     # a crop percentage below 384, none from there
     ("ConvNextImageProcessor", {"size": {"shortest_edge": 224}}, Preprocessing((224, 224), 256, *HALF, "bicubic")),
     ("ConvNextImageProcessor", {"size": {"shortest_edge": 384}}, Preprocessing((384, 384), None, *HALF, "bicubic")),
-    # no normalisation, and none of the scaling either
+    # no normalization, and none of the scaling either
     ("ViTImageProcessor", {"do_normalize": False}, Preprocessing((224, 224), None, *BARE)),
-    # other channel order; a crop larger than the picture
+    # other channel order; a crop larger than the image
     ("MobileViTImageProcessor", {}, Preprocessing((256, 256), 224, *BARE, "bicubic", order="bgr")),
-    # normalised twice
+    # normalized twice
     (
         "EfficientNetImageProcessor",
         {"size": {"height": 64, "width": 64}},
         Preprocessing((64, 64), None, (0.5,) * 3, (0.25,) * 3, "bicubic"),
     ),
-    # the whole picture at its aspect ratio
+    # the whole image at its aspect ratio
     ("DetrImageProcessor", {}, Preprocessing((800, 800), 800, *IMAGENET, longest=1333)),
     ("RTDetrImageProcessor", {}, Preprocessing((640, 640), None, *BARE)),
 ]
@@ -53,13 +53,13 @@ def test_what_a_processor_does(name, settings, expected):
 
 
 @pytest.mark.parametrize(("name", "settings"), [(name, settings) for name, settings, _ in CASES])
-def test_a_prepared_picture_is_the_processors(name, settings, pixels):
+def test_a_prepared_image_is_the_processors(name, settings, pixels):
     """Bar rounding to eight bits, in which two libraries' resizing differs by up to two levels."""
     processor = getattr(transformers, name)(**settings)
     how = measured(processor, "hf:x")
-    smooth = Image.fromarray(pixels(16, 10)).resize((320, 200), Image.Resampling.BICUBIC)
+    smooth = PILImage.fromarray(pixels(16, 10)).resize((320, 200), PILImage.Resampling.BICUBIC)
     expected = np.asarray(processor(images=smooth, return_tensors="np")["pixel_values"][0])
-    found, _ = prepare(Picture(np.asarray(smooth)), how)
+    found, _ = prepare(Image(np.asarray(smooth)), how)
     assert found.shape == expected.shape
     levels = np.abs(found - expected) * np.array(how.std)[:, None, None] * 255
     assert levels.max() < 2.5
@@ -75,7 +75,7 @@ def test_the_scale_of_a_processor_is_respected(pixels):
 
 
 def test_what_cannot_be_followed_is_refused():
-    class Grey:
+    class Gray:
         def __call__(self, images, return_tensors):
             values = np.asarray(images, np.float32).mean(2) / 255
             return {"pixel_values": [np.stack([values] * 3)]}
@@ -84,7 +84,7 @@ def test_what_cannot_be_followed_is_refused():
         def __call__(self, images, return_tensors):
             raise ValueError("no such thing\nand more")
 
-    with pytest.raises(NetworkError, match="mixes colours"):
-        measured(Grey(), "hf:x")
-    with pytest.raises(NetworkError, match=r"'hf:x' fails: no such thing$"):
+    with pytest.raises(ModelError, match="mixes colors"):
+        measured(Gray(), "hf:x")
+    with pytest.raises(ModelError, match=r"'hf:x' fails: no such thing$"):
         measured(Broken(), "hf:x")

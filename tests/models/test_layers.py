@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torchvision import models as tv
 
-from camviz.errors import NetworkError, UnknownName
+from camviz.errors import ModelError, UnknownName
 from camviz.models.cheap_init import parameters_on_meta
 from camviz.models.layers import find_layers, list_layers
 from camviz.models.load import plan
@@ -33,7 +33,7 @@ def skeleton(name: str) -> Model:
         ("vit", "encoder.layers.encoder_layer_1.ln_1", "tokens"),
     ],
 )
-def test_default_layer_of_small_networks(name, path, layout):
+def test_default_layer_of_small_models(name, path, layout):
     [layer] = find_layers(tiny(name), [])
     assert (layer.path, layer.layout) == (path, layout)
 
@@ -188,20 +188,20 @@ class Units(nn.Module):
 def test_tokens_in_mask_units_are_not_drawn_as_if_they_lay_in_their_places():
     found = listed(Units(), 64)
     assert [path for path in ("flat", "first", "first.0.norm1", "second") if found[path]] == ["flat", "second"]
-    with pytest.raises(NetworkError, match="tokens of layer 'first' of net lie in mask units") as caught:
+    with pytest.raises(ModelError, match="tokens of layer 'first' of net lie in mask units") as caught:
         find_layers(model_of(Units(), 64), ["first"])
     assert caught.value.hint.startswith("those of 'second' do")
 
 
 def test_hieras_last_stage_lies_in_reading_order():
     timm = pytest.importorskip("timm", reason="timm is not installed")
-    network = timm.create_model("hiera_tiny_224", pretrained=False)
+    module = timm.create_model("hiera_tiny_224", pretrained=False)
     units = torch.arange(49).reshape(7, 7).repeat_interleave(8, 0).repeat_interleave(8, 1)
-    tokens = network.unroll(units.reshape(1, -1, 1))
-    for _ in range(network.q_pool):
+    tokens = module.unroll(units.reshape(1, -1, 1))
+    for _ in range(module.q_pool):
         tokens = tokens.unflatten(1, (4, -1)).amax(1)  # as its attention pools
     assert tokens.flatten().tolist() == list(range(49))
-    found = listed(network, 224)
+    found = listed(module, 224)
     assert [path for path in ("blocks.0", "blocks.9", "blocks.10", "blocks.11") if found[path]] == [
         "blocks.10",
         "blocks.11",
@@ -219,33 +219,33 @@ def test_a_layer_that_does_not_exist():
 
 
 def test_a_layer_without_a_grid_names_one_that_has_it():
-    with pytest.raises(NetworkError) as caught:
+    with pytest.raises(ModelError) as caught:
         find_layers(skeleton("resnet18"), ["fc"])
     assert "'fc' of resnet18 gives 1000: no grid" in caught.value.message
     assert "'layer4' has one" in caught.value.hint
 
 
 def test_a_layer_that_does_not_run():
-    with pytest.raises(NetworkError, match="'AuxLogits' does not run in a forward of inception_v3"):
+    with pytest.raises(ModelError, match="'AuxLogits' does not run in a forward of inception_v3"):
         find_layers(skeleton("inception_v3"), ["AuxLogits"])
 
 
-def test_a_network_without_any_grid():
-    network = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIZE * SIZE, 5), nn.ReLU(), nn.Linear(5, 4))
-    with pytest.raises(NetworkError, match="nothing to draw a map from"):
-        find_layers(Model("mlp", network, Preprocessing(crop=(SIZE, SIZE))), [])
+def test_a_model_without_any_grid():
+    module = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIZE * SIZE, 5), nn.ReLU(), nn.Linear(5, 4))
+    with pytest.raises(ModelError, match="nothing to draw a map from"):
+        find_layers(Model("mlp", module, Preprocessing(crop=(SIZE, SIZE))), [])
 
 
-def test_the_survey_leaves_the_network_as_it_was():
-    network = make("plain").train()
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-    seen = survey(network, (SIZE, SIZE))
+def test_the_survey_leaves_the_model_as_it_was():
+    module = make("plain").train()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    seen = survey(module, (SIZE, SIZE))
     assert seen.output_shape == (4,)
     assert [one.path for one in seen.layers][:2] == ["features.0", "features.1"]
-    assert network.training
-    assert all(not m._forward_hooks for m in network.modules())
-    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
-    assert all(p.device.type == "cpu" and p.requires_grad for p in network.parameters())
+    assert module.training
+    assert all(not m._forward_hooks for m in module.modules())
+    assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
+    assert all(p.device.type == "cpu" and p.requires_grad for p in module.parameters())
 
 
 def test_the_survey_falls_back_to_a_real_forward_where_the_meta_device_cannot_go():
@@ -260,15 +260,15 @@ def test_the_survey_falls_back_to_a_real_forward_where_the_meta_device_cannot_go
     assert survey(Choosy(), (SIZE, SIZE)).find("inner.features.3").shape == (8, 8, 8)
 
 
-def test_an_input_the_network_does_not_take():
-    with pytest.raises(NetworkError, match="vit does not accept a picture of 40×40"):
+def test_an_input_the_model_does_not_take():
+    with pytest.raises(ModelError, match="vit does not accept a image of 40×40"):
         survey(make("vit"), (40, 40), "vit")
 
 
-def test_big_networks_are_built_without_memory():
+def test_big_models_are_built_without_memory():
     with parameters_on_meta():
-        network = nn.Linear(10**6, 10**6)
-    assert network.weight.is_meta
+        module = nn.Linear(10**6, 10**6)
+    assert module.weight.is_meta
 
 
 def test_list_layers_gives_stride_and_layout():

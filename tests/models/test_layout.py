@@ -1,4 +1,4 @@
-"""Layout, prefix and grid, found from the network: small networks in all their ways, then whole families."""
+"""Layout, prefix and grid, found from the model: small models in all their ways, then whole families."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 
 import camviz
 from camviz.engine.forward import Ask, run_forward
-from camviz.errors import NetworkError
+from camviz.errors import ModelError
 from camviz.hooks.capture import first_tensor
 from camviz.models.layers import find_layers, grid, list_layers
 from camviz.models.survey import survey
@@ -71,8 +71,8 @@ def test_every_stage_of_merged_tokens_has_its_grid():
     assert found["first"].cells(24, (32, 48)) == (4, 6)
     assert found["merge"].cells(6, (32, 48)) == (2, 3)
     assert found["second"].patch == (16, 16)
-    assert found["bias"] is None, "a table of positions is not one map per picture"
-    assert found["window"] is None, "windows are not pictures"
+    assert found["bias"] is None, "a table of positions is not one map per image"
+    assert found["window"] is None, "windows are not images"
     [layer] = find_layers(model_of(Staged(), (32, 48)), [])
     assert layer.path == "norm"
 
@@ -138,9 +138,9 @@ class ByKeyword(Transformer):
         return forward
 
 
-@pytest.mark.parametrize("network", [Apart, ByKeyword, Transformer])
-def test_the_default_layer_is_alive_where_a_class_token_is_read(network):
-    model = model_of(network())
+@pytest.mark.parametrize("model", [Apart, ByKeyword, Transformer])
+def test_the_default_layer_is_alive_where_a_class_token_is_read(module):
+    model = model_of(module())
     [layer] = find_layers(model, [])
     assert (layer.path, layer.prefix) == ("blocks.1.norm1", 1)
     assert alive(model, layer) == 1
@@ -187,15 +187,15 @@ def test_modules_that_are_shared_come_back_from_the_survey():
         def forward(self, x):
             return self.b(x).mean((2, 3))
 
-    network = Sharing()
-    survey(network, (32, 32))
-    assert not any(p.is_meta for part in network.modules() for p in part.parameters())
-    assert network.a is network.b[0] is network.c[1]
+    module = Sharing()
+    survey(module, (32, 32))
+    assert not any(p.is_meta for part in module.modules() for p in part.parameters())
+    assert module.a is module.b[0] is module.c[1]
 
 
 def test_pixels_folded_into_channels_before_the_first_convolution():
-    network = nn.Sequential(nn.PixelUnshuffle(4), nn.Conv2d(48, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    assert survey(network, (32, 32)).find("1").shape == (8, 6, 6)
+    module = nn.Sequential(nn.PixelUnshuffle(4), nn.Conv2d(48, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    assert survey(module, (32, 32)).find("1").shape == (8, 6, 6)
 
 
 def test_features_of_a_linear_layer_lie_on_the_last_axis():
@@ -216,7 +216,7 @@ def test_tokens_of_another_input_keep_their_prefix():
     assert layer.cells(5 + 10 * 16, (160, 256)) == (10, 16)
     assert layer.cells(5 + 11 * 16, (170, 256)) == (11, 16)  # padded to whole patches
     assert layer.cells(5 + 13 * 15, (216, 232)) == (13, 15)
-    with pytest.raises(NetworkError, match=r"'blocks\.1' gives 200 tokens for an input of 256×160: not 5 and a grid"):
+    with pytest.raises(ModelError, match=r"'blocks\.1' gives 200 tokens for an input of 256×160: not 5 and a grid"):
         layer.cells(200, (160, 256))
 
 
@@ -248,7 +248,7 @@ def hottest(model: Model, layer: Layer) -> tuple[float, float]:
 
 
 def trained(module: nn.Module) -> nn.Module:
-    """An untrained network whose heads, layer scales and tokens are not zero, as if it were trained."""
+    """An untrained model whose heads, layer scales and tokens are not zero, as if it were trained."""
     torch.manual_seed(1)
     for part in module.modules():
         if isinstance(part, nn.Linear) and not part.weight.any():
@@ -305,7 +305,7 @@ def test_families_of_timm(name):
     module = timm.create_model(name)
     prefix, cells = TIMM[name]
     size = module.pretrained_cfg["input_size"][1:]
-    check(module, size, prefix, (cells, cells), local=name not in SPREAD)  # these mix the whole picture, or are random
+    check(module, size, prefix, (cells, cells), local=name not in SPREAD)  # these mix the whole image, or are random
 
 
 @pytest.mark.slow
@@ -325,7 +325,7 @@ def test_families_of_timm_on_inputs_that_are_not_square(name, size, prefix, cell
 
 
 @pytest.mark.slow
-def test_a_network_that_takes_any_size_at_a_size_it_was_not_surveyed_at():
+def test_a_model_that_takes_any_size_at_a_size_it_was_not_surveyed_at():
     timm = pytest.importorskip("timm", reason="pip install 'camviz[timm]'")
     module = timm.create_model("vit_tiny_patch16_224", dynamic_img_size=True).eval()
     [layer] = find_layers(model_of(module, (224, 224)), [])
@@ -369,9 +369,7 @@ def test_families_of_transformers(name, size):
 @pytest.mark.parametrize("size", [(200, 320), (320, 200)])
 def test_a_grid_that_strides_round_up_is_one(size, pixels):
     """Give or take a cell it has the proportions of the input, also of one that is not square."""
-    network = nn.Sequential(
-        nn.Conv2d(3, 8, 3, 32, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2)
-    )
-    model = camviz.load(network, input_size=size)
+    module = nn.Sequential(nn.Conv2d(3, 8, 3, 32, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2))
+    model = camviz.load(module, input_size=size)
     [found] = camviz.explain(model, pixels(*size), layer="0")
     assert found.values.shape == tuple(-(-side // 32) for side in reversed(size))

@@ -20,7 +20,7 @@ from camviz.types import ModelRequest
 
 @pytest.fixture
 def checkpoint(net, tmp_path):
-    """`checkpoint(classes=7)`: a file with other weights of the tiny network."""
+    """`checkpoint(classes=7)`: a file with other weights of the tiny model."""
 
     def save(name: str = "a.pth", **settings) -> Path:
         torch.save(net(seed=5, **settings).state_dict(), tmp_path / name)
@@ -90,7 +90,7 @@ def test_a_prefix_names_the_source():
 
 
 @pytest.mark.parametrize("name", ["squeezenet1_1", "mobilenet_v3_large", "vit_b_32", "googlenet", "inception_v3"])
-def test_without_weights_the_network_is_torchvisions_own(name):
+def test_without_weights_the_model_is_torchvisions_own(name):
     skeleton = plan(ModelRequest(name)).skeleton()
     assert next(skeleton.module.parameters()).is_meta
     weights = models.get_model_weights(name).DEFAULT
@@ -133,12 +133,12 @@ def test_a_download_that_fails_names_the_file_and_its_place(offline, tmp_path, e
 
 def test_a_file_in_that_place_is_used(offline, tmp_path):
     offline(URLError("no network"))
-    network = models.squeezenet1_1()
+    module = models.squeezenet1_1()
     place = tmp_path / "torch" / "hub" / "checkpoints" / "squeezenet1_1-b8a52dc0.pth"
     place.parent.mkdir(parents=True)
-    torch.save(network.state_dict(), place)
+    torch.save(module.state_dict(), place)
     model = camviz.load("squeezenet1_1")
-    assert torch.equal(model.module.classifier[1].weight, network.classifier[1].weight)
+    assert torch.equal(model.module.classifier[1].weight, module.classifier[1].weight)
     assert not model.module.training
 
 
@@ -167,8 +167,8 @@ def test_a_missing_checkpoint_is_told_before_anything_is_built():
 
 
 def test_another_number_of_classes_takes_the_names_away(tmp_path):
-    network = models.squeezenet1_1(num_classes=3)
-    torch.save({"state_dict": network.state_dict()}, tmp_path / "a.pth")
+    module = models.squeezenet1_1(num_classes=3)
+    torch.save({"state_dict": module.state_dict()}, tmp_path / "a.pth")
     model = camviz.load("squeezenet1_1", checkpoint=tmp_path / "a.pth")
     assert model.labels == ()
     assert any("3 classes instead of 1000" in note for note in model.notes)
@@ -184,18 +184,18 @@ def test_the_same_number_of_classes_keeps_the_names(tmp_path):
     assert camviz.load("squeezenet1_1", checkpoint=tmp_path / "a.pth").labels == imagenet_labels()
 
 
-# a network from Python
+# a model from Python
 
 
-def test_a_network_from_python_is_taken_as_it_is(net):
-    network = net().train()
-    model = camviz.load(network)
-    assert model.module is network
-    assert network.training
+def test_a_model_from_python_is_taken_as_it_is(net):
+    module = net().train()
+    model = camviz.load(module)
+    assert model.module is module
+    assert module.training
     assert model.name == "Net"
 
 
-def test_a_network_from_python_with_a_checkpoint(net, checkpoint):
+def test_a_model_from_python_with_a_checkpoint(net, checkpoint):
     model = camviz.load(net(), checkpoint=checkpoint())
     assert torch.equal(model.module.fc.weight, net(seed=5).fc.weight)
     assert model.notes
@@ -220,7 +220,7 @@ def test_mean_and_std(net, given):
     assert how.std == (0.1, 0.2, 0.3)
 
 
-def test_a_grey_network(net):
+def test_a_gray_model(net):
     assert camviz.load(net(channels=1)).preprocessing.mean == (0.0,)
     how = camviz.load(net(channels=1), mean=(0.1307,), std=(0.3081,)).preprocessing
     assert (how.mean, how.std) == ((0.1307,), (0.3081,))
@@ -261,10 +261,10 @@ def test_a_device_this_machine_does_not_have(net):
 
 
 @pytest.mark.parametrize(("channels", "mean"), [(1, (0.0,)), (2, (0.0, 0.0)), (4, (0.485, 0.456, 0.406, 0.0))])
-def test_networks_of_other_channels_explain_pictures(channels, mean):
+def test_models_of_other_channels_explain_images(channels, mean):
     layers = nn.Conv2d(channels, 4, 3, 4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)
-    network = nn.Sequential(*layers)
-    model = camviz.load(network, input_size=(32, 32))
+    module = nn.Sequential(*layers)
+    model = camviz.load(module, input_size=(32, 32))
     assert model.preprocessing.mean == mean
     [found] = camviz.explain(model, np.full((40, 40, 4), 100, np.uint8), method="smoothgrad")
     assert found.values.shape == (32, 32)
@@ -272,7 +272,7 @@ def test_networks_of_other_channels_explain_pictures(channels, mean):
     assert np.isfinite(found.values).all()
 
 
-def test_the_size_of_pictures_that_a_network_tells_of():
+def test_the_size_of_images_that_a_model_tells_of():
     from tests.helpers.modules import SIZE, make
 
     model = camviz.load(make("vit"))
@@ -284,8 +284,8 @@ def test_the_size_of_pictures_that_a_network_tells_of():
 
 
 @pytest.mark.parametrize("spec", ["demo", "squeezenet1_1", "net.py:grown"])
-def test_an_untrained_network_is_the_same_every_time(spec, net_file, monkeypatch):
-    """Or a run that goes on, its shards and its processes would each explain another network."""
+def test_an_untrained_model_is_the_same_every_time(spec, net_file, monkeypatch):
+    """Or a run that goes on, its shards and its processes would each explain another model."""
     monkeypatch.chdir(net_file.parent)
     net_file.write_text("from torch import nn\ndef grown(): return nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten())\n")
     torch.manual_seed(7)

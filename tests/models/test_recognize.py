@@ -13,8 +13,8 @@ from torchvision import models
 import camviz
 from camviz.errors import CheckpointError
 from camviz.models.catalog import imagenet_labels
-from camviz.models.cheap_init import without_initialisation
-from camviz.models.recognize import preferred, recognise, shapes_of
+from camviz.models.cheap_init import without_initialization
+from camviz.models.recognize import preferred, recognize, shapes_of
 from camviz.models.signatures.table import Head, digest_shapes, pack, table
 from tools.signatures.make import from_timm, from_torchvision
 
@@ -22,13 +22,13 @@ SOME = ["resnet18", "vit_b_32", "inception_v3", "regnet_y_400mf"]
 
 
 def shapes(name: str, **arguments) -> dict[str, tuple[int, ...]]:
-    """Of a torchvision network, built without memory."""
+    """Of a torchvision model, built without memory."""
     with torch.device("meta"):
         return shapes_of(models.get_model(name, weights=None, **arguments).state_dict())
 
 
 def best(found) -> str:
-    match, _ = preferred(recognise(found))
+    match, _ = preferred(recognize(found))
     return match.spec if match else ""
 
 
@@ -59,8 +59,8 @@ def test_every_classifier_of_torchvision_is_in_the_table():
 def test_the_table_is_small_and_read_quickly_and_without_torch():
     code = (
         "import sys, time; start = time.process_time()\n"
-        "from camviz.models.recognize import recognise\n"
-        "found = recognise({'a.weight': (3, 3)})\n"
+        "from camviz.models.recognize import recognize\n"
+        "found = recognize({'a.weight': (3, 3)})\n"
         "print(found, 'torch' in sys.modules, time.process_time() - start < 0.5)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -98,7 +98,7 @@ def test_depths_and_widths_are_told_apart(name):
 @pytest.mark.parametrize(
     "name", ["deeplabv3_resnet50", "lraspp_mobilenet_v3_large", "fasterrcnn_resnet50_fpn", "r3d_18"]
 )
-def test_networks_for_other_tasks(name):
+def test_models_for_other_tasks(name):
     more = {"weights_backbone": None} if "3_" in name or "fpn" in name else {}
     assert best(shapes(name, **more)) == name
 
@@ -106,17 +106,17 @@ def test_networks_for_other_tasks(name):
 def test_classes_channels_and_size_come_from_the_file():
     found = shapes("vit_b_16", num_classes=12, image_size=384)
     found["conv_proj.weight"] = (768, 1, 16, 16)
-    [match] = recognise(found)
+    [match] = recognize(found)
     assert (match.classes, match.channels, match.size) == (12, 1, 384)
     assert match.arguments == {"image_size": 384}
-    [plain] = recognise(shapes("vit_b_16"))
+    [plain] = recognize(shapes("vit_b_16"))
     assert (plain.classes, plain.channels, plain.size, plain.arguments) == (1000, 3, 224, {})
 
 
 @pytest.mark.parametrize("aux", [True, False])
 def test_auxiliary_heads(aux):
     found = shapes("googlenet", init_weights=False, aux_logits=aux)
-    assert preferred(recognise(found))[0].arguments == {"aux_logits": aux}
+    assert preferred(recognize(found))[0].arguments == {"aux_logits": aux}
 
 
 def test_old_files_without_counters():
@@ -125,7 +125,7 @@ def test_old_files_without_counters():
 
 
 def test_torchvision_is_meant_where_timm_has_the_same_tensors():
-    match, others = preferred(recognise(shapes("resnet50")))
+    match, others = preferred(recognize(shapes("resnet50")))
     assert match.spec == "resnet50"
     assert {"timm:resnet50", "timm:resnetaa50"} <= {other.spec for other in others}
 
@@ -133,32 +133,32 @@ def test_torchvision_is_meant_where_timm_has_the_same_tensors():
 def test_none():
     found = shapes("resnet18")
     found["layer1.0.conv1.weight"] = (64, 64, 5, 5)
-    assert recognise(found) == []
+    assert recognize(found) == []
 
 
 # through load
 
 
-def saved(tmp_path, network, name="my.pth", wrap=lambda state: state):
-    torch.save(wrap(network.state_dict()), tmp_path / name)
+def saved(tmp_path, module, name="my.pth", wrap=lambda state: state):
+    torch.save(wrap(module.state_dict()), tmp_path / name)
     return tmp_path / name
 
 
 def test_a_file_alone_is_enough(tmp_path):
     torch.manual_seed(0)
-    network = models.squeezenet1_1().eval()
-    path = saved(tmp_path, network, wrap=lambda state: {"state_dict": {f"module.{k}": v for k, v in state.items()}})
+    module = models.squeezenet1_1().eval()
+    path = saved(tmp_path, module, wrap=lambda state: {"state_dict": {f"module.{k}": v for k, v in state.items()}})
     model = camviz.load(path)
     assert (model.name, model.labels) == ("squeezenet1_1", imagenet_labels())
-    assert model.notes[0] == "recognised: squeezenet1_1"
+    assert model.notes[0] == "recognized: squeezenet1_1"
     assert "prefix 'module.' stripped" in model.notes
     image = torch.rand(1, 3, 64, 64)
-    assert torch.equal(model.module(image), network(image))
+    assert torch.equal(model.module(image), module(image))
 
 
 def test_a_lightning_file_alone(tmp_path):
-    network = models.squeezenet1_1(num_classes=5)
-    path = saved(tmp_path, network, "a.ckpt", lambda s: {"state_dict": {f"model.{k}": v for k, v in s.items()}})
+    module = models.squeezenet1_1(num_classes=5)
+    path = saved(tmp_path, module, "a.ckpt", lambda s: {"state_dict": {f"model.{k}": v for k, v in s.items()}})
     model = camviz.load(path)
     assert model.labels == ()
     assert model.module(torch.zeros(1, 3, 64, 64)).shape == (1, 5)
@@ -166,19 +166,19 @@ def test_a_lightning_file_alone(tmp_path):
 
 
 def test_other_classes_and_channels(tmp_path):
-    network = models.resnet18(num_classes=5)
-    network.conv1 = torch.nn.Conv2d(1, 64, 7, 2, 3, bias=False)
-    model = camviz.load(saved(tmp_path, network.eval()))
+    module = models.resnet18(num_classes=5)
+    module.conv1 = torch.nn.Conv2d(1, 64, 7, 2, 3, bias=False)
+    model = camviz.load(saved(tmp_path, module.eval()))
     image = torch.rand(1, 1, 64, 64)
-    assert torch.equal(model.module(image), network(image))
+    assert torch.equal(model.module(image), module(image))
     assert (model.labels, model.preprocessing.mean) == ((), (0.0,))
     assert "'conv1' takes 1 channel(s) instead of 3" in model.notes
 
 
-def test_a_vit_of_another_size_is_shown_pictures_of_that_size(tmp_path):
-    with without_initialisation():
-        network = models.vit_b_32(image_size=64)
-    model = camviz.load(saved(tmp_path, network))
+def test_a_vit_of_another_size_is_shown_images_of_that_size(tmp_path):
+    with without_initialization():
+        module = models.vit_b_32(image_size=64)
+    model = camviz.load(saved(tmp_path, module))
     assert model.preprocessing.crop == (64, 64)
     assert model.module(torch.zeros(1, 3, 64, 64)).shape == (1, 1000)
 
@@ -191,8 +191,8 @@ def refusal(path):
 
 
 def test_several_candidates_are_listed(tmp_path):
-    network = models.get_model("fasterrcnn_mobilenet_v3_large_fpn", weights=None, weights_backbone=None)
-    message, hint = refusal(saved(tmp_path, network))
+    module = models.get_model("fasterrcnn_mobilenet_v3_large_fpn", weights=None, weights_backbone=None)
+    message, hint = refusal(saved(tmp_path, module))
     names = "fasterrcnn_mobilenet_v3_large_320_fpn, fasterrcnn_mobilenet_v3_large_fpn"
     assert f"fits 2 architectures: {names}" in message
     assert f"--checkpoint {tmp_path / 'my.pth'}" in hint
@@ -213,17 +213,17 @@ def test_another_width(tmp_path):
     "head", [torch.nn.Identity(), torch.nn.Sequential(torch.nn.Linear(512, 9), torch.nn.Linear(9, 2))]
 )
 def test_a_body_without_its_head(tmp_path, head):
-    network = models.resnet18()
-    network.fc = head
-    message, hint = refusal(saved(tmp_path, network))
+    module = models.resnet18()
+    module.fc = head
+    message, hint = refusal(saved(tmp_path, module))
     own = "a head of its own (fc.0.weight, fc.0.bias, fc.1.weight)" if list(head.parameters()) else "no head"
     assert f"has the body of resnet18, timm:resnet18, timm:resnetblur18 and {own}" in message
     assert "--model resnet18 --checkpoint" in hint
 
 
 def test_fully_connected_layers_draw_no_map(tmp_path):
-    network = torch.nn.Sequential(torch.nn.Linear(784, 16), torch.nn.ReLU(), torch.nn.Linear(16, 10))
-    message, hint = refusal(saved(tmp_path, network, "mlp.tar"))
+    module = torch.nn.Sequential(torch.nn.Linear(784, 16), torch.nn.ReLU(), torch.nn.Linear(16, 10))
+    message, hint = refusal(saved(tmp_path, module, "mlp.tar"))
     assert "holds fully connected layers only" in message
     assert "nothing in it to draw a map from" in message
     assert "--method gradient" in hint
@@ -247,11 +247,11 @@ def test_looking_up_is_quick():
 )
 def test_detectors_and_segmenters_are_built_for_the_classes_of_the_file(tmp_path, name):
     torch.manual_seed(0)
-    network = models.get_model(name, weights=None, weights_backbone=None, num_classes=5)
-    path = saved(tmp_path, network)
+    module = models.get_model(name, weights=None, weights_backbone=None, num_classes=5)
+    path = saved(tmp_path, module)
     for model in (camviz.load(name, checkpoint=path), *([] if name.startswith("faster") else [camviz.load(path)])):
         assert (model.labels, model.fitted[0]) == ((), model.fitted[1])
-        assert all(torch.equal(value, model.module.state_dict()[key]) for key, value in network.state_dict().items())
+        assert all(torch.equal(value, model.module.state_dict()[key]) for key, value in module.state_dict().items())
 
 
 # timm
@@ -259,7 +259,7 @@ def test_detectors_and_segmenters_are_built_for_the_classes_of_the_file(tmp_path
 
 def timms(name: str, **arguments):
     timm = pytest.importorskip("timm", reason="timm is not installed")
-    with without_initialisation():
+    with without_initialization():
         return timm.create_model(name, pretrained=False, **arguments)
 
 
@@ -279,17 +279,17 @@ def timms(name: str, **arguments):
         ("vit_tiny_patch16_384", {"num_classes": 3}),
     ],
 )
-def test_networks_of_timm_from_their_file_alone(tmp_path, name, arguments):
-    network = timms(name, **arguments).eval()
+def test_models_of_timm_from_their_file_alone(tmp_path, name, arguments):
+    module = timms(name, **arguments).eval()
     torch.manual_seed(0)
-    for parameter in network.parameters():
+    for parameter in module.parameters():
         torch.nn.init.normal_(parameter, std=0.02)
-    model = camviz.load(saved(tmp_path, network))
+    model = camviz.load(saved(tmp_path, module))
     assert model.name == f"timm:{name}"
     assert model.fitted[0] == model.fitted[1]
-    assert bool(model.labels) == (network.num_classes == 1000)
+    assert bool(model.labels) == (module.num_classes == 1000)
     image = torch.rand(1, arguments.get("in_chans", 3), *model.preprocessing.crop)
-    assert torch.equal(model.module.eval()(image), network(image))
+    assert torch.equal(model.module.eval()(image), module(image))
 
 
 @pytest.mark.parametrize(
@@ -301,25 +301,25 @@ def test_networks_of_timm_from_their_file_alone(tmp_path, name, arguments):
         (lambda s: {"model": {f"backbone.{k}": v for k, v in s.items()}}, "prefix 'backbone.' stripped"),
     ],
 )
-def test_networks_of_timm_in_somebodys_packing(tmp_path, wrap, note):
+def test_models_of_timm_in_somebodys_packing(tmp_path, wrap, note):
     model = camviz.load(saved(tmp_path, timms("ghostnet_050", num_classes=7), wrap=wrap))
     assert model.name == "timm:ghostnet_050"
     assert note in model.notes
 
 
 def test_candidates_of_timm_are_listed_unless_the_file_says_which(tmp_path):
-    network = timms("tf_efficientnet_lite0")
-    message, hint = refusal(saved(tmp_path, network))
+    module = timms("tf_efficientnet_lite0")
+    message, hint = refusal(saved(tmp_path, module))
     assert message.endswith("fits 2 architectures: timm:efficientnet_lite0, timm:tf_efficientnet_lite0")
     assert hint == f"type which: --model timm:efficientnet_lite0 --checkpoint {tmp_path / 'my.pth'}"
-    model = camviz.load(saved(tmp_path, network, wrap=lambda s: {"arch": "tf_efficientnet_lite0", "state_dict": s}))
+    model = camviz.load(saved(tmp_path, module, wrap=lambda s: {"arch": "tf_efficientnet_lite0", "state_dict": s}))
     assert model.name == "timm:tf_efficientnet_lite0"
-    assert model.notes[0] == "recognised: timm:tf_efficientnet_lite0 (the same tensors fit timm:efficientnet_lite0)"
+    assert model.notes[0] == "recognized: timm:tf_efficientnet_lite0 (the same tensors fit timm:efficientnet_lite0)"
 
 
-def test_a_transformer_of_timm_trained_on_pictures_of_another_size(tmp_path):
-    network = timms("vit_tiny_patch16_224", img_size=96, num_classes=3)
-    path = saved(tmp_path, network)
+def test_a_transformer_of_timm_trained_on_images_of_another_size(tmp_path):
+    module = timms("vit_tiny_patch16_224", img_size=96, num_classes=3)
+    path = saved(tmp_path, module)
     _, hint = refusal(path)
     assert hint == f"type which: --model timm:deit_tiny_patch16_224 --input-size 96 --checkpoint {path}"
     model = camviz.load("timm:vit_tiny_patch16_224", input_size=(96, 96), checkpoint=path)

@@ -1,4 +1,4 @@
-"""Networks of clips: tiny ones with insides that are known, and torchvision's."""
+"""Models of clips: tiny ones with insides that are known, and torchvision's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import nn
 
 import camviz
 from camviz.engine.explain import Explainer
-from camviz.errors import InputError, NetworkError, RequestError
+from camviz.errors import InputError, ModelError, RequestError
 from camviz.io.inputs import Input
 from camviz.models.layers import default_layer, find_layers, grid, list_layers
 from camviz.models.load import plan
@@ -22,7 +22,7 @@ from camviz.models.video_models import stacked
 from camviz.run.heatmap import heatmaps
 from camviz.run.run_context import Workplace
 from camviz.run.video_frames import _at
-from camviz.types import Job, Layer, Look, Model, ModelRequest, Picture, Preprocessing, SaliencyMap, View
+from camviz.types import Image, Job, Layer, Look, Model, ModelRequest, Preprocessing, SaliencyMap, View
 from tests.helpers.small_videos import write_video
 
 FRAMES, SIDE = 4, 16
@@ -56,8 +56,8 @@ class Last(nn.Module):
         return self.fc(self.norm(self.embed(x).permute(0, 2, 3, 4, 1)).mean((1, 2, 3)))
 
 
-def model_of(network: nn.Module) -> Model:
-    return Model("clips", stacked(network.eval(), FRAMES), HOW, task="classification")
+def model_of(module: nn.Module) -> Model:
+    return Model("clips", stacked(module.eval(), FRAMES), HOW, task="classification")
 
 
 @pytest.fixture(autouse=True)
@@ -65,14 +65,14 @@ def seeded():
     torch.manual_seed(1)
 
 
-def pictures(count: int = FRAMES) -> list[Picture]:
+def random_images(count: int = FRAMES) -> list[Image]:
     rng = np.random.default_rng(2)
-    return [Picture(rng.integers(0, 256, (SIDE, SIDE, 3), np.uint8)) for _ in range(count)]
+    return [Image(rng.integers(0, 256, (SIDE, SIDE, 3), np.uint8)) for _ in range(count)]
 
 
 def test_gradcam_of_a_clip_is_that_of_its_definition():
     plain = Moving().eval()
-    clip = np.stack([one.pixels for one in pictures()]).astype(np.float32) / 255  # (t, h, w, c)
+    clip = np.stack([one.pixels for one in random_images()]).astype(np.float32) / 255  # (t, h, w, c)
     seen = plain.stem(torch.from_numpy(clip).permute(3, 0, 1, 2)[None])
     activations = plain.stage(seen).detach().requires_grad_()
     plain.fc(activations.mean((2, 3, 4)))[0, 2].backward()
@@ -80,9 +80,9 @@ def test_gradcam_of_a_clip_is_that_of_its_definition():
     expected = (weights * activations).sum(1)[0].detach().numpy()  # (t, h, w)
 
     model = model_of(plain)
-    values, view = prepare_clip(pictures(), model.preprocessing)
+    values, view = prepare_clip(random_images(), model.preprocessing)
     explainer = Explainer(model, Job(targets=("2",)))
-    [[found]] = explainer(pictures(1), [values], [view])
+    [[found]] = explainer(random_images(1), [values], [view])
     assert (found.layer, explainer.layers[0].layout) == ("stage.2", "clip")
     assert expected.shape == (2, 4, 4)
     np.testing.assert_allclose(found.values.reshape(2, 4, 4), expected, atol=1e-6)
@@ -98,8 +98,8 @@ def test_features_on_the_last_axis():
         *("norm", "clip_last", (2, 4, 4, 5)),
         (8, 4),
     )
-    values, view = prepare_clip(pictures(), model.preprocessing)
-    [[found]] = Explainer(model, Job(targets=("1",)))(pictures(1), [values], [view])
+    values, view = prepare_clip(random_images(), model.preprocessing)
+    [[found]] = Explainer(model, Job(targets=("1",)))(random_images(1), [values], [view])
     assert found.values.shape == (8, 4)
     assert np.abs(found.values).max() > 0
 
@@ -116,7 +116,7 @@ def test_maps_of_a_layer_and_back(layout, shape):
 
 
 def test_frames_are_prepared_one_by_one_and_stacked():
-    shown = pictures()
+    shown = random_images()
     values, view = prepare_clip(shown, HOW)
     assert values.shape == (3, FRAMES * SIDE, SIDE)
     np.testing.assert_allclose(values[:, 2 * SIDE : 3 * SIDE], shown[2].pixels.transpose(2, 0, 1) / 255, atol=1e-6)
@@ -125,17 +125,17 @@ def test_frames_are_prepared_one_by_one_and_stacked():
 
 def test_where_something_happens_and_when(tmp_path):
     """A red square at the right, in the second half of a video: that is where and when the score comes from."""
-    network = Last()
+    module = Last()
     with torch.no_grad():
-        for parameter in network.parameters():
+        for parameter in module.parameters():
             parameter.zero_()
-        network.norm = nn.Identity()
-        network.embed.weight[0, 0] = 1 / 32
-        network.fc.weight[1, 0] = 1
+        module.norm = nn.Identity()
+        module.embed.weight[0, 0] = 1 / 32
+        module.fc.weight[1, 0] = 1
     frames = np.zeros((40, SIDE, SIDE, 3), np.uint8)
     frames[20:, 4:12, 8:] = (255, 0, 0)
     path = write_video(tmp_path / "a.avi", frames)
-    model = model_of(network)
+    model = model_of(module)
     job = Job(targets=("1",), layers=("embed",), save_raw=True, look=Look("panel"))
     [record] = heatmaps(job, Explainer(model, job), [Input(path, "a.avi")], Workplace(tmp_path))
     assert record.error is None
@@ -155,15 +155,15 @@ def test_a_short_video_shows_its_frames_once(tmp_path):
     assert record.written[0].facts["frames"] == 3
 
 
-def test_what_is_for_pictures_is_refused():
+def test_what_is_for_images_is_refused():
     model = model_of(Moving())
-    with pytest.raises(InputError, match="is a picture, and the network takes clips"):
-        camviz.explain(model, pictures()[0], target="0")
+    with pytest.raises(InputError, match="is a image, and the model takes clips"):
+        camviz.explain(model, random_images()[0], target="0")
     for method in ("rise", "scorecam", "smoothgrad", "refinecam", "fullgrad"):
-        with pytest.raises(NetworkError, match=f"'{method}' is for pictures"):
+        with pytest.raises(ModelError, match=f"'{method}' is for images"):
             Explainer(model, Job(methods=(method,), targets=("0",)))
     for job in (Job(smooth="aug", targets=("0",)), Job(fuse="mean", targets=("0",))):
-        with pytest.raises(RequestError, match="is for pictures"):
+        with pytest.raises(RequestError, match="is for images"):
             Explainer(model, job)
     skipped = Explainer(model, Job(methods=("all",), targets=("0",))).skipped
     assert {"rise", "scorecam", "refinecam", "rollout"} <= set(skipped)
@@ -177,14 +177,14 @@ def test_what_comes_of_torchvision():
     assert (model.preprocessing.crop, model.preprocessing.frames) == ((16 * 64, 80), 16)
 
 
-def test_commands_on_pictures_say_so_at_once(run, refused, picture, tmp_path):
+def test_commands_on_images_say_so_at_once(run, refused, write_image, tmp_path):
     for command in ("features", "maximize"):
-        given = ("--target", 0) if command == "maximize" else (picture(tmp_path / "a.png"),)
+        given = ("--target", 0) if command == "maximize" else (write_image(tmp_path / "a.png"),)
         result = run(command, *given, "-m", "r3d_18", "--weights", "none", "-q", "-o", tmp_path / "out")
         assert "camviz heatmap clip.mp4 --model r3d_18" in refused(result, "r3d_18 takes clips of video")
 
 
-def test_layers_of_a_network_of_clips(run):
+def test_layers_of_a_model_of_clips(run):
     listed = [json.loads(line) for line in run("layers", "r3d_18", "--json").stdout.splitlines()]
     [last] = [one for one in listed if one["path"] == "layer4"]
     assert last["stride"] == 16
@@ -204,7 +204,7 @@ ZOO = {
 
 
 @pytest.mark.parametrize("name", ZOO)
-def test_default_layers_of_torchvisions_networks(name):
+def test_default_layers_of_torchvisions_models(name):
     model = plan(ModelRequest(name, weights="none")).skeleton()
     seen = survey(model.module, model.preprocessing.crop, name)
     path, (steps, height, width) = ZOO[name]
@@ -216,7 +216,7 @@ def test_default_layers_of_torchvisions_networks(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ZOO)
-def test_torchvisions_networks_from_video_to_film(name, tmp_path):
+def test_torchvisions_models_from_video_to_film(name, tmp_path):
     rng = np.random.default_rng(0)
     path = write_video(tmp_path / "a.avi", rng.integers(0, 256, (40, 48, 64, 3), np.uint8))
     model = camviz.load(name, weights="none")
@@ -234,5 +234,5 @@ def test_torchvisions_networks_from_video_to_film(name, tmp_path):
 def test_a_frames_map_is_that_of_its_step():
     view = View((SIDE, SIDE), (0, 0, SIDE, SIDE), (SIDE, SIDE))
     values = np.repeat(np.arange(3, dtype=np.float32), 2)[:, None].repeat(2, 1)  # three steps of 2×2
-    one = SaliencyMap(values, "m", "l", "t", 0, 0.0, None, "net", view, pictures(1)[0])
+    one = SaliencyMap(values, "m", "l", "t", 0, 0.0, None, "net", view, random_images(1)[0])
     assert [int(_at(one, frame, 6)[0, 0]) for frame in range(6)] == [0, 0, 1, 1, 2, 2]

@@ -1,4 +1,4 @@
-"""Networks and answers that camviz and its peers are compared on; everything is untrained, seeded and small."""
+"""Models and answers that camviz and its peers are compared on; everything is untrained, seeded and small."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from camviz.engine.explain import Explainer
-from camviz.types import Job, Model, Picture, Preprocessing, View
+from camviz.types import Image, Job, Model, Preprocessing, View
 from tests.helpers.modules import make
 
 SIZE = {"resnet18": 64, "vgg11": 64}
@@ -23,7 +23,7 @@ CLASS = 2
 
 @cache
 def built(name: str) -> nn.Module:
-    """A network in float32, evaluation mode, with biases and running statistics that do something."""
+    """A model in float32, evaluation mode, with biases and running statistics that do something."""
     if name not in SIZE:
         module = make(name)
     else:
@@ -46,8 +46,8 @@ def built(name: str) -> nn.Module:
 
 
 @pytest.fixture
-def network() -> Callable[..., nn.Module]:
-    """`network("vgg11")`: a copy of its own, ReLUs in place only if asked for."""
+def module() -> Callable[..., nn.Module]:
+    """`model("vgg11")`: a copy of its own, ReLUs in place only if asked for."""
 
     def build(name: str, inplace: bool = False) -> nn.Module:
         module = deepcopy(built(name))
@@ -61,7 +61,7 @@ def network() -> Callable[..., nn.Module]:
 
 @pytest.fixture
 def inputs() -> Callable[..., Tensor]:
-    """`inputs("vgg11", 2)`: a batch of noise of the network's size, as normalised."""
+    """`inputs("vgg11", 2)`: a batch of noise of the model's size, as normalized."""
 
     def draw(name: str, count: int = 2) -> Tensor:
         size = SIZE.get(name, 32)
@@ -72,9 +72,9 @@ def inputs() -> Callable[..., Tensor]:
 
 @pytest.fixture
 def ours() -> Callable[..., Any]:
-    """`ours(network, x, method, layer)`: camviz's raw maps (n, h, w) of class CLASS for normalised inputs.
+    """`ours(model, x, method, layer)`: camviz's raw maps (n, h, w) of class CLASS for normalized inputs.
 
-    Black is 0 in the normalised input, as it is to the peers.
+    Black is 0 in the normalized input, as it is to the peers.
     """
 
     def compute(
@@ -88,9 +88,9 @@ def ours() -> Callable[..., Any]:
             layers=(layer,) if layer else (),
             settings=tuple((key, str(value)) for key, value in settings.items()),
         )
-        picture = Picture(np.zeros((size[1], size[0], 3), np.uint8))
+        image = Image(np.zeros((size[1], size[0], 3), np.uint8))
         view = View(size, (0, 0, *size), size)
-        maps = Explainer(Model("net", module, how), job)([picture] * len(x), list(x.numpy()), [view] * len(x))
+        maps = Explainer(Model("net", module, how), job)([image] * len(x), list(x.numpy()), [view] * len(x))
         return np.stack([own[0].values for own in maps])
 
     return compute
@@ -98,7 +98,7 @@ def ours() -> Callable[..., Any]:
 
 @pytest.fixture
 def grad_cam() -> Callable[..., np.ndarray]:
-    """`grad_cam("HiResCAM", network, x, layer)`: pytorch-grad-cam's maps before its ReLU, scaling and resizing."""
+    """`grad_cam("HiResCAM", model, x, layer)`: pytorch-grad-cam's maps before its ReLU, scaling and resizing."""
     peer = pytest.importorskip("pytorch_grad_cam")
 
     def compute(
@@ -118,7 +118,7 @@ def grad_cam() -> Callable[..., np.ndarray]:
 
 @pytest.fixture
 def torchcam() -> Callable[..., np.ndarray]:
-    """`torchcam("LayerCAM", network, x, layer)`: torchcam's maps without ReLU and scaling."""
+    """`torchcam("LayerCAM", model, x, layer)`: torchcam's maps without ReLU and scaling."""
     peer = pytest.importorskip("torchcam.methods")
 
     def compute(kind: str, module: nn.Module, x: Tensor, layer: Any, **settings: Any) -> np.ndarray:

@@ -17,12 +17,12 @@ from camviz.metrics.sparsity import sparsity
 from camviz.types import View
 from tools.demo.scenes import draw_scene
 
-CLASS, COUNT = 3, 3  # a cross, of which the network is sure
+CLASS, COUNT = 3, 3  # a cross, of which the model is sure
 
 
 @pytest.fixture
 def asked():
-    """(network, input (1, 3, H, W), maps (k, H, W) without equal values, the case)."""
+    """(model, input (1, 3, H, W), maps (k, H, W) without equal values, the case)."""
     module, side, generator = camviz.load("demo").module, 128, torch.Generator().manual_seed(3)
     scene = draw_scene(np.random.default_rng(0), side, side, shapes=(3, 3))
     inputs = torch.from_numpy(scene.image.transpose(2, 0, 1)[None] / np.float32(255))
@@ -97,7 +97,7 @@ def test_average_drop_and_increase_are_those_of_torchcam(asked):
 def quantus(kind, asked, **settings):
     peer = pytest.importorskip("quantus")
     module, inputs, maps, case = asked
-    metric = getattr(peer, kind)(abs=False, normalise=False, disable_warnings=True, **settings)
+    metric = getattr(peer, kind)(abs=False, normalize=False, disable_warnings=True, **settings)
     batch = inputs.expand(COUNT, -1, -1, -1).numpy()
     masks = np.broadcast_to(case.truth, (COUNT, 1, *case.truth.shape))
     found = metric(

@@ -80,9 +80,9 @@ def test_ablationcam_weights_are_equal_to_a_ten_thousandth(network, inputs, ours
     module, x, drops = network("resnet18"), inputs("resnet18", 1), []
     scored = Probe.score_activations
 
-    def noting(probe, picture, total, alter):
-        scores = scored(probe, picture, total, alter)
-        drops.append((probe.scores[picture] - scores).numpy())
+    def noting(probe, image, total, alter):
+        scores = scored(probe, image, total, alter)
+        drops.append((probe.scores[image] - scores).numpy())
         return scores
 
     monkeypatch.setattr(Probe, "score_activations", noting)
@@ -113,15 +113,15 @@ def test_ablationcam_removes_a_channel_where_theirs_floods_it(network, inputs, o
     assert np.abs(own - theirs * score[:, None, None]).max() > 0.1 * np.abs(own).max()
 
 
-def test_eigencam_is_theirs_when_centred(network, inputs, ours, grad_cam):
-    """The paper does not centre; theirs does, and leaves the sign to chance."""
+def test_eigencam_is_theirs_when_centered(network, inputs, ours, grad_cam):
+    """The paper does not center; theirs does, and leaves the sign to chance."""
     module, x, layer = network("vgg11"), inputs("vgg11"), LAYER["vgg11"]
     a = torch.from_numpy(activations_and_gradients(module, x, layer)[0])
     theirs = grad_cam("EigenCAM", module, x, layer)
     close(*up_to_sign(principal(a - a.mean((2, 3), keepdim=True)).numpy(), theirs), 1e-3)
     own = ours(module, x, "eigencam", layer)
     close(own, principal(a).numpy(), 1e-3)
-    # not centred, non-negative activations have a map without a sign change, and it is positive
+    # not centered, non-negative activations have a map without a sign change, and it is positive
     assert (own >= -1e-6 * own.max()).all()
     assert (theirs < 0).any()
 
@@ -166,10 +166,10 @@ def test_theirs_stores_an_activation_that_an_in_place_relu_then_overwrites(netwo
     assert np.abs(wrong - expected).max() > 0.05 * np.abs(expected).max()
 
 
-def test_theirs_gives_blank_maps_for_pictures_without_a_target(network, inputs):
+def test_theirs_gives_blank_maps_for_images_without_a_target(network, inputs):
     module, x = network("vgg11"), inputs("vgg11", 3)
     with LayerCAM(module, [module.features[15]]) as cam:
-        maps = cam(x, [ClassifierOutputTarget(CLASS)])  # one target, three pictures, not a word
+        maps = cam(x, [ClassifierOutputTarget(CLASS)])  # one target, three images, not a word
     assert maps[0].max() > 0
     assert not maps[1:].any()
 

@@ -65,13 +65,13 @@ class Thirds(nn.Module):
 
 
 def test_scorecam_of_logits(ours, torchcam):
-    """Theirs scores logits, and its black is the mean colour: here asked for by `score=logit` and a mean of 0."""
+    """Theirs scores logits, and its black is the mean color: here asked for by `score=logit` and a mean of 0."""
     module, x = Thirds().eval(), torch.randn(2, 3, 27, 27, generator=torch.Generator().manual_seed(0))
     close(ours(module, x, "scorecam", "conv", score="logit"), torchcam("ScoreCAM", module, x, "conv"))
 
 
-def test_iscam_theirs_brightens_the_picture(ours):
-    """It adds the strengths up, 0.1 + 0.2 + …, so that the last picture is five and a half times too bright."""
+def test_iscam_theirs_brightens_the_image(ours):
+    """It adds the strengths up, 0.1 + 0.2 + …, so that the last image is five and a half times too bright."""
     module, x, tops = Thirds().eval(), torch.rand(1, 3, 27, 27, generator=torch.Generator().manual_seed(0)), []
     with methods.ISCAM(module, "conv") as cam:
         module(x)

@@ -1,4 +1,4 @@
-"""Value v has colour colormap(v)."""
+"""Value v has color colormap(v)."""
 
 import warnings
 
@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 
 from camviz.errors import RequestError, UnknownName
-from camviz.render.color import DIVERGING, SEQUENTIAL, chosen, colormap_names, colourise, indices, limits, table
+from camviz.render.color import DIVERGING, SEQUENTIAL, chosen, colorise, colormap_names, indices, limits, table
 from camviz.types import Look
 
 
 @pytest.mark.parametrize("name", colormap_names())
 def test_every_map_is_a_table(name: str) -> None:
-    colours = table(name)
-    assert colours.shape == (256, 3)
-    assert colours.dtype == np.uint8
-    assert len(np.unique(colours, axis=0)) > 60
+    colors = table(name)
+    assert colors.shape == (256, 3)
+    assert colors.dtype == np.uint8
+    assert len(np.unique(colors, axis=0)) > 60
     with pytest.raises(ValueError):
-        colours[0] = 1
+        colors[0] = 1
 
 
 def test_at_least_twelve_and_the_defaults_are_among_them() -> None:
@@ -46,13 +46,13 @@ def test_sequential_default_gets_lighter_step_by_step() -> None:
 
 
 @pytest.mark.parametrize("name", ["coolwarm", "blue-white-red", "purple-white-green", "blue-black-red"])
-def test_diverging_maps_have_their_neutral_colour_at_zero(name: str) -> None:
-    colours = table(name).astype(int)
-    assert np.ptp(colours[128]) <= 1
-    assert np.ptp(colours[0]) > 60
-    assert np.abs(np.diff(colours, axis=0)).max() <= 8, "no jump"
-    zero = colourise(np.zeros((1, 1), np.float32), limits(np.array([[-1.0, 3.0]]), "both"), name)
-    assert zero[0, 0].tolist() == colours[128].tolist()
+def test_diverging_maps_have_their_neutral_color_at_zero(name: str) -> None:
+    colors = table(name).astype(int)
+    assert np.ptp(colors[128]) <= 1
+    assert np.ptp(colors[0]) > 60
+    assert np.abs(np.diff(colors, axis=0)).max() <= 8, "no jump"
+    zero = colorise(np.zeros((1, 1), np.float32), limits(np.array([[-1.0, 3.0]]), "both"), name)
+    assert zero[0, 0].tolist() == colors[128].tolist()
 
 
 def test_limits_by_hand() -> None:
@@ -81,7 +81,7 @@ def test_bad_scales(scale: str) -> None:
 def test_unknown_map() -> None:
     with pytest.raises(UnknownName) as caught:
         table("virids")
-    assert caught.value.message == "no colour map 'virids'"
+    assert caught.value.message == "no color map 'virids'"
     assert "did you mean 'viridis'" in caught.value.hint
     with pytest.raises(UnknownName) as caught:
         table("zzz")
@@ -96,20 +96,20 @@ def test_indices_by_hand() -> None:
     assert found.tolist() == [0, 32, 64, 128, 191, 255, 255, 0, 0, 255, 0]
 
 
-def test_value_v_has_colour_v_whatever_the_other_values_are() -> None:
+def test_value_v_has_color_v_whatever_the_other_values_are() -> None:
     within = limits(np.array([[0.0]]), "positive", "fixed:8")
-    alone = colourise(np.array([[2.0]], np.float32), within, "viridis")
-    among = colourise(np.array([[7.0, 2.0], [-3.0, 1.0]], np.float32), within, "viridis")
+    alone = colorise(np.array([[2.0]], np.float32), within, "viridis")
+    among = colorise(np.array([[7.0, 2.0], [-3.0, 1.0]], np.float32), within, "viridis")
     assert alone[0, 0].tolist() == among[0, 1].tolist() == table("viridis")[64].tolist()
 
 
 @pytest.mark.parametrize("sign", ["positive", "negative"])
-def test_nothing_to_show_is_the_lowest_colour(sign: str) -> None:
+def test_nothing_to_show_is_the_lowest_color(sign: str) -> None:
     values = np.full((3, 4), -2.0 if sign == "positive" else 2.0, np.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         within = limits(values, sign)  # type: ignore[arg-type]
-        painted = colourise(values, within, "jet")
+        painted = colorise(values, within, "jet")
     assert within == (0, 0)
     assert (painted == [0, 0, 128]).all()
 
@@ -118,7 +118,7 @@ def test_zero_everywhere_is_neutral_when_signs_are_shown() -> None:
     values = np.zeros((2, 2), np.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        painted = colourise(values, limits(values, "both"), "coolwarm")
+        painted = colorise(values, limits(values, "both"), "coolwarm")
     assert (painted == table("coolwarm")[128]).all()
 
 
@@ -132,6 +132,6 @@ def test_tiny_and_huge_values_draw_without_warnings() -> None:
         assert indices(one, limits(one, "positive", "fixed:1e-60")).tolist() == [[0, 255]]
 
 
-def test_colourise_takes_every_shape() -> None:
+def test_colorise_takes_every_shape() -> None:
     for shape in [(1, 1), (1, 7), (5, 1), (3, 0), (0, 4)]:
-        assert colourise(np.zeros(shape, np.float32), limits(np.ones(1), "positive"), "magma").shape == (*shape, 3)
+        assert colorise(np.zeros(shape, np.float32), limits(np.ones(1), "positive"), "magma").shape == (*shape, 3)

@@ -9,13 +9,13 @@ from PIL import Image
 from camviz.errors import RequestError, UnknownName
 from camviz.render import encode
 from camviz.render.encoding import FORMATS, suffix
-from camviz.types import Artefact, Look
+from camviz.types import Figure, Look
 
 RED = np.full((9, 12, 3), (250, 10, 20), np.uint8)
 
 
 def decoded(pixels: np.ndarray, format: str) -> np.ndarray:
-    data = encode(Artefact("overlay", suffix(format), pixels), Look(format=format))
+    data = encode(Figure("overlay", suffix(format), pixels), Look(format=format))
     return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
 
 
@@ -36,23 +36,23 @@ def test_png_keeps_every_pixel(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("format", FORMATS)
 def test_the_same_pixels_give_the_same_bytes(format: str) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (64, 48, 3), dtype=np.uint8)
-    first, second = (encode(Artefact("x", "", noise), Look(format=format)) for _ in range(2))
+    first, second = (encode(Figure("x", "", noise), Look(format=format)) for _ in range(2))
     assert first == second
 
 
 def test_signatures() -> None:
     starts = {"png": b"\x89PNG", "jpg": b"\xff\xd8", "jpeg": b"\xff\xd8", "webp": b"RIFF"}
     for format, start in starts.items():
-        assert encode(Artefact("x", "", RED), Look(format=format)).startswith(start)
+        assert encode(Figure("x", "", RED), Look(format=format)).startswith(start)
 
 
 def test_bytes_pass_through() -> None:
-    assert encode(Artefact("html", ".html", data=b"<p>"), Look()) == b"<p>"
+    assert encode(Figure("html", ".html", data=b"<p>"), Look()) == b"<p>"
 
 
 def test_unknown_format() -> None:
     with pytest.raises(UnknownName) as caught:
-        encode(Artefact("x", "", RED), Look(format="tif"))
+        encode(Figure("x", "", RED), Look(format="tif"))
     assert caught.value.message == "no format 'tif'"
     assert "png" in caught.value.hint
 
@@ -60,14 +60,14 @@ def test_unknown_format() -> None:
 @pytest.mark.parametrize(("format", "width"), [("webp", 17000), ("jpg", 70000)])
 def test_too_large_for_the_format(format: str, width: int) -> None:
     with pytest.raises(RequestError) as caught:
-        encode(Artefact("x", "", np.zeros((1, width, 3), np.uint8)), Look(format=format))
+        encode(Figure("x", "", np.zeros((1, width, 3), np.uint8)), Look(format=format))
     assert f"{width}×1 pixels" in caught.value.message
     assert "png" in caught.value.hint
 
 
-def test_an_empty_artefact_is_a_mistake() -> None:
+def test_an_empty_artifact_is_a_mistake() -> None:
     with pytest.raises(ValueError, match="neither"):
-        encode(Artefact("x", ""), Look())
+        encode(Figure("x", ""), Look())
 
 
 def test_photographs_are_coded_faster_and_figures_smaller() -> None:
@@ -75,6 +75,6 @@ def test_photographs_are_coded_faster_and_figures_smaller() -> None:
     noise = np.random.default_rng(1).integers(0, 256, (300, 400, 3), dtype=np.uint8)
     figure = np.full((300, 1200, 3), 255, np.uint8)
     figure[:, :100] = noise[:, :100]
-    size = {name: len(encode(Artefact("x", "", one), Look())) for name, one in (("photo", noise), ("figure", figure))}
+    size = {name: len(encode(Figure("x", "", one), Look())) for name, one in (("photo", noise), ("figure", figure))}
     assert size["figure"] < noise[:, :100].nbytes * 1.1  # Huffman codes alone would take a bit for each white byte
     assert size["photo"] < noise.nbytes * 1.02

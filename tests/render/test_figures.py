@@ -1,4 +1,4 @@
-"""Panels and sheets: nothing overlaps, nothing is cut, the pictures keep their pixels."""
+"""Panels and sheets: nothing overlaps, nothing is cut, the images keep their pixels."""
 
 import itertools
 from dataclasses import replace
@@ -76,7 +76,7 @@ def test_bar_marks() -> None:
 
 @pytest.mark.parametrize("sign", ["positive", "both"])
 @pytest.mark.parametrize("height", [1, 50, 256, 700])
-def test_bar_colours_run_upwards_and_its_numbers_do_not_touch(sign: Any, height: int) -> None:
+def test_bar_colors_run_upwards_and_its_numbers_do_not_touch(sign: Any, height: int) -> None:
     bar = Bar(Limits(-1.5 if sign == "both" else 0, 1.5), "coolwarm", sign)
     drawn = bar.draw(height, 14)
     assert drawn.shape[0] >= height
@@ -105,29 +105,29 @@ EXTREMES = [(1, 1), (3, 2), (640, 480), (6000, 4000), (6000, 10), (10, 6000), (2
 @pytest.mark.parametrize("words", ["zebra", LONG, "虎斑猫 " * 40])
 def test_panels_of_every_size(make: Any, size: tuple[int, int], words: str) -> None:
     map = make([[1, 2], [3, -4]], size, target=words, layer=words)
-    drawn = draw(map.picture, map, Look(layout="panel", sign="both")).pixels
+    drawn = draw(map.image, map, Look(layout="panel", sign="both")).pixels
     assert drawn is not None
     assert 320 <= drawn.shape[1] <= 2 * LARGEST + 300
     assert 100 <= drawn.shape[0] <= LARGEST + 400
     assert (rim(drawn, 6) == 255).all(), "a margin on all sides, so no text is cut"
 
 
-def test_a_panel_is_picture_and_overlay_side_by_side(make: Any) -> None:
+def test_a_panel_is_image_and_overlay_side_by_side(make: Any) -> None:
     map = make([[1, 2], [3, -4]], (400, 330))
-    overlay = draw(map.picture, map, Look()).pixels
-    drawn = draw(map.picture, map, Look(layout="panel")).pixels
+    overlay = draw(map.image, map, Look()).pixels
+    drawn = draw(map.image, map, Look(layout="panel")).pixels
     assert overlay is not None
     assert drawn is not None
-    [(top, left)], [(top_too, right)] = found(map.picture.pixels, drawn), found(overlay, drawn)
+    [(top, left)], [(top_too, right)] = found(map.image.pixels, drawn), found(overlay, drawn)
     assert top == top_too
     assert right >= left + 400
 
 
 def test_a_wide_panel_is_stacked(make: Any) -> None:
     map = make([[1, 2]], (500, 100))
-    drawn = draw(map.picture, map, Look(layout="panel", alpha=0)).pixels
+    drawn = draw(map.image, map, Look(layout="panel", alpha=0)).pixels
     assert drawn is not None
-    (first, left), (second, left_too) = found(map.picture.pixels, drawn)
+    (first, left), (second, left_too) = found(map.image.pixels, drawn)
     assert left == left_too
     assert second >= first + 100
 
@@ -135,13 +135,13 @@ def test_a_wide_panel_is_stacked(make: Any) -> None:
 def test_bar_and_caption_can_be_left_out(make: Any) -> None:
     map = make([[1, 2]], (400, 330))
     full, no_bar, no_caption, bare = (
-        draw(map.picture, map, Look(layout="panel", colorbar=bar, caption=words)).pixels
+        draw(map.image, map, Look(layout="panel", colorbar=bar, caption=words)).pixels
         for bar, words in [(None, None), (False, None), (None, False), (False, False)]
     )
     assert no_bar.shape[1] < full.shape[1] == no_caption.shape[1]
     assert no_caption.shape[0] < full.shape[0] == no_bar.shape[0]
     assert bare.shape[:2] == (no_caption.shape[0], no_bar.shape[1])
-    assert draw(map.picture, map, Look(layout="panel", colorbar=True, caption=True)).pixels.shape == full.shape
+    assert draw(map.image, map, Look(layout="panel", colorbar=True, caption=True)).pixels.shape == full.shape
 
 
 def test_tiles_are_bounded_and_small_ones_repeat_their_pixels() -> None:
@@ -155,11 +155,11 @@ def test_tiles_are_bounded_and_small_ones_repeat_their_pixels() -> None:
 
 
 def test_a_resized_panel_keeps_the_place_of_the_map(make: Any) -> None:
-    """A centre crop of a large picture: the hot corner of the crop is hot in the tile, at half the size."""
+    """A center crop of a large image: the hot corner of the crop is hot in the tile, at half the size."""
     map = make([[9, 0], [0, 0]], (3200, 1600), box=(800, 0, 2400, 1600))
-    map = replace(map, picture=replace(map.picture, pixels=np.full((1600, 3200, 3), 40, np.uint8)))
+    map = replace(map, image=replace(map.image, pixels=np.full((1600, 3200, 3), 40, np.uint8)))
     look = Look(layout="panel", alpha=1, caption=False, colorbar=False)
-    drawn = draw(map.picture, map, look).pixels
+    drawn = draw(map.image, map, look).pixels
     assert drawn is not None
     hot = (drawn == table("inferno")[255]).all(axis=2).nonzero()
     tile = drawn.shape[1] // 2 + canvas_gap(drawn) // 2
@@ -197,7 +197,7 @@ def test_labels_of_a_sheet_stay_in_their_room(size: tuple[int, int], words: str)
     drawn = sheet(cells, [words, "b"], [words, words], words, bar, [Line((words,), title=True)])
     assert (rim(drawn, 6) == 255).all()
     for value in (10, 20, 30):
-        assert len(found(cell(value, *size), drawn)) >= 1, "no text over a picture"
+        assert len(found(cell(value, *size), drawn)) >= 1, "no text over a image"
 
 
 def test_labels_next_to_each_other_do_not_touch() -> None:
@@ -218,7 +218,7 @@ def test_labels_stand_over_and_beside_their_cells() -> None:
     assert heads[-1] < right + 60
     for start in (left, right):
         own = heads[(heads >= start) & (heads < start + 60)]
-        assert (own[0] + own[-1]) / 2 == pytest.approx(start + 30, abs=2), "centred"
+        assert (own[0] + own[-1]) / 2 == pytest.approx(start + 30, abs=2), "centered"
     beside = (drawn[top : top + 40, :left] < 128).any(axis=(1, 2)).nonzero()[0]
     assert beside.mean() == pytest.approx(20, abs=4)
 
@@ -232,7 +232,7 @@ def test_a_sheet_without_labels_has_room_for_none() -> None:
     assert sheet([]).shape[2] == sheet([[]]).shape[2] == sheet([[None]], ["a"], ["b"]).shape[2] == 3
 
 
-def test_small_pictures_stand_in_the_middle() -> None:
+def test_small_images_stand_in_the_middle() -> None:
     drawn = sheet([[cell(10, 100, 100), cell(20, 20, 40)]])
     (top, left), (small_top, small_left) = found(cell(10, 100, 100), drawn)[0], found(cell(20, 20, 40), drawn)[0]
     assert small_top - top == 40

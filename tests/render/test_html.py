@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from camviz.render.html import THUMB, Card, Page, PageFile, PagePicture, draw_page, shrunk, thumb_side, thumbnail
+from camviz.render.html import THUMB, Card, Page, PageFile, PageImage, draw_page, shrunk, thumb_side, thumbnail
 
 EVIL = "</script><script>alert(1)</script><!-- \" ' & \u2028 图 \udcff.png"
 
 
 @pytest.fixture
 def page() -> Page:
-    picture = PagePicture(EVIL, "file:///a%20b", "failed", 0.5, error=EVIL, hint=EVIL)
+    image = PageImage(EVIL, "file:///a%20b", "failed", 0.5, error=EVIL, hint=EVIL)
     card = Card(0, target=EVIL, note=EVIL, files=[PageFile(EVIL, "a%3Ab.png", "overlay", True)])
-    return Page(EVIL, "1 picture", [("model", EVIL)], [picture], [card])
+    return Page(EVIL, "1 image", [("model", EVIL)], [image], [card])
 
 
 @pytest.fixture
@@ -42,8 +42,8 @@ def test_there_are_the_two_scripts_of_the_page_and_no_more(text):
 
 def test_names_arrive_as_they_were(text):
     data = data_of(text)
-    assert data["pictures"][0]["name"] == EVIL
-    assert data["cards"][0]["files"][0] == {"path": EVIL, "url": "a%3Ab.png", "kind": "overlay", "picture": True}
+    assert data["images"][0]["name"] == EVIL
+    assert data["cards"][0]["files"][0] == {"path": EVIL, "url": "a%3Ab.png", "kind": "overlay", "image": True}
 
 
 def test_nothing_is_fetched_from_anywhere(text):
@@ -76,7 +76,7 @@ def test_thumbnails_keep_the_shape(size, expected):
     assert shrunk(np.zeros((height, width, 3), np.uint8), 160).shape == (expected[1], expected[0], 3)
 
 
-def test_a_thumbnail_is_a_webp_in_the_right_colours():
+def test_a_thumbnail_is_a_webp_in_the_right_colors():
     pixels = np.zeros((40, 60, 3), np.uint8)
     pixels[..., 0] = 250
     image = Image.open(io.BytesIO(base64.b64decode(thumbnail(pixels))))

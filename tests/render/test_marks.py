@@ -1,4 +1,4 @@
-"""Boxes, outlines and points lie where they belong, at every size of picture, and can be read."""
+"""Boxes, outlines and points lie where they belong, at every size of image, and can be read."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ from camviz.render.marks import draw_marks
 from camviz.types import Look, Mark, Pixels, View
 
 
-def grey(width: int, height: int) -> Pixels:
+def gray(width: int, height: int) -> Pixels:
     return np.full((height, width, 3), 128, np.uint8)
 
 
 def drawn(mark: Mark, width: int = 200, height: int = 160, box: Any = None) -> Pixels:
-    painted = grey(width, height)
+    painted = gray(width, height)
     draw_marks(painted, [mark], View((width, height), box or (0, 0, width, height), (64, 64)))
     return painted
 
@@ -39,7 +39,7 @@ def test_a_box_is_a_white_line_on_a_dark_edge():
     assert not changed(painted)[43:117, 23:97].any()
 
 
-def test_a_box_in_a_cropped_view_and_one_that_leaves_the_picture():
+def test_a_box_in_a_cropped_view_and_one_that_leaves_the_image():
     painted = drawn(Mark(box=(0.0, 0.0, 0.5, 1.0)), box=(40, 0, 200, 160))
     rows, columns = np.nonzero(light(painted))
     assert (columns.min(), rows.min(), columns.max(), rows.max()) == (40, 0, 119, 159)
@@ -84,7 +84,7 @@ def test_a_point_is_a_cross():
 @pytest.mark.parametrize(("width", "height"), [(100, 100), (300, 120), (500, 375), (1600, 1200), (4000, 3000)])
 @pytest.mark.parametrize("top", [0.0, 0.5])
 def test_words_can_be_read_and_stay_inside(width: int, height: int, top: float):
-    """Above the box, or in it at the picture's top: a dark plate with light letters, at least 11 pixels high."""
+    """Above the box, or in it at the image's top: a dark plate with light letters, at least 11 pixels high."""
     bare, painted = (drawn(Mark(words, box=(0.6, top, 1.0, 0.9)), width, height) for words in ("", "person 87%"))
     rows, columns = np.nonzero((bare != painted).any(2))
     high, wide = rows.max() - rows.min() + 1, columns.max() - columns.min() + 1
@@ -105,7 +105,7 @@ def test_every_layout_shows_the_marks(make: Any, layout: str):
     plain = make(np.eye(4), (200, 160))
     marked = make(np.eye(4), (200, 160), marks=(Mark("cat", box=(0.25, 0.25, 0.75, 0.75)),))
     look = Look(layout=layout)
-    a, b = (draw(one.picture, one, look).pixels for one in (plain, marked))
+    a, b = (draw(one.image, one, look).pixels for one in (plain, marked))
     assert a is not None
     assert b is not None
     assert a.shape == b.shape

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from camviz.render.html import draw_page
-from camviz.run.database.database import Ledger
+from camviz.run.database.database import Database
 from camviz.run.report import make_page
 from camviz.types import Look
 from tests.helpers.runs import AWKWARD, make_run
@@ -40,8 +40,8 @@ def file(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "my run"
     names = [*AWKWARD, *(f"n{number:03d}.png" for number in range(60))]
     make_run(folder, names, MAPS, failed=(BAD,))
-    with Ledger(folder) as ledger:
-        (folder / "report.html").write_bytes(draw_page(make_page(ledger, ledger.newest(), folder), "1").data)
+    with Database(folder) as database:
+        (folder / "report.html").write_bytes(draw_page(make_page(database, database.newest(), folder), "1").data)
     return folder / "report.html"
 
 
@@ -191,10 +191,10 @@ def test_everything_that_can_be_used_has_a_name(page):
 
 
 def test_a_panel_is_shown_as_it_is(browser, tmp_path):
-    """It holds picture and map side by side: nothing may lie below or above it."""
-    make_run(tmp_path, ["a.png"], look=Look("panel"), pictures=tmp_path / "in")
-    with Ledger(tmp_path) as ledger:
-        (tmp_path / "report.html").write_bytes(draw_page(make_page(ledger, ledger.newest(), tmp_path), "1").data)
+    """It holds image and map side by side: nothing may lie below or above it."""
+    make_run(tmp_path, ["a.png"], look=Look("panel"), images=tmp_path / "in")
+    with Database(tmp_path) as database:
+        (tmp_path / "report.html").write_bytes(draw_page(make_page(database, database.newest(), tmp_path), "1").data)
     page = browser.new_page(bypass_csp=True)
     page.goto((tmp_path / "report.html").as_uri())
     page.locator(".card").click()

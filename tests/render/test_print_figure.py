@@ -11,22 +11,22 @@ from camviz.errors import RequestError
 from camviz.render.color import DIVERGING, table
 from camviz.render.print_backend import POINT, Ruled, Shown, Words, breadth
 from camviz.render.print_figure import Cell, Gap, Row, Style, difference_limits, flowed, plate
-from camviz.types import Look, Picture
+from camviz.types import Image, Look
 from tests.helpers.runs import saliency
 
 LONG = "a_very_long_name_of_a_checkpoint_or_of_a_layer.blocks.11.norm1"
 
 
 def row(sides: int, size=(400, 300), name="side", across=0, gaps=True) -> Row:
-    picture = Picture(np.full((size[1], size[0], 3), 120, np.uint8))
-    cells = tuple(Cell(f"{name}{i}", saliency(picture, i), (f"{name} 97.2%", "max 3.1, min -2")) for i in range(sides))
+    image = Image(np.full((size[1], size[0], 3), 120, np.uint8))
+    cells = tuple(Cell(f"{name}{i}", saliency(image, i), (f"{name} 97.2%", "max 3.1, min -2")) for i in range(sides))
     values = np.zeros((size[1], size[0]), np.float32)
     found = tuple(Gap(f"{name}{i} - {name}0", values, ("r 0.50", "IoU 0.20")) for i in range(1, sides)) if gaps else ()
-    return Row(picture, ("photo.jpg", "for: cat"), cells, found, across)
+    return Row(image, ("photo.jpg", "for: cat"), cells, found, across)
 
 
 def boxes(figure) -> list[tuple[float, float, float, float]]:
-    """(left, top, right, bottom) of pictures, and of words by their widths."""
+    """(left, top, right, bottom) of images, and of words by their widths."""
     found = []
     for item in figure.items:
         if isinstance(item, Words):
@@ -88,7 +88,7 @@ def test_numbers_of_the_bars_are_those_of_the_scale():
     assert "max" in words, "each map has its own: no number fits all"
 
 
-def test_differences_have_the_colours_of_a_diverging_scale_and_none_where_nothing_was_seen():
+def test_differences_have_the_colors_of_a_diverging_scale_and_none_where_nothing_was_seen():
     one = row(2)
     values = np.zeros((300, 400), np.float32)
     values[:, :100], values[:, 100:200], values[:, 300:] = 3, -3, np.nan
@@ -99,7 +99,7 @@ def test_differences_have_the_colours_of_a_diverging_scale_and_none_where_nothin
     assert tile[50, width // 8].tolist() == table(DIVERGING)[255].tolist()
     assert tile[50, 3 * width // 8].tolist() == table(DIVERGING)[0].tolist()
     assert tile[50, 5 * width // 8].tolist() == table(DIVERGING)[128].tolist()
-    assert len(set(tile[50, 7 * width // 8].tolist())) == 1, "grey"
+    assert len(set(tile[50, 7 * width // 8].tolist())) == 1, "gray"
 
 
 def test_limits_of_differences():

@@ -29,10 +29,10 @@ def test_every_layout_draws_a_blank_map_and_encodes(make: Any, layout: str) -> N
     for values in ([[0.0]], [[-1.0]], [[float("nan")]]):
         for sign in ("positive", "negative", "both"):
             map = make(values, (30, 20), box=(5, 0, 25, 20))
-            artefact = draw(map.picture, map, Look(layout=layout, sign=sign))  # type: ignore[arg-type]
-            assert artefact.kind == layout
-            assert artefact.suffix == ".png"
-            assert encode(artefact, Look()).startswith(b"\x89PNG")
+            figure = draw(map.image, map, Look(layout=layout, sign=sign))  # type: ignore[arg-type]
+            assert figure.kind == layout
+            assert figure.suffix == ".png"
+            assert encode(figure, Look()).startswith(b"\x89PNG")
 
 
 def test_a_map_draws_itself(make: Any) -> None:

@@ -67,7 +67,7 @@ def test_facts_flow_over_lines_in_order() -> None:
     )
     assert all(text.width(line, 14) <= room for line in text.flow(parts, 14, room))
     assert text.flow(["x" * 200, "b"], 14, 100)[0].startswith("…")
-    told = "of two pictures one patch each, the strongest first"
+    told = "of two images one patch each, the strongest first"
     assert len(text.flow([told], 14, 150)) > 1
     assert " ".join(text.flow([told], 14, 150)) == told
 
@@ -106,7 +106,7 @@ def test_without_system_fonts_chinese_still_draws(monkeypatch: pytest.MonkeyPatc
     assert text.font_for("虎斑猫", 14) is text.font_for("cat", 14)
 
 
-def test_line_colour_is_on_paper() -> None:
+def test_line_color_is_on_paper() -> None:
     drawn = text.line("HHH", 20, (200, 0, 0)).reshape(-1, 3).astype(int)
     assert (drawn[drawn[:, 1] < 10][0] == [200, 0, 0]).all()
     assert (np.bincount(drawn[:, 0], minlength=256)[255]) > len(drawn) // 3

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from camviz.errors import RequestError
-from camviz.run.database.database import Ledger
+from camviz.run.database.database import Database
 from camviz.run.export import COLUMNS, write_export
 from tests.helpers.runs import AWKWARD, make_run
 
@@ -28,8 +28,8 @@ def exported(tmp_path):
     make_run(tmp_path / "run", AWKWARD, MAPS, failed=("bad.png",), save_raw=True)
 
     def export(format: str):
-        with Ledger(tmp_path / "run") as ledger:
-            return write_export(ledger, ledger.newest(), tmp_path / "run", format)
+        with Database(tmp_path / "run") as database:
+            return write_export(database, database.newest(), tmp_path / "run", format)
 
     return export
 
@@ -64,17 +64,17 @@ def test_a_row_says_what_the_map_is(exported, tmp_path):
 
 
 def test_npz_holds_every_map_bit_for_bit(exported, tmp_path):
-    with np.load(exported("npz")) as arrays, Ledger(tmp_path / "run") as ledger:
+    with np.load(exported("npz")) as arrays, Database(tmp_path / "run") as database:
         assert set(arrays) == {f"{name}.{method}" for name in AWKWARD for method in ("gradcam", "layercam")}
-        for one in ledger.inputs(ledger.newest().id, "done"):
-            for each in ledger.maps(one.id):
+        for one in database.inputs(database.newest().id, "done"):
+            for each in database.maps(one.id):
                 found = arrays[f"{one.name}.{each.fields['method']}"]
                 assert (found.dtype, found.tobytes()) == (np.float32, each.values.tobytes())
 
 
 def test_a_failure_leaves_no_half_file(tmp_path):
-    with Ledger(tmp_path, write=True) as ledger:
-        row = ledger.begin("features", {}, {})
+    with Database(tmp_path, write=True) as database:
+        row = database.begin("features", {}, {})
         with pytest.raises(RequestError, match="keeps no maps"):
-            write_export(ledger, row, tmp_path, "npz")
+            write_export(database, row, tmp_path, "npz")
     assert [path.name for path in tmp_path.iterdir()] == ["camviz.sqlite"]

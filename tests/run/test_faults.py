@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from camviz.run.database.database import Ledger
+from camviz.run.database.database import Database
 from camviz.run.distributed.ray_tasks import Explaining, Place
 
 SLOW = '''
@@ -30,7 +30,7 @@ class Slow(Net):
 
 
 class Greedy(Net):
-    """Has no memory for more than two pictures."""
+    """Has no memory for more than two images."""
 
     def forward(self, x):
         if len(x) > 2 and x.device.type != "meta":
@@ -39,7 +39,7 @@ class Greedy(Net):
 
 
 class Moody(Net):
-    """Fails on one kind of picture."""
+    """Fails on one kind of image."""
 
     def forward(self, x):
         if x.device.type != "meta" and (x > 2).flatten(1).all(1).any():
@@ -61,11 +61,11 @@ main()
 
 
 @pytest.fixture
-def pics(tmp_path, net_file, picture) -> Path:
-    """Eight pictures and slow networks."""
+def pics(tmp_path, net_file, write_image) -> Path:
+    """Eight images and slow models."""
     (tmp_path / "slow.py").write_text(SLOW)
     for number in range(8):
-        picture(tmp_path / "pics" / ("deep" if number % 2 else ".") / f"{number}.png", seed=number)
+        write_image(tmp_path / "pics" / ("deep" if number % 2 else ".") / f"{number}.png", seed=number)
     return tmp_path / "pics"
 
 
@@ -95,7 +95,7 @@ def finish(start):
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """All files but the ledger, hidden ones too."""
+    """All files but the database, hidden ones too."""
     found = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
     return {name: path.read_bytes() for name, path in found.items() if not name.startswith("camviz.sqlite")}
 
@@ -114,8 +114,8 @@ def test_asked_to_end_it_ends_clean_and_goes_on_later(pics, start, finish, tmp_p
     assert stderr.splitlines() == ["error: interrupted", "hint: run it again to go on"]
     assert (tmp_path / first).exists()
     assert hidden(tmp_path / "out") == []
-    with Ledger(tmp_path / "out") as ledger:
-        done = ledger.counts(1)["done"]
+    with Database(tmp_path / "out") as database:
+        done = database.counts(1)["done"]
     assert 1 <= done < 8
     status, paths, _ = finish()
     assert (status, len(paths)) == (0, 2 * (8 - done))
@@ -177,7 +177,7 @@ def test_a_full_disk(pics, finish, tmp_path):
 
 
 def test_a_limit_on_the_size_of_files(pics, finish, tmp_path):
-    """The kernel itself refuses: not even the ledger can be made."""
+    """The kernel itself refuses: not even the database can be made."""
 
     def limit() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -189,9 +189,9 @@ def test_a_limit_on_the_size_of_files(pics, finish, tmp_path):
     assert finish()[0] == 0
 
 
-def test_a_picture_that_disappears(pics, start, picture, tmp_path):
+def test_a_image_that_disappears(pics, start, write_image, tmp_path):
     for number in range(8, 48):
-        picture(pics / "deep" / f"{number}.png")
+        write_image(pics / "deep" / f"{number}.png")
     process = start()
     process.stdout.readline()
     (pics / "deep" / "9.png").unlink()
@@ -238,7 +238,7 @@ def test_two_runs_in_one_folder(pics, start, finish, tmp_path):
     assert len(contents(tmp_path / "out")) == 16
 
 
-def test_a_picture_that_the_network_cannot_bear_fails_alone(pics, finish, tmp_path):
+def test_a_image_that_the_model_cannot_bear_fails_alone(pics, finish, tmp_path):
     from PIL import Image
 
     Image.new("RGB", (40, 32), "white").save(pics / "3.png")
@@ -253,8 +253,8 @@ def test_too_little_memory_halves_the_batch_and_goes_on(pics, finish, tmp_path):
     status, paths, stderr = finish("--batch-size", "8", net="Greedy")
     assert (status, len(paths)) == (0, 16)
     assert stderr.count("not enough memory") == 2  # eight, four
-    with Ledger(tmp_path / "out") as ledger:
-        assert ledger.jobs()[0].batch_size == 2
+    with Database(tmp_path / "out") as database:
+        assert database.jobs()[0].batch_size == 2
     status, paths, stderr = finish("--batch-size", "8", "--overwrite", net="Greedy")
     assert (status, len(paths)) == (0, 16)
     assert "not enough memory" not in stderr
@@ -284,8 +284,8 @@ def test_a_unit_of_work_in_another_process(pics, tmp_path, monkeypatch):
     for one, other in zip(records, written, strict=True):
         assert one.written[0].data == other.written[0].path.read_bytes()
         assert one.maps[0].values.tobytes() == other.maps[0].values.tobytes()
-    with Ledger(tmp_path / "a", write=True) as ledger:
-        row = ledger.begin("heatmap", {}, {})
+    with Database(tmp_path / "a", write=True) as database:
+        row = database.begin("heatmap", {}, {})
         for record in records:
-            ledger.add(row.id, record)
-        assert ledger.counts(row.id)["done"] == 8
+            database.add(row.id, record)
+        assert database.counts(row.id)["done"] == 8

@@ -62,7 +62,7 @@ def test_no_more_are_under_way_than_the_window_allows():
     assert most[0] <= 50
 
 
-def test_failures_of_one_picture_are_its_own():
+def test_failures_of_one_image_are_its_own():
     def read(one):
         if one.name == "3":
             raise InputError("bad", "")
@@ -103,7 +103,7 @@ def test_what_concerns_all_ends_the_run(error):
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("camviz_")]
 
 
-def test_a_network_that_never_works_ends_the_run_and_one_that_did_does_not():
+def test_a_model_that_never_works_ends_the_run_and_one_that_did_does_not():
     def never(_group):
         raise RequestError("no rows")
 
@@ -133,7 +133,7 @@ def test_memory_that_runs_out_halves_the_batch_for_good():
     assert not any(record.error for record in records)
 
 
-def test_one_picture_too_many():
+def test_one_image_too_many():
     def full(_group):
         raise MemoryError
 

@@ -9,14 +9,14 @@ import pytest
 
 from camviz.run.database.records import SavedMap
 from camviz.run.replay import compare
-from camviz.types import Picture, SaliencyMap, View
+from camviz.types import Image, SaliencyMap, View
 
-PICTURE = Picture(np.zeros((4, 6, 3), np.uint8), Path("a.png"))
+IMAGE = Image(np.zeros((4, 6, 3), np.uint8), Path("a.png"))
 
 
 def saved(values, **changed) -> SavedMap:
     facts = {"method": "gradcam", "layer": "l", "target": "cat", "index": 1, "score": 1.0, "probability": 0.5}
-    facts |= {"model": "net", "view": View((6, 4), (0, 0, 6, 4), (6, 4)), "picture": PICTURE}
+    facts |= {"model": "net", "view": View((6, 4), (0, 0, 6, 4), (6, 4)), "image": IMAGE}
     return SavedMap.of(SaliencyMap(np.asarray(values, np.float32), **{**facts, **changed}))
 
 
@@ -48,7 +48,7 @@ def test_what_was_all_zero_and_is_no_more():
     [
         (saved([[1, 2]], target="dog"), "the target was 'cat', now 'dog'"),
         (saved([[1], [2]]), "was 1×2, now 2×1"),
-        (saved([[1, 2]], view=View((6, 4), (1, 0, 6, 4), (6, 4))), "covers another part of the picture"),
+        (saved([[1, 2]], view=View((6, 4), (1, 0, 6, 4), (6, 4))), "covers another part of the image"),
         (saved([[1, np.nan]]), "other places are not finite"),
     ],
 )

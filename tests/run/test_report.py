@@ -1,4 +1,4 @@
-"""A run as a page: cards, links, small pictures."""
+"""A run as a page: cards, links, small images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from camviz.run.database.database import Ledger
+from camviz.run.database.database import Database
 from camviz.run.report import make_page, url_of
 from camviz.types import Look
 from tests.helpers.runs import AWKWARD, make_run
@@ -21,19 +21,19 @@ MAPS = [{"facets": ("gradcam",)}, {"method": "layercam", "facets": ("layercam",)
 
 
 def page_of(folder: Path, place: Path | None = None):
-    with Ledger(folder) as ledger:
-        return make_page(ledger, ledger.newest(), place or folder)
+    with Database(folder) as database:
+        return make_page(database, database.newest(), place or folder)
 
 
 def test_a_card_per_map_and_one_per_failure(tmp_path):
     make_run(tmp_path / "run", ["a.png", "b.png"], MAPS, failed=("c.png",))
     page = page_of(tmp_path / "run")
-    assert [(one.picture, one.method, one.note) for one in page.cards] == [
+    assert [(one.image, one.method, one.note) for one in page.cards] == [
         *((n, m, note) for n in (0, 1) for m, note in (("gradcam", None), ("layercam", "blank"))),
         (2, None, None),
     ]
-    assert (page.title, page.summary) == ("run", "heatmap · 2 pictures, 4 maps, 1 failed")
-    assert [(one.name, one.state) for one in page.pictures] == [
+    assert (page.title, page.summary) == ("run", "heatmap · 2 images, 4 maps, 1 failed")
+    assert [(one.name, one.state) for one in page.images] == [
         ("a.png", "done"),
         ("b.png", "done"),
         ("c.png", "failed"),
@@ -47,9 +47,9 @@ def test_links_lead_to_the_files_whatever_their_names(tmp_path, place):
     make_run(tmp_path / "run", AWKWARD, MAPS)
     page = page_of(tmp_path / "run", tmp_path / place)
     for card in page.cards:
-        picture = page.pictures[card.picture]
-        assert picture.url.startswith("file:///")
-        assert Path(unquote(urlparse(picture.url).path)) == tmp_path / "pictures" / picture.name
+        image = page.images[card.image]
+        assert image.url.startswith("file:///")
+        assert Path(unquote(urlparse(image.url).path)) == tmp_path / "images" / image.name
         [file] = card.files
         parsed = urlparse(file.url)
         assert (parsed.scheme, parsed.netloc, parsed.query, parsed.fragment) == ("", "", "", "")
@@ -62,34 +62,34 @@ def test_no_name_becomes_another_address():
     assert url_of(os.fsdecode(b"\xff.png")) == "%FF.png"
 
 
-def test_thumbnails_show_the_picture_and_the_map_on_it(tmp_path):
+def test_thumbnails_show_the_image_and_the_map_on_it(tmp_path):
     make_run(tmp_path / "run", ["a.png"], [{}], look=Look(alpha=1.0, layout="panel"), size=(320, 240))
     page = page_of(tmp_path / "run")
     original, overlay = (
         np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")).astype(int)
-        for data in (page.pictures[0].thumb, page.cards[0].thumb)
+        for data in (page.images[0].thumb, page.cards[0].thumb)
     )
     assert original.shape == overlay.shape == (120, 160, 3)
-    assert np.abs(original - overlay)[10:-10, 10:-10].mean() > 30  # alpha 1: the colours alone, no panel
+    assert np.abs(original - overlay)[10:-10, 10:-10].mean() > 30  # alpha 1: the colors alone, no panel
 
 
-def test_a_picture_that_is_gone_or_changed_is_told_and_the_figure_shown(tmp_path):
+def test_a_image_that_is_gone_or_changed_is_told_and_the_figure_shown(tmp_path):
     make_run(tmp_path / "run", ["a.png", "b.png", "c.png"])
-    (tmp_path / "pictures" / "a.png").unlink()
-    os.utime(tmp_path / "pictures" / "b.png", (1, 1))
+    (tmp_path / "images" / "a.png").unlink()
+    os.utime(tmp_path / "images" / "b.png", (1, 1))
     page = page_of(tmp_path / "run")
-    assert [bool(one.thumb) for one in page.pictures] == [False, False, True]
-    assert "no file" in page.pictures[0].error
-    assert "has changed since the run" in page.pictures[1].error
+    assert [bool(one.thumb) for one in page.images] == [False, False, True]
+    assert "no file" in page.images[0].error
+    assert "has changed since the run" in page.images[1].error
     assert all(one.thumb for one in page.cards)
     assert [one.aligned for one in page.cards] == [False, False, True]
-    assert [one.state for one in page.pictures] == ["done"] * 3
+    assert [one.state for one in page.images] == ["done"] * 3
 
 
 def test_a_figure_of_another_command_has_a_card_too(tmp_path):
     make_run(tmp_path / "run", ["a.png"])
-    with Ledger(tmp_path / "run", write=True) as ledger:
-        ledger._db.execute("DELETE FROM maps")
-        page = make_page(ledger, ledger.newest(), tmp_path / "run")
+    with Database(tmp_path / "run", write=True) as database:
+        database._db.execute("DELETE FROM maps")
+        page = make_page(database, database.newest(), tmp_path / "run")
     [card] = page.cards
     assert (card.files[0].path, bool(card.thumb), card.aligned, card.max) == ("a.png.png", True, False, None)

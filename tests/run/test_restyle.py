@@ -1,4 +1,4 @@
-"""Other colours from the ledger: the same as if it had been drawn so at once."""
+"""Other colors from the database: the same as if it had been drawn so at once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from camviz.run.database.database import Ledger
+from camviz.run.database.database import Database
 from camviz.run.restyle import restyle
 from camviz.types import Look
 from tests.helpers.runs import AWKWARD, make_run
@@ -24,10 +24,10 @@ def redraw(tmp_path):
     def draw(look: Look, folder=None, key=None):
         told = []
         (folder or tmp_path / "run").mkdir(exist_ok=True)
-        with Ledger(tmp_path / "run", write=folder is None) as ledger:
-            row = next(job for job in ledger.jobs() if key in (None, job.key))
-            with Ledger(folder, write=True) if folder else nullcontext(ledger) as target:
-                found = list(restyle(ledger, row, look, target, lambda *a: told.append(a)))
+        with Database(tmp_path / "run", write=folder is None) as database:
+            row = next(job for job in database.jobs() if key in (None, job.key))
+            with Database(folder, write=True) if folder else nullcontext(database) as target:
+                found = list(restyle(database, row, look, target, lambda *a: told.append(a)))
         return found, [name for name, error in told if error]
 
     return draw
@@ -51,20 +51,20 @@ def test_the_new_folder_is_a_run_and_the_same_job(redraw, tmp_path):
     make_run(tmp_path / "run", ["a.png"], failed=("bad.png",))
     at_once = make_run(tmp_path / "as", ["a.png"], look=LOOK)
     assert redraw(LOOK, tmp_path / "new")[1] == []
-    with Ledger(tmp_path / "new") as ledger, Ledger(tmp_path / "run") as before:
-        [job] = ledger.jobs()
+    with Database(tmp_path / "new") as database, Database(tmp_path / "run") as before:
+        [job] = database.jobs()
         assert job.key == at_once.key
-        assert ledger.counts(job.id) == {"done": 1, "failed": 1}
-        new, old = next(ledger.inputs(job.id)), next(before.inputs(1))
+        assert database.counts(job.id) == {"done": 1, "failed": 1}
+        new, old = next(database.inputs(job.id)), next(before.inputs(1))
         assert (new.path, new.size, new.mtime_ns, new.predictions) == (
             old.path,
             old.size,
             old.mtime_ns,
             old.predictions,
         )
-        [saved], [kept] = ledger.maps(new.id), before.maps(old.id)
+        [saved], [kept] = database.maps(new.id), before.maps(old.id)
         assert saved.values.tobytes() == kept.values.tobytes()
-        [file] = ledger.files(new.id)
+        [file] = database.files(new.id)
         assert (file.path, file.size) == ("a.png.webp", (tmp_path / "new" / "a.png.webp").stat().st_size)
 
 
@@ -73,14 +73,14 @@ def test_in_its_own_folder_and_back(redraw, tmp_path):
     before = contents(tmp_path / "run")
     redraw(replace(Look(), colormap="jet"))
     assert contents(tmp_path / "run") != before
-    with Ledger(tmp_path / "run") as ledger:
-        assert len(ledger.jobs()) == 2
-        assert ledger.newest().key != first.key
+    with Database(tmp_path / "run") as database:
+        assert len(database.jobs()) == 2
+        assert database.newest().key != first.key
     redraw(Look(), key=first.key)
     assert contents(tmp_path / "run") == before
-    with Ledger(tmp_path / "run") as ledger:
-        assert len(ledger.jobs()) == 2
-        assert ledger.newest().key == first.key
+    with Database(tmp_path / "run") as database:
+        assert len(database.jobs()) == 2
+        assert database.newest().key == first.key
 
 
 def test_a_grid_of_all_maps_and_raw_files(redraw, tmp_path):
@@ -89,12 +89,12 @@ def test_a_grid_of_all_maps_and_raw_files(redraw, tmp_path):
     assert set(contents(tmp_path / "new")) == {"a.png.png", "a.png.gradcam.npy", "a.png.layercam.npy"}
 
 
-def test_a_changed_picture_is_told_and_the_others_go_on(redraw, tmp_path):
+def test_a_changed_image_is_told_and_the_others_go_on(redraw, tmp_path):
     make_run(tmp_path / "run", ["a.png", "b.png", "c.png"])
-    os.utime(tmp_path / "pictures" / "b.png", (1, 1))
-    (tmp_path / "pictures" / "c.png").unlink()
+    os.utime(tmp_path / "images" / "b.png", (1, 1))
+    (tmp_path / "images" / "c.png").unlink()
     found, failed = redraw(LOOK, tmp_path / "new")
     assert failed == ["b.png", "c.png"]
     assert [one.path.name for one in found] == ["a.png.webp"]
-    with Ledger(tmp_path / "new") as ledger:
-        assert ledger.counts(1) == {"done": 1, "failed": 2}
+    with Database(tmp_path / "new") as database:
+        assert database.counts(1) == {"done": 1, "failed": 2}

@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from camviz.run.database.database import Ledger
+from camviz.run.database.database import Database
 from tests.cli.test_fresh_process import WATCH
 
 
 @pytest.fixture
-def pics(tmp_path, picture, monkeypatch) -> Path:
-    """Three pictures in the current folder."""
+def pics(tmp_path, write_image, monkeypatch) -> Path:
+    """Three images in the current folder."""
     monkeypatch.chdir(tmp_path)
     for name in "abc":
-        picture(tmp_path / "pics" / f"{name}.png", seed=ord(name))
+        write_image(tmp_path / "pics" / f"{name}.png", seed=ord(name))
     return tmp_path / "pics"
 
 
@@ -46,10 +46,10 @@ def test_what_is_done_is_told_without_importing_torch(fresh, net_file, pics):
     assert done.stderr.splitlines()[-1] == "imported:"
 
 
-def test_only_what_is_missing_or_changed_is_done(heatmap, pics, picture):
+def test_only_what_is_missing_or_changed_is_done(heatmap, pics, write_image):
     heatmap("pics")
-    picture(pics / "d.png")
-    picture(pics / "b.png", seed=99)
+    write_image(pics / "d.png")
+    write_image(pics / "b.png", seed=99)
     os.utime(pics / "b.png", ns=(1, 1))
     assert names(heatmap("pics")) == ["b.png.png", "d.png.png"]
 
@@ -73,16 +73,16 @@ def test_what_failed_waits_for_retry(heatmap, pics):
     assert heatmap("pics").exit_code == 1
     again = heatmap("pics", "-q")
     assert (again.exit_code, again.stdout) == (1, "")
-    assert "1 picture failed before" in again.stderr
+    assert "1 image failed before" in again.stderr
     assert "--retry" in again.stderr
-    assert "b.png' is not a picture" in heatmap("pics", "--retry").stderr
+    assert "b.png' is not a image" in heatmap("pics", "--retry").stderr
     assert heatmap("pics").stdout == ""
 
 
-def test_a_failed_picture_that_was_mended_is_done(heatmap, pics, picture):
+def test_a_failed_image_that_was_mended_is_done(heatmap, pics, write_image):
     (pics / "b.png").write_text("words")
     heatmap("pics")
-    picture(pics / "b.png")
+    write_image(pics / "b.png")
     mended = heatmap("pics")
     assert (mended.exit_code, names(mended)) == (0, ["b.png.png"])
 
@@ -97,8 +97,8 @@ def test_a_file_that_is_not_there_is_told_every_time(heatmap, pics):
 def test_other_settings_are_another_job(heatmap, pics, tmp_path):
     heatmap("pics")
     assert names(heatmap("pics", "--method", "layercam")) == ALL
-    with Ledger(tmp_path / "out") as ledger:
-        assert [ledger.counts(job.id)["done"] for job in ledger.jobs()] == [3, 3]
+    with Database(tmp_path / "out") as database:
+        assert [database.counts(job.id)["done"] for job in database.jobs()] == [3, 3]
     assert names(heatmap("pics")) == ALL  # the other job has replaced its files
     assert heatmap("pics").stdout == ""
 
@@ -118,12 +118,12 @@ def test_other_weights_under_the_same_name_are_another_job(heatmap, pics, net, t
     assert names(heatmap("pics", "--checkpoint", "w.pth")) == ALL
 
 
-def test_a_dry_run_lists_what_is_missing_and_makes_nothing(heatmap, pics, tmp_path, picture):
+def test_a_dry_run_lists_what_is_missing_and_makes_nothing(heatmap, pics, tmp_path, write_image):
     dry = heatmap("pics", "--dry-run")
     assert dry.stdout.splitlines() == [f"pics/{name}.png" for name in "abc"]
     assert not (tmp_path / "out").exists()
     heatmap("pics")
-    picture(pics / "d.png")
+    write_image(pics / "d.png")
     dry = heatmap("pics", "--dry-run")
     assert dry.stdout.splitlines() == ["pics/d.png"]
     assert "1 to do, 3 done before" in dry.stderr
@@ -131,8 +131,8 @@ def test_a_dry_run_lists_what_is_missing_and_makes_nothing(heatmap, pics, tmp_pa
 
 
 @pytest.mark.parametrize("batch", ["2", "3", "8"])
-def test_a_result_does_not_depend_on_the_batch(heatmap, pics, picture, tmp_path, batch):
-    picture(pics / "d.png", 90, 30)
+def test_a_result_does_not_depend_on_the_batch(heatmap, pics, write_image, tmp_path, batch):
+    write_image(pics / "d.png", 90, 30)
     options = ["--fit", "whole", "--batch-size", batch, "--save-raw"]
     heatmap("pics", *options)
     together = {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*.png*")}
@@ -144,18 +144,18 @@ def test_a_result_does_not_depend_on_the_batch(heatmap, pics, picture, tmp_path,
     assert alone == together
 
 
-def test_the_ledger_knows_what_was_done(heatmap, pics, tmp_path):
+def test_the_database_knows_what_was_done(heatmap, pics, tmp_path):
     (pics / "b.png").write_text("words")
     heatmap("pics", "--target", "top2", "--save-raw")
-    with Ledger(tmp_path / "out") as ledger:
-        [job] = ledger.jobs()
+    with Database(tmp_path / "out") as database:
+        [job] = database.jobs()
         assert (job.command, job.settings["targets"]) == ("heatmap", ["top2"])
-        done, failed, _ = ledger.inputs(job.id)
+        done, failed, _ = database.inputs(job.id)
         assert (done.name, failed.name, failed.state) == ("a.png", "b.png", "failed")
-        assert "not a picture" in failed.error
+        assert "not a image" in failed.error
         assert "Traceback" in failed.traceback
         assert (done.size, done.mtime_ns) == (os.stat(pics / "a.png").st_size, os.stat(pics / "a.png").st_mtime_ns)
-        maps, files = ledger.maps(done.id), ledger.files(done.id)
+        maps, files = database.maps(done.id), database.files(done.id)
         for one in maps:
             raw = np.load(tmp_path / "out" / f"a.png.{one.fields['facets'][0]}.npy")
             assert raw.tobytes() == one.values.tobytes()
@@ -163,14 +163,14 @@ def test_the_ledger_knows_what_was_done(heatmap, pics, tmp_path):
         assert [file.size for file in files] == [os.path.getsize(tmp_path / "out" / file.path) for file in files]
 
 
-def test_features_go_on_where_they_were(run, pics, net_file, picture, tmp_path):
+def test_features_go_on_where_they_were(run, pics, net_file, write_image, tmp_path):
     fixed = ["features", "pics", "--model", f"{net_file}:Net", "--input-size", 32, "-o", "out"]
     assert names(run(*fixed)) == ALL
-    picture(pics / "d.png")
+    write_image(pics / "d.png")
     assert names(run(*fixed)) == ["d.png.png"]
     assert run(*fixed).stdout == ""
     shared = [*fixed, "--scale", "run"]
     assert len(names(run(*shared))) == 4
     assert run(*shared).stdout == ""
-    picture(pics / "e.png")
+    write_image(pics / "e.png")
     assert len(names(run(*shared))) == 5  # one scale for all

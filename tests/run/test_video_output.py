@@ -8,7 +8,7 @@ import sqlite3
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image as PILImage
 
 import camviz
 from camviz.errors import InputError
@@ -17,7 +17,7 @@ from camviz.io.videos import read_frames
 from camviz.render import draw
 from camviz.run.video_frames import Camera, _frames
 from camviz.run.video_output import Maps, Reel, write_films
-from camviz.types import Job, Look, Picture, SaliencyMap, View
+from camviz.types import Image, Job, Look, SaliencyMap, View
 from tests.helpers.small_videos import moving, read_back, write_video
 
 
@@ -32,23 +32,23 @@ def told(result) -> dict[str, dict]:
 
 
 def test_a_film_of_every_frame_on_one_scale(heatmap, net_file, clip, written, tmp_path):
-    made = heatmap(clip, "-t", "1", "--save-raw", "--json", "--layout", "heatmap", "--colormap", "grey")
+    made = heatmap(clip, "-t", "1", "--save-raw", "--json", "--layout", "heatmap", "--colormap", "gray")
     assert made.exit_code == 0, made.stderr
     assert written() == ["clip.avi.mp4", "clip.avi.npy", "clip.avi.strip.png"]
     facts = told(made)["video"]
     assert (facts["frames"], facts["rate"], facts["targets"], facts["size"]) == (8, 10, {"class 1": 8}, [48, 32])
 
     model = camviz.load(f"{net_file}:Net", input_size=(32, 32))
-    pictures = [Picture(pixels) for _, pixels in read_frames(clip)]
-    alone = [camviz.explain(model, picture, target="1")[0] for picture in pictures]
+    images = [Image(pixels) for _, pixels in read_frames(clip)]
+    alone = [camviz.explain(model, image, target="1")[0] for image in images]
     raw = np.load(tmp_path / "out" / "clip.avi.npy")
     np.testing.assert_allclose(raw, [one.values for one in alone], atol=1e-6)
     highs = [float(one.values.max()) for one in alone]
     assert facts["high"] == pytest.approx(max(highs), rel=1e-5)
     assert min(highs) < 0.8 * max(highs)  # or one scale could not be told from one for each frame
-    look = Look("heatmap", "grey", scale=f"fixed:{max(highs)}")
+    look = Look("heatmap", "gray", scale=f"fixed:{max(highs)}")
     for frame, one in zip(read_back(tmp_path / "out" / "clip.avi.mp4"), alone, strict=True):
-        assert np.abs(frame.astype(int) - draw(one.picture, one, look).pixels).mean() < 8
+        assert np.abs(frame.astype(int) - draw(one.image, one, look).pixels).mean() < 8
 
 
 BRIGHT = """
@@ -98,14 +98,14 @@ def test_every_so_many_frames(heatmap, clip, tmp_path):
 
 def test_a_video_is_one_input_that_is_done_once(heatmap, clip, tmp_path, run):
     first = heatmap(clip)
-    assert "1 picture, 2 files" in first.stderr
+    assert "1 image, 2 files" in first.stderr
     again = heatmap(clip)
     assert (again.stdout, again.exit_code) == ("", 0)
     assert "1 done before" in again.stderr
     (tmp_path / "out" / "clip.avi.strip.png").unlink()
-    assert "1 picture, 2 files" in heatmap(clip).stderr
-    with sqlite3.connect(tmp_path / "out" / "camviz.sqlite") as ledger:
-        [(name, state, predictions)] = ledger.execute("SELECT name, state, predictions FROM inputs").fetchall()
+    assert "1 image, 2 files" in heatmap(clip).stderr
+    with sqlite3.connect(tmp_path / "out" / "camviz.sqlite") as database:
+        [(name, state, predictions)] = database.execute("SELECT name, state, predictions FROM inputs").fetchall()
     assert (name, state) == ("clip.avi", "done")
     assert sum(one["frames"] for one in json.loads(predictions)) == 8
     for command in ("restyle", "replay"):
@@ -114,13 +114,13 @@ def test_a_video_is_one_input_that_is_done_once(heatmap, clip, tmp_path, run):
         assert result.exit_code == 1
 
 
-def test_videos_and_pictures_side_by_side(heatmap, clip, picture, tmp_path, written):
+def test_videos_and_images_side_by_side(heatmap, clip, write_image, tmp_path, written):
     (tmp_path / "bad.mp4").write_bytes(b"words")
-    made = heatmap(clip, tmp_path / "bad.mp4", picture(tmp_path / "a.png"), "--format", "gif")
+    made = heatmap(clip, tmp_path / "bad.mp4", write_image(tmp_path / "a.png"), "--format", "gif")
     assert made.exit_code == 1
     assert "'" + str(tmp_path / "bad.mp4") + "' is damaged" in made.stderr
     assert written() == ["a.png.png", "clip.avi.gif", "clip.avi.strip.png"]
-    film = Image.open(tmp_path / "out" / "clip.avi.gif")
+    film = PILImage.open(tmp_path / "out" / "clip.avi.gif")
     assert (film.n_frames, film.info["duration"], film.size) == (8, 100, (48, 32))
 
 
@@ -130,7 +130,7 @@ def test_several_maps_are_several_films(heatmap, clip, written):
     assert written() == names
 
 
-def test_a_grid_is_for_pictures(heatmap, clip, refused):
+def test_a_grid_is_for_images(heatmap, clip, refused):
     result = heatmap(clip, "--layout", "grid", "-q")
     assert "panel" in refused(result, "clip.avi", "'grid'", status=1)
 
@@ -161,7 +161,7 @@ def test_without_the_codec_another_format_is_named(heatmap, clip, monkeypatch, r
 def saliency(values, facets=()) -> SaliencyMap:
     values = np.asarray(values, np.float32)
     view = View((48, 32), (0, 0, 48, 32), (32, 32))
-    return SaliencyMap(values, "gradcam", "l", "cat", 0, 1.0, None, "net", view, Picture(moving(1)[0]), {}, facets)
+    return SaliencyMap(values, "gradcam", "l", "cat", 0, 1.0, None, "net", view, Image(moving(1)[0]), {}, facets)
 
 
 def test_a_frame_without_a_map_stays_unpainted(clip, tmp_path):
@@ -175,7 +175,7 @@ def test_a_frame_without_a_map_stays_unpainted(clip, tmp_path):
         film, _ = write_films(maps, reel, tmp_path, False, files.__setitem__)
     assert film.facts["note"] == "1 of 3 frames have no map (nothing there)"
     assert film.facts["high"] == 4
-    shown = Image.open(io.BytesIO(files[film.path]))
+    shown = PILImage.open(io.BytesIO(files[film.path]))
     shown.seek(1)
     frame = np.asarray(shown.convert("RGB")).astype(int)
     plain = dict(read_frames(clip))[1]
@@ -193,19 +193,19 @@ def test_a_video_in_which_nothing_is_found_fails(net_file, clip, run, tmp_path):
 
 
 def test_frames_under_way_hold_no_pixels(clip):
-    """But the network's inputs: a long video in a high resolution must not fill the memory."""
+    """But the model's inputs: a long video in a high resolution must not fill the memory."""
     from dataclasses import dataclass
 
     @dataclass
     class Prepared:
         source: Input
-        picture: Picture
+        image: Image
 
     with Maps(Look()) as maps:
-        camera = Camera(1, lambda source, pictures: Prepared(source, pictures[0]))
+        camera = Camera(1, lambda source, images: Prepared(source, images[0]))
         for frame in _frames(Job(), camera, Input(clip, "clip.avi"), maps):
-            assert frame.ready.picture.pixels.strides == (0, 0, 0)
-            assert (frame.ready.picture.width, frame.ready.picture.height) == (48, 32)
+            assert frame.ready.image.pixels.strides == (0, 0, 0)
+            assert (frame.ready.image.width, frame.ready.image.height) == (48, 32)
     assert maps.numbers == list(range(8))
 
 

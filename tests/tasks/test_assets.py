@@ -41,7 +41,7 @@ def test_the_map_of_a_box_lies_in_it(tmp_path):
             continue
         for found in maps:
             left, top, right, bottom = (max(0, round(side)) for side in found.facts["bounding_box"])
-            values, inside = positive(found), np.zeros(found.picture.pixels.shape[:2], bool)
+            values, inside = positive(found), np.zeros(found.image.pixels.shape[:2], bool)
             inside[top:bottom, left:right] = True
             if inside.mean() > 0.6:  # whatever the map, it lies in such a box
                 continue

@@ -150,7 +150,7 @@ def test_the_reader_keeps_the_gradient():
 
 
 @pytest.mark.parametrize("wanted", [Wanted("x", index=4), Wanted("x", rank=4), Wanted("x", index=0, minus=9)])
-def test_a_class_the_network_does_not_have(wanted):
+def test_a_class_the_model_does_not_have(wanted):
     with pytest.raises(UnknownName) as caught:
         choose(wanted, ROW, (), name="net")
     assert caught.value.hint == "it has 4 classes, 0 to 3"

@@ -1,4 +1,4 @@
-"""Detections: which one is meant, what its score is on other pictures, and whose map it gets."""
+"""Detections: which one is meant, what its score is on other images, and whose map it gets."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from torch import nn
 
 import camviz
 from camviz.engine.explain import Explainer
-from camviz.errors import CamvizError, InputError, NetworkError, RequestError, UnknownName
+from camviz.errors import CamvizError, InputError, ModelError, RequestError, UnknownName
 from camviz.models.detectors import economical, preprocessing_of
 from camviz.models.layers import default_layer, list_layers
 from camviz.models.preprocess import prepare
 from camviz.models.survey import survey
 from camviz.tasks.detection import Detection, Detections, iou, similarity
-from camviz.types import Job, Model, Picture, Preprocessing, View
-from tests.engine.test_explain import pictures
+from camviz.types import Image, Job, Model, Preprocessing, View
+from tests.engine.test_explain import random_images
 from tests.helpers.dense import CLASSES, DETECTORS, make
 from tests.methods.test_every_method import ATTENTION, QUICK
 
-WHOLE = View((200, 100), (0, 0, 200, 100), (100, 50))  # the network's input is half as large
+WHOLE = View((200, 100), (0, 0, 200, 100), (100, 50))  # the model's input is half as large
 
 
 def row(scores, labels=None, boxes=None) -> Detections:
@@ -164,7 +164,7 @@ def queries(logits, boxes) -> dict[str, torch.Tensor]:
 
 def test_queries_with_a_last_class_for_nothing():
     output = queries([[0.0, 2.0, 0.0, 0.0, 1.0]], [[0.5, 0.5, 0.2, 0.4]])
-    assert Detection.recognises(output, CLASSES)
+    assert Detection.recognizes(output, CLASSES)
     [found] = task().rows(output, 1)
     torch.testing.assert_close(found.boxes, torch.tensor([[0.4, 0.3, 0.6, 0.7]]))
     total = math.exp(2) + math.exp(1) + 3
@@ -181,8 +181,8 @@ def test_queries_with_a_sigmoid_for_every_class():
 
 
 def test_another_output_is_refused():
-    assert not Detection.recognises(torch.zeros(1, 4), ())
-    with pytest.raises(NetworkError, match="not boxes with scores and labels"):
+    assert not Detection.recognizes(torch.zeros(1, 4), ())
+    with pytest.raises(ModelError, match="not boxes with scores and labels"):
         task().rows(torch.zeros(1, 4), 1)
 
 
@@ -204,7 +204,7 @@ def test_a_map_of_the_chosen_box(name):
     asked = loaded(name)
     asked.module.train()
     before, thresholds = state_of(asked.module), asked.module.transform.min_size
-    image = pictures(1, size=(90, 130))[0]
+    image = random_images(1, size=(90, 130))[0]
     [first, second] = camviz.explain(asked, image, target=["box:0", "box:1"], min_score=0.1)
     assert (first.method, first.facts["detection"], second.facts["detection"]) == ("hirescam", 0, 1)
     assert first.score >= second.score
@@ -218,8 +218,8 @@ def test_a_map_of_the_chosen_box(name):
 
 
 @pytest.mark.parametrize(("name", "target"), [(name, "all" if name == "ssd" else "top2") for name in DETECTORS])
-def test_a_batch_equals_single_pictures(name, target):
-    images = pictures(3, size=(90, 130))
+def test_a_batch_equals_single_images(name, target):
+    images = random_images(3, size=(90, 130))
     together = explained(name, images, target=target)
     alone = [found for image in images for found in explained(name, image, target=target)]
     assert len(together) == len(alone) > 3
@@ -231,7 +231,7 @@ def test_a_batch_equals_single_pictures(name, target):
 
 @pytest.mark.parametrize(("name", "marks"), [("mask-rcnn", "region"), ("keypoint-rcnn", "point")])
 def test_instances_and_keypoints_are_marked(name, marks):
-    [found] = explained(name, pictures(1, size=(90, 130)))
+    [found] = explained(name, random_images(1, size=(90, 130)))
     assert found.marks[0].box
     rest = [getattr(mark, marks) for mark in found.marks[1:]]
     assert len(rest) == (1 if marks == "region" else 3)
@@ -253,36 +253,36 @@ def test_layers_that_run_once_for_each_box_have_no_grid():
     grids = {one.path: layer for one, layer in list_layers(loaded("faster-rcnn"), seen)}
     assert grids["roi_heads.box_roi_pool"] is None
     assert grids["backbone.fpn.layer_blocks.0"] is not None
-    with pytest.raises(NetworkError, match=r"roi_heads\.box_roi_pool.*no grid"):
-        explained("faster-rcnn", pictures(1), layer="roi_heads.box_roi_pool")
+    with pytest.raises(ModelError, match=r"roi_heads\.box_roi_pool.*no grid"):
+        explained("faster-rcnn", random_images(1), layer="roi_heads.box_roi_pool")
 
 
-def test_a_survey_works_small_and_leaves_the_network_alone():
-    network = make("faster-rcnn")
-    network.transform.min_size, network.transform.max_size = (800,), 1333
-    proposals = network.rpn._post_nms_top_n
-    seen = survey(network, (800, 1088))
+def test_a_survey_works_small_and_leaves_the_model_alone():
+    module = make("faster-rcnn")
+    module.transform.min_size, module.transform.max_size = (800,), 1333
+    proposals = module.rpn._post_nms_top_n
+    seen = survey(module, (800, 1088))
     assert seen.input_size == (256, 352)
-    assert (network.transform.min_size, network.transform.max_size) == ((800,), 1333)
-    assert network.rpn._post_nms_top_n is proposals
+    assert (module.transform.min_size, module.transform.max_size) == ((800,), 1333)
+    assert module.rpn._post_nms_top_n is proposals
     with economical(make("ssd"), (128, 128)) as size:
         assert size == (128, 128)
 
 
 @pytest.mark.parametrize("size", [(90, 130), (130, 90), (60, 60), (40, 400), (300, 70), (513, 511)])
-def test_what_the_view_shows_is_what_the_network_sees(size):
+def test_what_the_view_shows_is_what_the_model_sees(size):
     """The detector's own resizing and padding must do nothing more."""
-    network = make("fcos")
-    network.transform.max_size = 200  # no multiple of the padding
-    asked = camviz.load(network)
+    module = make("fcos")
+    module.transform.max_size = 200  # no multiple of the padding
+    asked = camviz.load(module)
     given = []
     asked.module.backbone.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0].detach()))
-    image = pictures(1, size=size)[0]
-    values, view = prepare(Picture(image), asked.preprocessing)
+    image = random_images(1, size=size)[0]
+    values, view = prepare(Image(image), asked.preprocessing)
     assert values.min() >= 0
     assert values.max() <= 1
     assert (view.size[0] % 32, view.size[1] % 32) == (0, 0)
-    Explainer(asked, Job(min_score=0.01))([Picture(image)], [values], [view])
+    Explainer(asked, Job(min_score=0.01))([Image(image)], [values], [view])
     mean, std = (
         torch.tensor(v).view(3, 1, 1) for v in (asked.module.transform.image_mean, asked.module.transform.image_std)
     )
@@ -294,12 +294,12 @@ def test_the_preprocessing_of_real_sizes():
         image_mean, image_std, size_divisible = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225], 32
         min_size, max_size, fixed_size = (800,), 1333, None
 
-    network = nn.Module()
-    network.transform = Transform()
-    how = preprocessing_of(network)
+    module = nn.Module()
+    module.transform = Transform()
+    how = preprocessing_of(module)
     assert (how.resize, how.longest, how.multiple) == (800, 1312, 32)
     for width, height in ((640, 480), (500, 375), (375, 500), (1920, 1080), (2000, 300)):
-        _, view = prepare(Picture(np.zeros((height, width, 3), np.uint8)), how)
+        _, view = prepare(Image(np.zeros((height, width, 3), np.uint8)), how)
         sides = view.size
         assert all(side % 32 == 0 for side in sides)
         assert 1 <= min(800 / min(sides), 1333 / max(sides)) <= 1.02 or min(sides) > 800
@@ -309,14 +309,14 @@ def test_the_preprocessing_of_real_sizes():
 def test_a_detector_s_own_threshold_gives_way_and_comes_back():
     asked = loaded("fcos")
     asked.module.score_thresh = 0.95
-    [found] = camviz.explain(asked, pictures(1), min_score=0.01)
+    [found] = camviz.explain(asked, random_images(1), min_score=0.01)
     assert found.score < 0.95
     assert asked.module.score_thresh == 0.95
 
 
-def test_a_picture_without_detections_does_not_stop_the_others():
+def test_a_image_without_detections_does_not_stop_the_others():
     asked = loaded("fcos")
-    images = [Picture(one) for one in pictures(3)]
+    images = [Image(one) for one in random_images(3)]
     prepared = [prepare(one, asked.preprocessing) for one in images]
     best = [camviz.explain(asked, one, min_score=0)[0].score for one in images]
     bar = sorted(best)[1]
@@ -327,8 +327,8 @@ def test_a_picture_without_detections_does_not_stop_the_others():
 
 
 def test_mirroring_is_refused_where_a_target_has_its_place():
-    with pytest.raises(RequestError, match="--smooth aug mirrors the picture") as caught:
-        explained("ssd", pictures(1), smooth="aug")
+    with pytest.raises(RequestError, match="--smooth aug mirrors the image") as caught:
+        explained("ssd", random_images(1), smooth="aug")
     assert "--smooth noise" in caught.value.hint
 
 
@@ -340,7 +340,7 @@ def test_every_method_gives_a_map_or_says_why_not(name):
     job = Job(methods=("all",), min_score=0.01, settings=tuple((k, str(v)) for k, v in settings.items()))
     asked = loaded(name)
     explainer = Explainer(asked, job)
-    image = Picture(pictures(1)[0])
+    image = Image(random_images(1)[0])
     values, view = prepare(image, asked.preprocessing)
     [maps] = explainer([image], [values], [view])
     assert {"hirescam", "drise", "ablationcam", "fullgrad"} <= {one.method for one in maps}
@@ -349,7 +349,7 @@ def test_every_method_gives_a_map_or_says_why_not(name):
 
 
 class Painted(nn.Module):
-    """Finds two boxes, always; the score of each is the mean brightness of its own half of the picture."""
+    """Finds two boxes, always; the score of each is the mean brightness of its own half of the image."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -396,5 +396,5 @@ def test_drise_lies_where_the_box_comes_from():
 
 def test_drise_is_for_detections(net):
     with pytest.raises(CamvizError, match="method 'drise' explains a detection") as caught:
-        camviz.explain(camviz.load(net(), input_size=(32, 32)), pictures(1), method="drise")
+        camviz.explain(camviz.load(net(), input_size=(32, 32)), random_images(1), method="drise")
     assert "--method rise" in caught.value.hint

@@ -11,13 +11,13 @@ from PIL import Image
 from torch import nn
 
 import camviz
-from camviz.errors import InputError, NetworkError, RequestError, UnknownName
+from camviz.errors import InputError, ModelError, RequestError, UnknownName
 from camviz.tasks import References
 from camviz.tasks.embedding import Embedding
 from camviz.tasks.multilabel import MultiLabel
 from camviz.tasks.regression import Binary, Regression
 from camviz.types import View
-from tests.engine.test_explain import pictures
+from tests.engine.test_explain import random_images
 
 WHOLE = View((32, 32), (0, 0, 32, 32), (32, 32))
 
@@ -36,22 +36,22 @@ class Means(nn.Module):
         return out[:, 0] if self.flat else out
 
 
-def gradcam_by_hand(network: Means, index: int) -> np.ndarray:
-    [found] = pictures(1)
+def gradcam_by_hand(module: Means, index: int) -> np.ndarray:
+    [found] = random_images(1)
     x = torch.from_numpy(np.asarray(found).astype(np.float32) / 255).permute(2, 0, 1)[None]
-    maps = network.conv(x).detach()
-    return (network.weights[index][:, None, None] * maps[0]).sum(0).detach().numpy() / maps[0, 0].numel()
+    maps = module.conv(x).detach()
+    return (module.weights[index][:, None, None] * maps[0]).sum(0).detach().numpy() / maps[0, 0].numel()
 
 
-def loaded(network: nn.Module, **more):
-    return camviz.load(network, input_size=(32, 32), mean=(0.0,) * 3, std=(1.0,) * 3, **more)
+def loaded(module: nn.Module, **more):
+    return camviz.load(module, input_size=(32, 32), mean=(0.0,) * 3, std=(1.0,) * 3, **more)
 
 
 @pytest.mark.parametrize("flat", [False, True])
-def test_regression_is_recognised_and_its_sign_is_the_askers(flat):
-    network = Means([[2.0, -1.0]], flat)
-    up, down = camviz.explain(loaded(network), pictures(1), target=["output:0", "-output:0"])
-    np.testing.assert_allclose(up.values, gradcam_by_hand(network, 0), rtol=1e-4, atol=1e-7)
+def test_regression_is_recognized_and_its_sign_is_the_askers(flat):
+    module = Means([[2.0, -1.0]], flat)
+    up, down = camviz.explain(loaded(module), random_images(1), target=["output:0", "-output:0"])
+    np.testing.assert_allclose(up.values, gradcam_by_hand(module, 0), rtol=1e-4, atol=1e-7)
     np.testing.assert_allclose(down.values, -up.values)
     assert (up.target, down.target) == ("output 0", "-output 0")
     assert up.score == pytest.approx(-down.score)
@@ -60,17 +60,17 @@ def test_regression_is_recognised_and_its_sign_is_the_askers(flat):
 
 
 def test_the_default_of_a_regression_is_its_first_output():
-    network = Means([[2.0, -1.0]])
-    [found] = camviz.explain(loaded(network), pictures(1))
+    module = Means([[2.0, -1.0]])
+    [found] = camviz.explain(loaded(module), random_images(1))
     assert found.target == "output 0"
 
 
 def test_one_of_several_outputs_as_a_number():
-    network = Means([[2.0, -1.0], [0.5, 3.0], [1.0, 1.0]])
-    [found] = camviz.explain(loaded(network), pictures(1), target="output:1")
-    np.testing.assert_allclose(found.values, gradcam_by_hand(network, 1), rtol=1e-4, atol=1e-7)
+    module = Means([[2.0, -1.0], [0.5, 3.0], [1.0, 1.0]])
+    [found] = camviz.explain(loaded(module), random_images(1), target="output:1")
+    np.testing.assert_allclose(found.values, gradcam_by_hand(module, 1), rtol=1e-4, atol=1e-7)
     with pytest.raises(UnknownName, match="no output 3"):
-        camviz.explain(loaded(network), pictures(1), target="output:3")
+        camviz.explain(loaded(module), random_images(1), target="output:3")
 
 
 def test_named_outputs_are_called_by_their_names():
@@ -84,10 +84,10 @@ def test_named_outputs_are_called_by_their_names():
 
 
 def test_one_logit_has_two_sides(tmp_path):
-    network = Means([[2.0, -1.0]])
+    module = Means([[2.0, -1.0]])
     (tmp_path / "names.txt").write_text("cat\ndog\n")
-    model = loaded(network, labels=tmp_path / "names.txt")
-    likely, cat, dog = camviz.explain(model, pictures(1), target=["top1", "cat", "dog"])
+    model = loaded(module, labels=tmp_path / "names.txt")
+    likely, cat, dog = camviz.explain(model, random_images(1), target=["top1", "cat", "dog"])
     raw = float(dog.score)
     assert cat.score == pytest.approx(-raw)
     assert likely.target == ("dog" if raw > 0 else "cat")
@@ -116,25 +116,25 @@ def test_several_labels_are_not_rivals():
         task.choose(task.parse(["all"])[0], torch.tensor([-1.0, -3.0, -2.0]), WHOLE)
 
 
-def test_a_picture_may_have_several_maps_and_another_none():
-    network = Means([[40.0, 0.0], [0.0, 40.0], [-40.0, 0.0]])
+def test_a_image_may_have_several_maps_and_another_none():
+    module = Means([[40.0, 0.0], [0.0, 40.0], [-40.0, 0.0]])
     with torch.no_grad():
-        network.conv.weight.zero_()
-        network.conv.weight[0, 0] = 1 / 64  # the mean of red
-        network.conv.weight[1, 1] = 1 / 64  # the mean of green
+        module.conv.weight.zero_()
+        module.conv.weight[0, 0] = 1 / 64  # the mean of red
+        module.conv.weight[1, 1] = 1 / 64  # the mean of green
     both, none = (np.zeros((32, 32, 3), np.uint8) for _ in range(2))
     both[..., :2] = 255
-    model = loaded(network, task="multilabel")
+    model = loaded(module, task="multilabel")
     found = camviz.explain(model, both, target="all", min_score=0.9)
     assert [one.index for one in found] == [0, 1]
     assert [one.facets for one in found] == [("all0",), ("all1",)]
     from camviz.engine.explain import Explainer
-    from camviz.io.images import as_pictures
+    from camviz.io.images import as_images
     from camviz.models.preprocess import prepare
     from camviz.types import Job
 
     explainer = Explainer(model, Job(targets=("all",), min_score=0.9))
-    shown = list(as_pictures([none, both]))
+    shown = list(as_images([none, both]))
     prepared = [prepare(one, model.preprocessing) for one in shown]
     first, second = explainer(shown, [x for x, _ in prepared], [view for _, view in prepared])
     assert isinstance(first, InputError)
@@ -143,13 +143,13 @@ def test_a_picture_may_have_several_maps_and_another_none():
         np.testing.assert_array_equal(alone.values, beside.values)
 
 
-def test_likeness_to_a_picture_is_the_cosine(tmp_path):
-    network = Means([[2.0, -1.0], [0.5, 3.0], [1.0, 1.0]])
-    [one, other] = pictures(2)
+def test_likeness_to_a_image_is_the_cosine(tmp_path):
+    module = Means([[2.0, -1.0], [0.5, 3.0], [1.0, 1.0]])
+    [one, other] = random_images(2)
     Image.fromarray(np.asarray(other)).save(tmp_path / "other.png")
-    model = loaded(network)
+    model = loaded(module)
     rows = [
-        network(torch.from_numpy(np.asarray(p).astype(np.float32) / 255).permute(2, 0, 1)[None]) for p in (one, other)
+        module(torch.from_numpy(np.asarray(p).astype(np.float32) / 255).permute(2, 0, 1)[None]) for p in (one, other)
     ]
     [found] = camviz.explain(model, one, target=f"similar:{tmp_path / 'other.png'}")
     assert found.target == "like other.png"
@@ -160,8 +160,8 @@ def test_likeness_to_a_picture_is_the_cosine(tmp_path):
 
 
 @pytest.mark.parametrize("fit", ["model", "squash", "whole"])
-def test_the_other_picture_is_seen_as_the_first_is(tmp_path, fit):
-    """A picture is like itself, also where it is not seen through the network's own crop."""
+def test_the_other_image_is_seen_as_the_first_is(tmp_path, fit):
+    """A image is like itself, also where it is not seen through the model's own crop."""
     wide = np.random.default_rng(0).integers(0, 255, (32, 64, 3), np.uint8)
     wide[:, :16] = (255, 0, 0)  # what the crop in the middle leaves out
     Image.fromarray(wide).save(tmp_path / "wide.png")
@@ -170,11 +170,11 @@ def test_the_other_picture_is_seen_as_the_first_is(tmp_path, fit):
     assert same.score == pytest.approx(1, rel=1e-5)
 
 
-def test_words_need_a_network_that_knows_them():
+def test_words_need_a_model_that_knows_them():
     task = Embedding("net")
     wanted = task.parse(["text:a red car"])
     assert wanted[0].facet == "text_a_red_car"
-    with pytest.raises(NetworkError, match="knows no words"):
+    with pytest.raises(ModelError, match="knows no words"):
         task.complete(wanted, References(lambda path: torch.ones(3)))
     [known] = task.complete(wanted, References(lambda path: None, lambda text: torch.tensor([0.0, 2.0])))
     [target] = task.choose(known, torch.tensor([3.0, 4.0]), WHOLE)
@@ -187,7 +187,7 @@ def test_words_need_a_network_that_knows_them():
     [
         ("", RequestError, "like what"),
         ("cat", UnknownName, "no target 'cat'"),
-        ("similar:no.jpg", RequestError, r"no picture 'no\.jpg'"),
+        ("similar:no.jpg", RequestError, r"no image 'no\.jpg'"),
     ],
 )
 def test_what_an_embedding_cannot_be_asked(text, error, words):

@@ -7,19 +7,19 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image as PILImage
 from torch import nn
 from torch.nn import functional as F
 
 import camviz
 from camviz.engine.explain import Explainer
-from camviz.errors import InputError, NetworkError, RequestError, UnknownName
+from camviz.errors import InputError, ModelError, RequestError, UnknownName
 from camviz.models.layers import default_layer
 from camviz.models.preprocess import prepare
 from camviz.models.survey import survey
 from camviz.tasks.segmentation import Segmentation, read_mask
-from camviz.types import Job, Model, Picture, Preprocessing, View
-from tests.engine.test_explain import pictures
+from camviz.types import Image, Job, Model, Preprocessing, View
+from tests.engine.test_explain import random_images
 from tests.methods.test_every_method import ATTENTION, QUICK
 
 LABELS = ("background", "cat", "dog")
@@ -119,10 +119,10 @@ def test_a_class_that_is_not_predicted_names_those_that_are():
     assert "point:X,Y" in caught.value.hint
 
 
-# places: the picture is 8×4, the output 4×2, so each place covers four pixels
+# places: the image is 8×4, the output 4×2, so each place covers four pixels
 
 
-def test_a_point_in_pixels_of_the_picture():
+def test_a_point_in_pixels_of_the_image():
     target = chosen("point:2,3")  # second column, second row: dog, its score 3 + 5
     assert (target.label, target.index, float(target.read(ROW))) == ("dog at 2,3", 2, 8)
     assert target.marks[0].point == (2.5 / 8, 3.5 / 4)
@@ -135,7 +135,7 @@ def test_a_point_of_a_cropped_view():
     assert float(chosen("point:5,0", view=view).read(ROW)) == 6
     with pytest.raises(InputError, match="does not see the point 6,0"):
         chosen("point:6,0", view=view)
-    with pytest.raises(InputError, match="point 8,0 is outside the picture of 8×4"):
+    with pytest.raises(InputError, match="point 8,0 is outside the image of 8×4"):
         chosen("point:8,0")
 
 
@@ -143,7 +143,7 @@ def test_a_mask_file(tmp_path):
     mask = np.zeros((4, 8), np.uint8)
     mask[2:, 2:6] = 3  # places (1, 1) and (1, 2): a dog and a cat
     mask[:2, 4:6] = 1  # and (0, 2), another cat
-    Image.fromarray(mask).save(tmp_path / "m.png")
+    PILImage.fromarray(mask).save(tmp_path / "m.png")
     target = chosen(f"mask:{tmp_path / 'm.png'}")
     assert (target.label, target.index) == ("cat in m", 1)
     assert float(target.read(ROW)) == pytest.approx((5 + 0 + 9) / 3)
@@ -152,10 +152,10 @@ def test_a_mask_file(tmp_path):
 
 
 def test_a_mask_of_another_size_or_of_nothing(tmp_path):
-    Image.new("L", (5, 5), 1).save(tmp_path / "other.png")
-    Image.new("L", (8, 4), 0).save(tmp_path / "empty.png")
-    (tmp_path / "text.png").write_text("no picture")
-    for name, message in (("other", "5×5, the picture 8×4"), ("empty", "is empty, or too small"), ("text", "cannot")):
+    PILImage.new("L", (5, 5), 1).save(tmp_path / "other.png")
+    PILImage.new("L", (8, 4), 0).save(tmp_path / "empty.png")
+    (tmp_path / "text.png").write_text("no image")
+    for name, message in (("other", "5×5, the image 8×4"), ("empty", "is empty, or too small"), ("text", "cannot")):
         with pytest.raises(InputError, match=message):
             chosen(f"mask:{tmp_path / name}.png")
 
@@ -165,14 +165,14 @@ def test_a_mask_in_any_mode(tmp_path, mode):
     values = np.zeros((4, 8), np.uint16)
     values[1, 2] = 1
     if mode == "I;16":
-        image = Image.fromarray(values)
+        image = PILImage.fromarray(values)
     elif mode == "P":
-        image = Image.fromarray(values.astype(np.uint8), "L").convert("P")
+        image = PILImage.fromarray(values.astype(np.uint8), "L").convert("P")
         image.putpalette([9, 9, 9, *[0] * 765])  # index 1 may well be black
-        image = Image.fromarray(values.astype(np.uint8), "P")
+        image = PILImage.fromarray(values.astype(np.uint8), "P")
         image.putpalette([9, 9, 9, *[0] * 765])
     else:
-        image = Image.fromarray((255 * values).astype(np.uint8), "L").convert(mode)
+        image = PILImage.fromarray((255 * values).astype(np.uint8), "L").convert(mode)
     image.save(tmp_path / "m.png")
     assert read_mask(tmp_path / "m.png").nonzero() == (np.array([1]), np.array([2]))
 
@@ -182,12 +182,12 @@ def test_a_mask_in_any_mode(tmp_path, mode):
 
 def test_outputs_of_all_kinds():
     plain = torch.rand(2, 3, 8, 8)
-    assert Segmentation.recognises(plain[:1], ())
-    assert not Segmentation.recognises(torch.rand(1, 512, 7, 7), ())  # feature maps
-    assert Segmentation.recognises(OrderedDict(out=torch.rand(1, 21, 4, 4), aux=torch.rand(1, 9, 4, 4)), ())
+    assert Segmentation.recognizes(plain[:1], ())
+    assert not Segmentation.recognizes(torch.rand(1, 512, 7, 7), ())  # feature maps
+    assert Segmentation.recognizes(OrderedDict(out=torch.rand(1, 21, 4, 4), aux=torch.rand(1, 9, 4, 4)), ())
     assert task().rows(OrderedDict(out=plain, aux=plain[:, :2]), 2) is not None
     torch.testing.assert_close(task().rows(OrderedDict(loss=None, logits=plain), 2), plain)
-    with pytest.raises(NetworkError, match="not a score for every class"):
+    with pytest.raises(ModelError, match="not a score for every class"):
         task().rows(torch.rand(2, 3), 2)
 
 
@@ -213,7 +213,7 @@ def test_class_names_must_be_as_many_as_the_classes():
         task().check(task().parse(["top1"]), torch.rand(1, 4, 8, 8))
 
 
-# networks
+# models
 
 
 class UNet(nn.Module):
@@ -243,9 +243,9 @@ def test_the_default_layer_is_the_last_of_the_coarsest_grid():
 
 def test_a_map_and_its_marks_by_hand():
     asked = unet()
-    image = pictures(1)[0]
+    image = random_images(1)[0]
     [found] = camviz.explain(asked, image)
-    values, _ = prepare(Picture(image), asked.preprocessing)
+    values, _ = prepare(Image(image), asked.preprocessing)
     fine = asked.module.down(torch.from_numpy(values)[None])
     maps = asked.module.across(fine).detach().requires_grad_()
     output = asked.module.head(torch.cat([fine, asked.module.up(maps)], 1))[0]
@@ -258,8 +258,8 @@ def test_a_map_and_its_marks_by_hand():
     np.testing.assert_array_equal(found.marks[0].region, (predicted == index).numpy())
 
 
-def test_a_batch_equals_single_pictures():
-    images = pictures(3)
+def test_a_batch_equals_single_images():
+    images = random_images(3)
     together = camviz.explain(unet(), images, target=["top1", "point:20,10"])
     alone = [one for image in images for one in camviz.explain(unet(), image, target=["top1", "point:20,10"])]
     for a, b in zip(together, alone, strict=True):
@@ -272,7 +272,7 @@ def test_every_method_gives_a_map_or_says_why_not():
     asked = unet()
     job = Job(methods=("all",), settings=tuple((key, str(value)) for key, value in settings.items()))
     explainer = Explainer(asked, job)
-    image = Picture(pictures(1)[0])
+    image = Image(random_images(1)[0])
     values, view = prepare(image, asked.preprocessing)
     [maps] = explainer([image], [values], [view])
     assert set(explainer.skipped) == {"cam", "finercam", "drise", *ATTENTION}
@@ -290,5 +290,5 @@ def test_scores_of_a_quarter_of_the_size_are_placed_right():
 
     torch.manual_seed(0)
     model = Model("quarter", Quarter(), Preprocessing((32, 32), 32), ("background", "cat"))
-    [found] = camviz.explain(model, pictures(1, size=(32, 32))[0], target="cat@point:31,0", layer="conv")
+    [found] = camviz.explain(model, random_images(1, size=(32, 32))[0], target="cat@point:31,0", layer="conv")
     assert np.argwhere(found.values).tolist() == [[0, 7]]

@@ -1,4 +1,4 @@
-"""Which task a network has, and which part of its output counts."""
+"""Which task a model has, and which part of its output counts."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torch import nn
 
 import camviz
 from camviz.engine.tail_replay import mapped
-from camviz.errors import CamvizError, NetworkError, UnknownName
+from camviz.errors import CamvizError, ModelError, UnknownName
 from camviz.hooks.capture import first_tensor, part_of, with_first_tensor
 from camviz.tasks import described
-from tests.engine.test_explain import pictures
+from tests.engine.test_explain import random_images
 from tests.helpers.modules import make
 
 
@@ -48,16 +48,16 @@ def test_output_key_finds_its_way_through_mappings_sequences_and_dataclasses():
     [("logit", "logit", "wrong, parts, result"), ("parts.2", "2", "0, 1"), ("wrong.x", "x", "leave --output-key out")],
 )
 def test_a_part_that_is_not_there(key, missing, hint):
-    with pytest.raises(NetworkError, match=f"has no '{missing}'") as caught:
+    with pytest.raises(ModelError, match=f"has no '{missing}'") as caught:
         part_of(Several()(torch.rand(1, 3, 32, 32)), key, "net")
     assert hint in caught.value.hint
 
 
-def test_maps_of_a_network_with_several_outputs_are_those_of_the_one_inside():
-    network = Several()
-    model = camviz.load(network, input_size=(32, 32), output_key="result")
-    [expected] = camviz.explain(camviz.load(network.net, input_size=(32, 32)), pictures(1), target=1)
-    [found] = camviz.explain(model, pictures(1), target=1)
+def test_maps_of_a_model_with_several_outputs_are_those_of_the_one_inside():
+    module = Several()
+    model = camviz.load(module, input_size=(32, 32), output_key="result")
+    [expected] = camviz.explain(camviz.load(module.net, input_size=(32, 32)), random_images(1), target=1)
+    [found] = camviz.explain(model, random_images(1), target=1)
     assert found.score == pytest.approx(expected.score, rel=1e-6)
     torch.testing.assert_close(torch.from_numpy(found.values), torch.from_numpy(expected.values))
 
@@ -81,7 +81,7 @@ def test_an_unknown_task_gets_the_nearest():
 
 
 def test_a_wrong_task_is_told():
-    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
-    conv = camviz.load(network, task="classification", input_size=(32, 32))
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+    conv = camviz.load(module, task="classification", input_size=(32, 32))
     with pytest.raises(CamvizError, match="not one row of class scores"):
-        camviz.explain(conv, pictures(1), layer="0")
+        camviz.explain(conv, random_images(1), layer="0")

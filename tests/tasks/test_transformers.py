@@ -8,7 +8,7 @@ import torch
 
 import camviz
 from camviz.types import Model, Preprocessing
-from tests.engine.test_explain import pictures
+from tests.engine.test_explain import random_images
 
 pytestmark = pytest.mark.slow
 transformers = pytest.importorskip("transformers")
@@ -56,7 +56,7 @@ def segformer():
 def test_a_map_of_what_it_finds(make, layer):
     torch.manual_seed(0)
     model = Model("net", make().eval(), Preprocessing((128, 128), None), LABELS)
-    image = pictures(1, size=(90, 130))[0]
+    image = random_images(1, size=(90, 130))[0]
     [found] = camviz.explain(model, image, min_score=0.01, method="hirescam")
     assert layer in found.layer
     assert min(found.values.shape) >= 4

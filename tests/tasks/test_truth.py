@@ -83,35 +83,35 @@ def classes_of(scene: Scene) -> Tensor:
     return classes
 
 
-def train(network: nn.Module, loss_of, steps: int, batch: int = 8, rate: float = 2e-3) -> nn.Module:
-    network.train()
-    optimiser = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, steps)
+def train(module: nn.Module, loss_of, steps: int, batch: int = 8, rate: float = 2e-3) -> nn.Module:
+    module.train()
+    optimizer = torch.optim.AdamW([p for p in module.parameters() if p.requires_grad], lr=rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, steps)
     drawn = scenes(1, steps * batch // 4)  # each is seen four times
     rng = np.random.default_rng(2)
     for _ in range(steps):
-        loss = loss_of(network, [drawn[i] for i in rng.integers(len(drawn), size=batch)])
-        optimiser.zero_grad()
+        loss = loss_of(module, [drawn[i] for i in rng.integers(len(drawn), size=batch)])
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         schedule.step()
-    return network.eval()
+    return module.eval()
 
 
 @pytest.fixture(scope="module")
 def detector():
     torch.manual_seed(0)
     anchors = AnchorGenerator(((16,), (32,)), ((1.0,),) * 2)
-    network = FCOS(
+    module = FCOS(
         Backbone(), len(KINDS) + 1, min_size=SIDE, max_size=SIDE, anchor_generator=anchors,
         image_mean=list(demo.MEAN), image_std=list(demo.STD),
     )  # fmt: skip
 
-    def loss_of(network, chosen):
-        losses = network([tensor(scene) for scene in chosen], [truth_of(scene) for scene in chosen])
+    def loss_of(module, chosen):
+        losses = module([tensor(scene) for scene in chosen], [truth_of(scene) for scene in chosen])
         return sum(losses.values())
 
-    return camviz.types.Model("detector", train(network, loss_of, 300), labels=("background", *KINDS), task="detection")
+    return camviz.types.Model("detector", train(module, loss_of, 300), labels=("background", *KINDS), task="detection")
 
 
 @pytest.fixture(scope="module")
@@ -119,13 +119,13 @@ def segmenter():
     torch.manual_seed(0)
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (demo.MEAN, demo.STD))
 
-    def loss_of(network, chosen):
+    def loss_of(module, chosen):
         inputs = torch.stack([(tensor(scene) - mean) / std for scene in chosen])
-        return F.cross_entropy(network(inputs)["out"], torch.stack([classes_of(scene) for scene in chosen]))
+        return F.cross_entropy(module(inputs)["out"], torch.stack([classes_of(scene) for scene in chosen]))
 
-    network = train(Segmenter(), loss_of, 200)
+    module = train(Segmenter(), loss_of, 200)
     how = camviz.types.Preprocessing((SIDE, SIDE), SIDE, demo.MEAN, demo.STD)
-    return camviz.types.Model("segmenter", network, how, ("background", *KINDS), "segmentation")
+    return camviz.types.Model("segmenter", module, how, ("background", *KINDS), "segmentation")
 
 
 def energy(found, mask: np.ndarray) -> float:
@@ -142,7 +142,7 @@ def inside(box) -> np.ndarray:
 
 
 def right_ones(detector, methods, count: int = 25, **settings):
-    """(map, mask of the true box) for every detection that is right, of pictures it was not trained on."""
+    """(map, mask of the true box) for every detection that is right, of images it was not trained on."""
     loaded = camviz.load(detector.module, labels=None)
     loaded = camviz.types.Model("detector", detector.module, loaded.preprocessing, detector.labels, "detection")
     for scene in scenes(99, count):

@@ -1,4 +1,4 @@
-"""Colours, patterns and backgrounds of the demo scenes. Colours are float32 RGB in 0..1, canvases (H, W, 3)."""
+"""Colors, patterns and backgrounds of the demo scenes. Colors are float32 RGB in 0..1, canvases (H, W, 3)."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,8 +9,8 @@ Floats = NDArray[np.float32]
 PATTERNS = ("flat", "gradient", "stripes", "checker", "dots", "cloud", "speckle")
 
 
-def colour(rng: np.random.Generator) -> Floats:
-    """A colour that is neither black nor white: any hue, from pastel to strong."""
+def color(rng: np.random.Generator) -> Floats:
+    """A color that is neither black nor white: any hue, from pastel to strong."""
     hue = rng.random() * 6
     saturation, value = rng.uniform(0.15, 0.9), rng.uniform(0.3, 1.0)
     wheel = np.clip(np.abs((hue + np.array([0, 4, 2])) % 6 - 3) - 1, 0, 1)
@@ -18,8 +18,8 @@ def colour(rng: np.random.Generator) -> Floats:
 
 
 def contrasting(rng: np.random.Generator, others: Sequence[Floats], tries: int = 6) -> Floats:
-    """Of a few random colours the one farthest from all `others`."""
-    found = [colour(rng) for _ in range(tries)]
+    """Of a few random colors the one farthest from all `others`."""
+    found = [color(rng) for _ in range(tries)]
     return max(found, key=lambda c: min(float(np.abs(c - other).sum()) for other in others))
 
 
@@ -46,7 +46,7 @@ def pattern(rng: np.random.Generator, name: str, width: int, height: int, unit: 
         return np.asarray((along - along.min()) / max(float(np.ptp(along)), 1.0), np.float32)
     pace = np.float32(2 * np.pi / unit)
     wave = np.sin(pace * along + np.float32(phase[0]))
-    sharp = np.float32(unit / 5)  # an edge about one pixel wide, however large the picture
+    sharp = np.float32(unit / 5)  # an edge about one pixel wide, however large the image
     if name == "stripes":
         return np.asarray(np.clip(wave * sharp + 0.5, 0, 1), np.float32)
     across = y * np.float32(np.cos(turn)) - x * np.float32(np.sin(turn))
@@ -64,20 +64,20 @@ def cloud(rng: np.random.Generator, width: int, height: int, unit: float) -> Flo
 
 
 def fill(
-    rng: np.random.Generator, colours: tuple[Floats, Floats], name: str, width: int, height: int, unit: float
+    rng: np.random.Generator, colors: tuple[Floats, Floats], name: str, width: int, height: int, unit: float
 ) -> Floats:
-    """Two colours laid out by a pattern, (height, width, 3)."""
+    """Two colors laid out by a pattern, (height, width, 3)."""
     values = pattern(rng, name, width, height, unit)[:, :, None]
-    return np.asarray(colours[0] + values * (colours[1] - colours[0]), np.float32)
+    return np.asarray(colors[0] + values * (colors[1] - colors[0]), np.float32)
 
 
 def background(
     rng: np.random.Generator, width: int, height: int, clutter: float
 ) -> tuple[Floats, tuple[Floats, Floats]]:
-    """The empty scene, (height, width, 3), and its two colours; `clutter` 0 is one plain gradient."""
+    """The empty scene, (height, width, 3), and its two colors; `clutter` 0 is one plain gradient."""
     short = min(width, height)
-    base = colour(rng)
-    second = shade(rng, base, 0.05, 0.3) if rng.random() < 0.6 else 0.6 * base + 0.4 * colour(rng)
+    base = color(rng)
+    second = shade(rng, base, 0.05, 0.3) if rng.random() < 0.6 else 0.6 * base + 0.4 * color(rng)
     name = PATTERNS[int(rng.integers(len(PATTERNS)))] if rng.random() < clutter else "gradient"
     canvas = fill(rng, (base, second), name, width, height, short * rng.uniform(0.06, 0.35))
     if rng.random() < clutter:
@@ -101,7 +101,7 @@ def scribble(rng: np.random.Generator, canvas: Floats) -> None:
     path = np.cumsum(steps, 0) + rng.random(2) * (width, height)
     points = np.round(smooth(path) * 16).astype(np.int32)
     thick = max(1, round(short * rng.uniform(0.004, 0.018)))
-    tint = tuple(float(part) for part in colour(rng))
+    tint = tuple(float(part) for part in color(rng))
     # OpenCV antialiases 8-bit images only, so the line is drawn as a stencil
     stencil = np.zeros((height, width), np.uint8)
     cv2.polylines(stencil, [points], False, 255, thick, cv2.LINE_AA, 4)
@@ -127,11 +127,11 @@ def fragment(rng: np.random.Generator, canvas: Floats) -> None:
     points = np.stack([np.cos(turn), np.sin(turn)], 1) * reach[:, None] + rng.random(2) * (width, height)
     stencil = np.zeros((height, width), np.uint8)
     cv2.fillPoly(stencil, [np.round(points * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    stain(canvas, stencil, tuple(float(part) for part in colour(rng)))
+    stain(canvas, stencil, tuple(float(part) for part in color(rng)))
 
 
 def stain(canvas: Floats, stencil: NDArray[np.uint8], tint: Sequence[float]) -> None:
-    """Mixes one colour into the canvas where the stencil (H, W) is not zero."""
+    """Mixes one color into the canvas where the stencil (H, W) is not zero."""
     for rows, columns in _extent(stencil):
         alpha = stencil[rows, columns, None].astype(np.float32) / 255
         part = canvas[rows, columns]

@@ -1,4 +1,4 @@
-"""The sample pictures and their annotations: `python -m tools.demo.samples FOLDER` draws them again."""
+"""The sample images and their annotations: `python -m tools.demo.samples FOLDER` draws them again."""
 
 import json
 import sys
@@ -22,7 +22,7 @@ FORMAT = (
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture to draw: file name, size in pixels, seed of its colours, shapes from back to front."""
+    """One image to draw: file name, size in pixels, seed of its colors, shapes from back to front."""
 
     name: str
     size: tuple[int, int]
@@ -100,7 +100,7 @@ def annotation(scene: Scene) -> dict[str, Any]:
 
 
 def write(folder: Path) -> list[Path]:
-    """Draws every sample into a folder, with annotations.json beside them; returns the pictures."""
+    """Draws every sample into a folder, with annotations.json beside them; returns the images."""
     import cv2
 
     folder.mkdir(parents=True, exist_ok=True)

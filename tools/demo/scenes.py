@@ -1,6 +1,6 @@
 """Scenes for the demo model: shapes of ten kinds over clutter, with every box and mask known exactly.
 
-Colour, texture, size, angle and place are drawn independently of the kind, so only the outline gives it away.
+Color, texture, size, angle and place are drawn independently of the kind, so only the outline gives it away.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from tools.demo import paint
 
 Points = NDArray[np.float64]
 DOMINANCE = 1.5  # the largest shape shows at least this many times the area of the second
-_FINE = 4  # outlines are filled this many times finer than the picture, then averaged
+_FINE = 4  # outlines are filled this many times finer than the image, then averaged
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture, uint8 RGB (H, W, 3), and its shapes from back to front."""
+    """A image, uint8 RGB (H, W, 3), and its shapes from back to front."""
 
     image: NDArray[np.uint8]
     shapes: tuple[Shape, ...]
@@ -47,7 +47,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a shape goes: centre and circumscribed radius in pixels, angle in radians (clockwise)."""
+    """Where a shape goes: center and circumscribed radius in pixels, angle in radians (clockwise)."""
 
     kind: str
     x: float
@@ -163,7 +163,7 @@ def _rasterise(place: Place, width: int, height: int, stretch: float) -> _Cut | 
     if x0 >= x1 or y0 >= y1:
         return None
     fine = np.zeros(((y1 - y0) * _FINE, (x1 - x0) * _FINE), np.uint8)
-    # OpenCV counts from pixel centres and takes sixteenths as integers with shift 4
+    # OpenCV counts from pixel centers and takes sixteenths as integers with shift 4
     points = [np.round(((contour - (x0, y0)) * _FINE - 0.5) * 16).astype(np.int32) for contour in contours]
     cv2.fillPoly(fine, points, 255, cv2.LINE_8, 4)
     cv2.polylines(fine, points, True, 128, 1, cv2.LINE_8, 4)  # fillPoly takes in the whole edge
@@ -203,7 +203,7 @@ def _shadow(canvas: paint.Floats, cut: _Cut, short: int, strength: float) -> Non
 def _paint(
     rng: np.random.Generator, canvas: paint.Floats, cut: _Cut, behind: Sequence[paint.Floats], texture: float
 ) -> None:
-    """One shape in a colour unlike what is behind it; `texture` is the chance of a pattern."""
+    """One shape in a color unlike what is behind it; `texture` is the chance of a pattern."""
     import cv2
 
     height, width = cut.alpha.shape
@@ -262,7 +262,7 @@ def _places(rng: np.random.Generator, width: int, height: int, count: int, ease:
         for _ in range(12):
             kind = KINDS[int(rng.integers(len(KINDS)))]
             radius = (area * whole / unit_area(kind)) ** 0.5
-            # a shape may lean over the edge a little: the models of the world see such pictures too
+            # a shape may lean over the edge a little: the models of the world see such images too
             inset = radius * rng.uniform(0.75, 1.1)
             margin = np.minimum((inset * stretch**0.5, inset * stretch**-0.5), (width / 2, height / 2))
             x, y = margin + rng.random(2) * ((width, height) - 2 * margin)

@@ -1,6 +1,6 @@
 """Trains the demo model: `python -m tools.demo.train --bf16 --compile`, about three quarters of an hour on two cores.
 
-Every scene is drawn on the spot and seen twice, the second time turned over and recoloured. Scenes begin plain, with
+Every scene is drawn on the spot and seen twice, the second time turned over and recolored. Scenes begin plain, with
 one large shape, and reach their final clutter after a quarter of the run. The model learns the kind of the largest
 shape from the mean of its last feature maps and, from the masks, which kind shows at which place.
 """
@@ -51,7 +51,7 @@ class Batch:
     shares: Tensor
 
     def varied(self, rng: np.random.Generator) -> "Batch":
-        """The same scenes mirrored, transposed, with their colours exchanged or inverted."""
+        """The same scenes mirrored, transposed, with their colors exchanged or inverted."""
         images, shares = self.images[:, [int(c) for c in rng.permutation(3)]], self.shares
         if rng.random() < 0.5:
             images = 255 - images
@@ -147,7 +147,7 @@ def train(settings: Settings, output: Path) -> list[float]:
     with torch.no_grad():
         model.classifier[1].weight.mul_(0.1)  # quiet evidence to begin with
     forward = torch.compile(model.features, dynamic=False) if settings.compile else model.features
-    optimiser = torch.optim.AdamW(model.parameters(), lr=settings.rate, weight_decay=0.02)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.rate, weight_decay=0.02)
     average, start = Average(model), time.monotonic()
     history: list[float] = []
     right: list[float] = []
@@ -157,16 +157,16 @@ def train(settings: Settings, output: Path) -> list[float]:
         progress = max(len(history) / settings.steps, minutes / settings.minutes)
         if progress >= 1:
             break
-        for group in optimiser.param_groups:
+        for group in optimizer.param_groups:
             group["lr"] = settings.rate * pace(progress)
         images = ((batch.images - mean) / std).contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16, enabled=settings.bf16):
             features = forward(images)
         loss, logits = losses(model, features.float(), batch, progress)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-        optimiser.step()
+        optimizer.step()
         average.update()
         history.append(loss.item())
         right.append((logits.argmax(1) == batch.labels).float().mean().item())

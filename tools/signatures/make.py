@@ -1,4 +1,4 @@
-"""Make the table of signatures from networks built without memory for their parameters."""
+"""Make the table of signatures from models built without memory for their parameters."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import Any
 from camviz.models.signatures.table import Head, Shapes, Signature, body_names, digest_names, digest_shapes
 
 Build = Callable[..., Any]
-_OTHER = 7  # classes of the second network, that shows which tensors are the head's
+_OTHER = 7  # classes of the second model, that shows which tensors are the head's
 _TASKS = {"segmentation": "segmentation", "detection": "detection", "video": "video", "optical_flow": "optical flow"}
 _VARIANTS = {"googlenet": "aux_logits", "inception_v3": "aux_logits"}
 
 
 def shapes_of(build: Build, **arguments: Any) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the tensors of a network, in its own order."""
+    """Names and shapes of the tensors of a model, in its own order."""
     from camviz.models.cheap_init import parameters_on_meta
 
     with parameters_on_meta():
-        network = build(**arguments)
-    return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+        module = build(**arguments)
+    return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
 
 
 def signature(
     source: str, name: str, task: str, shapes: Shapes, head: Head, inputs: tuple[str, ...], **more: Any
 ) -> Signature:
-    """The row of a network with these tensors."""
+    """The row of a model with these tensors."""
     body = digest_names(body_names(shapes, head))
     return Signature(
         source, name, task, digest_names(shapes), digest_shapes(shapes, head, inputs), body, head, inputs, **more
@@ -71,7 +71,7 @@ def _torchvision_row(name: str, task: str, weights: Any, builder: Build, chosen:
 
 
 def _head(shapes: Shapes, other: Shapes, classes: int) -> Head:
-    """What differs between two networks that differ in their number of classes."""
+    """What differs between two models that differ in their number of classes."""
     changed = [name for name in shapes if shapes[name] != other[name]]
     for name in reversed(changed):
         rows, rows_other = shapes[name][0], other[name][0]
@@ -109,9 +109,9 @@ def from_timm(names: list[str] | None = None) -> Iterator[Signature]:
 
 def _timm_shapes(timm: Any, name: str, described: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     def build() -> Any:
-        network = timm.create_model(name, pretrained=False)
-        described.update(network.pretrained_cfg or {})
-        return network
+        module = timm.create_model(name, pretrained=False)
+        described.update(module.pretrained_cfg or {})
+        return module
 
     return shapes_of(build)
 

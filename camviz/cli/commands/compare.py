@@ -58,7 +58,7 @@ class FigureOptions:
     width: Annotated[
         str, typer.Option("--width", help="single (85 mm), double (180 mm), or mm.", rich_help_panel="Drawing")
     ] = "double"
-    dpi: Annotated[int, typer.Option("--dpi", help="Pixels per inch, of pictures.", rich_help_panel="Drawing")] = 300
+    dpi: Annotated[int, typer.Option("--dpi", help="Pixels per inch, of images.", rich_help_panel="Drawing")] = 300
     font: Annotated[
         str, typer.Option("--font", help="A name such as DejaVuSans, or a file.", rich_help_panel="Drawing")
     ] = ""
@@ -72,7 +72,7 @@ class FigureOptions:
         str | None,
         typer.Option(
             "--scale",
-            help="What has full colour: the largest value of the image's map, of the row, of the run, or fixed:2.5. "
+            help="What has full color: the largest value of the image's map, of the row, of the run, or fixed:2.5. "
             "Default: row for models, image for methods and layers.",
             show_default=False,
             rich_help_panel="Drawing",
@@ -87,7 +87,7 @@ class FigureOptions:
     ] = True
 
 
-Top = Annotated[int, typer.Option("--top", min=0, help="How many pictures the summary sheet shows; 0: no sheet.")]
+Top = Annotated[int, typer.Option("--top", min=0, help="How many images the summary sheet shows; 0: no sheet.")]
 Layout = Annotated[
     Literal["figure", "strip"] | None,
     typer.Option(
@@ -124,7 +124,7 @@ def compare(
     top: Top = 8,
     layout: Layout = None,
 ) -> None:
-    """Two to six models, methods, layers or checkpoints on the same pictures, and what is the difference.
+    """Two to six models, methods, layers or checkpoints on the same images, and what is the difference.
 
     What is typed after a --model is that model's; what stands before the first, everybody's.
 
@@ -245,7 +245,7 @@ def _drawn(job: CompareJob, top: int, work: Work, run: Run) -> Iterator[Written]
 
     assert run.job
     write: Callable[[Path, bytes], None] = run.open().write
-    yield from Drawing(run.ledger, run.job, job, work.folder, write)(work.failed, top)
+    yield from Drawing(run.database, run.job, job, work.folder, write)(work.failed, top)
 
 
 def _notes(one: Written) -> list[str]:

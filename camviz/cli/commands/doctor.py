@@ -56,10 +56,10 @@ def doctor(
         from camviz.doctor.examination import MOST, Examination
         from camviz.run.reading import read_inputs
 
-        network = work.load()
-        ready = islice(read_inputs(network, work.inputs(), job.fit, work.failed), MOST)
-        pictures = [one.picture for one in ready]
-        if pictures:
-            diagnosis = examined(Examination(network, job, pictures))
+        loaded = work.load()
+        ready = islice(read_inputs(loaded, work.inputs(), job.fit, work.failed), MOST)
+        decoded = [one.image for one in ready]
+        if decoded:
+            diagnosis = examined(Examination(loaded, job, decoded))
             console.result(json.dumps(diagnosis.to_dict(), ensure_ascii=False) if as_json else str(diagnosis))
     raise typer.Exit(work.outcome.exit_status)

@@ -45,7 +45,7 @@ LabelsFrom = Annotated[
     typer.Option(
         "--labels-from",
         metavar="folders|FILE.csv",
-        help="What is true: folders, named as classes, or FILE.csv: picture,label.",
+        help="What is true: folders, named as classes, or FILE.csv: image,label.",
     ),
 ]
 Removal = Annotated[
@@ -77,12 +77,12 @@ def errors(
     floor: Floor = False,
     removal: Removal = True,
 ) -> None:
-    """What a classifier gets wrong in a labelled folder: how often, what it takes for what, and why.
+    """What a classifier gets wrong in a labeled folder: how often, what it takes for what, and why.
 
-    For each wrong picture the maps of the predicted class, of the true class, and of the one less the other.
+    For each wrong image the maps of the predicted class, of the true class, and of the one less the other.
     """
     if not images:
-        raise RequestError("no pictures were given: folders named as classes, in a folder", "camviz errors photos/")
+        raise RequestError("no images were given: folders named as classes, in a folder", "camviz errors photos/")
     job = job_of(model, how, compute, images, layer, None, fit, floor=floor)
     job = replace(job, look=look_of(figure, "row", film=False))
     style = style_of(figure)
@@ -124,5 +124,5 @@ def _drawn(job: Job, work: Work, style: Style, run: Run) -> Iterator[Written]:
     from camviz.run.misclassified import Drawing, Tally
 
     assert run.job
-    yield from Drawing(run.ledger, run.job, job.look, style, work.folder, run.open().write)(work.failed)
-    work.console.say(str(Tally.of(run.ledger, run.job)))
+    yield from Drawing(run.database, run.job, job.look, style, work.folder, run.open().write)(work.failed)
+    work.console.say(str(Tally.of(run.database, run.job)))

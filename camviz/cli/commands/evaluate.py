@@ -45,7 +45,7 @@ Metrics = Annotated[
     typer.Option(
         "--metric",
         help="Names or families, a,b or repeated; --list shows them. Default: all that can be measured; with --rank "
-        "those of faithfulness and localisation.",
+        "those of faithfulness and localization.",
         show_default=False,
     ),
 ]
@@ -55,7 +55,7 @@ Boxes = Annotated[
 ]
 Masks = Annotated[
     Path | None,
-    typer.Option("--masks", help="Where things are: a folder of masks with the pictures' stems.", show_default=False),
+    typer.Option("--masks", help="Where things are: a folder of masks with the images' stems.", show_default=False),
 ]
 MaskValue = Annotated[
     str,
@@ -71,7 +71,7 @@ Forwards = Annotated[
     int, typer.Option("--forwards", min=4, help="At most so many forwards for each map and metric of faithfulness.")
 ]
 Resamples = Annotated[
-    int, typer.Option("--resamples", min=100, help="How often pictures are drawn anew, for the intervals.")
+    int, typer.Option("--resamples", min=100, help="How often images are drawn anew, for the intervals.")
 ]
 Rank = Annotated[
     bool,
@@ -125,16 +125,16 @@ def evaluate(
     listing: Listing = False,
     quiet: Quiet = False,
 ) -> None:
-    """How faithful maps are: on average over pictures, beside maps that know nothing, with intervals."""
+    """How faithful maps are: on average over images, beside maps that know nothing, with intervals."""
     console = Console(quiet)
     if listing:
         _list(console, as_json)
         return
     if as_json:
         refuse_typed(context, "format", "--json")
-    cluster.refuse_parts("means and intervals need all pictures in one place", ray=False)
+    cluster.refuse_parts("means and intervals need all images in one place", ray=False)
     methods, own = split_settings(how.settings())
-    measures = choose_metrics(several(metric, ["faithfulness", "localisation"] if rank else ["all"]), own)
+    measures = choose_metrics(several(metric, ["faithfulness", "localization"] if rank else ["all"]), own)
     usual = RANK_METHODS if rank else ()
     more = {"methods": several(how.method, usual), "settings": tuple(methods)}
     job = job_of(model, how, compute, images, layer, target, fit, **more)
@@ -151,7 +151,7 @@ def evaluate(
 
 
 def _truth(boxes: Path | None, masks: Path | None, value: str, match: str, bundled: bool) -> Truth | None:
-    """What is known of the pictures; of the bundled ones everything is."""
+    """What is known of the images; of the bundled ones everything is."""
     from camviz.demo import sample_folder
     from camviz.metrics.evaluate import read_truth
 
@@ -185,7 +185,7 @@ def _measure(
 
 
 def _spread(job: Job, work: Work, evaluator: Evaluator, truth: Truth | None) -> Evaluation:
-    """Measured by other processes; the rows in the order of the pictures, whoever was first."""
+    """Measured by other processes; the rows in the order of the images, whoever was first."""
     from camviz.run.distributed.ray_tasks import Measuring
 
     found: dict[int, Any] = {}

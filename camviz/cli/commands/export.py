@@ -33,9 +33,9 @@ def export(
     from camviz.run.output.files import prepare_folder
 
     console = Console(quiet)
-    with opened("export", run, job, console) as (ledger, row):
-        folder = output or ledger.folder
+    with opened("export", run, job, console) as (database, row):
+        folder = output or database.folder
         prepare_folder(folder)
         with console.bar() as bar:
-            path = write_export(ledger, row, folder, format, lambda done: bar.update(Outcome(done=done)))
+            path = write_export(database, row, folder, format, lambda done: bar.update(Outcome(done=done)))
     console.result(str(path))

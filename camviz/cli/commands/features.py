@@ -40,15 +40,15 @@ Channels = Annotated[
 ]
 Reduce = Annotated[
     Literal["mean", "sum", "max", "l2", "pca", "cluster"] | None,
-    typer.Option("--reduce", help="One picture of all channels; cluster: one tile per group.", show_default=False),
+    typer.Option("--reduce", help="One image of all channels; cluster: one tile per group.", show_default=False),
 ]
-Overlay = Annotated[bool, typer.Option("--overlay", help="Put the reduced map on the picture.")]
+Overlay = Annotated[bool, typer.Option("--overlay", help="Put the reduced map on the image.")]
 Scale = Annotated[
     Literal["channel", "layer", "run"],
-    typer.Option("--scale", help="What shares one colour scale; layer: a loud channel looks loud."),
+    typer.Option("--scale", help="What shares one color scale; layer: a loud channel looks loud."),
 ]
 Layout = Annotated[
-    Literal["grid", "strip"], typer.Option("--layout", help="strip: the picture through the network, layer by layer.")
+    Literal["grid", "strip"], typer.Option("--layout", help="strip: the image through the model, layer by layer.")
 ]
 Format = Annotated[str, typer.Option("--format", help="png, jpg, webp; gif and mp4 for a strip.")]
 Attention = Annotated[
@@ -90,14 +90,14 @@ def features(
     format: Format = "png",
     save_raw: SaveRaw = False,
 ) -> None:
-    """Feature maps as a figure: ranked channels, one reduced map, groups, or the way through the network."""
+    """Feature maps as a figure: ranked channels, one reduced map, groups, or the way through the model."""
     from camviz.feature_maps.figures import Style
     from camviz.feature_maps.job import FeatureJob
     from camviz.render import colormap_names
     from camviz.render.color import one_of
 
     if colormap:
-        one_of("colour map", colormap, colormap_names())
+        one_of("color map", colormap, colormap_names())
     style = Style(rank, top, several(channels), scale, colormap)
     job = FeatureJob(style, reduce, layout, overlay, fit, format, compute.batch_size, save_raw, attention)
     job.check()

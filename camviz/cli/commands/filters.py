@@ -17,7 +17,7 @@ from camviz.cli.session import Work
 if TYPE_CHECKING:
     from camviz.feature_maps.kernel_figures import KernelStyle
     from camviz.run.output.written import Written
-    from camviz.types import Artefact, Model
+    from camviz.types import Figure, Model
 
 Layer = Annotated[
     list[str] | None,
@@ -32,10 +32,10 @@ Position = Annotated[
     bool, typer.Option("--position", help="A transformer's position embeddings instead: how alike they are.")
 ]
 Scale = Annotated[
-    Literal["layer", "kernel"], typer.Option("--scale", help="What shares one colour scale; layer: loud looks loud.")
+    Literal["layer", "kernel"], typer.Option("--scale", help="What shares one color scale; layer: loud looks loud.")
 ]
 Colormap = Annotated[
-    str | None, typer.Option("--colormap", help="A diverging one; colour kernels have none.", show_default=False)
+    str | None, typer.Option("--colormap", help="A diverging one; color kernels have none.", show_default=False)
 ]
 Format = Annotated[str, typer.Option("--format", help="png, jpg or webp.")]
 
@@ -61,14 +61,14 @@ def filters(
     colormap: Colormap = None,
     format: Format = "png",
 ) -> None:
-    """Kernels of a layer as pictures, strongest first; the first convolution when no layer is given."""
+    """Kernels of a layer as images, strongest first; the first convolution when no layer is given."""
     from camviz.feature_maps.channels import read_channels
     from camviz.render import colormap_names
     from camviz.render.color import DIVERGING, one_of
     from camviz.render.encoding import suffix
 
     if colormap:
-        one_of("colour map", colormap, colormap_names())
+        one_of("color map", colormap, colormap_names())
     ending = suffix(format)
     read_channels(several(channel))
     if channel:
@@ -88,7 +88,7 @@ def filters(
 
 def _kernels(
     model: Model, style: KernelStyle, patterns: tuple[str, ...], console: Console
-) -> Iterator[tuple[str, Artefact]]:
+) -> Iterator[tuple[str, Figure]]:
     from camviz.feature_maps.filters import find_kernels
     from camviz.feature_maps.kernel_figures import draw_kernels
 
@@ -98,7 +98,7 @@ def _kernels(
         yield one.layer, draw_kernels(one, style)
 
 
-def _positions(model: Model, style: KernelStyle) -> Iterator[tuple[str, Artefact]]:
+def _positions(model: Model, style: KernelStyle) -> Iterator[tuple[str, Figure]]:
     from camviz.feature_maps.filters import find_positions
     from camviz.feature_maps.kernel_figures import draw_positions
 
@@ -106,10 +106,10 @@ def _positions(model: Model, style: KernelStyle) -> Iterator[tuple[str, Artefact
     yield found.name, draw_positions(found, style.suffix, style.colormap)
 
 
-def _write(work: Work, model: Model, artefacts: list[tuple[str, Artefact]], format: str) -> Iterator[Written]:
+def _write(work: Work, model: Model, artifacts: list[tuple[str, Figure]], format: str) -> Iterator[Written]:
     from camviz.run.output.files import prepare_folder
-    from camviz.run.output.layer_figures import write_figure
+    from camviz.run.output.layer_figures import write_layer_figure
 
     prepare_folder(work.folder)
-    for layer, artefact in artefacts:
-        yield write_figure(artefact, work.folder, model.name, layer, format)
+    for layer, figure in artifacts:
+        yield write_layer_figure(figure, work.folder, model.name, layer, format)

@@ -65,7 +65,7 @@ def heatmap(
     save_raw: SaveRaw = False,
     every: Every = 1,
 ) -> None:
-    """Heatmaps over pictures and videos: what speaks for a class, and where."""
+    """Heatmaps over images and videos: what speaks for a class, and where."""
     drawn = look.look(films=True)
     job = job_of(
         model, how, compute, images, layer, target, fit, floor=floor, save_raw=save_raw, every=every, look=drawn
@@ -116,7 +116,7 @@ def _drawn(job: Job, work: Work, run: Run) -> Iterator[Written]:
 
     assert run.job
     write = run.open().write
-    yield from draw_run(run.ledger, run.job, job.look, job.save_raw, work.folder, write, work.failed)
+    yield from draw_run(run.database, run.job, job.look, job.save_raw, work.folder, write, work.failed)
 
 
 @dataclass

@@ -13,7 +13,7 @@ from camviz.cli.alone import AloneModelOptions
 from camviz.cli.console import Console
 from camviz.cli.options import Json
 from camviz.cli.registry import command
-from camviz.errors import NetworkError, unknown
+from camviz.errors import ModelError, unknown
 
 if TYPE_CHECKING:
     from torch import nn
@@ -67,26 +67,26 @@ def layers(
     assert planned.skeleton
     console = Console()
     with console.only_results():
-        network = planned.skeleton()
-        seen = survey(network.module, network.preprocessing.crop, network.name)
-        fields = _fields(network.module, seen.input_size) if receptive_field else {}
+        module = planned.skeleton()
+        seen = survey(module.module, module.preprocessing.crop, module.name)
+        fields = _fields(module.module, seen.input_size) if receptive_field else {}
     try:
-        star = default_layer(network, seen).path
-    except NetworkError as error:
+        star = default_layer(module, seen).path
+    except ModelError as error:
         star = ""
         console.say(f"note: {error.message}")
     rows = []
-    for one, layer in list_layers(network, seen):
+    for one, layer in list_layers(module, seen):
         if depth and one.path.count(".") >= depth:
             continue
         if pattern and not (fnmatchcase(one.path, pattern) or fnmatchcase(one.kind, pattern)):
             continue
-        axis = int(network.preprocessing.frames > 1)  # the rows of a clip's maps count steps in time as well
+        axis = int(module.preprocessing.frames > 1)  # the rows of a clip's maps count steps in time as well
         cells = grid(layer, seen.input_size)[axis] if layer else 0
         stride = seen.input_size[axis] / cells if cells else None
         rows.append(_Row(one, layer, stride, one.path == star, fields.get(one.path)))
     if pattern and not rows:
-        raise unknown("layer", pattern, [one.path for one in seen.layers], network.name, "without --filter it")
+        raise unknown("layer", pattern, [one.path for one in seen.layers], module.name, "without --filter it")
     if as_json:
         for row in rows:
             console.result(json.dumps(_facts(row, seen.input_size, receptive_field)))

@@ -1,4 +1,4 @@
-"""`camviz maximize`: the picture that excites a channel or a class."""
+"""`camviz maximize`: the image that excites a channel or a class."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from camviz.errors import InputError, RequestError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from camviz.feature_maps.visualization.maximize import Maximised
+    from camviz.feature_maps.visualization.maximize import Maximized
     from camviz.run.output.written import Written
-    from camviz.types import Model, Picture
+    from camviz.types import Image, Model
 
 Channel = Annotated[
     list[str] | None,
@@ -35,13 +35,13 @@ Classes = Annotated[
         show_default=False,
     ),
 ]
-Unit = Annotated[bool, typer.Option("--unit", help="Excite the centre of the channel's map, not its mean.")]
+Unit = Annotated[bool, typer.Option("--unit", help="Excite the center of the channel's map, not its mean.")]
 Start = Annotated[
     Path | None,
-    typer.Option("--from", metavar="FILE", help="A picture to start from, instead of noise.", show_default=False),
+    typer.Option("--from", metavar="FILE", help="A image to start from, instead of noise.", show_default=False),
 ]
-Steps = Annotated[int, typer.Option("--steps", min=1, help="Steps of the optimisation.")]
-Size = Annotated[int, typer.Option("--size", min=0, help="Side of the picture in pixels; 0: the model's own.")]
+Steps = Annotated[int, typer.Option("--steps", min=1, help="Steps of the optimization.")]
+Size = Annotated[int, typer.Option("--size", min=0, help="Side of the image in pixels; 0: the model's own.")]
 Seed = Annotated[int, typer.Option("--seed", help="Of the noise it starts from, and of the small moves.")]
 
 
@@ -67,9 +67,9 @@ def maximize(
     size: Size = 0,
     seed: Seed = 0,
 ) -> None:
-    """The picture that excites channels of a layer most, or instead a class, found by optimisation."""
+    """The image that excites channels of a layer most, or instead a class, found by optimization."""
     _check(layer, channel, target, unit)
-    picture = _picture(start) if start else None
+    image = _image(start) if start else None
     console = Console(out.quiet)
     with console.only_results():
         work = Work(model.request(), compute.device, None, out, console)
@@ -78,11 +78,11 @@ def maximize(
 
             parse_targets(target, work.plan.labels, work.plan.name)
 
-        how: dict[str, Any] = {"steps": steps, "size": size, "seed": seed, "start": picture, "tick": work.bar.scored}
+        how: dict[str, Any] = {"steps": steps, "size": size, "seed": seed, "start": image, "tick": work.bar.scored}
         how |= {"batch_size": compute.batch_size, "precision": compute.precision}
         loaded = work.load()
         found = _classes(loaded, target, how) if target else _channels(loaded, layer, channel or [], unit, how)
-        status = work.tell(_write(work, loaded, found, picture), _notes)
+        status = work.tell(_write(work, loaded, found, image), _notes)
     raise typer.Exit(status)
 
 
@@ -98,49 +98,49 @@ def _check(layer: list[str] | None, channel: list[str] | None, target: list[str]
         read_channels(channel)
 
 
-def _picture(path: Path) -> Picture:
-    from camviz.io.images import read_picture
+def _image(path: Path) -> Image:
+    from camviz.io.images import read_image
 
     try:
-        return read_picture(path)
-    except InputError as error:  # here it is no picture among others, but the request
+        return read_image(path)
+    except InputError as error:  # here it is no image among others, but the request
         raise RequestError(f"--from: {error.message}", error.hint) from error
 
 
-def _classes(model: Model, targets: list[str], how: dict[str, Any]) -> Iterator[Maximised]:
-    from camviz.feature_maps.visualization.maximize import check_classes, maximise_classes
+def _classes(model: Model, targets: list[str], how: dict[str, Any]) -> Iterator[Maximized]:
+    from camviz.feature_maps.visualization.maximize import check_classes, maximize_classes
 
     check_classes(targets, model.labels, model.name, how["start"] is not None)
-    yield maximise_classes(model, targets, **how)
+    yield maximize_classes(model, targets, **how)
 
 
 def _channels(
     model: Model, patterns: list[str] | None, texts: list[str], unit: bool, how: dict[str, Any]
-) -> Iterator[Maximised]:
+) -> Iterator[Maximized]:
     from camviz.feature_maps.channels import parse_channels
-    from camviz.feature_maps.visualization.maximize import maximise
+    from camviz.feature_maps.visualization.maximize import maximize
     from camviz.models.layers import channels_of, find_layers
 
     layers = find_layers(model, several(patterns))
     asked = [(one.path, parse_channels(texts, channels_of(one), one.path)) for one in layers]
     for path, channels in asked:
-        yield maximise(model, path, channels, unit=unit, **how)
+        yield maximize(model, path, channels, unit=unit, **how)
 
 
-def _write(work: Work, model: Model, found: Iterator[Maximised], start: Picture | None) -> Iterator[Written]:
+def _write(work: Work, model: Model, found: Iterator[Maximized], start: Image | None) -> Iterator[Written]:
     from camviz.run.output.files import prepare_folder
-    from camviz.run.output.layer_figures import write_figure
-    from camviz.types import Artefact
+    from camviz.run.output.layer_figures import write_layer_figure
+    from camviz.types import Figure
 
     for one in found:
         prepare_folder(work.folder)
         work.outcome.done += len(one.names)
         facts = {**one.facts(), "from": str(start.path) if start else None}
-        artefact = Artefact("maximize", ".png", one.figure(), facts=facts)
+        figure = Figure("maximize", ".png", one.figure(), facts=facts)
         where = (one.layer or "classes") + (f".from.{start.name}" if start else "")
-        yield write_figure(artefact, work.folder, model.name, where)
+        yield write_layer_figure(figure, work.folder, model.name, where)
 
 
 def _notes(one: Written) -> list[str]:
-    stuck = [shown["name"] for shown in one.facts["pictures"] if shown["after"] <= shown["before"]]
+    stuck = [shown["name"] for shown in one.facts["images"] if shown["after"] <= shown["before"]]
     return [f"{', '.join(stuck)}: nothing raised it; --from IMAGE starts where it is not silent"] if stuck else []

@@ -19,7 +19,7 @@ from camviz.errors import RequestError
     ),
 )
 def merge(run: Run = None, quiet: Quiet = False) -> None:
-    """The shards of a run as one run: checked to be of one job, none missing, no picture twice."""
+    """The shards of a run as one run: checked to be of one job, none missing, no image twice."""
     from camviz.run.distributed.merge import merge as join
 
     if run is None:
@@ -29,5 +29,5 @@ def merge(run: Run = None, quiet: Quiet = False) -> None:
     for note in merged.notes:
         console.say(f"note: {note}")
     failed = f", {merged.failed} failed" if merged.failed else ""
-    console.say(f"{merged.shards} shards, {merged.done} pictures{failed} in {run}")
+    console.say(f"{merged.shards} shards, {merged.done} images{failed} in {run}")
     console.result(str(merged.path))

@@ -105,5 +105,5 @@ def _say_more(console: Console, offers: Sequence[Offer]) -> None:
     else:
         console.say("also: the models of timm, after pip install 'camviz[timm]'")
     after = "" if installed("transformers") else ", after pip install 'camviz[hf]'"
-    console.say(f"also: --model hf:FOLDER or hf:OWNER/NAME for networks of transformers{after}")
-    console.say("also: --model net.py:Net for a network of your own, --checkpoint FILE for its weights")
+    console.say(f"also: --model hf:FOLDER or hf:OWNER/NAME for models of transformers{after}")
+    console.say("also: --model net.py:Net for a model of your own, --checkpoint FILE for its weights")

@@ -25,7 +25,7 @@ Channels = Annotated[
 ]
 Rank = Annotated[
     Literal["energy", "peak"],
-    typer.Option("--rank", help="Which channels are shown: by mean square over all pictures, or by highest peak."),
+    typer.Option("--rank", help="Which channels are shown: by mean square over all images, or by highest peak."),
 ]
 Top = Annotated[int, typer.Option("--top", min=1, max=32, help="How many patches of each channel.")]
 Format = Annotated[str, typer.Option("--format", help="png, jpg or webp.")]
@@ -51,7 +51,7 @@ def patches(
     fit: Fit = "model",
     format: Format = "png",
 ) -> None:
-    """The patches of a folder of pictures that excite each channel most, one per picture."""
+    """The patches of a folder of images that excite each channel most, one per image."""
     from camviz.feature_maps.channels import read_channels
     from camviz.render.encoding import suffix
 
@@ -86,5 +86,5 @@ def _run(job: PatchJob, work: Work, patterns: tuple[str, ...], precision: str) -
     )
     status = work.tell(written)
     if 0 < work.outcome.done < job.top:
-        work.console.say(f"note: {work.outcome.done} picture(s) for --top {job.top}: that many patches at most")
+        work.console.say(f"note: {work.outcome.done} image(s) for --top {job.top}: that many patches at most")
     return status

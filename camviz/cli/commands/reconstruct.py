@@ -1,4 +1,4 @@
-"""`camviz reconstruct`: what a layer still knows of a picture."""
+"""`camviz reconstruct`: what a layer still knows of a image."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Layer = Annotated[
     list[str] | None,
     typer.Option("--layer", "-l", help=f"{LAYER} Default: the last of each resolution.", show_default=False),
 ]
-Steps = Annotated[int, typer.Option("--steps", min=1, help="Steps of the optimisation, for each layer.")]
+Steps = Annotated[int, typer.Option("--steps", min=1, help="Steps of the optimization, for each layer.")]
 Variation = Annotated[
     float, typer.Option("--tv", min=0, help="Weight of the total variation: more is smoother, less is noisier.")
 ]
@@ -47,7 +47,7 @@ def reconstruct(
     tv: Variation = 2.0,
     seed: Seed = 0,
 ) -> None:
-    """What layers still know of a picture: other pictures they cannot tell from it."""
+    """What layers still know of a image: other images they cannot tell from it."""
     console = Console(out.quiet)
     with console.only_results():
         work = Work(model.request(images=bool(images)), compute.device, images, out, console)
@@ -68,30 +68,30 @@ def reconstruct(
 
 
 def _write(work: Work, inverter: Inverter, fit: str, batch_size: int) -> Iterator[Written]:
-    """One figure per picture. A picture that fails is told, and the others go on."""
+    """One figure per image. A image that fails is told, and the others go on."""
     from camviz.engine.batches import by_shape
     from camviz.errors import InputError
     from camviz.hooks.devices import default_batch_size
-    from camviz.run.output.written import write_artefact
+    from camviz.run.output.written import write_figure
     from camviz.run.reading import read_inputs
-    from camviz.types import Artefact
+    from camviz.types import Figure
 
     model = inverter.model
-    # on a CPU a batch is no faster than its pictures, and the first figure comes later
+    # on a CPU a batch is no faster than its images, and the first figure comes later
     size = batch_size or (1 if model.device == "cpu" else default_batch_size(model.device))
     ready = read_inputs(model, work.inputs(), fit, work.failed)
     for group in by_shape(ready, size, key=lambda one: one.values.shape):
         try:
             found = inverter([one.values for one in group])
-        except InputError as error:  # a size the network does not take
+        except InputError as error:  # a size the model does not take
             for one in group:
                 work.failed(one.source.name, error)
             continue
         for one, rebuilt in zip(group, found, strict=True):
             work.outcome.done += 1
             facts = {"input": str(one.source.path), **rebuilt.facts()}
-            artefact = Artefact("reconstruction", ".png", rebuilt.figure())
+            figure = Figure("reconstruction", ".png", rebuilt.figure())
             try:
-                yield write_artefact(artefact, work.folder, one.source.name, (), facts)
+                yield write_figure(figure, work.folder, one.source.name, (), facts)
             except InputError as error:
                 work.failed(one.source.name, error)

@@ -50,10 +50,10 @@ def replay(
     from camviz.run.database.jobs import heatmap_job
 
     console = Console(quiet)
-    with opened("replay", run, job, console) as (ledger, row), console.only_results():
+    with opened("replay", run, job, console) as (database, row), console.only_results():
         changes = {name: value for name, value in vars(compute).items() if value is not None}
         again = replace(heatmap_job(row, "replay"), **changes)
-        work = Work(again.model, again.device, None, OutputOptions(ledger.folder), console)
+        work = Work(again.model, again.device, None, OutputOptions(database.folder), console)
 
         from camviz.engine.explain import Explainer  # from here on torch is imported
         from camviz.run import replay as runs
@@ -62,7 +62,7 @@ def replay(
         for path, digest in row.settings.get("contents", {}).items():
             if work.contents.get(path) != digest:
                 console.say(f"note: '{path}' has changed since the run")
-        found = runs.replay(ledger, row, again, Explainer(work.load(), again, work.bar.scored), work.failed)
+        found = runs.replay(database, row, again, Explainer(work.load(), again, work.bar.scored), work.failed)
         status = _tell(found, work, tolerance, as_json)
     raise typer.Exit(status)
 
@@ -105,4 +105,4 @@ def _verdict(total: int, exact: int, differing: int, largest: float, failed: int
     else:
         word = "not equal" if differing else "equal within the tolerance"
         parts = [f"{word}: {exact} of {total} map(s) bit for bit, {differing} differ, by {largest:.3g} at most"]
-    return ", ".join([*parts, f"{failed} picture(s) failed"] if failed else parts)
+    return ", ".join([*parts, f"{failed} image(s) failed"] if failed else parts)

@@ -22,11 +22,11 @@ def report(run: Run = None, job: JobKey = None, output: RunOutput = None, quiet:
     from camviz.run.report import make_page
 
     console = Console(quiet)
-    with opened("report", run, job, console) as (ledger, row):
-        folder = output or ledger.folder
+    with opened("report", run, job, console) as (database, row):
+        folder = output or database.folder
         check_folder(folder)
         with console.bar() as bar:
-            page = make_page(ledger, row, folder, lambda done: bar.update(Outcome(done=done)))
+            page = make_page(database, row, folder, lambda done: bar.update(Outcome(done=done)))
         prepare_folder(folder)
         path = folder / "report.html"
         write_file(path, draw_page(page, __version__).data or b"")

@@ -1,4 +1,4 @@
-"""`camviz restyle`: the maps of a run in other colours."""
+"""`camviz restyle`: the maps of a run in other colors."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def restyle(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Other colours, layout, sign, scale or format for a run, from its ledger and its pictures, without the model."""
-    from camviz.run.database.database import Ledger
+    """Other colors, layout, sign, scale or format for a run, from its database and its images, without the model."""
+    from camviz.run.database.database import Database
     from camviz.run.database.jobs import heatmap_job
     from camviz.run.outcome import Outcome
     from camviz.run.output.folder import OutputFolder
@@ -53,11 +53,11 @@ def restyle(
     folder = output or run or Path()
     inside = run is not None and (run == folder or (run.is_dir() and folder.is_dir() and _same(run, folder)))
     with ExitStack() as stack:
-        with opened("restyle", run, job, console) as (ledger, row):  # everything is checked before anything is made
+        with opened("restyle", run, job, console) as (database, row):  # everything is checked before anything is made
             new = _new(heatmap_job(row, "restyle").look, look)
         output_folder = stack.enter_context(OutputFolder(folder))
-        target = stack.enter_context(Ledger(folder, write=True))
-        ledger = target if inside else stack.enter_context(Ledger(ledger.folder))
+        target = stack.enter_context(Database(folder, write=True))
+        database = target if inside else stack.enter_context(Database(database.folder))
         with console.bar() as bar:
 
             def told(name: str, error: InputError | None) -> None:
@@ -68,7 +68,7 @@ def restyle(
                     console.error(error)
                 bar.update(outcome)
 
-            for one in redraw(ledger, row, new, target, told, output_folder.write):
+            for one in redraw(database, row, new, target, told, output_folder.write):
                 outcome.written += 1
                 console.result(one.to_json() if as_json else str(one.path))
         console.say(f"{outcome.summary()} in {folder}")

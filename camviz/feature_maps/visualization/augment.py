@@ -1,4 +1,4 @@
-"""Small random moves of the view: what is optimised under them cannot be a pattern of single pixels."""
+"""Small random moves of the view: what is optimized under them cannot be a pattern of single pixels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Moves:
     turn: float = 10.0
 
     def draw(self, generator: torch.Generator, share: float = 1.0) -> Tensor:
-        """One affine map (2, 3) from the view's coordinates to the picture's, both −1…1; `share` of the way at most."""
+        """One affine map (2, 3) from the view's coordinates to the image's, both −1…1; `share` of the way at most."""
         across, down, size, angle = (share * (2 * torch.rand(4, generator=generator) - 1)).tolist()
         return affine(2 * self.jitter * across, 2 * self.jitter * down, self.zoom**size, self.turn * angle)
 
@@ -30,11 +30,11 @@ def affine(across: float = 0.0, down: float = 0.0, zoom: float = 1.0, turn: floa
     return torch.tensor([[cosine, -sine, across], [sine, cosine, down]])
 
 
-def view(pictures: Tensor, moved: Tensor) -> Tensor:
-    """Pictures (n, c, H, W) seen through an affine map (2, 3); beyond their edges they are mirrored."""
-    height, width = pictures.shape[2:]
+def view(images: Tensor, moved: Tensor) -> Tensor:
+    """Images (n, c, H, W) seen through an affine map (2, 3); beyond their edges they are mirrored."""
+    height, width = images.shape[2:]
     to_square = torch.tensor([[1.0, height / width], [width / height, 1.0]])  # a turn keeps its angle in any format
     moved = torch.cat([moved[:, :2] * to_square, moved[:, 2:]], 1)
-    theta = moved.to(pictures).expand(len(pictures), 2, 3)
-    grid = F.affine_grid(theta, list(pictures.shape), align_corners=False)
-    return F.grid_sample(pictures, grid, padding_mode="reflection", align_corners=False)
+    theta = moved.to(images).expand(len(images), 2, 3)
+    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)

@@ -1,7 +1,7 @@
-"""Pictures written as scaled spectra in decorrelated colours: what optimisation of a picture moves.
+"""Images written as scaled spectra in decorrelated colors: what optimization of a image moves.
 
 Olah et al., "Feature Visualization", Distill 2017: in this basis a step of equal size in every coordinate is one
-that pictures of the world could take: slow waves before fast ones, light before hue.
+that images of the world could take: slow waves before fast ones, light before hue.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def falloff(height: int, width: int) -> Tensor:
     return scale / variance.sqrt()
 
 
-def colour_basis(channels: int) -> Tensor:
-    """(channels, channels): a column per decorrelated colour, each half as strong as the one before.
+def color_basis(channels: int) -> Tensor:
+    """(channels, channels): a column per decorrelated color, each half as strong as the one before.
 
     Bands that are the more alike the nearer they lie have (nearly) the cosines as principal axes: for red, green
     and blue these are light, red against blue, and green against both. Photographs fall off faster, drawings slower.
@@ -47,7 +47,7 @@ def colour_basis(channels: int) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Spectrum:
-    """Where pictures (n, c, H, W) in 0…1 live: coefficients (n, c, H, W // 2 + 1, 2), real and imaginary part."""
+    """Where images (n, c, H, W) in 0…1 live: coefficients (n, c, H, W // 2 + 1, 2), real and imaginary part."""
 
     scale: Tensor
     basis: Tensor
@@ -55,16 +55,16 @@ class Spectrum:
 
     @classmethod
     def of(cls, channels: int, height: int, width: int, device: torch.device | str = "cpu") -> Spectrum:
-        """For pictures of that size; made on the CPU, so that every device starts from the same numbers."""
-        return cls(falloff(height, width).to(device), colour_basis(channels).to(device), width)
+        """For images of that size; made on the CPU, so that every device starts from the same numbers."""
+        return cls(falloff(height, width).to(device), color_basis(channels).to(device), width)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one picture's coefficients."""
+        """Of one image's coefficients."""
         return (self.basis.shape[0], *self.scale.shape, 2)
 
     def noise(self, count: int, generator: torch.Generator, contrast: float = 1.0) -> Tensor:
-        """Coefficients of pictures without content: the 1/f fall and the colours of ordinary ones, nothing else."""
+        """Coefficients of images without content: the 1/f fall and the colors of ordinary ones, nothing else."""
         drawn = torch.randn((count, *self.shape), generator=generator) * 0.5**0.5
         return torch.mul(drawn, contrast).to(self.scale.device)
 
@@ -75,23 +75,23 @@ class Spectrum:
         return coefficients * kept[..., None]
 
     def paint(self, coefficients: Tensor) -> Tensor:
-        """Coefficients as pictures (n, c, H, W), every value inside 0…1."""
+        """Coefficients as images (n, c, H, W), every value inside 0…1."""
         spectra = torch.view_as_complex(coefficients) * self.scale
         planes = torch.fft.irfft2(spectra, s=(self.scale.shape[0], self.width), norm="ortho")
         return torch.einsum("rc,nchw->nrhw", self.basis, planes).sigmoid()
 
-    def analyse(self, pictures: Tensor) -> Tensor:
+    def analyze(self, images: Tensor) -> Tensor:
         """The inverse of `paint`, for values not too near black and white."""
-        levels = pictures.clamp(_EDGE, 1 - _EDGE).logit()
+        levels = images.clamp(_EDGE, 1 - _EDGE).logit()
         planes = torch.einsum("cr,nrhw->nchw", torch.linalg.inv(self.basis), levels)
         return torch.view_as_real(torch.fft.rfft2(planes, norm="ortho") / self.scale)
 
 
-def total_variation(pictures: Tensor) -> Tensor:
+def total_variation(images: Tensor) -> Tensor:
     """(n,): the mean over pixels of the squared steps to the right and down; arXiv:1412.0035 with its β = 2.
 
     The last row and column have no step of their own. For [[0, 1], [1, 3]] it is (1 + 1 + 4 + 4) / 4 = 2.5.
     """
-    down = (pictures[:, :, 1:] - pictures[:, :, :-1]).square().flatten(1).sum(1)
-    across = (pictures[..., 1:] - pictures[..., :-1]).square().flatten(1).sum(1)
-    return (down + across) / pictures[0].numel()
+    down = (images[:, :, 1:] - images[:, :, :-1]).square().flatten(1).sum(1)
+    across = (images[..., 1:] - images[..., :-1]).square().flatten(1).sum(1)
+    return (down + across) / images[0].numel()

@@ -1,4 +1,4 @@
-"""What a layer still knows of a picture: another picture that the layer cannot tell from it.
+"""What a layer still knows of a image: another image that the layer cannot tell from it.
 
 Mahendran and Vedaldi, "Understanding Deep Image Representations by Inverting Them", arXiv:1412.0035.
 """
@@ -18,10 +18,10 @@ from torch import Tensor
 from camviz.feature_maps.early_exit import Reader
 from camviz.feature_maps.similarity import ssim
 from camviz.feature_maps.visualization.fourier import Spectrum, total_variation
-from camviz.feature_maps.visualization.image_space import as_written, check_finite, normalise, pictured, to_pixels
+from camviz.feature_maps.visualization.image_space import as_written, check_finite, imaged, normalize, to_pixels
 from camviz.feature_maps.visualization.optimize import Tick, descend, nobody
 from camviz.hooks.capture import borrowed
-from camviz.io.images import as_pictures
+from camviz.io.images import as_images
 from camviz.models.layers import find_layers, stages
 from camviz.models.preprocess import prepare
 from camviz.models.survey import survey
@@ -31,15 +31,15 @@ from camviz.render.gallery import Tile, gallery
 from camviz.types import Layer, Model, Pixels
 
 TV = 2.0  # of the total variation: little beside a stage that keeps all, much beside one that keeps outlines
-_FAINT = 0.05  # contrast of the noise it starts from, as a part of an ordinary picture's
-_COARSE = 0.5  # of the steps the picture grows from its slowest waves to its finest: no grids of pixels to get stuck in
+_FAINT = 0.05  # contrast of the noise it starts from, as a part of an ordinary image's
+_COARSE = 0.5  # of the steps the image grows from its slowest waves to its finest: no grids of pixels to get stuck in
 _SLOWEST, _FINEST = 0.02, 0.75  # cycles per pixel; the finest is just above the corner of the spectrum
 _PAGE = 1500  # pixels that a row of the figure takes at most, if it can
 
 
 @dataclass(frozen=True)
 class Inversion:
-    """How the optimisation goes; `tv` is the weight of the total variation."""
+    """How the optimization goes; `tv` is the weight of the total variation."""
 
     steps: int = 256
     tv: float = TV
@@ -63,7 +63,7 @@ class Rebuilt:
 
 @dataclass(frozen=True, eq=False)
 class Reconstruction:
-    """What the network was shown (H, W, 3), and what each layer kept of it, in the order asked for."""
+    """What the model was shown (H, W, 3), and what each layer kept of it, in the order asked for."""
 
     shown: Pixels = field(repr=False)
     layers: tuple[Rebuilt, ...]
@@ -71,8 +71,8 @@ class Reconstruction:
     settings: tuple[str, ...] = ()
 
     def figure(self) -> Pixels:
-        """Picture | reconstructions, with what each layer is and how far its features are from the picture's."""
-        tiles = [Tile(self.shown, "picture", ("as the network is shown it", self.model))]
+        """Image | reconstructions, with what each layer is and how far its features are from the image's."""
+        tiles = [Tile(self.shown, "image", ("as the model is shown it", self.model))]
         for one in self.layers:
             shape = "×".join(map(str, one.layer.shape))
             facts = (f"error {number(one.error)}", f"likeness {one.likeness:.2f} · {shape}")
@@ -92,12 +92,12 @@ class Reconstruction:
 
 
 def reconstruct(model: Model, image: Any, layers: Sequence[str] = (), **how: Any) -> Reconstruction:
-    """One image rebuilt from layers (globs too; default: the way through the network). Settings as in `Inversion`.
+    """One image rebuilt from layers (globs too; default: the way through the model). Settings as in `Inversion`.
 
-    `image` as in `camviz.explain`. The network comes back as it was.
+    `image` as in `camviz.explain`. The model comes back as it was.
     """
-    [picture] = as_pictures(image)
-    values, _ = prepare(picture, model.preprocessing)
+    [image] = as_images(image)
+    values, _ = prepare(image, model.preprocessing)
     return Inverter(model, choose_layers(model, layers), Inversion(**how))([values])[0]
 
 
@@ -107,7 +107,7 @@ def choose_layers(model: Model, patterns: Sequence[str]) -> list[Layer]:
 
 
 class Inverter:
-    """Rebuilds pictures of one shape from layers; every layer alone, so that no result depends on the others."""
+    """Rebuilds images of one shape from layers; every layer alone, so that no result depends on the others."""
 
     def __init__(self, model: Model, layers: Sequence[Layer], how: Inversion) -> None:
         self.model, self.layers, self.how = model, layers, how
@@ -117,7 +117,7 @@ class Inverter:
     def __call__(self, inputs: Sequence[NDArray[np.float32]]) -> list[Reconstruction]:
         """For each input (c, H, W) all layers."""
         shown = torch.from_numpy(np.stack(inputs)).to(self.model.device)
-        shown = pictured(shown, self.model.preprocessing)
+        shown = imaged(shown, self.model.preprocessing)
         spectrum = Spectrum.of(shown.shape[1], shown.shape[2], shown.shape[3], shown.device)
         found: list[list[Rebuilt]] = [[] for _ in inputs]
         pixels = to_pixels(shown)
@@ -133,7 +133,7 @@ class Inverter:
         return [Reconstruction(one, tuple(layers), name, settings) for one, layers in zip(pixels, found, strict=True)]
 
     def _invert(self, number: int, reader: Reader, spectrum: Spectrum, shown: Tensor) -> tuple[Tensor, Tensor]:
-        """Pictures (n, c, H, W) and the errors (n,) that remain, at one layer."""
+        """Images (n, c, H, W) and the errors (n,) that remain, at one layer."""
         how, total = self.how, len(self.readers)
         with torch.no_grad():
             wanted = self._features(reader, shown)
@@ -141,8 +141,8 @@ class Inverter:
             size = wanted.square().flatten(1).sum(1)
             size = torch.where(size > 0, size, torch.ones_like(size))
 
-        def error(pictures: Tensor) -> Tensor:
-            return (self._features(reader, pictures) - wanted).square().flatten(1).sum(1) / size
+        def error(images: Tensor) -> Tensor:
+            return (self._features(reader, images) - wanted).square().flatten(1).sum(1) / size
 
         coarse = int(_COARSE * how.steps)
 
@@ -152,8 +152,8 @@ class Inverter:
             def loss(coefficients: Tensor) -> Tensor:
                 if first < coarse:
                     coefficients = spectrum.below(next(cuts), coefficients)
-                pictures = spectrum.paint(coefficients)
-                return error(pictures) + how.tv * total_variation(pictures)
+                images = spectrum.paint(coefficients)
+                return error(images) + how.tv * total_variation(images)
 
             def tick(done: int, _steps: int) -> None:
                 how.tick(number * how.steps + first + done, total * how.steps)
@@ -164,8 +164,8 @@ class Inverter:
         start = noise.expand(len(shown), *noise.shape[1:])
         done = descent(descent(start, 0, coarse), coarse, how.steps - coarse)
         with torch.no_grad():
-            pictures = as_written(spectrum.paint(done))
-            return pictures, error(pictures)
+            images = as_written(spectrum.paint(done))
+            return images, error(images)
 
-    def _features(self, reader: Reader, pictures: Tensor) -> Tensor:
-        return reader.output(normalise(pictures, self.model.preprocessing))
+    def _features(self, reader: Reader, images: Tensor) -> Tensor:
+        return reader.output(normalize(images, self.model.preprocessing))

@@ -1,4 +1,4 @@
-"""The patches of many pictures that excite a channel most: one pass over the network, a fixed amount of memory."""
+"""The patches of many images that excite a channel most: one pass over the model, a fixed amount of memory."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ _LARGEST_SHARE = 0.5  # of the input that a theoretical field may cover to be wo
 
 @dataclass(frozen=True)
 class Patch(Generic[T]):
-    """Where a picture excites a channel most: the picture, the box on it in pixels, the activation there."""
+    """Where a image excites a channel most: the image, the box on it in pixels, the activation there."""
 
     source: T
     box: tuple[int, int, int, int]  # (left, top, right, bottom), ends excluded
-    side: float  # of the whole cut, where the picture's edge does not shorten it; the longer one
+    side: float  # of the whole cut, where the image's edge does not shorten it; the longer one
     activation: float
 
 
 @dataclass
 class Best(Generic[T]):
-    """The `count` pictures with the highest peak of each channel, as pictures go by; one peak per picture and channel.
+    """The `count` images with the highest peak of each channel, as images go by; one peak per image and channel.
 
-    Kept are numbers only: for each channel and place the peak, the unit and the picture's number, and for the
-    pictures that still have a place what leads back to them. 2048 channels × 9 places: under one megabyte.
+    Kept are numbers only: for each channel and place the peak, the unit and the image's number, and for the
+    images that still have a place what leads back to them. 2048 channels × 9 places: under one megabyte.
     """
 
     channels: int
     count: int
-    pictures: int = 0
+    images: int = 0
     energy: NDArray[np.float64] = field(init=False)
     peaks: NDArray[np.float32] = field(init=False)  # (channels, count), falling; -inf where there is none
     _units: NDArray[np.int32] = field(init=False)  # (channels, count, 2): row, column
@@ -51,7 +51,7 @@ class Best(Generic[T]):
         self._units, self._numbers = np.zeros((*places, 2), np.int32), np.full(places, -1, np.int64)
 
     def add(self, source: T, view: View, maps: NDArray[np.float32]) -> None:
-        """One picture's maps (c, h, w), all finite; equal peaks keep the picture that came first."""
+        """One image's maps (c, h, w), all finite; equal peaks keep the image that came first."""
         flat = maps.reshape(self.channels, -1)
         self.energy += np.square(flat, dtype=np.float64).mean(1)
         place = flat.argmax(1)
@@ -59,15 +59,15 @@ class Best(Generic[T]):
         better = np.flatnonzero(peak > self.peaks[:, -1])
         if len(better):
             rows, columns = np.divmod(place[better], maps.shape[2])
-            self.peaks[better, -1], self._numbers[better, -1] = peak[better], self.pictures
+            self.peaks[better, -1], self._numbers[better, -1] = peak[better], self.images
             self._units[better, -1] = np.stack([rows, columns], axis=1)
             order = np.argsort(-self.peaks[better], axis=1, kind="stable")
             for kept in (self.peaks, self._numbers):
                 kept[better] = np.take_along_axis(kept[better], order, axis=1)
             self._units[better] = np.take_along_axis(self._units[better], order[:, :, None], axis=1)
-            self._sources[self.pictures] = (source, view, (maps.shape[1], maps.shape[2]))
-        self.pictures += 1
-        if self.pictures % 64 == 0:
+            self._sources[self.images] = (source, view, (maps.shape[1], maps.shape[2]))
+        self.images += 1
+        if self.images % 64 == 0:
             alive = set(self._numbers.ravel().tolist())
             self._sources = {number: kept for number, kept in self._sources.items() if number in alive}
 
@@ -77,7 +77,7 @@ class Best(Generic[T]):
         return [int(k) for k in np.argsort(-scores, kind="stable") if self.energy[k] > 0]
 
     def patches(self, channel: int, look: Look) -> list[Patch[T]]:
-        """The channel's patches, the strongest first; a picture in which the channel is zero everywhere is none."""
+        """The channel's patches, the strongest first; a image in which the channel is zero everywhere is none."""
         found = []
         for place in np.flatnonzero(self._numbers[channel] >= 0):
             activation = float(self.peaks[channel, place])
@@ -106,7 +106,7 @@ class Look:
             return f"cut by the theoretical receptive field: {most}{self.field.size[1]:g}×{self.field.size[0]:g} {full}"
         if self.side:
             return f"cut by the effective receptive field, 95% of the gradient: {self.side:.0f}×{self.side:.0f} {full}"
-        return "whole inputs: the centre unit has no gradient to measure a field by"
+        return "whole inputs: the center unit has no gradient to measure a field by"
 
     def facts(self) -> dict[str, Any]:
         """The same for JSON; sizes are (down, across)."""
@@ -121,9 +121,9 @@ class Look:
         return cls(field) if fits else None
 
     def box(self, view: View, grid: tuple[int, int], row: int, column: int) -> tuple[tuple[int, int, int, int], float]:
-        """The pixels of the picture that the patch of a unit shows: what of it lies inside both input and picture.
+        """The pixels of the image that the patch of a unit shows: what of it lies inside both input and image.
 
-        And the longer side, in the picture's pixels, of the patch without those edges.
+        And the longer side, in the image's pixels, of the patch without those edges.
         """
         width, height = view.size
         if self.field:

@@ -1,7 +1,7 @@
-"""Somebody's file of weights: read without running anything in it, and fitted to a network with an account.
+"""Somebody's file of weights: read without running anything in it, and fitted to a model with an account.
 
 `files` looks at a file from outside, without torch; `reading` gets its content; `dialects` finds the tensors in
-it; `fitting` gives them to a network; `script` and `exported` are for files that hold a network themselves.
+it; `fitting` gives them to a model; `script` and `exported` are for files that hold a model themselves.
 """
 
 from camviz.models.checkpoint.content import Weights, read_weights, settings_note

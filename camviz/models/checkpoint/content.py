@@ -22,14 +22,14 @@ _SETTINGS = ("hyper_parameters", "hparams", "args", "config")
 class Weights:
     """Tensors by name and notes of what was taken off on the way to them.
 
-    `settings` are the arguments that the file says the network was made with; `network` is there when the file
+    `settings` are the arguments that the file says the model was made with; `model` is there when the file
     held a whole one: an `nn.Module` out of a pickle.
     """
 
     state: State
     notes: list[str] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
-    network: nn.Module | None = None
+    module: nn.Module | None = None
 
 
 def read_weights(path: Path, allow_pickle: bool = False) -> Weights:
@@ -56,7 +56,7 @@ def read_weights(path: Path, allow_pickle: bool = False) -> Weights:
 def _unwrap(path: Path, content: Any) -> Weights:
     notes: list[str] = []
     settings: dict[str, Any] = {}
-    network = None
+    module = None
     while isinstance(content, Mapping):  # beside a nested state_dict there may be tensors, such as the best accuracy
         settings = settings or next((_plain(content[key]) for key in _SETTINGS if _plain(content.get(key))), {})
         if isinstance(content.get("arch"), str):
@@ -67,9 +67,9 @@ def _unwrap(path: Path, content: Any) -> Weights:
         content = content[key]
         notes.append(f"EMA weights taken from '{key}', not the raw ones" if chosen else f"taken from '{key}'")
     if hasattr(content, "state_dict"):
-        network = content
+        module = content
         content = content.state_dict()
-        notes.append("a whole pickled network: its state_dict was taken")
+        notes.append("a whole pickled model: its state_dict was taken")
     state = _tensors(content) if isinstance(content, Mapping) else {}
     if not state:
         raise CheckpointError(
@@ -77,7 +77,7 @@ def _unwrap(path: Path, content: Any) -> Weights:
             "save model.state_dict() and use that file",
         )
     state, more = strip(state)
-    return Weights(state, notes + more, settings, network)
+    return Weights(state, notes + more, settings, module)
 
 
 def _plain(value: Any) -> dict[str, Any]:

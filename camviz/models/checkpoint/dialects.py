@@ -1,8 +1,8 @@
-"""Dialects: how people pack the tensors of a network. Each is one function, tried where its sign is present.
+"""Dialects: how people pack the tensors of a model. Each is one function, tried where its sign is present.
 
 A dialect takes a mapping of tensors by name and returns (another, what it took off), or None when its sign is
 not there. `strip` applies them one after the other until none finds its sign; `variants` goes on with prefixes
-that may belong to the network itself, so that whoever knows the network can choose.
+that may belong to the model itself, so that whoever knows the model can choose.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 State = dict[str, "Tensor"]
 Dialect = Callable[[State], tuple[State, str] | None]
 
-NESTS = ("state_dict", "model_state_dict", "model", "net", "network", "module", "params", "weights", "student")
+NESTS = ("state_dict", "model_state_dict", "model", "net", "model", "module", "params", "weights", "student")
 AVERAGES = ("ema", "model_ema", "ema_model", "state_dict_ema", "ema_state_dict", "model_ema_state_dict", "params_ema")
 _WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")  # of torch, anywhere in a name
-_PREFIXES = ("model", "net", "network", "backbone", "encoder", "classifier", "student", "_model", "base_model")
+_PREFIXES = ("model", "net", "model", "backbone", "encoder", "classifier", "student", "_model", "base_model")
 _FLAT_AVERAGES = ("model_ema.", "ema_model.", "ema.", "ema_net.", "teacher.")
 
 
@@ -31,7 +31,7 @@ def nested(content: Mapping[Any, Any]) -> tuple[str, bool]:
 
 
 def _holds(value: Any) -> bool:
-    """Whether tensors by name, or a network, lie in `value` or in what is nested in it."""
+    """Whether tensors by name, or a model, lie in `value` or in what is nested in it."""
     if hasattr(value, "state_dict"):
         return True
     if not isinstance(value, Mapping):
@@ -70,7 +70,7 @@ def parallel(state: State) -> tuple[State, str] | None:
 
 
 def average_beside(state: State) -> tuple[State, str] | None:
-    """A trained network and its moving average side by side: the average is taken."""
+    """A trained model and its moving average side by side: the average is taken."""
     for prefix in _FLAT_AVERAGES:
         average = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
         if not average or len(average) == len(state):
@@ -102,7 +102,7 @@ def strip(state: State) -> tuple[State, list[str]]:
 
 
 def variants(state: State) -> Iterator[tuple[State, list[str]]]:
-    """The state as it is, and with the prefixes that a training program puts before a network, one after the other."""
+    """The state as it is, and with the prefixes that a training program puts before a model, one after the other."""
     notes: list[str] = []
     yield state, notes
     while True:
@@ -115,7 +115,7 @@ def variants(state: State) -> Iterator[tuple[State, list[str]]]:
 
 
 def part_of(state: State, prefix: str) -> tuple[State, str] | None:
-    """The network at `prefix`, when most of the tensors are in it; a loss or a metric beside it is left out."""
+    """The model at `prefix`, when most of the tensors are in it; a loss or a metric beside it is left out."""
     inside = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
     outside = len(state) - len(inside)
     if len(inside) <= 4 * outside or not inside:

@@ -135,7 +135,7 @@ def _runs(path: Path, what: str) -> CheckpointError:
 
 
 def input_of(program: Any) -> tuple[int, ...]:
-    """(channels, height, width) of the pictures that the program was exported with; () when it takes none."""
+    """(channels, height, width) of the images that the program was exported with; () when it takes none."""
     names = set(program.graph_signature.user_inputs)
     for node in program.graph.nodes:
         if node.op == "placeholder" and node.name in names:
@@ -145,22 +145,22 @@ def input_of(program: Any) -> tuple[int, ...]:
 
 
 def modules_of(program: Any, shape: tuple[int, ...]) -> tuple[nn.Module, bool]:
-    """(the program as a network, whether it takes several pictures at a time and so can be hooked)."""
-    network: nn.Module = torch.export.unflatten(program)
-    network = network.eval() if _can_eval(network) else network
+    """(the program as a model, whether it takes several images at a time and so can be hooked)."""
+    module: nn.Module = torch.export.unflatten(program)
+    module = module.eval() if _can_eval(module) else module
     one = torch.rand(1, *shape)
     try:
         with torch.no_grad():
-            both = first_tensor(network(torch.cat([one, one])))
-        return network, both is not None and both.shape[0] == 2
-    except Exception:  # exported for one picture
+            both = first_tensor(module(torch.cat([one, one])))
+        return module, both is not None and both.shape[0] == 2
+    except Exception:  # exported for one image
         return program.module(), False
 
 
-def _can_eval(network: nn.Module) -> bool:
+def _can_eval(module: nn.Module) -> bool:
     """An exported graph has no modes; some of torch's classes for it refuse to be told one."""
     try:
-        network.eval()
+        module.eval()
     except NotImplementedError:
         return False
     return True

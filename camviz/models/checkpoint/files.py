@@ -124,7 +124,7 @@ def _check_code(path: Path, archive: zipfile.ZipFile, entries: list[zipfile.ZipI
     """TorchScript's language reaches no Python, but a few of its operators write files."""
     code = [entry for entry in entries if entry.filename.endswith(".py")]
     if sum(entry.file_size for entry in code) > _CODE:
-        raise CheckpointError(f"checkpoint '{path}' holds over {bytes_text(_CODE)} of code", "that is no network")
+        raise CheckpointError(f"checkpoint '{path}' holds over {bytes_text(_CODE)} of code", "that is no model")
     for entry in code:
         text = archive.read(entry)
         found = next((word for word in _WRITERS if word in text), None)

@@ -1,4 +1,4 @@
-"""Tensors given to a network, with an account of what fitted."""
+"""Tensors given to a model, with an account of what fitted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Fit:
-    """How a checkpoint met a network, in names of tensors."""
+    """How a checkpoint met a model, in names of tensors."""
 
     fitted: tuple[str, ...]
     missing: tuple[str, ...]
@@ -24,7 +24,7 @@ class Fit:
 
     @property
     def counts(self) -> tuple[int, int]:
-        """How many of how many tensors of the network came from the checkpoint."""
+        """How many of how many tensors of the model came from the checkpoint."""
         return len(self.fitted), len(self.fitted) + len(self.missing) + len(self.reshaped)
 
     def summary(self) -> str:
@@ -45,17 +45,17 @@ def _some(names: Iterable[str], count: int = 3) -> str:
     return ", ".join(names[:count]) + (", …" if len(names) > count else "")
 
 
-def fit(network: nn.Module, state: State, source: str, name: str) -> tuple[Fit, list[str]]:
-    """Load `state` into `network`, with or without the prefixes that a training program put before its names.
+def fit(module: nn.Module, state: State, source: str, name: str) -> tuple[Fit, list[str]]:
+    """Load `state` into `model`, with or without the prefixes that a training program put before its names.
 
     The classifier's head takes the checkpoint's number of classes, the first convolution its input channels.
     Raises `CheckpointError` when under half of either side fits.
     """
     import torch
 
-    state, notes = adapted(list(network.state_dict()), state)
-    followed = follow(network, state)
-    own = network.state_dict()
+    state, notes = adapted(list(module.state_dict()), state)
+    followed = follow(module, state)
+    own = module.state_dict()
     same = {key for key in state if key in own and state[key].shape == own[key].shape}
     counted = {key for key in own if not key.endswith("num_batches_tracked")}
     result = Fit(
@@ -68,10 +68,10 @@ def fit(network: nn.Module, state: State, source: str, name: str) -> tuple[Fit, 
     if 2 * len(result.fitted) < max(len(counted), theirs):
         raise CheckpointError(
             f"checkpoint '{source}' does not fit {name}: {result.summary()}",
-            "it was made for another network: name that one with --model",
+            "it was made for another model: name that one with --model",
         )
     with torch.no_grad():
-        network.load_state_dict({key: state[key] for key in same}, strict=False)
+        module.load_state_dict({key: state[key] for key in same}, strict=False)
     return result, [*notes, *followed]
 
 
@@ -83,7 +83,7 @@ def adapted(own: list[str], state: State) -> tuple[State, list[str]]:
 
 
 def _prefixed(own: list[str], state: State) -> Iterator[tuple[State, list[str]]]:
-    """The state with the prefixes that all names of the network share: it wraps what was saved."""
+    """The state with the prefixes that all names of the model share: it wraps what was saved."""
     prefix = ""
     while True:
         first = {name[len(prefix) :].partition(".")[0] for name in own}
@@ -93,17 +93,17 @@ def _prefixed(own: list[str], state: State) -> Iterator[tuple[State, list[str]]]
         yield {f"{prefix}{key}": value for key, value in state.items()}, [f"prefix '{prefix}' put before"]
 
 
-def follow(network: nn.Module, state: State) -> list[str]:
-    """Give the network the number of classes and of input channels that the tensors have; says what changed."""
-    return _follow_head(network, state) + _follow_input(network, state)
+def follow(module: nn.Module, state: State) -> list[str]:
+    """Give the model the number of classes and of input channels that the tensors have; says what changed."""
+    return _follow_head(module, state) + _follow_input(module, state)
 
 
-def _follow_input(network: nn.Module, state: State) -> list[str]:
-    """Give the first convolution the channels of the pictures that the checkpoint was trained on."""
+def _follow_input(module: nn.Module, state: State) -> list[str]:
+    """Give the first convolution the channels of the images that the checkpoint was trained on."""
     import torch
     from torch import nn
 
-    for path, part in network.named_modules():
+    for path, part in module.named_modules():
         if not isinstance(part, (nn.Conv2d, nn.Conv3d)):
             continue
         weight = state.get(f"{path}.weight")
@@ -118,17 +118,17 @@ def _follow_input(network: nn.Module, state: State) -> list[str]:
     return []
 
 
-def _follow_head(network: nn.Module, state: State) -> list[str]:
+def _follow_head(module: nn.Module, state: State) -> list[str]:
     """Give the last layers (main and auxiliary heads) the number of classes the checkpoint was trained for."""
     import torch
     from torch import nn
 
     notes = []
-    for path, part in network.named_modules():
+    for path, part in module.named_modules():
         weight = state.get(f"{path}.weight")
         if not isinstance(part, (nn.Linear, nn.Conv2d)) or weight is None or weight.shape == part.weight.shape:
             continue
-        if weight.shape[1:] != part.weight.shape[1:] or not _is_head(network, path):
+        if weight.shape[1:] != part.weight.shape[1:] or not _is_head(module, path):
             continue
         old, new = part.weight.shape[0], weight.shape[0]
         part.weight = nn.Parameter(torch.empty(weight.shape, dtype=part.weight.dtype, device=part.weight.device))
@@ -142,10 +142,10 @@ def _follow_head(network: nn.Module, state: State) -> list[str]:
     return notes
 
 
-def _is_head(network: nn.Module, path: str) -> bool:
-    """Whether nothing with parameters follows `path` in its own branch of the network."""
+def _is_head(module: nn.Module, path: str) -> bool:
+    """Whether nothing with parameters follows `path` in its own branch of the model."""
     from torch import nn
 
-    weighted = [p for p, part in network.named_modules() if isinstance(part, (nn.Linear, nn.Conv2d))]
+    weighted = [p for p, part in module.named_modules() if isinstance(part, (nn.Linear, nn.Conv2d))]
     branch = path.partition(".")[0]
     return path in (weighted[-1], [p for p in weighted if p.partition(".")[0] == branch][-1])

@@ -1,4 +1,4 @@
-"""A TorchScript network as a tree of ordinary modules, so that hooks reach its layers.
+"""A TorchScript model as a tree of ordinary modules, so that hooks reach its layers.
 
 Hooks cannot be put on a ScriptModule. Its graph can be read, though: `restored` makes a module for every one of
 its modules, whose forward walks through the graph node by node and calls the modules below as Python does.
@@ -19,7 +19,7 @@ _CONVOLUTIONS = {"aten::_convolution": (3, 4, 5, 8), "aten::conv2d": (3, 4, 5, 6
 
 
 class Restored(nn.Module):
-    """One module of a TorchScript network, run by walking through its graph."""
+    """One module of a TorchScript model, run by walking through its graph."""
 
     def __init__(self, script: Any) -> None:
         super().__init__()
@@ -206,7 +206,7 @@ def restored(script: Any) -> Restored:
 
 
 def with_layers(network: Restored) -> Restored:
-    """The network with torch's own convolutions, norms and linear layers in the place of the leaves that are such.
+    """The module with torch's own convolutions, norms and linear layers in the place of the leaves that are such.
 
     A forward must have run: it noted the settings.
     """
@@ -260,7 +260,7 @@ def _layer(leaf: Restored) -> nn.Module | None:
 
 
 def agree(one: nn.Module, other: nn.Module, inputs: Tensor) -> bool:
-    """Whether two networks give the same, but for rounding, on the same inputs."""
+    """Whether two modules give the same, but for rounding, on the same inputs."""
     try:
         with torch.no_grad():
             first, second = first_tensor(one(inputs)), first_tensor(other(inputs))

@@ -1,4 +1,4 @@
-"""TorchScript archives: a whole network in one file, its code included."""
+"""TorchScript archives: a whole model in one file, its code included."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from camviz.errors import CamvizError, CheckpointError, NetworkError
+from camviz.errors import CamvizError, CheckpointError, ModelError
 from camviz.hooks.capture import first_tensor
 from camviz.models.checkpoint.files import damaged
 from camviz.models.checkpoint.interpret import Restored, agree, restored, with_layers
@@ -23,9 +23,9 @@ Shape = tuple[int, int, int]  # channels, height, width
 
 
 class Sealed(nn.Module):
-    """A network whose layers no hook reaches: a picture goes in and scores come out.
+    """A model whose layers no hook reaches: a image goes in and scores come out.
 
-    `sealed` says why. `single`: it was made for one picture at a time, and gets them so. `channels` are those of
+    `sealed` says why. `single`: it was made for one image at a time, and gets them so. `channels` are those of
     its input.
     """
 
@@ -33,10 +33,10 @@ class Sealed(nn.Module):
         super().__init__()
         self.__dict__["inner"] = inner  # not a child: its parts cannot be hooked, frozen or listed
         self.input_channels, self.sealed, self.single = channels, sealed, single
-        self.place = nn.Parameter(torch.empty(0), requires_grad=False)  # says on which device the network is
+        self.place = nn.Parameter(torch.empty(0), requires_grad=False)  # says on which device the model is
 
     def forward(self, inputs: torch.Tensor) -> Any:
-        """What the network gives."""
+        """What the model gives."""
         inner = self.__dict__["inner"]
         try:
             if not self.single or len(inputs) == 1:
@@ -51,7 +51,7 @@ class Sealed(nn.Module):
         return cast(Sealed, super()._apply(fn, recurse))  # type: ignore[no-untyped-call]  # torch's
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """The inner network's."""
+        """The inner model's."""
         return self.__dict__["inner"].state_dict(*args, **kwargs)
 
 
@@ -71,7 +71,7 @@ def _silence() -> Iterator[None]:
 
 
 def read_script(path: Path) -> Any:
-    """The network of a TorchScript archive, on the CPU."""
+    """The model of a TorchScript archive, on the CPU."""
     try:
         with warnings.catch_warnings(), _silence():
             warnings.simplefilter("ignore")
@@ -87,8 +87,8 @@ def read_script(path: Path) -> Any:
         raise damaged(path, RuntimeError(reason)) from error
 
 
-def input_shape(network: Any, path: Path, size: tuple[int, int] | None, channels: int = 0) -> Shape:
-    """An input (channels, height, width) that the network takes, found by trying; `size` is (height, width)."""
+def input_shape(module: Any, path: Path, size: tuple[int, int] | None, channels: int = 0) -> Shape:
+    """An input (channels, height, width) that the model takes, found by trying; `size` is (height, width)."""
     known = [(channels, *size)] if channels and size else []
     sides = [size] if size else []
     tried: list[Shape] = known or [(count, *side) for side in sides for count in (3, 1)]
@@ -97,12 +97,12 @@ def input_shape(network: Any, path: Path, size: tuple[int, int] | None, channels
     for shape in tried:
         try:
             with torch.no_grad():
-                if first_tensor(network(torch.zeros(1, *shape))) is not None:
+                if first_tensor(module(torch.zeros(1, *shape))) is not None:
                     return shape
-        except Exception as error:  # whatever a network says to an input that it does not take
+        except Exception as error:  # whatever a model says to an input that it does not take
             reason = last_line(error)
     shown = ", ".join("×".join(map(str, shape)) for shape in tried[:4]) + (", …" if len(tried) > 4 else "")
-    raise NetworkError(
+    raise ModelError(
         f"'{path}' takes none of the inputs tried ({shown}): {reason[:120]}", "--input-size WIDTHxHEIGHT, as trained"
     )
 
@@ -113,12 +113,12 @@ def last_line(error: Exception) -> str:
     return lines[-1].strip() if lines else type(error).__name__
 
 
-def takes_several(network: Any, shape: Shape) -> bool:
-    """Whether two pictures at a time get the scores that they get alone; a traced network may be made for one."""
+def takes_several(module: Any, shape: Shape) -> bool:
+    """Whether two images at a time get the scores that they get alone; a traced model may be made for one."""
     inputs = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
     try:
         with torch.no_grad():
-            both, alone = first_tensor(network(inputs)), first_tensor(network(inputs[:1]))
+            both, alone = first_tensor(module(inputs)), first_tensor(module(inputs[:1]))
     except Exception:  # made for one
         return False
     if both is None or alone is None or both.shape[0] != 2 or alone.shape[0] != 1:
@@ -127,31 +127,31 @@ def takes_several(network: Any, shape: Shape) -> bool:
 
 
 def with_hooks(script: Any, shape: Shape) -> Restored | None:
-    """The network as a tree of modules that can be hooked, if that gives the same scores; None otherwise."""
+    """The model as a tree of modules that can be hooked, if that gives the same scores; None otherwise."""
     if not list(script.children()):
         return None
     generator = torch.Generator().manual_seed(0)
     inputs = torch.rand(2, *shape, generator=generator)
     try:
-        network = restored(script).eval()
-        if not agree(network, script, inputs):
+        module = restored(script).eval()
+        if not agree(module, script, inputs):
             return None
-        whole = with_layers(network)
-    except Exception:  # code in a style that the walk does not know; the network itself still works
+        whole = with_layers(module)
+    except Exception:  # code in a style that the walk does not know; the model itself still works
         return None
     return whole if agree(whole, script, inputs) else restored(script).eval()
 
 
-def reaches(network: nn.Module, shape: Shape) -> bool:
+def reaches(module: nn.Module, shape: Shape) -> bool:
     """Whether a layer with a grid can be hooked, and the scores differentiated to it."""
     from camviz.hooks.capture import borrowed, capture
     from camviz.models.layers import find_layers
     from camviz.types import Model, Preprocessing
 
     try:
-        [layer] = find_layers(Model("", network, Preprocessing(shape[1:])), [])
-        with borrowed(network), capture(network, [layer.path], gradients=True) as recorded:
-            scores = first_tensor(network(torch.rand(1, *shape)))
+        [layer] = find_layers(Model("", module, Preprocessing(shape[1:])), [])
+        with borrowed(module), capture(module, [layer.path], gradients=True) as recorded:
+            scores = first_tensor(module(torch.rand(1, *shape)))
             if scores is None:
                 return False
             torch.autograd.grad(scores.sum(), recorded[layer.path])

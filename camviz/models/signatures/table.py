@@ -13,7 +13,7 @@ from typing import Any
 
 Shapes = Mapping[str, tuple[int, ...]]
 FILE = "table.json.gz"
-_FREE = ("encoder.pos_embedding",)  # torchvision's ViT: its length follows the size of the picture
+_FREE = ("encoder.pos_embedding",)  # torchvision's ViT: its length follows the size of the image
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Signature:
 
 
 def counted(names: Iterable[str]) -> list[str]:
-    """Without the counters of batch normalisation, which old files lack."""
+    """Without the counters of batch normalization, which old files lack."""
     return sorted(name for name in names if not name.endswith("num_batches_tracked"))
 
 

@@ -1,4 +1,4 @@
-"""Where networks come from, one source per file. To add one, write a decorated function in a new file here.
+"""Where models come from, one source per file. To add one, write a decorated function in a new file here.
 
 A source takes (name, request) and returns a `Plan` without importing torch: whatever can be refused is refused
 before anything is built. A listing beside it, if there is one, says what it offers.
@@ -17,7 +17,7 @@ from camviz.types import Model, ModelRequest
 
 @dataclass(frozen=True)
 class Plan:
-    """A network that can be built. `labels` and `task` are known beforehand as far as they are given.
+    """A model that can be built. `labels` and `task` are known beforehand as far as they are given.
 
     `skeleton` builds it with parameters on the meta device, for listing layers; None where that is not possible.
     """

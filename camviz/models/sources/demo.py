@@ -22,10 +22,10 @@ def demo(name: str, request: ModelRequest) -> Plan:
 
     def build() -> Model:
         trained = request.weights == "default" and not request.checkpoint
-        network = bundled.build() if trained else bundled.blank()
+        module = bundled.build() if trained else bundled.blank()
         side = bundled.INPUT_SIZE
         preprocessing = Preprocessing((side, side), side, bundled.MEAN, bundled.STD)
-        return Model("demo", network, preprocessing, KINDS, "classification")
+        return Model("demo", module, preprocessing, KINDS, "classification")
 
     return Plan("demo", build, KINDS, build, "classification")
 

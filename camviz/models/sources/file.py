@@ -1,4 +1,4 @@
-"""A file of weights by itself: the network is in it, or its architecture is recognised by its tensors."""
+"""A file of weights by itself: the model is in it, or its architecture is recognized by its tensors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from camviz.errors import CheckpointError, RequestError, UnknownName
 from camviz.models.checkpoint import Weights, check_file, fit, kind_of, read_weights, settings_note
 from camviz.models.checkpoint.dialects import variants
-from camviz.models.recognize import Match, alike, preferred, recognise, shapes_of
+from camviz.models.recognize import Match, alike, preferred, recognize, shapes_of
 from camviz.models.sources import SOURCES, Plan
 from camviz.types import Model, ModelRequest, Preprocessing
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-@SOURCES.add("file", offers="FILE of weights or with a whole network: .pth, .ckpt, .safetensors, TorchScript, .pt2")
+@SOURCES.add("file", offers="FILE of weights or with a whole model: .pth, .ckpt, .safetensors, TorchScript, .pt2")
 def weights_file(name: str, request: ModelRequest) -> Plan:
-    """A checkpoint without a word about its network."""
+    """A checkpoint without a word about its model."""
     path = Path(name)
     if not path.exists():
         raise CheckpointError(f"no file of weights '{name}'", "--model FILE: .pth, .pt, .ckpt, .safetensors; or a name")
@@ -43,23 +43,23 @@ def weights_file(name: str, request: ModelRequest) -> Plan:
 
 
 def _weighed(path: Path, request: ModelRequest) -> Model:
-    """The network that tensors are for."""
+    """The model that tensors are for."""
     weights = read_weights(path, request.allow_pickle)
-    if weights.network is not None:
-        model = Model(type(weights.network).__name__, weights.network.float().eval())
-        return replace(model, notes=("a whole pickled network", *settings_note(weights)))
-    found = _recognised(weights, str(path), request)
+    if weights.module is not None:
+        model = Model(type(weights.module).__name__, weights.module.float().eval())
+        return replace(model, notes=("a whole pickled model", *settings_note(weights)))
+    found = _recognized(weights, str(path), request)
     if isinstance(found, Model):
         return found
     raise found
 
 
-def _recognised(weights: Weights, shown: str, request: ModelRequest) -> Model | CheckpointError:
-    """The network that the tensors fit, or why there is none."""
+def _recognized(weights: Weights, shown: str, request: ModelRequest) -> Model | CheckpointError:
+    """The model that the tensors fit, or why there is none."""
     problems = []
     for state, stripped in variants(weights.state):
         shapes = shapes_of(state)
-        matches = recognise(shapes)
+        matches = recognize(shapes)
         if not matches or matches[0].headless:
             problems.append((shapes, matches))
             continue
@@ -72,7 +72,7 @@ def _recognised(weights: Weights, shown: str, request: ModelRequest) -> Model | 
 
 def replace_state(weights: Weights, state: Any, notes: list[str]) -> Weights:
     """The weights with other names, and what was done to them."""
-    return Weights(state, [*weights.notes, *notes], weights.settings, weights.network)
+    return Weights(state, [*weights.notes, *notes], weights.settings, weights.module)
 
 
 def _built(match: Match, others: list[Match], weights: Weights, shown: str, request: ModelRequest) -> Model:
@@ -90,20 +90,20 @@ def _built(match: Match, others: list[Match], weights: Weights, shown: str, requ
         plan = SOURCES.find(signature.source).call(signature.name, asked)
     except UnknownName as error:
         raise CheckpointError(
-            f"'{shown}' is {signature.name} of {signature.source}, a network for {signature.task}, "
+            f"'{shown}' is {signature.name} of {signature.source}, a model for {signature.task}, "
             "which camviz cannot load by name",
             f"--model net.py:Net --checkpoint {shown}, with a function that builds it",
         ) from error
-    from camviz.models.cheap_init import without_initialisation
+    from camviz.models.cheap_init import without_initialization
 
-    with without_initialisation():  # every tensor of it is in the file
+    with without_initialization():  # every tensor of it is in the file
         model = plan.build()
     fitted, changed = fit(model.module, weights.state, shown, model.name)
     how = model.preprocessing
     if match.resized:
         how = replace(how, crop=(match.size, match.size), resize=match.size)
     also = f" (the same tensors fit {_names(others)})" if others else ""
-    notes = [f"recognised: {match.spec}{also}", *weights.notes, *changed, *settings_note(weights)]
+    notes = [f"recognized: {match.spec}{also}", *weights.notes, *changed, *settings_note(weights)]
     notes.append(f"checkpoint: {fitted.summary()}")
     labels = model.labels if match.classes == len(model.labels) else ()
     return replace(model, preprocessing=how, labels=labels, notes=tuple(notes), fitted=fitted.counts)
@@ -125,7 +125,7 @@ def _several(shown: str, matches: list[Match]) -> CheckpointError:
 
 
 def _no_architecture(shown: str, shapes: dict[str, tuple[int, ...]], bodies: list[Match]) -> CheckpointError:
-    """Why nothing was recognised, as far as can be told."""
+    """Why nothing was recognized, as far as can be told."""
     own = f"--model net.py:Net --checkpoint {shown}"
     if bodies:
         signature = bodies[0].signature
@@ -157,7 +157,7 @@ def _attends(shapes: dict[str, tuple[int, ...]]) -> bool:
 
 
 def _scripted(path: Path, request: ModelRequest) -> Model:
-    """The network of a TorchScript archive: rebuilt, made of modules, or as it is; always with the same scores."""
+    """The model of a TorchScript archive: rebuilt, made of modules, or as it is; always with the same scores."""
     from camviz.models.checkpoint.interpret import agree
     from camviz.models.checkpoint.script import Sealed, input_shape, reaches, read_script, takes_several, with_hooks
 
@@ -166,20 +166,20 @@ def _scripted(path: Path, request: ModelRequest) -> Model:
     shape = input_shape(script, path, size)
     sizes = f"input {'×'.join(map(str, shape))}" + ("" if size else ", found by trying (--input-size sets another)")
     weights = Weights(dict(script.state_dict()), [])
-    found = _recognised(weights, str(path), request) if len(weights.state) > 4 else None
+    found = _recognized(weights, str(path), request) if len(weights.state) > 4 else None
     if isinstance(found, Model) and agree(found.module.eval(), script, _sample(shape)):
         return replace(found, notes=("TorchScript, rebuilt with the same scores", *found.notes))
     how = _preprocessing(shape)
-    network: nn.Module | None = with_hooks(script, shape)
-    if network is not None and reaches(network, shape):
-        return Model(path.name, network, how, notes=(f"TorchScript: hooks reach its layers; {sizes}",))
+    module: nn.Module | None = with_hooks(script, shape)
+    if module is not None and reaches(module, shape):
+        return Model(path.name, module, how, notes=(f"TorchScript: hooks reach its layers; {sizes}",))
     single = not takes_several(script, shape)
     sealed = Sealed(script, shape[0], f"no hook reaches the layers of TorchScript file '{path.name}'", single)
     return Model(path.name, sealed, how, notes=(f"TorchScript; {sizes}",))
 
 
 def _exported(path: Path, request: ModelRequest) -> Model:
-    """The network of a `torch.export` archive: rebuilt where it is recognised, else the program itself."""
+    """The model of a `torch.export` archive: rebuilt where it is recognized, else the program itself."""
     from camviz.models.checkpoint.exported import input_of, modules_of, read_exported
     from camviz.models.checkpoint.script import Sealed
 
@@ -187,22 +187,22 @@ def _exported(path: Path, request: ModelRequest) -> Model:
     shape = input_of(program)
     if len(shape) != 3:
         raise CheckpointError(
-            f"'{path}' takes no picture", "export a network of one input: (pictures, channels, height, width)"
+            f"'{path}' takes no image", "export a model of one input: (images, channels, height, width)"
         )
-    network, several = modules_of(program, shape)
+    module, several = modules_of(program, shape)
     channels, height, width = shape
-    found = _recognised(Weights(dict(program.state_dict), []), str(path), request)
+    found = _recognized(Weights(dict(program.state_dict), []), str(path), request)
     if isinstance(found, Model):
         from camviz.models.checkpoint.interpret import agree
 
-        if agree(found.module.eval(), network, _sample((channels, height, width), 1)):
+        if agree(found.module.eval(), module, _sample((channels, height, width), 1)):
             return replace(found, notes=("torch.export archive, rebuilt with the same scores", *found.notes))
     how = _preprocessing((channels, height, width))
     if several:
-        return Model(path.name, network, how, notes=("torch.export archive: hooks reach its layers",))
-    why = f"'{path.name}' was exported for one picture at a time, so no hook reaches its layers"
-    note = "torch.export archive for one picture at a time; export a dynamic batch for methods with layers"
-    return Model(path.name, Sealed(network, channels, why, True), how, notes=(note,))
+        return Model(path.name, module, how, notes=("torch.export archive: hooks reach its layers",))
+    why = f"'{path.name}' was exported for one image at a time, so no hook reaches its layers"
+    note = "torch.export archive for one image at a time; export a dynamic batch for methods with layers"
+    return Model(path.name, Sealed(module, channels, why, True), how, notes=(note,))
 
 
 def _sample(shape: tuple[int, int, int], count: int = 2) -> Any:
@@ -212,7 +212,7 @@ def _sample(shape: tuple[int, int, int], count: int = 2) -> Any:
 
 
 def _preprocessing(shape: tuple[int, int, int]) -> Preprocessing:
-    """What a network takes that says nothing but the size: ImageNet's colours, or grey from 0 to 1."""
+    """What a model takes that says nothing but the size: ImageNet's colors, or gray from 0 to 1."""
     channels, height, width = shape
     side = min(height, width)
     how = Preprocessing((height, width), 256 if side == 224 else side)

@@ -1,4 +1,4 @@
-"""Networks of transformers: from a folder that `save_pretrained` wrote, or from a repository of the hub.
+"""Models of transformers: from a folder that `save_pretrained` wrote, or from a repository of the hub.
 
 Code that comes with a model is never run.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from camviz.errors import CheckpointError, NetworkError, RequestError, UnknownName
+from camviz.errors import CheckpointError, ModelError, RequestError, UnknownName
 from camviz.models import hub
 from camviz.models.checkpoint import kind_of, read_weights
 from camviz.models.clip_text import TOKENIZERS, seeing, words_of
@@ -34,7 +34,7 @@ _WITH_WORDS = ("AlignModel", "AltCLIPModel", "ChineseCLIPModel", "CLIPModel", "M
 
 @dataclass(frozen=True)
 class _Described:
-    """What a config.json says of a network."""
+    """What a config.json says of a model."""
 
     task: str
     builder: str
@@ -69,7 +69,7 @@ def hf(name: str, request: ModelRequest) -> Plan:
 
 
 def _describe(facts: dict[str, Any], spec: str) -> _Described:
-    """The task, its builder and the class names. Raises `NetworkError` for a network with another head."""
+    """The task, its builder and the class names. Raises `ModelError` for a model with another head."""
     name = spec.partition(":")[2]
     if "model_type" not in facts and "architecture" in facts:
         raise RequestError(f"'{spec}' was saved by timm", f"--model timm:{name}")
@@ -79,10 +79,10 @@ def _describe(facts: dict[str, Any], spec: str) -> _Described:
     head = next((end for end in _HEADS if architecture.endswith(end)), None)
     if head is None:
         what = f"is a {architecture}" if architecture else "has a config.json that names no architecture"
-        raise NetworkError(
-            f"'{spec}' {what}, not a network for image classification, semantic segmentation, object detection, or "
-            "pictures and words",
-            "--model net.py:NAME takes a network you build from it in a file of your own",
+        raise ModelError(
+            f"'{spec}' {what}, not a model for image classification, semantic segmentation, object detection, or "
+            "images and words",
+            "--model net.py:NAME takes a model you build from it in a file of your own",
         )
     task, builder = _HEADS[head]
     task = {"regression": "regression", "multi_label_classification": "multilabel"}.get(
@@ -133,7 +133,7 @@ def _get_any(name: str, files: Sequence[str], hint: str) -> None:
 
 
 def _load(spec: str, folder: Path, pretrained: bool, meta: bool, allow_pickle: bool) -> Model:
-    """The network of a folder on this machine, with the preprocessing and the class names beside it."""
+    """The model of a folder on this machine, with the preprocessing and the class names beside it."""
     import transformers
 
     from camviz.models.cheap_init import parameters_on_meta
@@ -145,26 +145,26 @@ def _load(spec: str, folder: Path, pretrained: bool, meta: bool, allow_pickle: b
             if hasattr(config, "use_pretrained_backbone"):
                 config.use_pretrained_backbone = False  # the weights of the folder are for all of it
         except Exception as error:
-            raise NetworkError(f"transformers cannot read '{spec}': {_said(error)}", _newer(error)) from error
+            raise ModelError(f"transformers cannot read '{spec}': {_said(error)}", _newer(error)) from error
         builder = getattr(transformers, described.builder)
         notes: tuple[str, ...] = ()
         if pretrained:
-            network, notes = _trained(builder, config, folder, spec, allow_pickle)
+            module, notes = _trained(builder, config, folder, spec, allow_pickle)
         elif meta and described.task != "detection":  # detectors pick boxes by their values
             try:
                 with parameters_on_meta():
-                    network = _untrained(builder, config, spec)
-            except NetworkError:  # a constructor that computes with its parameters
-                network = _untrained(builder, config, spec)
+                    module = _untrained(builder, config, spec)
+            except ModelError:  # a constructor that computes with its parameters
+                module = _untrained(builder, config, spec)
         else:
-            network = _untrained(builder, config, spec)
+            module = _untrained(builder, config, spec)
         preprocessing, assumed = preprocessing_of(folder, config, spec)
     if assumed:
         notes = (*notes, f"no preprocessor_config.json in '{folder}': {assumed} is assumed")
-    model = Model(spec, network, preprocessing, described.labels, described.task, notes=notes)
+    model = Model(spec, module, preprocessing, described.labels, described.task, notes=notes)
     if described.task != "embedding":
         return model
-    return replace(model, module=seeing(network), words=words_of(network, folder, spec))
+    return replace(model, module=seeing(module), words=words_of(module, folder, spec))
 
 
 def _untrained(builder: Any, config: Any, spec: str) -> Any:
@@ -173,11 +173,11 @@ def _untrained(builder: Any, config: Any, spec: str) -> Any:
     try:
         return builder.from_config(config, dtype=torch.float32, trust_remote_code=False)
     except Exception as error:
-        raise NetworkError(f"transformers cannot build '{spec}': {_said(error)}", _newer(error)) from error
+        raise ModelError(f"transformers cannot build '{spec}': {_said(error)}", _newer(error)) from error
 
 
 def _trained(builder: Any, config: Any, folder: Path, spec: str, allow_pickle: bool) -> tuple[Any, tuple[str, ...]]:
-    """The network with the folder's weights, and what of it they did not have."""
+    """The model with the folder's weights, and what of it they did not have."""
     import torch
     import transformers
 
@@ -186,7 +186,7 @@ def _trained(builder: Any, config: Any, folder: Path, spec: str, allow_pickle: b
     state = None if safe else read_weights(file, allow_pickle).state
     own = builder if safe else getattr(transformers, config.architectures[0])  # the former wants a folder
     try:
-        network, told = own.from_pretrained(
+        module, told = own.from_pretrained(
             folder if safe else None,
             config=config,
             state_dict=state,
@@ -202,9 +202,9 @@ def _trained(builder: Any, config: Any, folder: Path, spec: str, allow_pickle: b
         ) from error
     missing = sorted(told.get("missing_keys") or ())
     if not missing:
-        return network, ()
+        return module, ()
     listed = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
-    return network, (f"{len(missing)} tensors are not among its weights and stay untrained ({listed})",)
+    return module, (f"{len(missing)} tensors are not among its weights and stay untrained ({listed})",)
 
 
 def _said(error: Exception) -> str:
@@ -214,7 +214,7 @@ def _said(error: Exception) -> str:
 
 
 def _newer(error: Exception) -> str:
-    """The hint for a network that transformers does not know or does not build."""
+    """The hint for a model that transformers does not know or does not build."""
     if "timm" in str(error):
         return "pip install 'camviz[timm]'"
     if "trust_remote_code" in str(error) or "custom code" in str(error):
@@ -240,7 +240,7 @@ def _quiet(transformers: Any) -> Iterator[None]:
 
 @LISTINGS.add("hf")
 def listing() -> Iterable[Offer]:
-    """The networks of transformers in the hub's cache; any other of the hub can be named too."""
+    """The models of transformers in the hub's cache; any other of the hub can be named too."""
     for name in hub.repositories():
         config = hub.cached(name, "config.json")
         try:

@@ -1,4 +1,4 @@
-"""Networks from somebody's own Python file."""
+"""Models from somebody's own Python file."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from camviz.errors import NetworkError, RequestError, UnknownName, unknown
+from camviz.errors import ModelError, RequestError, UnknownName, unknown
 from camviz.models.sources import SOURCES, Plan
 from camviz.types import Model, ModelRequest
 
 _PREFERRED = ("build", "build_model", "create_model", "get_model", "model")
 
 
-@SOURCES.add("py", offers="FILE.py:NAME, a class, a function or a network in it")
+@SOURCES.add("py", offers="FILE.py:NAME, a class, a function or a model in it")
 def python_file(name: str, request: ModelRequest) -> Plan:
     """A class or function of a Python file, called without arguments but those of --model-args."""
     path_text, _, attribute = name.partition(".py:")
@@ -82,7 +82,7 @@ def _only_candidate(path: Path, names: dict[str, ast.stmt]) -> str:
         return classes[0]
     what = f"has {len(classes)} classes" if classes else "has no class"
     example = classes[-1] if classes else "build"
-    raise RequestError(f"'{path}' {what}: which one is the network?", f"--model {path}:{example}")
+    raise RequestError(f"'{path}' {what}: which one is the model?", f"--model {path}:{example}")
 
 
 def _build(path: Path, attribute: str, arguments: dict[str, str]) -> Any:
@@ -95,18 +95,18 @@ def _build(path: Path, attribute: str, arguments: dict[str, str]) -> Any:
     if isinstance(maker, nn.Module):
         return maker
     try:
-        network = maker(**{key: _literal(text) for key, text in arguments.items()})
+        module = maker(**{key: _literal(text) for key, text in arguments.items()})
     except Exception as error:
-        raise NetworkError(
+        raise ModelError(
             f"'{attribute}' of '{path}' failed: {type(error).__name__}: {error}",
             "--model-args key=value gives it arguments",
         ) from error
-    if not isinstance(network, nn.Module):
-        raise NetworkError(
-            f"'{attribute}' of '{path}' gave a {type(network).__name__}, not a torch.nn.Module",
-            f"--model {path}:NAME names a class, or a function that returns a network",
+    if not isinstance(module, nn.Module):
+        raise ModelError(
+            f"'{attribute}' of '{path}' gave a {type(module).__name__}, not a torch.nn.Module",
+            f"--model {path}:NAME names a class, or a function that returns a model",
         )
-    return network
+    return module
 
 
 def _run(path: Path) -> Any:
@@ -121,7 +121,7 @@ def _run(path: Path) -> Any:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise NetworkError(
+        raise ModelError(
             f"importing '{path}' failed: {type(error).__name__}: {error}", f"python {path} shows where"
         ) from error
     finally:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from camviz.errors import CheckpointError, NetworkError, RequestError, UnknownName, WeightsError, unknown
+from camviz.errors import CheckpointError, ModelError, RequestError, UnknownName, WeightsError, unknown
 from camviz.models import hub
 from camviz.models.catalog import weights_file
 from camviz.models.checkpoint import check_file, fit, kind_of, read_weights
@@ -147,7 +147,7 @@ def _architecture(facts: dict[str, Any], spec: str) -> str:
             raise RequestError(f"'{spec}' was saved by transformers", f"--model hf:{spec.partition(':')[2]}")
         raise RequestError(f"config.json of '{spec}' names no architecture", "was it saved by timm?")
     if name not in architectures():
-        raise NetworkError(f"timm has no architecture '{name}', which '{spec}' asks for", "pip install -U timm")
+        raise ModelError(f"timm has no architecture '{name}', which '{spec}' asks for", "pip install -U timm")
     return name
 
 
@@ -186,7 +186,7 @@ def _model(
     meta: bool,
     arguments: dict[str, Any] | None = None,
 ) -> Model:
-    """The network, untrained without `overlay["file"]` unless weights are asked for and have an address."""
+    """The model, untrained without `overlay["file"]` unless weights are asked for and have an address."""
     from timm.data import resolve_model_data_config
     from timm.models import get_pretrained_cfg
 
@@ -202,17 +202,17 @@ def _model(
     if meta:
         try:
             with parameters_on_meta():
-                network = _create(spec, name, False, overlay, given)
-        except NetworkError:  # a constructor that computes with its parameters
-            network = _create(spec, name, False, overlay, given)
+                module = _create(spec, name, False, overlay, given)
+        except ModelError:  # a constructor that computes with its parameters
+            module = _create(spec, name, False, overlay, given)
     else:
-        network = _create(spec, name, pretrained, overlay, given)
-    described = network.pretrained_cfg
-    classes = int(getattr(network, "num_classes", described.get("num_classes", 0)))
+        module = _create(spec, name, pretrained, overlay, given)
+    described = module.pretrained_cfg
+    classes = int(getattr(module, "num_classes", described.get("num_classes", 0)))
     return Model(
         spec,
-        network,
-        _preprocessing(resolve_model_data_config(network)),
+        module,
+        _preprocessing(resolve_model_data_config(module)),
         _given_labels(described) or class_names(classes),
         task_of(name, classes),
     )
@@ -225,12 +225,12 @@ def _create(spec: str, name: str, pretrained: bool, overlay: dict[str, Any] | No
         return timm.create_model(name, pretrained=pretrained, pretrained_cfg_overlay=overlay, **given)
     except TypeError as error:
         if "img_size" not in given:
-            raise NetworkError(f"timm cannot build '{spec}': {error}", "another --model") from error
+            raise ModelError(f"timm cannot build '{spec}': {error}", "another --model") from error
         return _create(spec, name, pretrained, overlay, {k: v for k, v in given.items() if k != "img_size"})
     except Exception as error:
         reason = str(getattr(error, "reason", error)).strip().partition("\n")[0]
         if not pretrained:
-            raise NetworkError(f"timm cannot build '{spec}': {reason}", "another --model or --input-size") from error
+            raise ModelError(f"timm cannot build '{spec}': {reason}", "another --model or --input-size") from error
         if overlay and "file" in overlay:
             raise CheckpointError(
                 f"the weights of '{spec}' in '{overlay['file']}' do not load: {reason}", "copy or download them again"
@@ -252,7 +252,7 @@ def _given_labels(configuration: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _preprocessing(config: dict[str, Any]) -> Preprocessing:
-    """timm's evaluation transform: resized to floor(size / crop_pct), the centre cropped."""
+    """timm's evaluation transform: resized to floor(size / crop_pct), the center cropped."""
     crop = (int(config["input_size"][1]), int(config["input_size"][2]))
     enlarged = tuple(math.floor(side / config["crop_pct"]) for side in crop)
     resize: int | tuple[int, int] | None = enlarged[0]

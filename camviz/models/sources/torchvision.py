@@ -1,4 +1,4 @@
-"""torchvision's networks for one picture, with or without their pretrained weights."""
+"""torchvision's models for one image, with or without their pretrained weights."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from camviz.errors import NetworkError, UnknownName, WeightsError, unknown
+from camviz.errors import ModelError, UnknownName, WeightsError, unknown
 from camviz.models.catalog import Listing, class_names, listings, weights_file
 from camviz.models.sources import LISTINGS, SOURCES, Offer, Plan, installed
 from camviz.models.timm_names import architectures
 from camviz.types import Model, ModelRequest, Preprocessing
 
-_LONGEST = 4  # times the short side: a longer picture is shown smaller to a segmenter
+_LONGEST = 4  # times the short side: a longer image is shown smaller to a segmenter
 
 
 @SOURCES.add("torchvision", offers="classifiers of images and videos, segmenters and detectors, by name")
 def torchvision(name: str, request: ModelRequest) -> Plan:
-    """Every network of torchvision that takes one picture, by its name."""
+    """Every model of torchvision that takes one image, by its name."""
     known = listings()
     if name not in known:
         raise _unknown(name, list(known))
@@ -30,7 +30,7 @@ def torchvision(name: str, request: ModelRequest) -> Plan:
     def build(meta: bool = False) -> Model:
         from torchvision import models
 
-        from camviz.models.cheap_init import parameters_on_meta, without_initialisation
+        from camviz.models.cheap_init import parameters_on_meta, without_initialization
 
         enum = models.get_model_weights(name)
         described = enum[chosen] if chosen else next(iter(enum))
@@ -38,20 +38,20 @@ def torchvision(name: str, request: ModelRequest) -> Plan:
         arguments |= {key: ast.literal_eval(text) for key, text in request.arguments}
         if meta and listing.task != "detection":  # detectors pick boxes by their values
             with parameters_on_meta():
-                network = models.get_model(name, weights=None, **arguments)
+                module = models.get_model(name, weights=None, **arguments)
         elif chosen and not meta:
-            with without_initialisation():
-                network = _download(name, described)
+            with without_initialization():
+                module = _download(name, described)
         else:
-            network = models.get_model(name, weights=None, **arguments)
+            module = models.get_model(name, weights=None, **arguments)
         preprocessing = _preprocessing(listing, described)
         if preprocessing.frames > 1:
             from camviz.models.video_models import stacked
 
-            network = stacked(network, preprocessing.frames)
+            module = stacked(module, preprocessing.frames)
         labels = tuple(described.meta["categories"])
         known = arguments.get("num_classes", len(labels)) == len(labels)  # the names of other classes would be wrong
-        return Model(name, network, preprocessing, labels if known else (), task)
+        return Model(name, module, preprocessing, labels if known else (), task)
 
     return Plan(name, build, class_names(listing.categories), lambda: build(meta=True), task)
 
@@ -64,15 +64,15 @@ def _unknown(name: str, known: list[str]) -> UnknownName:
 
 
 def _check_task(listing: Listing) -> None:
-    """Refuse what neither one picture nor one clip can be given to, or what has no gradient."""
+    """Refuse what neither one image nor one clip can be given to, or what has no gradient."""
     hint = "'camviz models' tells the task of each"
     if listing.task == "optical flow":
-        raise NetworkError(f"'{listing.name}' takes two pictures and gives what moved between them", hint)
+        raise ModelError(f"'{listing.name}' takes two images and gives what moved between them", hint)
     if listing.task == "quantized classification":
         plain = listing.name.removeprefix("quantized_")
-        raise NetworkError(
+        raise ModelError(
             f"'{listing.name}' computes in integers, which have no gradients",
-            f"--model {plain} is the same network in floating point",
+            f"--model {plain} is the same model in floating point",
         )
 
 
@@ -91,7 +91,7 @@ def _choose_weights(listing: Listing, request: ModelRequest) -> str:
 
 
 def _arguments(listing: Listing, described: Any, same: bool) -> dict[str, Any]:
-    """What a builder needs: no download for its backbone; with `same`, for the network that the weights are for."""
+    """What a builder needs: no download for its backbone; with `same`, for the model that the weights are for."""
     name = listing.name
     arguments: dict[str, Any] = {}
     if listing.task in ("segmentation", "detection"):
@@ -120,12 +120,12 @@ def _download(name: str, described: Any) -> Any:
 
 
 def _preprocessing(listing: Listing, described: Any) -> Preprocessing:
-    """The weights' own transform; that of a detector is in the network, and read from there later."""
+    """The weights' own transform; that of a detector is in the model, and read from there later."""
     if listing.task == "detection":
         return Preprocessing()
     transform = described.transforms()
     mean, std = tuple(transform.mean), tuple(transform.std)
-    if listing.task == "segmentation":  # no crop: the whole picture, its short side resized
+    if listing.task == "segmentation":  # no crop: the whole image, its short side resized
         side = transform.resize_size[0]
         return Preprocessing((side, side), side, mean, std, transform.interpolation.value, longest=_LONGEST * side)
     side = transform.crop_size[0]
@@ -148,7 +148,7 @@ def _of_clips(name: str, transform: Any) -> Preprocessing:
 
 @LISTINGS.add("torchvision")
 def listing() -> Iterable[Offer]:
-    """Every model of torchvision, also those that are no networks for one picture."""
+    """Every model of torchvision, also those that are no networks for one image."""
     for one in listings().values():
         cached = tuple(name for name, url in one.weights.items() if weights_file(url).exists())
         yield Offer(one.name, one.task, tuple(one.weights), one.default, cached)

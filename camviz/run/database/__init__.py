@@ -1,1 +1,1 @@
-"""What a run remembers: every job, picture, raw map and file, in one SQLite file of its output folder."""
+"""What a run remembers: every job, image, raw map and file, in one SQLite file of its output folder."""

@@ -1,7 +1,7 @@
-"""The ledger: one SQLite file in the output folder that knows every job, picture, raw map and file.
+"""The database: one SQLite file in the output folder that knows every job, image, raw map and file.
 
 Written by one process at a time (see `camviz.run.output.folder`), read by anybody, also while it is written. A
-picture is in it only when its files are complete. Neither torch nor OpenCV is needed to read it.
+image is in it only when its files are complete. Neither torch nor OpenCV is needed to read it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from camviz.run.database.tables import ABSORB, KNOWN, SHARDS, TABLES, VERSION, b
 from camviz.run.output.written import Written
 
 NAME = "camviz.sqlite"
-_EVERY = 1.0  # seconds between commits: what a kill may cost, beside the pictures under way
+_EVERY = 1.0  # seconds between commits: what a kill may cost, beside the images under way
 _OF_ANOTHER = "SELECT count(*) FROM files JOIN inputs ON inputs.id = files.input WHERE files.path = ? AND job != ?"
 _INDIFFERENT = ("device", "batch_size")  # settings that change how fast a result comes, not what it is
 
@@ -40,13 +40,13 @@ def key_of(command: str, settings: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps([command, plain(deciding)], sort_keys=True).encode()).hexdigest()[:16]
 
 
-def ledger_path(folder: Path, shard: str = "") -> Path:
-    """Where the ledger of an output folder is, or that of one shard, by its tag."""
+def database_path(folder: Path, shard: str = "") -> Path:
+    """Where the database of an output folder is, or that of one shard, by its tag."""
     return folder / (f"camviz.{shard}.sqlite" if shard else NAME)
 
 
-def shard_ledgers(folder: Path) -> list[str]:
-    """The tags of the shards that have a ledger in a folder and are not merged."""
+def shard_databases(folder: Path) -> list[str]:
+    """The tags of the shards that have a database in a folder and are not merged."""
     try:
         names = folder.beginning("camviz.shard-") if isinstance(folder, Url) else os.listdir(folder)
     except FileNotFoundError:
@@ -59,18 +59,18 @@ def shard_ledgers(folder: Path) -> list[str]:
     return [one[1] for one in found if one]
 
 
-class Ledger:
-    """The ledger of an output folder, or of one shard. Use as a context, or `close` it; only `write` changes anything.
+class Database:
+    """The database of an output folder, or of one shard. Use as a context, or `close` it; only `write` modifies it.
 
     Raises `OutputError` where there is none to read, or where it cannot be read or written.
     """
 
     def __init__(self, folder: Path, write: bool = False, shard: str = "") -> None:
-        self.folder, self.path, self._write = folder, ledger_path(folder, shard), write
+        self.folder, self.path, self._write = folder, database_path(folder, shard), write
         self._committed = time.monotonic()
         self.replaced = 0  # files of other jobs that were written over
         if not write and not self.path.is_file():
-            if not shard and (tags := shard_ledgers(folder)):
+            if not shard and (tags := shard_databases(folder)):
                 raise OutputError(
                     f"'{folder}' holds {len(tags)} shard(s) that are not merged", f"camviz merge {folder}"
                 )
@@ -80,7 +80,7 @@ class Ledger:
         self._db = self._guarded(self._open)
         self._inode = os.stat(self.file).st_ino
 
-    def __enter__(self) -> Ledger:
+    def __enter__(self) -> Database:
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -147,7 +147,7 @@ class Ledger:
         except sqlite3.Error as error:
             kind = "is damaged" if isinstance(error, sqlite3.DatabaseError) and "not a database" in str(error) else ""
             hint = "check the space and the rights there" if not kind else f"move '{self.path}' away to begin anew"
-            raise OutputError(f"the ledger '{self.path}' {kind or f'cannot be used: {error}'}", hint) from error
+            raise OutputError(f"the database '{self.path}' {kind or f'cannot be used: {error}'}", hint) from error
 
     # writing
 
@@ -165,7 +165,7 @@ class Ledger:
         return next(job for job in self.jobs() if job.key == key)
 
     def add(self, job: int, record: Record) -> None:
-        """Remember a picture; what was known of it before is replaced. Committed about once a second."""
+        """Remember a image; what was known of it before is replaced. Committed about once a second."""
         self._guarded(lambda: self._add(job, record))
         if time.monotonic() - self._committed > _EVERY:
             self.commit()
@@ -173,14 +173,14 @@ class Ledger:
     def _add(self, job: int, record: Record) -> None:
         if not self._db.in_transaction:
             self._db.execute("BEGIN IMMEDIATE")
-        self._db.execute("SAVEPOINT picture")
+        self._db.execute("SAVEPOINT image")
         try:
             self._insert(job, record)
-        except BaseException:  # Ctrl-C between two rows: what is committed at the end holds whole pictures only
+        except BaseException:  # Ctrl-C between two rows: what is committed at the end holds whole images only
             with suppress(sqlite3.OperationalError):  # a full disk has ended the whole transaction already
-                self._db.execute("ROLLBACK TO picture")
+                self._db.execute("ROLLBACK TO image")
             raise
-        self._db.execute("RELEASE picture")
+        self._db.execute("RELEASE image")
 
     def _insert(self, job: int, record: Record) -> None:
         source, error = record.source, record.error
@@ -207,7 +207,7 @@ class Ledger:
         return os.path.relpath(file.path, self.folder).replace(os.sep, "/")
 
     def remember_batch(self, job: int, size: int) -> None:
-        """So many pictures at once fitted into memory."""
+        """So many images at once fitted into memory."""
         self._guarded(lambda: self._db.execute("UPDATE jobs SET batch_size = ? WHERE id = ?", (size, job)))
 
     def begun(self, job: int) -> None:
@@ -215,7 +215,7 @@ class Ledger:
         self._guarded(lambda: self._db.executescript(f"{SHARDS} DELETE FROM shards WHERE job = {job};"))
 
     def finished(self, job: int, listed: int, taken: int, digest: str) -> None:
-        """A shard's part of a job is complete: `taken` of the `listed` pictures, whose names have that digest."""
+        """A shard's part of a job is complete: `taken` of the `listed` images, whose names have that digest."""
         row = (job, listed, taken, digest)
         self._guarded(lambda: self._db.executescript(SHARDS))
         self._guarded(lambda: self._db.execute("INSERT OR REPLACE INTO shards VALUES (?, ?, ?, ?)", row))
@@ -229,7 +229,7 @@ class Ledger:
         return None if found is None else (found[0], found[1], found[2])
 
     def absorb(self, other: Path) -> None:
-        """Take over all that another ledger knows; its pictures replace those of the same job and name."""
+        """Take over all that another database knows; its images replace those of the same job and name."""
 
         def work() -> None:
             self._db.execute("ATTACH ? AS other", (str(other),))
@@ -259,7 +259,7 @@ class Ledger:
     # reading
 
     def known(self, job: int, name: str) -> Known | None:
-        """What is known of a picture, or None."""
+        """What is known of a image, or None."""
         rows = self._db.execute(KNOWN, (job, text(name))).fetchall()
         if not rows:
             return None
@@ -268,7 +268,7 @@ class Ledger:
         return Known(state, size, mtime_ns, files, there)
 
     def counts(self, job: int) -> dict[str, int]:
-        """How many pictures are done and how many failed."""
+        """How many images are done and how many failed."""
         found = self._db.execute("SELECT state, count(*) FROM inputs WHERE job = ? GROUP BY state", (job,))
         return {"done": 0, "failed": 0, **dict(found.fetchall())}
 
@@ -283,18 +283,18 @@ class Ledger:
         ]
 
     def newest(self) -> JobRow | None:
-        """The job that was worked on last; without any picture, the one made last."""
+        """The job that was worked on last; without any image, the one made last."""
         found = self._db.execute("SELECT job FROM inputs ORDER BY finished DESC, id DESC LIMIT 1").fetchone()
         jobs = self.jobs()
         return next((job for job in jobs if found and job.id == found[0]), jobs[-1] if jobs else None)
 
     def names(self, job: int) -> Iterator[str]:
-        """The names of a job's pictures."""
+        """The names of a job's images."""
         for (name,) in self._db.execute("SELECT name FROM inputs WHERE job = ?", (job,)):
             yield back(name)
 
     def inputs(self, job: int, state: str | None = None) -> Iterator[InputRow]:
-        """The pictures of a job by name, one after the other; `state`: only the done, or only the failed."""
+        """The images of a job by name, one after the other; `state`: only the done, or only the failed."""
         query = "SELECT * FROM inputs WHERE job = ? AND (? IS NULL OR state = ?) ORDER BY name"
         for row in self._db.execute(query, (job, state, state)):
             id, job, name, path, size, mtime_ns, state_, files, seconds, finished, predictions, *error = row
@@ -304,12 +304,12 @@ class Ledger:
             )  # fmt: skip
 
     def maps(self, input: int) -> list[SavedMap]:
-        """The raw maps of a picture, in the order of their making."""
+        """The raw maps of a image, in the order of their making."""
         rows = self._db.execute("SELECT * FROM maps WHERE input = ? ORDER BY position", (input,)).fetchall()
         return [saved(row[3:]) for row in rows]
 
     def files(self, input: int) -> list[FileRow]:
-        """The files of a picture that no other job has replaced."""
+        """The files of a image that no other job has replaced."""
         rows = self._db.execute("SELECT path, kind, size, facts FROM files WHERE input = ? ORDER BY path", (input,))
         return [FileRow(back(path), kind, size, json.loads(facts)) for path, kind, size, facts in rows.fetchall()]
 
@@ -321,7 +321,7 @@ def gone(folder: Path) -> OutputError:
 
 def _newer(path: Path) -> CamvizError:
     return OutputError(
-        f"the ledger '{path}' is of a newer camviz", "pip install --upgrade camviz, or --output elsewhere"
+        f"the database '{path}' is of a newer camviz", "pip install --upgrade camviz, or --output elsewhere"
     )
 
 

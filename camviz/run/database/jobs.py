@@ -1,4 +1,4 @@
-"""A run read back: which job, its settings, the files of a map, whether a picture is still the same."""
+"""A run read back: which job, its settings, the files of a map, whether a image is still the same."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 from camviz.errors import InputError, RequestError, closest
-from camviz.io.images import read_picture
+from camviz.io.images import read_image
 from camviz.io.paths import stamp
-from camviz.run.database.database import Ledger
+from camviz.run.database.database import Database
 from camviz.run.database.records import SavedMap
 from camviz.run.database.rows import FileRow, InputRow, JobRow
-from camviz.types import Job, Picture
+from camviz.types import Image, Job
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound="DataclassInstance")
 
 
-def choose_job(ledger: Ledger, key: str | None) -> JobRow:
+def choose_job(database: Database, key: str | None) -> JobRow:
     """The job whose key begins so, or the newest; raises `RequestError` that lists what there is."""
-    jobs, newest = ledger.jobs(), ledger.newest()
+    jobs, newest = database.jobs(), database.newest()
     if newest is None:
-        raise RequestError(f"no job in '{ledger.path}'", "camviz heatmap photos/ -o RUN makes one")
+        raise RequestError(f"no job in '{database.path}'", "camviz heatmap photos/ -o RUN makes one")
     if key is None:
         return newest
     found = [job for job in jobs if job.key.startswith(key)]
@@ -32,16 +32,16 @@ def choose_job(ledger: Ledger, key: str | None) -> JobRow:
         return found[0]
     near = closest(key, [job.key for job in jobs], 1)
     mean = f"did you mean '{near[0]}'? " if near else ""
-    listed = "; ".join(describe(ledger, job) for job in reversed(found or jobs))
-    what = f"--job '{key}' could be {len(found)} jobs" if found else f"no job '{key}' in '{ledger.folder}'"
+    listed = "; ".join(describe(database, job) for job in reversed(found or jobs))
+    what = f"--job '{key}' could be {len(found)} jobs" if found else f"no job '{key}' in '{database.folder}'"
     raise RequestError(what, f"{mean}there is {listed}")
 
 
-def describe(ledger: Ledger, job: JobRow) -> str:
-    """A job in a few words: its key, command, methods, how many pictures, and when it began."""
-    counts = ledger.counts(job.id)
+def describe(database: Database, job: JobRow) -> str:
+    """A job in a few words: its key, command, methods, how many images, and when it began."""
+    counts = database.counts(job.id)
     what = " ".join([job.command, *job.settings.get("methods", ())])
-    return f"{job.key} ({what}, {sum(counts.values())} picture(s), {job.created[:16].replace('T', ' ')})"
+    return f"{job.key} ({what}, {sum(counts.values())} image(s), {job.created[:16].replace('T', ' ')})"
 
 
 def heatmap_job(row: JobRow, verb: str) -> Job:
@@ -80,14 +80,14 @@ def files_of(one: SavedMap, files: Sequence[FileRow]) -> list[FileRow]:
     return [file for file in files if any(shows(facts) for facts in file.facts.get("maps", [file.facts]))]
 
 
-def same_picture(row: InputRow) -> Picture:
-    """The picture of a row, upright; raises `InputError` if it is gone, damaged, or another one than it was."""
+def same_image(row: InputRow) -> Image:
+    """The image of a row, upright; raises `InputError` if it is gone, damaged, or another one than it was."""
     check_same(row)
-    return read_picture(row.path)
+    return read_image(row.path)
 
 
 def check_same(row: InputRow) -> None:
-    """Raise `InputError` for a picture that has changed since the run."""
+    """Raise `InputError` for a image that has changed since the run."""
     if row.size is None:
         return
     now = stamp(row.path)  # without one, reading it says what is wrong

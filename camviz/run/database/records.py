@@ -1,4 +1,4 @@
-"""What a run remembers of one picture: plain values that travel between processes and into the ledger."""
+"""What a run remembers of one image: plain values that travel between processes and into the database."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ import numpy as np
 from camviz.errors import CamvizError, InputError
 from camviz.io.inputs import Input
 from camviz.run.output.written import Written
-from camviz.types import Map, Mark, Picture, SaliencyMap, View
+from camviz.types import Image, Map, Mark, SaliencyMap, View
 
 
 @dataclass(frozen=True, eq=False)
 class SavedMap:
-    """A raw map without its picture: `blob` is zlib over float32, little-endian, row by row; lossless.
+    """A raw map without its image: `blob` is zlib over float32, little-endian, row by row; lossless.
 
-    `fields` are those of `SaliencyMap` but `values`, `view` and `picture`, ready for JSON.
+    `fields` are those of `SaliencyMap` but `values`, `view` and `image`, ready for JSON.
     """
 
     shape: tuple[int, int]
@@ -35,7 +35,7 @@ class SavedMap:
     def of(cls, map: SaliencyMap) -> SavedMap:
         """The map as it is saved."""
         values = np.ascontiguousarray(map.values, "<f4")
-        others = [one.name for one in fields(map) if one.name not in ("values", "view", "picture")]
+        others = [one.name for one in fields(map) if one.name not in ("values", "view", "image")]
         kept = {name: plain(getattr(map, name)) for name in others if name != "marks"}
         kept["marks"] = [_told(mark) for mark in map.marks]
         return cls((values.shape[0], values.shape[1]), zlib.compress(values.tobytes(), 1), map.view, kept)
@@ -45,17 +45,17 @@ class SavedMap:
         """The raw map (h, w) float32, bit for bit."""
         return np.frombuffer(zlib.decompress(self.blob), "<f4").reshape(self.shape).astype(np.float32)
 
-    def restored(self, picture: Picture) -> SaliencyMap:
-        """The map on its picture, as the method made it: everything that drawing needs."""
+    def restored(self, image: Image) -> SaliencyMap:
+        """The map on its image, as the method made it: everything that drawing needs."""
         kept = {**self.fields, "facets": tuple(self.fields.get("facets", ()))}
         kept["score"] = float("nan") if kept["score"] is None else kept["score"]
         kept["marks"] = tuple(_mark(told) for told in self.fields.get("marks", ()))
-        return SaliencyMap(values=self.values, view=self.view, picture=picture, **kept)
+        return SaliencyMap(values=self.values, view=self.view, image=image, **kept)
 
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """One picture, done or failed. `written` are its files, complete under their final names.
+    """One image, done or failed. `written` are its files, complete under their final names.
 
     `predictions` says what was explained: label, index, score and probability of each target.
     """
@@ -75,7 +75,7 @@ class Record:
 
 
 def failure(source: Input, error: BaseException) -> Record:
-    """The record of a picture that failed. What nobody raised on purpose is told as a bug."""
+    """The record of a image that failed. What nobody raised on purpose is told as a bug."""
     trace = "".join(traceback.format_exception(error))
     if not isinstance(error, CamvizError):
         words = " ".join(f"{type(error).__name__}: {error}".split())
@@ -85,7 +85,7 @@ def failure(source: Input, error: BaseException) -> Record:
 
 
 def predictions(maps: Sequence[SaliencyMap]) -> tuple[dict[str, Any], ...]:
-    """What the maps of one picture explain, each target once."""
+    """What the maps of one image explain, each target once."""
     found: dict[Any, dict[str, Any]] = {}
     for one in maps:
         told = {"label": one.target, "index": one.index, "score": one.score, "probability": one.probability}

@@ -1,4 +1,4 @@
-"""A ledger that lies in a store: worked on here, and sent there now and then."""
+"""A database that lies in a store: worked on here, and sent there now and then."""
 
 from __future__ import annotations
 

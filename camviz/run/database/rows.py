@@ -1,4 +1,4 @@
-"""What a ledger says of a job, a picture and a file, as plain values."""
+"""What a database says of a job, a image and a file, as plain values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class JobRow:
-    """A job of the ledger."""
+    """A job of the database."""
 
     id: int
     key: str
@@ -22,7 +22,7 @@ class JobRow:
 
 @dataclass(frozen=True)
 class InputRow:
-    """A picture of a job: done, or failed with its error."""
+    """A image of a job: done, or failed with its error."""
 
     id: int
     job: int
@@ -52,7 +52,7 @@ class FileRow:
 
 @dataclass(frozen=True)
 class Known:
-    """What resuming asks: is this picture done, unchanged, with all of its files?"""
+    """What resuming asks: is this image done, unchanged, with all of its files?"""
 
     state: str
     size: int | None

@@ -1,4 +1,4 @@
-"""The tables of a ledger, and how a raw map and a file name lie in them."""
+"""The tables of a database, and how a raw map and a file name lie in them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ CREATE TABLE jobs (             -- one per command and settings; `key` is their 
   created TEXT NOT NULL,        -- ISO 8601, UTC
   batch_size INTEGER            -- the largest that fitted into memory, where one did not
 );
-CREATE TABLE inputs (           -- one per job and picture
+CREATE TABLE inputs (           -- one per job and image
   id INTEGER PRIMARY KEY,
   job INTEGER NOT NULL REFERENCES jobs ON DELETE CASCADE,
   name TEXT NOT NULL,           -- its place below the inputs' common folder; names its files
   path TEXT NOT NULL,           -- absolute
   size INTEGER,                 -- bytes, and
-  mtime_ns INTEGER,             -- when it was last changed: another value means another picture
+  mtime_ns INTEGER,             -- when it was last changed: another value means another image
   state TEXT NOT NULL CHECK (state IN ('done', 'failed')),
   files INTEGER NOT NULL,       -- how many were written; if another job has replaced one, `files` holds fewer rows
   seconds REAL NOT NULL,
@@ -40,10 +40,10 @@ CREATE TABLE maps (             -- raw maps, in the order of their making
   input INTEGER NOT NULL REFERENCES inputs ON DELETE CASCADE,
   position INTEGER NOT NULL,
   method TEXT, layer TEXT, target TEXT, class_index INTEGER, score REAL, probability REAL, model TEXT,
-  facets TEXT NOT NULL,         -- JSON list: what tells its file from the picture's others
+  facets TEXT NOT NULL,         -- JSON list: what tells its file from the image's others
   facts TEXT NOT NULL,          -- JSON
   more TEXT NOT NULL,           -- JSON: whatever else a SaliencyMap has
-  view TEXT NOT NULL,           -- JSON: picture [width, height], box [left, top, right, bottom], size [width, height]
+  view TEXT NOT NULL,           -- JSON: image [width, height], box [left, top, right, bottom], size [width, height]
   height INTEGER NOT NULL,
   width INTEGER NOT NULL,
   raw BLOB NOT NULL             -- zlib over float32, little-endian, row by row: exact
@@ -59,9 +59,9 @@ CREATE TABLE files (            -- what is in the output folder; a path belongs 
 CREATE INDEX files_of_input ON files (input, path, size);
 """
 SHARDS = """
-CREATE TABLE IF NOT EXISTS shards (  -- in the ledger of a shard: the jobs whose part is complete
+CREATE TABLE IF NOT EXISTS shards (  -- in the database of a shard: the jobs whose part is complete
   job INTEGER PRIMARY KEY REFERENCES jobs ON DELETE CASCADE,
-  listed INTEGER NOT NULL,      -- pictures in all shards together
+  listed INTEGER NOT NULL,      -- images in all shards together
   taken INTEGER NOT NULL,       -- of this shard
   digest TEXT NOT NULL          -- of the names of all that were listed: shards of one run agree
 );
@@ -96,7 +96,7 @@ def columns(map: SavedMap) -> tuple[Any, ...]:
     """A raw map as the columns behind `input` and `position`."""
     own, view = map.fields, map.view
     more = {name: value for name, value in own.items() if name not in (*_MAP, "facets", "facts")}
-    placed = json.dumps({"picture": view.picture, "box": view.box, "size": view.size})
+    placed = json.dumps({"image": view.image, "box": view.box, "size": view.size})
     words = [json.dumps(one) for one in (own.get("facets", ()), own.get("facts", {}), more)]
     return (*(own.get(name) for name in _MAP), *words, placed, *map.shape, map.blob)
 

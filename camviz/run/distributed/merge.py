@@ -1,4 +1,4 @@
-"""The ledgers of all shards as one, as if a single run had written it."""
+"""The databases of all shards as one, as if a single run had written it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from camviz.errors import OutputError
 from camviz.io.paths import Url
-from camviz.run.database.database import Ledger, ledger_path, shard_ledgers
+from camviz.run.database.database import Database, database_path, shard_databases
 from camviz.run.database.rows import JobRow
 from camviz.run.distributed.shard import Shard, home
 from camviz.run.output.folder import OutputFolder
@@ -20,7 +20,7 @@ from camviz.run.output.folder import OutputFolder
 
 @dataclass(frozen=True)
 class Merged:
-    """What was joined: how many shards, and the pictures of the newest job."""
+    """What was joined: how many shards, and the images of the newest job."""
 
     path: Path
     shards: int
@@ -30,36 +30,36 @@ class Merged:
 
 
 def merge(folder: Path) -> Merged:
-    """Join the ledgers of all shards into the folder's; then they are removed.
+    """Join the databases of all shards into the folder's; then they are removed.
 
     Raises `OutputError`, with everything as it was, unless all shards are there and complete, of the same jobs over
-    the same pictures, and each picture is in just the shard it belongs to.
+    the same images, and each image is in just the shard it belongs to.
     """
     shards = find_shards(folder)
     with ExitStack() as stack:
         output = stack.enter_context(OutputFolder(folder))  # no shard is still running
-        ledgers = {shard: stack.enter_context(Ledger(folder, shard=shard.tag)) for shard in shards}
-        before = stack.enter_context(Ledger(folder)) if ledger_path(folder).exists() else None
-        rows = _same_jobs(folder, ledgers)
+        databases = {shard: stack.enter_context(Database(folder, shard=shard.tag)) for shard in shards}
+        before = stack.enter_context(Database(folder)) if database_path(folder).exists() else None
+        rows = _same_jobs(folder, databases)
         for key in rows[shards[0]]:
-            _complete(ledgers, {shard: rows[shard][key] for shard in shards}, before)
-        merged = _join(output.parts, [one.file for one in (before, *ledgers.values()) if one])
+            _complete(databases, {shard: rows[shard][key] for shard in shards}, before)
+        merged = _join(output.parts, [one.file for one in (before, *databases.values()) if one])
         if isinstance(folder, Url):
-            ledger_path(folder).write_bytes(merged.read_bytes())
+            database_path(folder).write_bytes(merged.read_bytes())
         else:
-            os.replace(merged, ledger_path(folder))
-        for ledger in ledgers.values():
-            ledger.path.unlink()
-    with Ledger(folder) as ledger:
-        newest = ledger.newest()
-        counts = ledger.counts(newest.id) if newest else {"done": 0, "failed": 0}
-    return Merged(ledger_path(folder), len(shards), counts["done"], counts["failed"], _versions(rows))
+            os.replace(merged, database_path(folder))
+        for database in databases.values():
+            database.path.unlink()
+    with Database(folder) as database:
+        newest = database.newest()
+        counts = database.counts(newest.id) if newest else {"done": 0, "failed": 0}
+    return Merged(database_path(folder), len(shards), counts["done"], counts["failed"], _versions(rows))
 
 
 def find_shards(folder: Path) -> list[Shard]:
     """The shards of a folder in order; raises `OutputError` unless they are all there, and of one division."""
     found = []
-    for tag in shard_ledgers(folder):
+    for tag in shard_databases(folder):
         number, count = map(int, re.findall(r"\d+", tag))
         found.append(Shard(number, count))
     if not found:
@@ -70,7 +70,7 @@ def find_shards(folder: Path) -> list[Shard]:
     if len(counts) > 1:
         told = " and ".join(map(str, counts))
         raise OutputError(
-            f"'{folder}' holds shards of {told}: two divisions of the pictures",
+            f"'{folder}' holds shards of {told}: two divisions of the images",
             f"remove one: rm {folder}/camviz.shard-*-of-{counts[-1]}.sqlite",
         )
     missing = sorted({Shard(number, counts[0]) for number in range(1, counts[0] + 1)} - {*found}, key=str)
@@ -80,9 +80,9 @@ def find_shards(folder: Path) -> list[Shard]:
     return sorted(found, key=lambda shard: shard.number)
 
 
-def _same_jobs(folder: Path, ledgers: dict[Shard, Ledger]) -> dict[Shard, dict[str, JobRow]]:
+def _same_jobs(folder: Path, databases: dict[Shard, Database]) -> dict[Shard, dict[str, JobRow]]:
     """Each shard's jobs by key; raises `OutputError` where one has another than the first."""
-    rows = {shard: {job.key: job for job in ledger.jobs()} for shard, ledger in ledgers.items()}
+    rows = {shard: {job.key: job for job in database.jobs()} for shard, database in databases.items()}
     first = next(iter(rows))
     for shard, jobs in rows.items():
         if jobs.keys() == rows[first].keys():
@@ -113,9 +113,9 @@ def _flat(settings: dict[str, Any], above: str = "") -> dict[str, Any]:
     return found
 
 
-def _complete(ledgers: dict[Shard, Ledger], rows: dict[Shard, JobRow], before: Ledger | None) -> None:
-    """Raise `OutputError` unless the shards have every picture of a job once."""
-    shares = {shard: ledgers[shard].share(row.id) for shard, row in rows.items()}
+def _complete(databases: dict[Shard, Database], rows: dict[Shard, JobRow], before: Database | None) -> None:
+    """Raise `OutputError` unless the shards have every image of a job once."""
+    shares = {shard: databases[shard].share(row.id) for shard, row in rows.items()}
     first = next(iter(shares))
     seen: dict[str, Shard] = {}
     for shard, share in shares.items():
@@ -125,9 +125,9 @@ def _complete(ledgers: dict[Shard, Ledger], rows: dict[Shard, JobRow], before: L
         if told and (share[0], share[2]) != (told[0], told[2]):
             how = f"{share[0]} and {told[0]}" if share[0] != told[0] else "other names"
             raise OutputError(
-                f"{shard} and {first} were given other pictures: {how}", "the same command again for every shard"
+                f"{shard} and {first} were given other images: {how}", "the same command again for every shard"
             )
-        for name in ledgers[shard].names(rows[shard].id):
+        for name in databases[shard].names(rows[shard].id):
             if home(name, shard.count) != shard.number:
                 owner = Shard(home(name, shard.count), shard.count)
                 raise OutputError(f"'{name}' is in {shard} and belongs to {owner}", f"{shard.option} once more, anew")
@@ -137,15 +137,15 @@ def _complete(ledgers: dict[Shard, Ledger], rows: dict[Shard, JobRow], before: L
     listed = shares[first][0] if shares[first] else 0  # type: ignore[index]
     if known < listed or sum(share[1] for share in shares.values() if share) != listed:
         raise OutputError(
-            f"{known} pictures of {listed} are in the ledgers",
+            f"{known} images of {listed} are in the databases",
             "the same command again for every shard finds the others",
         )
 
 
-def _join(parts: Path, ledgers: Sequence[Path]) -> Path:
-    """A ledger of everything that the ledgers know, the later over the earlier."""
-    with Ledger(parts, write=True) as merged:
-        for path in ledgers:
+def _join(parts: Path, databases: Sequence[Path]) -> Path:
+    """A database of everything that the databases know, the later over the earlier."""
+    with Database(parts, write=True) as merged:
+        for path in databases:
             merged.absorb(path)
         return merged.path
 

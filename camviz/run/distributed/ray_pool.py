@@ -1,4 +1,4 @@
-"""A run on Ray: a pool of processes that hold the network, fed by Ray Data; this process alone keeps the ledger.
+"""A run on Ray: a pool of processes that hold the model, fed by Ray Data; this process alone keeps the database.
 
 Inputs are handed out in units, a few for each process: what is under way never grows with the number of inputs.
 A unit whose process dies is done by another. What comes back twice counts once; what never comes is asked for again.
@@ -26,9 +26,9 @@ from camviz.run.database.records import failure
 from camviz.run.distributed.ray_tasks import Answer, Answers, Assignment, lost
 from camviz.run.threads import cores
 
-UNIT = 32  # pictures handed out at once: enough to keep decoding, network and encoding busy beside each other
+UNIT = 32  # images handed out at once: enough to keep decoding, model and encoding busy beside each other
 _AHEAD = 3  # units for each process that are handed out and not back
-_TIMES = 3  # that a picture may end its process
+_TIMES = 3  # that a image may end its process
 _STALL = 900.0  # seconds without an answer, after which what is handed out counts as lost
 
 
@@ -158,7 +158,7 @@ class Desk:
                 queue.shutdown(force=True)
 
     def given_up(self) -> Iterator[tuple[int, Answer]]:
-        """What is still out after a round is to be done again, each picture alone; or has failed too often."""
+        """What is still out after a round is to be done again, each image alone; or has failed too often."""
         out, self._out = self._out, {}
         for number, inputs in out.items():
             times = self._lost.pop(number, 0) + 1
@@ -242,7 +242,7 @@ def _source(queue: Any) -> Any:
 
 
 class Worker:
-    """A process of the pool: it loads the network once and answers one unit after the other."""
+    """A process of the pool: it loads the model once and answers one unit after the other."""
 
     def __init__(self, assignment: Assignment, cpus: int) -> None:
         from camviz.run.threads import settle

@@ -1,4 +1,4 @@
-"""A piece of a run that another process can do: plain values in, records out. Whoever keeps the ledger adds them."""
+"""A piece of a run that another process can do: plain values in, records out. Whoever keeps the database adds them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Answer:
 
     records: tuple[Record, ...] = ()
     skipped: dict[str, str] = field(default_factory=dict)
-    fits: int | None = None  # no more pictures at once than these
+    fits: int | None = None  # no more images at once than these
     more: Any = None
     error: CamvizError | None = None  # the request itself is wrong
 
@@ -42,7 +42,7 @@ class Assignment(Protocol):
     """What a process does with inputs, as a value that can be sent there."""
 
     def begin(self) -> Answers:
-        """Load the network once; what comes back is asked again and again."""
+        """Load the model once; what comes back is asked again and again."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Explaining:
     place: Place = field(default_factory=Place)  # where it is made, not where this is imported
 
     def begin(self) -> Answers:
-        """Load the network once; what comes back is asked again and again."""
+        """Load the model once; what comes back is asked again and again."""
         from camviz.engine.explain import Explainer
 
         self.place.enter()
@@ -112,7 +112,7 @@ class Drawing:
     place: Place = field(default_factory=Place)  # where it is made, not where this is imported
 
     def begin(self) -> Answers:
-        """Load the network once; what comes back is asked again and again."""
+        """Load the model once; what comes back is asked again and again."""
         from camviz.run.features import extractor_for, features
 
         self.place.enter()
@@ -135,7 +135,7 @@ class Measuring:
     place: Place = field(default_factory=Place)  # where it is made, not where this is imported
 
     def begin(self) -> Answers:
-        """Load the network once; what comes back is asked again and again."""
+        """Load the model once; what comes back is asked again and again."""
         from camviz.engine.explain import Explainer
         from camviz.metrics.evaluate import Evaluator
         from camviz.run.evaluate import measure
@@ -159,14 +159,14 @@ class Measuring:
 
 
 def load(request: ModelRequest, device: str) -> Model:
-    """The network on its device."""
+    """The model on its device."""
     from camviz.models.load import plan, to_device
 
     return to_device(plan(request).build(), device)
 
 
 def lost(source: Input, times: int) -> InputError:
-    """The error for a picture whose process died each time."""
+    """The error for a image whose process died each time."""
     return InputError(
         f"'{source.path}' ended the process that worked on it, {times} times",
         "try it alone, without --engine ray: too large for the memory, perhaps",

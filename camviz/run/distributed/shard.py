@@ -1,4 +1,4 @@
-"""A part of a run's pictures, chosen by their names: machines do one job without speaking to each other."""
+"""A part of a run's images, chosen by their names: machines do one job without speaking to each other."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _EXAMPLE = "--shard 2/4 is the second of four"
 
 @dataclass(frozen=True)
 class Shard:
-    """The pictures whose names fall to `number` (from 1) of `count`."""
+    """The images whose names fall to `number` (from 1) of `count`."""
 
     number: int
     count: int
@@ -27,7 +27,7 @@ class Shard:
 
     @property
     def tag(self) -> str:
-        """What its ledger and its lock are called by."""
+        """What its database and its lock are called by."""
         return f"shard-{self.number}-of-{self.count}"
 
     @property
@@ -62,13 +62,13 @@ def place_of(name: str) -> int:
 
 
 def home(name: str, count: int) -> int:
-    """Which of `count` shards a picture belongs to, from 1."""
+    """Which of `count` shards a image belongs to, from 1."""
     return place_of(name) % count + 1
 
 
 @dataclass
 class Share:
-    """The pictures of one shard as they are listed, and what all of the listing was: for whoever joins the shards."""
+    """The images of one shard as they are listed, and what all of the listing was: for whoever joins the shards."""
 
     shard: Shard
     listed: int = 0

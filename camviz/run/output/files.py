@@ -83,7 +83,7 @@ def write_file(path: Path, data: bytes, part: Path | None = None) -> None:
             _write_and_rename(path, data, beside)  # a sub-folder that is on another disk
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
-            raise InputError(f"the result of '{path.name}' has too long a name", "rename the picture") from error
+            raise InputError(f"the result of '{path.name}' has too long a name", "rename the image") from error
         raise OutputError(f"cannot write '{path}': {error.strerror}", "check the space and the rights there") from error
 
 

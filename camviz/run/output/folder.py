@@ -134,6 +134,6 @@ def _locked(folder: Path, what: str, shared: bool = False) -> int | None:
                 message = f"another camviz is writing in {what}"
                 raise OutputError(message, "wait until it has ended, or --output elsewhere") from error
             time.sleep(0.1)
-        except OSError:  # a network file system without locks
+        except OSError:  # a model file system without locks
             os.close(handle)
             return None

@@ -1,16 +1,16 @@
-"""Figures that belong to a layer, not to a picture: where they go, what is told of them."""
+"""Figures that belong to a layer, not to a image: where they go, what is told of them."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-from camviz.run.output.written import Written, write_artefact
-from camviz.types import Artefact, Look
+from camviz.run.output.written import Written, write_figure
+from camviz.types import Figure, Look
 
 
-def write_figure(artefact: Artefact, folder: Path, model: str, layer: str, format: str = "png") -> Written:
+def write_layer_figure(figure: Figure, folder: Path, model: str, layer: str, format: str = "png") -> Written:
     """Write KIND/MODEL.LAYER.png, as `filters/resnet50.conv1.png`."""
     name = re.sub(r"[^\w.+-]+", "_", model)
-    facts = {"model": model, "layer": layer, **artefact.facts}
-    return write_artefact(artefact, folder / artefact.kind, name, [layer], facts, Look(format=format))
+    facts = {"model": model, "layer": layer, **figure.facts}
+    return write_figure(figure, folder / figure.kind, name, [layer], facts, Look(format=format))

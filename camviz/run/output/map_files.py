@@ -1,4 +1,4 @@
-"""The maps of a picture as files: drawn as the look says, and raw. Needs no network."""
+"""The maps of a image as files: drawn as the look says, and raw. Needs no network."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from camviz.io.inputs import Input
 from camviz.render import draw, takes_all
 from camviz.render.color import settled
 from camviz.run.output.files import Write, write_file
-from camviz.run.output.written import Written, write_artefact
-from camviz.types import Artefact, Look, SaliencyMap
+from camviz.run.output.written import Written, write_figure
+from camviz.types import Figure, Look, SaliencyMap
 
 
 def write_maps(
@@ -29,16 +29,16 @@ def write_maps(
     """One file per map, or one sheet of all maps; and the raw maps where asked for."""
     together, look = takes_all(look.layout), settled(look, (one.values for one in maps))
     for group in [list(maps)] if together and maps else [[one] for one in maps]:
-        artefact = draw(group[0].picture, group, look)
+        figure = draw(group[0].image, group, look)
         shown = [map_facts(one, source) for one in group]
         facts = {"input": str(source.path), "maps": shown} if together else shown[0]
-        facts |= artefact.facts
+        facts |= figure.facts
         facets = () if together else group[0].facets
-        yield write_artefact(artefact, folder, source.name, facets, facts, look, write)
+        yield write_figure(figure, folder, source.name, facets, facts, look, write)
     for saliency in maps if save_raw else ():
-        raw = Artefact("raw", ".npy", data=npy(saliency.values))
+        raw = Figure("raw", ".npy", data=npy(saliency.values))
         facts = map_facts(saliency, source)
-        yield write_artefact(raw, folder, source.name, saliency.facets, facts, write=write)
+        yield write_figure(raw, folder, source.name, saliency.facets, facts, write=write)
 
 
 def npy(values: NDArray[np.float32]) -> bytes:
@@ -64,7 +64,7 @@ def map_facts(saliency: SaliencyMap, source: Input) -> dict[str, Any]:
         "min": _number(saliency.values.min()),
         "max": _number(saliency.values.max()),
         "box": [round(side, 3) for side in view.box],
-        "size": list(view.picture),
+        "size": list(view.image),
         **saliency.facts,
     }
 

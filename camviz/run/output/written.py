@@ -10,7 +10,7 @@ from typing import Any
 
 from camviz.render import encode
 from camviz.run.output.files import Write, result_path, write_file
-from camviz.types import Artefact, Look
+from camviz.types import Figure, Look
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Written:
         return json.dumps({"path": str(self.path), **self.facts}, ensure_ascii=False)
 
 
-def write_artefact(
-    artefact: Artefact,
+def write_figure(
+    figure: Figure,
     folder: Path,
     name: str,
     facets: Sequence[str],
@@ -36,8 +36,8 @@ def write_artefact(
     look: Look | None = None,
     write: Write = write_file,
 ) -> Written:
-    """Encode an artefact and write it under its final name, complete."""
-    path = result_path(folder, name, facets, artefact.suffix)
-    data = encode(artefact, look or Look())
+    """Encode an figure and write it under its final name, complete."""
+    path = result_path(folder, name, facets, figure.suffix)
+    data = encode(figure, look or Look())
     write(path, data)
-    return Written(path, {"kind": artefact.kind, **facts}, len(data))
+    return Written(path, {"kind": figure.kind, **facts}, len(data))

@@ -17,9 +17,9 @@ from camviz.types import ModelRequest
 
 
 @pytest.fixture
-def pictures(picture, tmp_path):
+def random_images(write_image, tmp_path):
     for number in range(3):
-        picture(tmp_path / "photos" / f"{number}.png", seed=number)
+        write_image(tmp_path / "photos" / f"{number}.png", seed=number)
     return tmp_path / "photos"
 
 
@@ -45,13 +45,13 @@ def table(tmp_path):
         return list(csv.DictReader(file))
 
 
-def test_two_models_a_folder_a_table_and_a_sheet(compare, pictures, tmp_path, written):
-    result = compare(pictures, "-m", "NET", "-m", "NET", "--model-args", "seed=3", "--name", "old", "--name", "new")
+def test_two_models_a_folder_a_table_and_a_sheet(compare, images, tmp_path, written):
+    result = compare(images, "-m", "NET", "-m", "NET", "--model-args", "seed=3", "--name", "old", "--name", "new")
     assert result.exit_code == 0, result.stderr
     assert written() == ["0.png.png", "1.png.png", "2.png.png", "compare.csv", "summary.png"]
     assert result.stdout.split() == [str(tmp_path / "out" / name) for name in written()]
     rows = table(tmp_path)
-    assert [(row["picture"], row["side"]) for row in rows] == [
+    assert [(row["image"], row["side"]) for row in rows] == [
         (f"{n}.png", side) for n in range(3) for side in ("old", "new")
     ]
     assert all(row["target"] == rows[number - number % 2]["target"] for number, row in enumerate(rows))
@@ -59,55 +59,55 @@ def test_two_models_a_folder_a_table_and_a_sheet(compare, pictures, tmp_path, wr
     assert Image.open(tmp_path / "out" / "0.png.png").width == round(180 / 25.4 * 50)
 
 
-def test_equal_models_do_not_differ(compare, pictures, tmp_path):
-    compare(pictures, "-m", "NET", "-m", "NET", "--json")
+def test_equal_models_do_not_differ(compare, images, tmp_path):
+    compare(images, "-m", "NET", "-m", "NET", "--json")
     for row in table(tmp_path)[1::2]:
         assert float(row["correlation"]) == pytest.approx(1)
         assert float(row["iou"]) == 1
         assert float(row["difference"]) == 0
 
 
-def test_again_does_nothing_and_a_missing_figure_is_drawn_without_the_network(compare, pictures, tmp_path, monkeypatch):
-    arguments = (pictures, "-m", "NET", "-m", "NET", "--model-args", "seed=3")
+def test_again_does_nothing_and_a_missing_figure_is_drawn_without_the_model(compare, images, tmp_path, monkeypatch):
+    arguments = (images, "-m", "NET", "-m", "NET", "--model-args", "seed=3")
     compare(*arguments)
     again = compare(*arguments)
     assert (again.exit_code, again.stdout) == (0, "")
     (tmp_path / "out" / "1.png.png").unlink()
-    monkeypatch.setattr("camviz.cli.commands.compare._comparer", lambda *_: pytest.fail("the network was asked"))
+    monkeypatch.setattr("camviz.cli.commands.compare._comparer", lambda *_: pytest.fail("the model was asked"))
     names = [line.rpartition("/")[2] for line in compare(*arguments).stdout.splitlines()]
     assert names == ["1.png.png", "compare.csv", "summary.png"]
 
 
-def test_a_bad_picture_does_not_stop_the_others(compare, pictures, tmp_path):
-    (pictures / "bad.png").write_bytes(b"nothing")
-    result = compare(pictures, "-m", "NET", "-m", "NET")
+def test_a_bad_image_does_not_stop_the_others(compare, images, tmp_path):
+    (images / "bad.png").write_bytes(b"nothing")
+    result = compare(images, "-m", "NET", "-m", "NET")
     assert result.exit_code == 1
     assert "bad.png" in result.stderr
     assert len(table(tmp_path)) == 6
 
 
-def test_options_belong_to_the_model_before_them_and_else_to_all(compare, pictures, tmp_path, net):
+def test_options_belong_to_the_model_before_them_and_else_to_all(compare, images, tmp_path, net):
     torch.save(net(seed=5).state_dict(), tmp_path / "five.pth")
-    compare(pictures / "0.png", "-m", "NET", "-c", tmp_path / "five.pth", "-m", "NET", "--json")
+    compare(images / "0.png", "-m", "NET", "-c", tmp_path / "five.pth", "-m", "NET", "--json")
     first, second = table(tmp_path)
     assert (first["side"], second["side"]) == ("five", "net.py:Net")
     (tmp_path / "out" / "compare.csv").unlink()
-    compare(pictures / "0.png", "-c", tmp_path / "five.pth", "-m", "NET", "-m", "NET", "--overwrite")
+    compare(images / "0.png", "-c", tmp_path / "five.pth", "-m", "NET", "-m", "NET", "--overwrite")
     first, second = table(tmp_path)
     assert first["max"] == second["max"]
 
 
-def test_layers_and_methods_of_one_model(compare, pictures, tmp_path):
-    compare(pictures / "0.png", "-m", "NET", "--layer", "features.1,features.3")
+def test_layers_and_methods_of_one_model(compare, images, tmp_path):
+    compare(images / "0.png", "-m", "NET", "--layer", "features.1,features.3")
     assert [row["side"] for row in table(tmp_path)] == ["features.1", "features.3"]
-    compare(pictures / "0.png", "-m", "NET", "--method", "gradcam,layercam,eigencam", "--overwrite")
+    compare(images / "0.png", "-m", "NET", "--method", "gradcam,layercam,eigencam", "--overwrite")
     assert [row["side"] for row in table(tmp_path)] == ["gradcam", "layercam", "eigencam"]
-    assert compare(pictures, "-m", "NET", "-l", "features.1", "-m", "NET", "-l", "features.3").exit_code == 0
+    assert compare(images, "-m", "NET", "-l", "features.1", "-m", "NET", "-l", "features.3").exit_code == 0
     assert [row["layer"] for row in table(tmp_path)][:2] == ["features.1", "features.3"]
 
 
-def test_checkpoints_of_a_training_in_the_order_of_their_numbers(compare, pictures, tmp_path, checkpoints):
-    result = compare(pictures / "0.png", "-m", "NET", "-c", checkpoints, "--layout", "strip")
+def test_checkpoints_of_a_training_in_the_order_of_their_numbers(compare, images, tmp_path, checkpoints):
+    result = compare(images / "0.png", "-m", "NET", "-c", checkpoints, "--layout", "strip")
     assert result.exit_code == 0, result.stderr
     rows = table(tmp_path)
     assert [row["side"] for row in rows] == ["epoch_1", "epoch_2", "epoch_10"]
@@ -116,29 +116,29 @@ def test_checkpoints_of_a_training_in_the_order_of_their_numbers(compare, pictur
     assert set(told) == {f"note: epoch_{n}: checkpoint: 6 of 6 tensors fit" for n in (1, 2, 10)}
 
 
-def test_checkpoints_one_by_one_and_by_patterns(compare, pictures, tmp_path, checkpoints):
+def test_checkpoints_one_by_one_and_by_patterns(compare, images, tmp_path, checkpoints):
     one, two = checkpoints.with_name("epoch_2.pth"), checkpoints.with_name("epoch_1*.pth")
-    result = compare(pictures / "0.png", "-m", "NET", "-c", one, "-c", two, "--layout", "strip")
+    result = compare(images / "0.png", "-m", "NET", "-c", one, "-c", two, "--layout", "strip")
     assert result.exit_code == 0, result.stderr
     assert [row["side"] for row in table(tmp_path)] == ["epoch_2", "epoch_1", "epoch_10"]
 
 
-def test_a_film_has_a_frame_for_each(compare, pictures, tmp_path, checkpoints):
-    result = compare(pictures / "0.png", "-m", "NET", "-c", checkpoints, "--format", "gif")
+def test_a_film_has_a_frame_for_each(compare, images, tmp_path, checkpoints):
+    result = compare(images / "0.png", "-m", "NET", "-c", checkpoints, "--format", "gif")
     assert result.exit_code == 0, result.stderr
     assert Image.open(tmp_path / "out" / "0.png.gif").n_frames == 3
 
 
-def test_many_checkpoints_are_a_strip_with_one_network_at_a_time(compare, pictures, tmp_path, net):
+def test_many_checkpoints_are_a_strip_with_one_model_at_a_time(compare, images, tmp_path, net):
     for epoch in range(9):
         torch.save(net(seed=epoch).state_dict(), tmp_path / f"e{epoch}.pth")
-    result = compare(pictures, "-m", "NET", "-c", tmp_path / "e*.pth")
+    result = compare(images, "-m", "NET", "-c", tmp_path / "e*.pth")
     assert result.exit_code == 0, result.stderr
     assert len(table(tmp_path)) == 27
 
 
-def test_a_shuffled_twin(compare, pictures, tmp_path):
-    result = compare(pictures / "0.png", "-m", "NET", "-m", "NET", "--weights", "shuffled")
+def test_a_shuffled_twin(compare, images, tmp_path):
+    result = compare(images / "0.png", "-m", "NET", "-m", "NET", "--weights", "shuffled")
     assert result.exit_code == 0, result.stderr
     first, second = table(tmp_path)
     assert first["max"] != second["max"]
@@ -146,20 +146,20 @@ def test_a_shuffled_twin(compare, pictures, tmp_path):
 
 
 @pytest.mark.parametrize("format", ["svg", "pdf"])
-def test_formats_for_print(compare, pictures, tmp_path, format):
+def test_formats_for_print(compare, images, tmp_path, format):
     if format == "pdf":
         pytest.importorskip("fpdf", reason="pip install fpdf2")
-    result = compare(pictures, "-m", "NET", "-m", "NET", "--format", format, "--width", "single")
+    result = compare(images, "-m", "NET", "-m", "NET", "--format", format, "--width", "single")
     assert result.exit_code == 0, result.stderr
     start = (tmp_path / "out" / f"summary.{format}").read_bytes()[:5]
     assert start == {"svg": b"<?xml", "pdf": b"%PDF-"}[format]
 
 
-def test_one_scale_for_the_run_is_redrawn_when_a_stronger_picture_comes(compare, pictures, tmp_path):
+def test_one_scale_for_the_run_is_redrawn_when_a_stronger_image_comes(compare, images, tmp_path):
     arguments = ("-m", "NET", "-m", "NET", "--model-args", "seed=3", "--scale", "run", "--json", "--top", "0")
-    one = [json.loads(line) for line in compare(pictures / "0.png", *arguments).stdout.splitlines()]
+    one = [json.loads(line) for line in compare(images / "0.png", *arguments).stdout.splitlines()]
     assert one[0]["high"] == max(abs(side["max"]) for side in one[0]["sides"] if side["max"] > 0)
-    many = [json.loads(line) for line in compare(pictures, *arguments).stdout.splitlines()]
+    many = [json.loads(line) for line in compare(images, *arguments).stdout.splitlines()]
     highs = {one["high"] for one in many if one["kind"] == "comparison"}
     assert len(highs) == 1
     assert highs.pop() == max(side["max"] for one in many if "sides" in one for side in one["sides"])
@@ -168,7 +168,7 @@ def test_one_scale_for_the_run_is_redrawn_when_a_stronger_picture_comes(compare,
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["-m", "NET"], "1 map of a picture to compare"),
+        (["-m", "NET"], "1 map of a image to compare"),
         (["-m", "NET"] * 7, "7 maps"),
         (["-m", "NET", "-m", "NET", "--name", "a"], "1 names for 2 models"),
         (["-m", "NET", "-c", "none_*.pth"], "none_*.pth"),
@@ -182,8 +182,8 @@ def test_one_scale_for_the_run_is_redrawn_when_a_stronger_picture_comes(compare,
         (["-m", "NET", "--channel-order", "gbr", "-m", "NET"], "gbr"),
     ],
 )
-def test_refusals(compare, pictures, refused, arguments, words):
-    refused(compare(pictures, "-q", *arguments), words)
+def test_refusals(compare, images, refused, arguments, words):
+    refused(compare(images, "-q", *arguments), words)
 
 
 def test_a_wrong_request_does_not_import_torch():

@@ -1,4 +1,4 @@
-"""The doctor as it is typed: what is wrong, in order, on stdout; bad pictures on stderr."""
+"""The doctor as it is typed: what is wrong, in order, on stdout; bad images on stderr."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.cli.test_fresh_process import WATCH
 STAR = sample_folder() / "star_and_ring.jpg"
 
 
-def test_an_untrained_network_is_told_the_most_serious_first(run):
+def test_an_untrained_model_is_told_the_most_serious_first(run):
     result = run("doctor", STAR, "-m", "demo", "--weights", "none")
     assert result.exit_code == 0, result.stderr
     lines = result.stdout.splitlines()
     assert lines[0].startswith("demo, gradcam at ")
-    assert ", 1 picture: " in lines[0]
-    assert lines[2] == "1. serious: the network is untrained [untrained]"
+    assert ", 1 image: " in lines[0]
+    assert lines[2] == "1. serious: the model is untrained [untrained]"
     assert lines[3].startswith("   seen: ")
     assert lines[4].startswith("   try:  ")
     assert result.stderr == ""
@@ -31,7 +31,7 @@ def test_json_says_the_same(run):
     asked = ["doctor", STAR, "-m", "demo", "--weights", "none", "--method", "layercam", "--layer", "features.3"]
     [line] = run(*asked, "--json").stdout.splitlines()
     found = json.loads(line)
-    assert (found["healthy"], found["pictures"], found["method"], found["layer"]) == (
+    assert (found["healthy"], found["images"], found["method"], found["layer"]) == (
         False,
         1,
         "layercam",
@@ -47,16 +47,16 @@ def test_json_says_the_same(run):
 def test_with_nothing_given_the_bundled_model_is_healthy(run):
     result = run("doctor")
     assert result.exit_code == 0, result.stderr
-    assert result.stdout.splitlines()[0].endswith("10 pictures: healthy")
+    assert result.stdout.splitlines()[0].endswith("10 images: healthy")
     assert result.stderr == "no image given: the bundled samples\n"
 
 
-def test_a_bad_picture_is_told_and_the_others_are_looked_at(run, tmp_path, monkeypatch):
+def test_a_bad_image_is_told_and_the_others_are_looked_at(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bad.jpg").write_text("words")
     result = run("doctor", "bad.jpg", STAR, "-m", "demo")
     assert result.exit_code == 1
-    assert "1 picture: healthy" in result.stdout
+    assert "1 image: healthy" in result.stdout
     assert [line.partition(": ")[0] for line in result.stderr.splitlines()] == ["error", "hint"]
     assert list(tmp_path.iterdir()) == [tmp_path / "bad.jpg"]  # it writes nothing
     alone = run("doctor", "bad.jpg", "-m", "demo")

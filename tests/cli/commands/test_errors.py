@@ -1,4 +1,4 @@
-"""`camviz errors`: how much is right, what is taken for what, and a figure for each wrong picture."""
+"""`camviz errors`: how much is right, what is taken for what, and a figure for each wrong image."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def errors(run, net_file, tmp_path):
 
 
 @pytest.fixture
-def labelled(picture, tmp_path):
-    """Two pictures that look the same, in the folders of two classes: one of them is wrong."""
+def labeled(write_image, tmp_path):
+    """Two images that look the same, in the folders of two classes: one of them is wrong."""
     for label in ("0", "1", "2", "3"):
-        picture(tmp_path / "photos" / label / "x.png")
+        write_image(tmp_path / "photos" / label / "x.png")
     return tmp_path / "photos"
 
 
@@ -32,8 +32,8 @@ def table(tmp_path):
         return list(csv.DictReader(file))
 
 
-def test_the_wrong_ones_are_explained(errors, labelled, tmp_path, written):
-    result = errors(labelled)
+def test_the_wrong_ones_are_explained(errors, labeled, tmp_path, written):
+    result = errors(labeled)
     assert result.exit_code == 0, result.stderr
     assert "1 of 4 right, 25.0%" in result.stderr
     rows = table(tmp_path)
@@ -48,32 +48,32 @@ def test_the_wrong_ones_are_explained(errors, labelled, tmp_path, written):
     assert "1 of 4 right, 25.0%" in page
 
 
-def test_again_nothing_is_to_be_done(errors, labelled):
-    errors(labelled)
-    again = errors(labelled)
+def test_again_nothing_is_to_be_done(errors, labeled):
+    errors(labeled)
+    again = errors(labeled)
     assert (again.exit_code, again.stdout) == (0, "")
     assert "1 of 4 right" in again.stderr
 
 
-def test_labels_from_a_table(errors, labelled, tmp_path):
-    (tmp_path / "truth.csv").write_text("picture,label\nx.png,2\n")
-    result = errors(labelled, "--labels-from", tmp_path / "truth.csv", "--no-removal")
+def test_labels_from_a_table(errors, labeled, tmp_path):
+    (tmp_path / "truth.csv").write_text("image,label\nx.png,2\n")
+    result = errors(labeled, "--labels-from", tmp_path / "truth.csv", "--no-removal")
     assert "4 of 4 right" in result.stderr or "0 of 4 right" in result.stderr
     assert all(row["removed_share"] == "" for row in table(tmp_path))
 
 
-def test_where_no_picture_can_be_judged_nothing_is_said_of_how_many_are_right(errors, labelled, tmp_path):
-    for path in labelled.rglob("*.png"):
+def test_where_no_image_can_be_judged_nothing_is_said_of_how_many_are_right(errors, labeled, tmp_path):
+    for path in labeled.rglob("*.png"):
         path.write_text("words")
-    result = errors(labelled, "--no-removal")
+    result = errors(labeled, "--no-removal")
     assert result.exit_code == 1
-    assert "no picture could be judged" in result.stderr
+    assert "no image could be judged" in result.stderr
     assert "%" not in result.stderr
 
 
-def test_a_folder_that_is_no_class_fails_alone(errors, labelled, picture, tmp_path):
-    picture(tmp_path / "photos" / "other" / "y.png")
-    result = errors(labelled)
+def test_a_folder_that_is_no_class_fails_alone(errors, labeled, write_image, tmp_path):
+    write_image(tmp_path / "photos" / "other" / "y.png")
+    result = errors(labeled)
     assert result.exit_code == 1
     assert "'other' is no class" in result.stderr
     assert "1 of 4 right" in result.stderr
@@ -82,15 +82,15 @@ def test_a_folder_that_is_no_class_fails_alone(errors, labelled, picture, tmp_pa
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "no pictures were given"),
+        ([], "no images were given"),
         (["PHOTOS", "--labels-from", "none.csv"], "none.csv"),
         (["PHOTOS", "--method", "gradcam,layercam"], "2 methods"),
         (["PHOTOS", "--format", "gif"], "gif"),
         (["PHOTOS", "--task", "regression"], "regression"),
     ],
 )
-def test_refusals(errors, labelled, refused, arguments, words):
-    refused(errors("-q", *(labelled if one == "PHOTOS" else one for one in arguments)), words)
+def test_refusals(errors, labeled, refused, arguments, words):
+    refused(errors("-q", *(labeled if one == "PHOTOS" else one for one in arguments)), words)
 
 
 def test_help_does_not_import_torch():
@@ -100,8 +100,8 @@ def test_help_does_not_import_torch():
         assert subprocess.run([sys.executable, "-c", code, "errors", *arguments], check=False).returncode == 0
 
 
-def test_a_folder_without_labels_is_refused_at_once(errors, picture, refused, tmp_path, written):
+def test_a_folder_without_labels_is_refused_at_once(errors, write_image, refused, tmp_path, written):
     for name in "abc":
-        picture(tmp_path / "plain" / f"{name}.png")
-    refused(errors("-q", tmp_path / "plain"), "'plain' is no class of the network", "--labels-from FILE.csv")
+        write_image(tmp_path / "plain" / f"{name}.png")
+    refused(errors("-q", tmp_path / "plain"), "'plain' is no class of the model", "--labels-from FILE.csv")
     assert written() == []

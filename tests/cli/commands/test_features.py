@@ -28,15 +28,17 @@ def test_without_images_the_samples_and_the_demo_model(run, tmp_path):
     assert "the bundled samples" in result.stderr
 
 
-def test_one_file_per_layer_named_by_it(features, picture, tmp_path):
-    names = [line.rpartition("/")[2] for line in lines(features(picture(tmp_path / "a.png"), "--layer", "features.*"))]
+def test_one_file_per_layer_named_by_it(features, write_image, tmp_path):
+    names = [
+        line.rpartition("/")[2] for line in lines(features(write_image(tmp_path / "a.png"), "--layer", "features.*"))
+    ]
     assert names == [f"a.png.features.{i}.png" for i in range(4)]
-    [alone] = lines(features(picture(tmp_path / "a.png"), "--layer", "features.0"))
+    [alone] = lines(features(write_image(tmp_path / "a.png"), "--layer", "features.0"))
     assert alone.endswith("/a.png.png")
 
 
-def test_json_says_what_is_drawn(features, picture, tmp_path):
-    [line] = lines(features(picture(tmp_path / "a.png"), "-l", "features.1", "--top", 3, "--json"))
+def test_json_says_what_is_drawn(features, write_image, tmp_path):
+    [line] = lines(features(write_image(tmp_path / "a.png"), "-l", "features.1", "--top", 3, "--json"))
     facts = json.loads(line)
     assert facts["kind"] == "features"
     assert facts["layer"] == "features.1"
@@ -46,25 +48,27 @@ def test_json_says_what_is_drawn(features, picture, tmp_path):
 
 
 @pytest.mark.parametrize("how", ["mean", "sum", "max", "l2", "pca", "cluster"])
-def test_every_reduction(features, picture, tmp_path, how):
-    [line] = lines(features(picture(tmp_path / "a.png"), "--reduce", how, "--json"))
+def test_every_reduction(features, write_image, tmp_path, how):
+    [line] = lines(features(write_image(tmp_path / "a.png"), "--reduce", how, "--json"))
     facts = json.loads(line)
     assert facts["kind"] == f"features-{how}"
     assert Image.open(facts["path"]).size[0] > 100
 
 
-def test_save_raw_keeps_the_activations(features, picture, tmp_path):
-    out = lines(features(picture(tmp_path / "a.png"), "-l", "features.3", "--save-raw"))
+def test_save_raw_keeps_the_activations(features, write_image, tmp_path):
+    out = lines(features(write_image(tmp_path / "a.png"), "-l", "features.3", "--save-raw"))
     values = np.load(next(line for line in out if line.endswith(".npy")))
     assert values.shape == (16, 8, 8)
     assert values.dtype == np.float32
 
 
-def test_contribution_depends_on_the_target(features, picture, tmp_path):
+def test_contribution_depends_on_the_target(features, write_image, tmp_path):
     orders = []
     for target in ("0", "1"):
         [line] = lines(
-            features(picture(tmp_path / "a.png"), "-l", "features.3", "--rank", "contribution", "-t", target, "--json")
+            features(
+                write_image(tmp_path / "a.png"), "-l", "features.3", "--rank", "contribution", "-t", target, "--json"
+            )
         )
         orders.append(json.loads(line)["channels"])
     assert orders[0] != orders[1]
@@ -73,14 +77,14 @@ def test_contribution_depends_on_the_target(features, picture, tmp_path):
 
 @pytest.mark.parametrize("layout", ["grid", "strip"])
 @pytest.mark.parametrize(("name", "kind"), [("webp", "WEBP"), ("jpg", "JPEG")])
-def test_the_format_is_that_asked_for(features, picture, tmp_path, layout, name, kind):
-    [path] = lines(features(picture(tmp_path / "a.png"), "--layout", layout, "--format", name))
+def test_the_format_is_that_asked_for(features, write_image, tmp_path, layout, name, kind):
+    [path] = lines(features(write_image(tmp_path / "a.png"), "--layout", layout, "--format", name))
     assert path.endswith(f"a.png.{name}")
     assert Image.open(path).format == kind
 
 
-def test_a_strip_and_its_films(features, picture, tmp_path):
-    file = picture(tmp_path / "a.png")
+def test_a_strip_and_its_films(features, write_image, tmp_path):
+    file = write_image(tmp_path / "a.png")
     [strip] = lines(features(file, "--layout", "strip"))
     assert Image.open(strip).size[0] > 500
     [gif] = lines(features(file, "--layout", "strip", "--format", "gif", "-l", "features.*"))
@@ -92,7 +96,7 @@ def test_a_strip_and_its_films(features, picture, tmp_path):
     assert film.get(cv2.CAP_PROP_FRAME_COUNT) >= 16
 
 
-def test_one_scale_for_the_run_compares_pictures(features, tmp_path):
+def test_one_scale_for_the_run_compares_images(features, tmp_path):
     for name, level in (("dark.png", 20), ("light.png", 250)):
         Image.fromarray(np.full((32, 32, 3), level, np.uint8)).save(tmp_path / name)
     files = [tmp_path / "dark.png", tmp_path / "light.png"]
@@ -104,12 +108,12 @@ def test_one_scale_for_the_run_compares_pictures(features, tmp_path):
     assert not np.array_equal(alone[0], run_wide[0]) or not np.array_equal(alone[1], run_wide[1])
 
 
-def test_one_bad_picture_does_not_stop_the_others(features, picture, tmp_path):
+def test_one_bad_image_does_not_stop_the_others(features, write_image, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"no")
-    result = features(tmp_path / "bad.png", picture(tmp_path / "a.png"), "--reduce", "pca")
+    result = features(tmp_path / "bad.png", write_image(tmp_path / "a.png"), "--reduce", "pca")
     assert result.exit_code == 1
     assert len(result.stdout.splitlines()) == 1
-    assert result.stderr.count("error: ") == 1  # told once, though the pictures are read twice
+    assert result.stderr.count("error: ") == 1  # told once, though the images are read twice
 
 
 @pytest.mark.parametrize(
@@ -124,7 +128,7 @@ def test_one_bad_picture_does_not_stop_the_others(features, picture, tmp_path):
         (["--overlay"], "--overlay puts one reduced map"),
         (["--layout", "strip", "--reduce", "cluster"], "one map per layer"),
         (["--rank", "loud"], "loud"),
-        (["--colormap", "infrno"], "no colour map 'infrno'"),
+        (["--colormap", "infrno"], "no color map 'infrno'"),
         (["--rank", "contribution", "-t", "7"], "no class 7"),
         (["--rank", "contribution", "-t", "0", "-t", "1"], "2 targets"),
         (["-t", "0"], "says nothing to --rank energy"),
@@ -133,19 +137,21 @@ def test_one_bad_picture_does_not_stop_the_others(features, picture, tmp_path):
         (["--attention", "--rank", "peak"], "--rank peak orders channels"),
     ],
 )
-def test_wrong_requests_are_two_lines_and_write_nothing(features, picture, refused, written, tmp_path, options, quoted):
-    refused(features(picture(tmp_path / "a.png"), *options), quoted)
+def test_wrong_requests_are_two_lines_and_write_nothing(
+    features, write_image, refused, written, tmp_path, options, quoted
+):
+    refused(features(write_image(tmp_path / "a.png"), *options), quoted)
     assert written() == []
 
 
-def test_nan_in_the_activations_is_named(run, picture, tmp_path):
+def test_nan_in_the_activations_is_named(run, write_image, tmp_path):
     (tmp_path / "sick.py").write_text(
         "import torch\nfrom torch import nn\ndef build():\n    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())\n"
         "    net[0].bias.data[1] = float('nan')\n    return net\n"
     )
     result = run(
-        "features", picture(tmp_path / "a.png"), "-m", f"{tmp_path}/sick.py:build", "--input-size", 16, "-l", "1", "-o",
-        tmp_path / "out",
+        "features", write_image(tmp_path / "a.png"), "-m", f"{tmp_path}/sick.py:build", "--input-size", 16, "-l", "1",
+        "-o", tmp_path / "out",
     )  # fmt: skip
     assert len(lines(result)) == 1
     assert "NaN or infinite values at layer '1'" in result.stderr
@@ -166,14 +172,14 @@ def test_a_typo_imports_no_torch(fresh):
     assert io.BytesIO(done.stderr).getvalue().startswith(b"error: no model 'resnt18'")
 
 
-def test_the_heads_of_a_transformer(run, picture, tmp_path):
+def test_the_heads_of_a_transformer(run, write_image, tmp_path):
     net = tmp_path / "tiny.py"
     net.write_text(
         "from torchvision.models import VisionTransformer\n"
         "def build():\n    return VisionTransformer(32, 8, 3, 4, 16, 16, num_classes=4)\n"
     )
     fixed = ["-m", f"{net}:build", "--input-size", 32, "--attention", "-o", tmp_path / "out"]
-    image = picture(tmp_path / "a.png")
+    image = write_image(tmp_path / "a.png")
     [alone] = lines(run("features", image, *fixed, "--json"))
     assert json.loads(alone)["heads"] == [0, 1, 2, 3]
     assert json.loads(alone)["layer"] == "encoder.layers.encoder_layer_2.self_attention"

@@ -1,4 +1,4 @@
-"""`camviz filters`: figures without pictures, and refusals."""
+"""`camviz filters`: figures without images, and refusals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def filters(run, net_file, tmp_path):
     return invoke
 
 
-def test_the_first_convolution_needs_no_picture(filters, tmp_path, written):
+def test_the_first_convolution_needs_no_image(filters, tmp_path, written):
     result = filters("--json")
     assert result.exit_code == 0, result.output
     facts = json.loads(result.stdout)

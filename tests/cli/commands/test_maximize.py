@@ -12,7 +12,7 @@ from PIL import Image
 
 @pytest.fixture
 def maximize(run, net_file, tmp_path, monkeypatch):
-    """`maximize("--channel", 0, …)`: the command with the tiny network, writing to `tmp_path / "out"`."""
+    """`maximize("--channel", 0, …)`: the command with the tiny model, writing to `tmp_path / "out"`."""
     monkeypatch.chdir(tmp_path)
 
     def invoke(*arguments: object):
@@ -27,7 +27,7 @@ def test_one_sheet_with_all_channels(maximize, written, tmp_path):
     assert result.exit_code == 0, result.stderr
     assert written() == ["maximize/net_Net.features.2.png"]
     assert result.stdout == f"{tmp_path / 'out' / 'maximize' / 'net_Net.features.2.png'}\n"
-    assert "4 pictures, 1 file" in result.stderr
+    assert "4 images, 1 file" in result.stderr
     assert np.asarray(Image.open(result.stdout.strip())).shape[1] > 2 * 224
 
 
@@ -36,7 +36,7 @@ def test_facts(maximize):
     [facts] = [json.loads(line) for line in result.stdout.splitlines()]
     assert facts["kind"] == "maximize"
     assert facts["layer"] == "features.2"
-    [shown] = facts["pictures"]
+    [shown] = facts["images"]
     assert shown["name"] == "channel 3"
     assert shown["before"] == shown["noise"]
     assert shown["raise"] is None or shown["raise"] == pytest.approx(shown["after"] / shown["noise"])
@@ -51,14 +51,14 @@ def test_a_sheet_for_each_layer(maximize, written):
 def test_classes(maximize, written):
     result = maximize("--target", 2, "--target", 0, "--json")
     facts = json.loads(result.stdout)
-    assert [one["name"] for one in facts["pictures"]] == ["class 2", "class 0"]
-    assert all(0 <= one["probability"] <= 1 for one in facts["pictures"])
+    assert [one["name"] for one in facts["images"]] == ["class 2", "class 0"]
+    assert all(0 <= one["probability"] <= 1 for one in facts["images"])
     assert facts["layer"] is None
     assert written() == ["maximize/net_Net.classes.png"]
 
 
-def test_from_a_picture(maximize, picture, tmp_path, written):
-    picture(tmp_path / "a.png")
+def test_from_a_image(maximize, write_image, tmp_path, written):
+    write_image(tmp_path / "a.png")
     result = maximize("--target", "top1", "--from", "a.png", "--size", 48, "--json")
     assert result.exit_code == 0, result.stderr
     assert json.loads(result.stdout)["from"] == "a.png"
@@ -102,10 +102,10 @@ def test_the_same_seed_writes_the_same_bytes(maximize):
         (["--layer", "fc", "--channel", "0"], ["layer 'fc'", "no grid", "'features' has one", "camviz layers"]),
         (["--layer", "featurs", "--channel", "0"], ["no layer 'featurs'", "did you mean 'features'"]),
         (["--target", "4"], ["no class 4 in net:Net", "0 to 3"]),
-        (["--target", "top1"], ["'top1' means the classes of a picture", "--from IMAGE"]),
+        (["--target", "top1"], ["'top1' means the classes of a image", "--from IMAGE"]),
         (["--target", "tabby"], ["no class 'tabby'", "--labels"]),
         (["--channel", "0", "--from", "gone.png"], ["--from", "no file 'gone.png'"]),
-        (["--channel", "0", "--from", "net.py"], ["--from", "'net.py' is not a picture"]),
+        (["--channel", "0", "--from", "net.py"], ["--from", "'net.py' is not a image"]),
         (["--channel", "0", "--steps", "0"], ["'0'", "--steps"]),
         (["--channel", "0", "--size", "-3"], ["'-3'", "--size"]),
         (["--channel", "0", "--precision", "fp8"], ["'fp8'"]),

@@ -17,9 +17,9 @@ def patches(run, net_file, tmp_path):
 
 
 @pytest.fixture
-def folder(tmp_path, picture):
+def folder(tmp_path, write_image):
     for number in range(5):
-        picture(tmp_path / "pics" / f"{number}.png", 60, 40, number)
+        write_image(tmp_path / "pics" / f"{number}.png", 60, 40, number)
     return tmp_path / "pics"
 
 
@@ -35,9 +35,9 @@ def test_one_figure_and_its_facts(patches, folder, tmp_path, written):
         activations = [patch["activation"] for patch in one["patches"]]
         assert activations == sorted(activations, reverse=True)
         for left, top, right, bottom in (patch["box"] for patch in one["patches"]):
-            assert 10 <= left < right <= 50, "the network sees the middle 40 of 60 columns"
+            assert 10 <= left < right <= 50, "the model sees the middle 40 of 60 columns"
             assert 0 <= top < bottom <= 40
-    assert "5 pictures, 1 file" in result.stderr
+    assert "5 images, 1 file" in result.stderr
     assert "note" not in result.stderr
 
 
@@ -51,18 +51,18 @@ def test_the_strongest_channels_when_none_is_asked_for(patches, folder):
     assert peaks == sorted(peaks, reverse=True)
 
 
-def test_a_folder_with_fewer_pictures_is_said(patches, folder):
+def test_a_folder_with_fewer_images_is_said(patches, folder):
     result = patches(folder, "--top", 9)
     assert result.exit_code == 0
-    assert "note: 5 picture(s) for --top 9" in result.stderr
+    assert "note: 5 write_image(s) for --top 9" in result.stderr
 
 
 def test_a_bad_file_is_passed_over(patches, folder, written):
-    (folder / "bad.png").write_text("no picture")
+    (folder / "bad.png").write_text("no image")
     result = patches(folder, "--json")
     assert result.exit_code == 1
-    assert "bad.png' is not a picture" in result.stderr
-    assert json.loads(result.stdout)["pictures"] == 5
+    assert "bad.png' is not a image" in result.stderr
+    assert json.loads(result.stdout)["images"] == 5
 
 
 def test_the_bundled_samples_and_the_effective_field(run, tmp_path):
@@ -98,4 +98,4 @@ def test_more_channels_than_a_figure_holds(run, folder, tmp_path, refused):
 
 def test_an_empty_folder(patches, tmp_path, refused):
     (tmp_path / "none").mkdir()
-    refused(patches(tmp_path / "none", "-q"), "no pictures in folder", status=1)
+    refused(patches(tmp_path / "none", "-q"), "no images in folder", status=1)

@@ -1,4 +1,4 @@
-"""`camviz reconstruct`: one figure per picture, its facts, and what it refuses."""
+"""`camviz reconstruct`: one figure per image, its facts, and what it refuses."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from PIL import Image
 
 
 @pytest.fixture
-def reconstruct(run, net_file, tmp_path, picture, monkeypatch):
-    """`reconstruct("a.png", …)`: the command with the tiny network, writing to `tmp_path / "out"`."""
+def reconstruct(run, net_file, tmp_path, write_image, monkeypatch):
+    """`reconstruct("a.png", …)`: the command with the tiny model, writing to `tmp_path / "out"`."""
     monkeypatch.chdir(tmp_path)
-    picture(tmp_path / "a.png")
-    picture(tmp_path / "b.png", width=64, seed=1)
+    write_image(tmp_path / "a.png")
+    write_image(tmp_path / "b.png", width=64, seed=1)
 
     def invoke(*arguments: object):
         fixed = ["--model", "net.py:Net", "--input-size", 32, "--output", tmp_path / "out", "--steps", 2]
@@ -23,11 +23,11 @@ def reconstruct(run, net_file, tmp_path, picture, monkeypatch):
     return invoke
 
 
-def test_one_figure_per_picture(reconstruct, written):
+def test_one_figure_per_image(reconstruct, written):
     result = reconstruct("a.png", "b.png", "--layer", "features.*")
     assert result.exit_code == 0, result.stderr
     assert written() == ["a.png.png", "b.png.png"]
-    assert "2 pictures, 2 files" in result.stderr
+    assert "2 images, 2 files" in result.stderr
     assert np.asarray(Image.open(result.stdout.splitlines()[0])).shape[1] >= 3 * 224
 
 
@@ -47,7 +47,7 @@ def test_the_layers_are_named_when_nobody_chose(reconstruct):
     assert "--layer chooses others" in result.stderr
 
 
-def test_pictures_of_any_shape_in_batches(reconstruct, written):
+def test_images_of_any_shape_in_batches(reconstruct, written):
     alone = reconstruct("a.png", "b.png", "--fit", "whole", "--layer", "features.0")
     assert alone.exit_code == 0, alone.stderr
     first = json.loads(reconstruct("a.png", "b.png", "--layer", "features.0", "--json").stdout.splitlines()[1])
@@ -56,7 +56,7 @@ def test_pictures_of_any_shape_in_batches(reconstruct, written):
     assert first["layers"][0]["error"] == pytest.approx(together["layers"][0]["error"], rel=1e-2)
 
 
-def test_a_bad_picture_does_not_stop_the_others(reconstruct, tmp_path, written):
+def test_a_bad_image_does_not_stop_the_others(reconstruct, tmp_path, written):
     (tmp_path / "bad.png").write_text("words")
     result = reconstruct("bad.png", "a.png", "-q")
     assert result.exit_code == 1

@@ -1,4 +1,4 @@
-"""Pictures rebuilt from features: recognisable at the first stage, less so from stage to stage."""
+"""Images rebuilt from features: recognizable at the first stage, less so from stage to stage."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import pytest
 import torch
 
 import camviz
-from camviz.errors import NetworkError
+from camviz.errors import ModelError
 from camviz.feature_maps.similarity import ssim
 from camviz.feature_maps.visualization.inversion import Inversion, Inverter, choose_layers, reconstruct
-from camviz.io.images import as_pictures
+from camviz.io.images import as_images
 from camviz.models.preprocess import prepare
 from camviz.types import Model, Preprocessing
-from tests.helpers.modules import NETWORKS, SIZE, make
+from tests.helpers.modules import MODELS, SIZE, make
 from tools.demo.scenes import draw_scene
 
 HOW = Preprocessing((SIZE, SIZE), SIZE)
@@ -59,10 +59,10 @@ def test_ssim_of_two_waves_by_hand():
 # the goal
 
 
-def test_the_first_stage_is_recognisable_and_later_ones_less_so(demo):
+def test_the_first_stage_is_recognizable_and_later_ones_less_so(demo):
     layers = choose_layers(demo, [])
     assert [one.path for one in layers] == ["features.0", "features.1", "features.4"]
-    inputs = [prepare(picture, demo.preprocessing)[0] for picture in as_pictures(scenes(3))]
+    inputs = [prepare(image, demo.preprocessing)[0] for image in as_images(scenes(3))]
     found = Inverter(demo, layers, Inversion(steps=72))(inputs)
     likeness = np.array([[layer.likeness for layer in one.layers] for one in found])
     assert likeness[:, 0].min() >= 0.6
@@ -73,7 +73,7 @@ def test_the_first_stage_is_recognisable_and_later_ones_less_so(demo):
 @pytest.mark.slow
 def test_twelve_scenes_with_the_default_steps(demo):
     layers = choose_layers(demo, [])
-    inputs = [prepare(picture, demo.preprocessing)[0] for picture in as_pictures(scenes(12, seed=3))]
+    inputs = [prepare(image, demo.preprocessing)[0] for image in as_images(scenes(12, seed=3))]
     found = Inverter(demo, layers, Inversion())(inputs)
     likeness = np.array([[layer.likeness for layer in one.layers] for one in found])
     assert likeness[:, 0].min() >= 0.6
@@ -83,7 +83,7 @@ def test_twelve_scenes_with_the_default_steps(demo):
 def test_the_error_is_that_of_the_written_pixels(demo):
     [scene] = scenes(1)
     found = reconstruct(demo, scene, ["features.1"], steps=6)
-    values = [prepare(as_pictures(one)[0], demo.preprocessing)[0] for one in (found.shown, found.layers[0].pixels)]
+    values = [prepare(as_images(one)[0], demo.preprocessing)[0] for one in (found.shown, found.layers[0].pixels)]
     with torch.no_grad():
         wanted, got = demo.module.features[:2](torch.from_numpy(np.stack(values)))
     expected = float((got - wanted).square().sum() / wanted.square().sum())
@@ -106,14 +106,14 @@ def test_the_seed_decides_and_the_company_does_not(demo):
     assert np.array_equal(alone.layers[0].pixels, again.layers[0].pixels)
     other = reconstruct(demo, second, ["features.0"], steps=4, seed=3)
     assert not np.array_equal(alone.layers[0].pixels, other.layers[0].pixels)
-    inputs = [prepare(picture, demo.preprocessing)[0] for picture in as_pictures([first, second])]
+    inputs = [prepare(image, demo.preprocessing)[0] for image in as_images([first, second])]
     among = Inverter(demo, choose_layers(demo, ["features.1", "features.0"]), Inversion(4, seed=2))(inputs)[1]
     difference = among.layers[1].pixels.astype(int) - alone.layers[0].pixels
     assert np.abs(difference).max() <= 1
 
 
-@pytest.mark.parametrize("name", sorted(NETWORKS))
-def test_the_network_is_as_before(name, pixels):
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_the_model_is_as_before(name, pixels):
     model = Model(name, make(name).train(), HOW)
     state = {key: value.clone() for key, value in model.module.state_dict().items()}
     found = reconstruct(model, pixels(SIZE, SIZE), ["*"], steps=2)
@@ -123,18 +123,18 @@ def test_the_network_is_as_before(name, pixels):
     assert all(p.requires_grad and p.grad is None for p in model.module.parameters())
 
 
-def test_the_network_is_as_before_after_an_error(pixels):
+def test_the_model_is_as_before_after_an_error(pixels):
     module = make("plain")
     with torch.no_grad():
         module.features[3].bias[5] = math.nan
     model = Model("plain", module, HOW)
-    with pytest.raises(NetworkError, match=r"layer 'features\.3' of plain gives NaN"):
+    with pytest.raises(ModelError, match=r"layer 'features\.3' of plain gives NaN"):
         reconstruct(model, pixels(SIZE, SIZE), ["features.0", "features.3"], steps=2)
     assert all(p.requires_grad for p in module.parameters())
     assert not any(part._forward_hooks for part in module.modules())
 
 
-def test_a_grey_network(net, pixels):
+def test_a_gray_model(net, pixels):
     model = camviz.load(net(channels=1), input_size=(SIZE, SIZE))
     found = reconstruct(model, pixels(SIZE, SIZE), ["features.0"], steps=2)
     assert found.shown.shape == (SIZE, SIZE, 3)

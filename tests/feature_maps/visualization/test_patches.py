@@ -1,4 +1,4 @@
-"""The patches that excite a channel: one peak per picture, kept in order, cut from the right place."""
+"""The patches that excite a channel: one peak per image, kept in order, cut from the right place."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def maps(*channels):
     return np.array(channels, np.float32).reshape(-1, 2, 2)
 
 
-def test_one_peak_of_each_picture_in_falling_order():
+def test_one_peak_of_each_image_in_falling_order():
     best: Best[str] = Best(2, 2)
     best.add("a", VIEW, maps([1, 5, 4, 0], [0, 0, 0, 1]))
     best.add("b", VIEW, maps([7, 6, 6, 6], [0, 0, 0, 0]))
@@ -54,7 +54,7 @@ def test_the_same_as_sorting_everything():
     np.testing.assert_allclose(best.energy / 200, np.square(everything).mean((0, 2, 3)), rtol=1e-5)
 
 
-def test_pictures_without_a_place_are_let_go():
+def test_images_without_a_place_are_let_go():
     best: Best[int] = Best(1, 2)
     for number in range(300):  # each is better than all before it
         best.add(number, VIEW, maps([number, 0, 0, 0]))
@@ -62,7 +62,7 @@ def test_pictures_without_a_place_are_let_go():
     assert len(best._sources) <= 2 + 64
 
 
-def test_of_equal_peaks_the_first_picture_stays():
+def test_of_equal_peaks_the_first_image_stays():
     best: Best[str] = Best(1, 1)
     best.add("a", VIEW, maps([0, 3, 0, 0]))
     best.add("b", VIEW, maps([0, 0, 3, 0]))
@@ -81,12 +81,12 @@ def test_ranks_and_silent_channels():
 # where it is cut
 
 
-def test_a_field_on_the_picture():
-    """The middle 40×40 of a picture of 80×60, seen at 20×20: one input pixel is two of the picture."""
+def test_a_field_on_the_image():
+    """The middle 40×40 of a image of 80×60, seen at 20×20: one input pixel is two of the image."""
     view = View((80, 60), (20, 10, 60, 50), (20, 20))
     look = Look(Field((5, 5), (4, 4), (-2, -2)))
     assert look.box(view, (5, 5), 2, 1) == ((20 + 4, 10 + 12, 20 + 14, 10 + 22), 10)
-    assert look.box(view, (5, 5), 0, 0) == ((20, 10, 26, 16), 10), "padding is no part of the picture"
+    assert look.box(view, (5, 5), 0, 0) == ((20, 10, 26, 16), 10), "padding is no part of the image"
     assert look.box(view, (5, 5), 4, 4) == ((48, 38, 58, 48), 10)
 
 
@@ -97,7 +97,7 @@ def test_a_square_around_the_cell():
     assert WHOLE.box(view, (5, 5), 0, 0)[0] == (0, 0, 100, 100)
 
 
-def test_beyond_a_letterbox_there_is_no_picture():
+def test_beyond_a_letterbox_there_is_no_image():
     view = View((40, 20), (0, -10, 40, 30), (20, 20))
     assert WHOLE.box(view, (2, 2), 0, 0)[0] == (0, 0, 40, 20)
     [box, _] = Look(Field((2, 2), (10, 10))).box(view, (2, 2), 0, 0)
@@ -161,7 +161,7 @@ def test_the_box_is_where_the_peak_is(extractor, tmp_path):
         Image.fromarray(pixels).save(tmp_path / "in" / f"{number}.png")
     [facts], outcome, failures = collect(extractor, tmp_path / "in", tmp_path / "out")
     assert not failures
-    assert outcome.done == facts["pictures"] == 3
+    assert outcome.done == facts["images"] == 3
     assert facts["field"] == {"kind": "theoretical", "size": [4, 4]}
     bright, blue, dead = facts["channels"]
     shown = [(Path(p["input"]).stem, p["box"], round(p["activation"] * 255)) for p in bright["patches"]]
@@ -171,8 +171,8 @@ def test_the_box_is_where_the_peak_is(extractor, tmp_path):
     assert dead["patches"] == []
 
 
-def test_nan_is_a_failure_of_the_picture(extractor, tmp_path, picture):
-    picture(tmp_path / "in" / "a.png")
+def test_nan_is_a_failure_of_the_image(extractor, tmp_path, write_image):
+    write_image(tmp_path / "in" / "a.png")
     extractor.model.module.conv.weight.data[0, 0, 0, 0] = float("nan")
     facts, outcome, failures = collect(extractor, tmp_path / "in", tmp_path / "out")
     assert facts == []
@@ -180,9 +180,9 @@ def test_nan_is_a_failure_of_the_picture(extractor, tmp_path, picture):
     assert "NaN or infinite values at layer 'conv'" in failures[0][1].message
 
 
-def test_a_picture_that_vanishes_is_told_and_the_others_are_drawn(extractor, tmp_path, picture, monkeypatch):
+def test_a_image_that_vanishes_is_told_and_the_others_are_drawn(extractor, tmp_path, write_image, monkeypatch):
     for name in "ab":
-        picture(tmp_path / "in" / f"{name}.png", seed=ord(name))
+        write_image(tmp_path / "in" / f"{name}.png", seed=ord(name))
 
     def vanish(_done: int) -> None:
         (tmp_path / "in" / "a.png").unlink()
@@ -196,11 +196,11 @@ def test_a_picture_that_vanishes_is_told_and_the_others_are_drawn(extractor, tmp
     assert one.path.exists()
 
 
-def test_memory_does_not_grow_with_the_pictures(extractor, tmp_path, picture):
-    """tracemalloc sees numpy's arrays: 150 pictures of 160×120 more would be 8.6 MB more if they stayed."""
+def test_memory_does_not_grow_with_the_images(extractor, tmp_path, write_image):
+    """tracemalloc sees numpy's arrays: 150 images of 160×120 more would be 8.6 MB more if they stayed."""
     peaks = []
     for number in range(200):
-        picture(tmp_path / "all" / f"{number:03}.png", 160, 120, number)
+        write_image(tmp_path / "all" / f"{number:03}.png", 160, 120, number)
     few = tmp_path / "few"
     few.mkdir()
     for number in range(50):

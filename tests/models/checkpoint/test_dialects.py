@@ -1,4 +1,4 @@
-"""How people pack the tensors of a network; every packing gives the same ones, and says what it took off."""
+"""How people pack the tensors of a model; every packing gives the same ones, and says what it took off."""
 
 from __future__ import annotations
 
@@ -71,10 +71,10 @@ def test_every_packing_gives_the_same_tensors(net, tmp_path, wrapping, safe):
     else:
         torch.save(packed, tmp_path / "a.pth")
     weights = read_weights(tmp_path / ("a.safetensors" if safe else "a.pth"))
-    network = net(seed=0)
-    result, notes = fit(network, weights.state, "a.pth", "net")
+    module = net(seed=0)
+    result, notes = fit(module, weights.state, "a.pth", "net")
     assert result.summary() == "6 of 6 tensors fit"
-    assert all(torch.equal(tensor, state[name]) for name, tensor in network.state_dict().items())
+    assert all(torch.equal(tensor, state[name]) for name, tensor in module.state_dict().items())
     assert any(says in note for note in [*weights.notes, *notes])
 
 
@@ -82,7 +82,7 @@ REAL = {
     "parallel": nn.DataParallel,
     "averaged": AveragedModel,
     "compiled": torch.compile,
-    "both": lambda network: torch.compile(nn.DataParallel(network)),
+    "both": lambda module: torch.compile(nn.DataParallel(module)),
 }
 
 
@@ -90,9 +90,9 @@ REAL = {
     "name", [pytest.param(name, marks=pytest.mark.slow if name in ("compiled", "both") else ()) for name in REAL]
 )
 def test_real_wrappers_of_torch(net, tmp_path, name):
-    network = net(seed=5)
-    torch.save(REAL[name](network).state_dict(), tmp_path / "a.pth")
-    assert set(read_weights(tmp_path / "a.pth").state) == set(network.state_dict())
+    module = net(seed=5)
+    torch.save(REAL[name](module).state_dict(), tmp_path / "a.pth")
+    assert set(read_weights(tmp_path / "a.pth").state) == set(module.state_dict())
 
 
 def test_each_dialect_passes_by_where_its_sign_is_not(net):
@@ -103,7 +103,7 @@ def test_each_dialect_passes_by_where_its_sign_is_not(net):
     assert nested({"epoch": 3, "model": "resnet18"}) == ("", False)
 
 
-def test_prefixes_that_are_the_networks_own_stay():
+def test_prefixes_that_are_the_models_own_stay():
     class Wrapper(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -167,11 +167,11 @@ def test_hyper_parameters_that_are_no_arguments_are_only_told(net, net_file, tmp
 
 
 def test_input_channels_follow_the_checkpoint(net):
-    network, state = net(), net(channels=1, seed=5).state_dict()
-    result, notes = fit(network, state, "a", "net")
+    module, state = net(), net(channels=1, seed=5).state_dict()
+    result, notes = fit(module, state, "a", "net")
     assert notes == ["'features.0' takes 1 channel(s) instead of 3"]
     assert result.summary() == "6 of 6 tensors fit"
-    assert network(torch.ones(1, 1, 32, 32)).shape == (1, 4)
+    assert module(torch.ones(1, 1, 32, 32)).shape == (1, 4)
 
 
 @pytest.mark.parametrize("shape", [(8, 3, 5, 5), (4, 1, 3, 3), (8, 3, 3)])

@@ -1,4 +1,4 @@
-"""Checkpoints as they are found: read, told apart, and fitted to a network."""
+"""Checkpoints as they are found: read, told apart, and fitted to a model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from camviz.models.checkpoint import fit, read_weights
 
 @pytest.fixture
 def saved(net, tmp_path):
-    """`saved(content, "a.pth")`: whatever `torch.save` takes; nothing given: the tiny network's state_dict."""
+    """`saved(content, "a.pth")`: whatever `torch.save` takes; nothing given: the tiny model's state_dict."""
 
     def save(content=None, name: str = "a.pth", **settings):
         torch.save(net(seed=5).state_dict() if content is None else content, tmp_path / name, **settings)
@@ -29,8 +29,8 @@ def read_state(path, allow_pickle: bool = False):
     return weights.state, weights.notes
 
 
-def fits(network: nn.Module, state: dict[str, torch.Tensor]) -> bool:
-    return all(torch.equal(tensor, state[name]) for name, tensor in network.state_dict().items())
+def fits(module: nn.Module, state: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(tensor, state[name]) for name, tensor in module.state_dict().items())
 
 
 # dialects
@@ -52,9 +52,9 @@ WRAPPINGS = {
 def test_dialects(net, saved, wrapping):
     state = net(seed=5).state_dict()
     found, notes = read_state(saved(WRAPPINGS[wrapping](state)))
-    network = net(seed=0)
-    result, _ = fit(network, found, "a.pth", "net")
-    assert fits(network, state)
+    module = net(seed=0)
+    result, _ = fit(module, found, "a.pth", "net")
+    assert fits(module, state)
     assert result.summary() == "6 of 6 tensors fit"
     assert bool(notes) == (wrapping != "plain")
 
@@ -76,9 +76,9 @@ def test_safetensors(net, tmp_path):
     save_file(state, tmp_path / "a.safetensors")
     found, notes = read_state(tmp_path / "a.safetensors")
     assert notes == []
-    network = net()
-    fit(network, found, "a", "net")
-    assert fits(network, state)
+    module = net()
+    fit(module, found, "a", "net")
+    assert fits(module, state)
 
 
 def test_the_old_format_of_torch(net, saved):
@@ -88,10 +88,10 @@ def test_the_old_format_of_torch(net, saved):
 
 def test_half_precision_is_widened(net, saved):
     state = {key: value.half() for key, value in net(seed=5).state_dict().items()}
-    network = net()
-    fit(network, read_state(saved(state))[0], "a", "net")
-    assert network.fc.weight.dtype == torch.float32
-    assert torch.equal(network.fc.weight, state["fc.weight"].float())
+    module = net()
+    fit(module, read_state(saved(state))[0], "a", "net")
+    assert module.fc.weight.dtype == torch.float32
+    assert torch.equal(module.fc.weight, state["fc.weight"].float())
 
 
 # files that are no checkpoints
@@ -189,45 +189,45 @@ def test_code_in_a_checkpoint_does_not_run(net, tmp_path, saved, form):
     assert caught.value.hint.startswith("--allow-pickle")
 
 
-def test_a_whole_network_is_read_only_when_allowed(saved):
-    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten())
-    path = saved(network)
+def test_a_whole_model_is_read_only_when_allowed(saved):
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten())
+    path = saved(module)
     with pytest.raises(CheckpointError, match=r"torch\.nn\.modules\.container\.Sequential"):
         read_state(path)
     found, notes = read_state(path, allow_pickle=True)
-    assert torch.equal(found["0.weight"], network[0].weight)
-    assert "a whole pickled network" in notes[0]
+    assert torch.equal(found["0.weight"], module[0].weight)
+    assert "a whole pickled model" in notes[0]
 
 
-def test_a_network_whose_code_is_not_here(tmp_path):
+def test_a_model_whose_code_is_not_here(tmp_path):
     (tmp_path / "a.pth").write_bytes(b"cnowhere_to_be_found\nNet\n.")
     with pytest.raises(CheckpointError, match="whose code is not here") as caught:
         read_state(tmp_path / "a.pth", allow_pickle=True)
     assert "--checkpoint" in caught.value.hint
 
 
-# meeting a network
+# meeting a model
 
 
 def test_the_head_follows_the_number_of_classes(net):
-    network, other = net(classes=4), net(classes=7, seed=5)
-    result, notes = fit(network, other.state_dict(), "a.pth", "net")
+    module, other = net(classes=4), net(classes=7, seed=5)
+    result, notes = fit(module, other.state_dict(), "a.pth", "net")
     assert notes == ["'fc' has 7 classes instead of 4"]
     assert result.summary() == "6 of 6 tensors fit"
-    assert network.fc.out_features == 7
-    assert torch.equal(network.fc.weight, other.fc.weight)
+    assert module.fc.out_features == 7
+    assert torch.equal(module.fc.weight, other.fc.weight)
     image = torch.ones(1, 3, 32, 32)
-    assert torch.equal(network.eval()(image), other.eval()(image))
+    assert torch.equal(module.eval()(image), other.eval()(image))
 
 
 def test_a_convolutional_head_follows_too():
     def build(classes: int) -> nn.Module:
         return nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, classes, 1), nn.Flatten())
 
-    network = build(10)
-    _, notes = fit(network, build(3).state_dict(), "a.pth", "net")
+    module = build(10)
+    _, notes = fit(module, build(3).state_dict(), "a.pth", "net")
     assert notes == ["'1' has 3 classes instead of 10"]
-    assert network[1].out_channels == 3
+    assert module[1].out_channels == 3
 
 
 def test_a_layer_in_the_middle_does_not_follow(net):
@@ -243,29 +243,29 @@ def test_missing_and_unexpected_are_counted_and_named(net):
     state = net(seed=5).state_dict()
     del state["fc.bias"]
     state |= {f"extra.{i}": torch.ones(1) for i in range(4)}
-    network = net()
-    result, _ = fit(network, state, "a.pth", "net")
+    module = net()
+    result, _ = fit(module, state, "a.pth", "net")
     assert result.missing == ("fc.bias",)
     assert len(result.unexpected) == 4
     assert result.summary() == ("5 of 6 tensors fit; 1 missing (fc.bias); 4 unexpected (extra.0, extra.1, extra.2, …)")
-    assert torch.equal(network.fc.weight, state["fc.weight"])
+    assert torch.equal(module.fc.weight, state["fc.weight"])
 
 
-def test_counters_of_batch_normalisation_are_not_counted():
-    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
-    state = {key: value for key, value in network.state_dict().items() if "num_batches" not in key}
-    assert fit(network, state, "a.pth", "net")[0].summary() == "6 of 6 tensors fit"
+def test_counters_of_batch_normalization_are_not_counted():
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+    state = {key: value for key, value in module.state_dict().items() if "num_batches" not in key}
+    assert fit(module, state, "a.pth", "net")[0].summary() == "6 of 6 tensors fit"
 
 
-def test_another_network_is_refused_and_nothing_is_loaded(net):
-    network = net(seed=0)
-    before = {key: value.clone() for key, value in network.state_dict().items()}
+def test_another_model_is_refused_and_nothing_is_loaded(net):
+    module = net(seed=0)
+    before = {key: value.clone() for key, value in module.state_dict().items()}
     other = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 4))
     with pytest.raises(CheckpointError) as caught:
-        fit(network, other.state_dict(), "a.pth", "net")
+        fit(module, other.state_dict(), "a.pth", "net")
     assert "'a.pth' does not fit net: 0 of 6 tensors fit; 6 missing" in caught.value.message
     assert "--model" in caught.value.hint
-    assert fits(network, before)
+    assert fits(module, before)
 
 
 @pytest.mark.parametrize(("kept", "refused"), [(2, True), (3, False)])
@@ -278,7 +278,7 @@ def test_under_half_is_refused(net, kept, refused):
         assert len(fit(net(), state, "a.pth", "net")[0].fitted) == kept
 
 
-def test_a_small_network_in_a_large_checkpoint_is_refused(net):
+def test_a_small_model_in_a_large_checkpoint_is_refused(net):
     state = net().state_dict() | {f"more.{i}": torch.ones(1) for i in range(7)}
     with pytest.raises(CheckpointError, match="7 unexpected"):
         fit(net(), state, "a.pth", "net")

@@ -1,4 +1,4 @@
-"""Files that hold a network with its code: TorchScript archives and exported programs."""
+"""Files that hold a model with its code: TorchScript archives and exported programs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torchvision import models
 
 import camviz
 from camviz.engine.explain import Explainer
-from camviz.errors import CheckpointError, NetworkError
+from camviz.errors import CheckpointError, ModelError
 from camviz.models.checkpoint import read_weights
 from camviz.models.checkpoint.interpret import agree, restored, with_layers
 from camviz.models.checkpoint.script import Sealed, takes_several
@@ -21,7 +21,7 @@ from tests.helpers.modules import make
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 SIZE = 32
 FORMS = {
-    "traced": lambda network: torch.jit.trace(network, torch.rand(1, 3, SIZE, SIZE), check_trace=False),
+    "traced": lambda module: torch.jit.trace(module, torch.rand(1, 3, SIZE, SIZE), check_trace=False),
     "scripted": torch.jit.script,
 }
 
@@ -61,45 +61,45 @@ def image():
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", ["plain", "inplace", "residual", "channels-last", "vit"])
-def test_a_restored_network_gives_the_same_scores_and_has_the_same_layers(name, form, image):
-    network = make(name)
-    script = FORMS[form](network)
+def test_a_restored_model_gives_the_same_scores_and_has_the_same_layers(name, form, image):
+    module = make(name)
+    script = FORMS[form](module)
     again = restored(script).eval()
     with torch.no_grad():
-        assert torch.allclose(again(image), network(image), atol=1e-6)
-        assert torch.allclose(with_layers(again)(image), network(image), atol=1e-6)
+        assert torch.allclose(again(image), module(image), atol=1e-6)
+        assert torch.allclose(with_layers(again)(image), module(image), atol=1e-6)
     if form == "scripted":
         paths = {
-            path for path, part in network.named_modules() if type(part).__name__ != "NonDynamicallyQuantizableLinear"
+            path for path, part in module.named_modules() if type(part).__name__ != "NonDynamicallyQuantizableLinear"
         }
         assert paths - {path for path, _ in again.named_modules()} <= {"encoder.layers.encoder_layer_0.self_attention"}
-    kinds = [type(part).__name__ for part in network.modules() if isinstance(part, nn.Conv2d)]
+    kinds = [type(part).__name__ for part in module.modules() if isinstance(part, nn.Conv2d)]
     assert [type(part).__name__ for part in again.modules() if isinstance(part, nn.Conv2d)] == kinds
 
 
 def test_branches_loops_and_lists(image):
     torch.manual_seed(0)
-    network = Branching().eval()
-    again = restored(torch.jit.script(network)).eval()
+    module = Branching().eval()
+    again = restored(torch.jit.script(module)).eval()
     with torch.no_grad():
         scores, count = again(image)
-        assert torch.allclose(scores, network(image)[0], atol=1e-6)
+        assert torch.allclose(scores, module(image)[0], atol=1e-6)
         assert count == 2
-        assert torch.allclose(with_layers(again)(image)[0], network(image)[0], atol=1e-6)
+        assert torch.allclose(with_layers(again)(image)[0], module(image)[0], atol=1e-6)
     grouped = again.convs.get_submodule("1")
     assert (type(grouped), grouped.groups, grouped.in_channels, grouped.stride) == (nn.Conv2d, 2, 8, (2, 2))
 
 
 def test_settings_of_traced_layers_come_back(image):
-    network = nn.Sequential(nn.Conv2d(3, 4, (3, 5), (1, 2), (2, 1), (2, 1)), nn.BatchNorm2d(4, eps=0.5), nn.Flatten())
-    again = restored(FORMS["traced"](network.eval())).eval()
+    module = nn.Sequential(nn.Conv2d(3, 4, (3, 5), (1, 2), (2, 1), (2, 1)), nn.BatchNorm2d(4, eps=0.5), nn.Flatten())
+    again = restored(FORMS["traced"](module.eval())).eval()
     again(image)
     convolution, norm, _ = with_layers(again).children()
-    own = network[0]
+    own = module[0]
     for setting in ("kernel_size", "stride", "padding", "dilation", "groups", "in_channels"):
         assert getattr(convolution, setting) == getattr(own, setting)
     assert norm.eps == 0.5
-    assert torch.allclose(again(image), network(image), atol=1e-6)
+    assert torch.allclose(again(image), module(image), atol=1e-6)
 
 
 def test_agreement_is_of_numbers_and_shapes(image):
@@ -113,61 +113,61 @@ def test_agreement_is_of_numbers_and_shapes(image):
 # through load
 
 
-def saved(tmp_path, network, form="traced", name="net.pt"):
-    FORMS[form](network).save(str(tmp_path / name))
+def saved(tmp_path, module, form="traced", name="net.pt"):
+    FORMS[form](module).save(str(tmp_path / name))
     return tmp_path / name
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", ["plain", "residual", "vit"])
-def test_grad_cam_of_a_torchscript_file_is_that_of_the_network(tmp_path, pixels, name, form):
-    network = make(name)
-    model = camviz.load(saved(tmp_path, network, form), input_size=(SIZE, SIZE))
-    picture = pixels(SIZE, SIZE)
+def test_grad_cam_of_a_torchscript_file_is_that_of_the_model(tmp_path, pixels, name, form):
+    module = make(name)
+    model = camviz.load(saved(tmp_path, module, form), input_size=(SIZE, SIZE))
+    image = pixels(SIZE, SIZE)
     layer = {"plain": "features.3", "residual": "block", "vit": "conv_proj"}[name]
-    own = camviz.load(network, input_size=(SIZE, SIZE))
+    own = camviz.load(module, input_size=(SIZE, SIZE))
     for method in ("gradcam", "layercam", "ablationcam"):
-        [found] = camviz.explain(model, picture, layer=layer, method=method)
-        [expected] = camviz.explain(own, picture, layer=layer, method=method)
+        [found] = camviz.explain(model, image, layer=layer, method=method)
+        [expected] = camviz.explain(own, image, layer=layer, method=method)
         assert np.allclose(found.values, expected.values, rtol=1e-3, atol=1e-6)
 
 
 def test_torchscript_of_a_known_architecture_is_rebuilt(tmp_path):
     torch.manual_seed(0)
-    network = models.squeezenet1_1(num_classes=6).eval()
-    model = camviz.load(saved(tmp_path, network, "scripted"))
-    assert type(model.module) is type(network)
-    assert model.notes[:2] == ("TorchScript, rebuilt with the same scores", "recognised: squeezenet1_1")
+    module = models.squeezenet1_1(num_classes=6).eval()
+    model = camviz.load(saved(tmp_path, module, "scripted"))
+    assert type(model.module) is type(module)
+    assert model.notes[:2] == ("TorchScript, rebuilt with the same scores", "recognized: squeezenet1_1")
     image = torch.rand(1, 3, 64, 64)
-    assert torch.allclose(model.module(image), network(image), atol=1e-5)
+    assert torch.allclose(model.module(image), module(image), atol=1e-5)
 
 
-def test_the_same_tensors_in_another_network_are_not_rebuilt(tmp_path):
+def test_the_same_tensors_in_another_model_are_not_rebuilt(tmp_path):
     torch.manual_seed(0)
-    network = models.squeezenet1_1(num_classes=6)
-    network.features[2] = nn.AvgPool2d(3, 2, ceil_mode=True)
-    model = camviz.load(saved(tmp_path, network.eval(), "scripted"))
+    module = models.squeezenet1_1(num_classes=6)
+    module.features[2] = nn.AvgPool2d(3, 2, ceil_mode=True)
+    model = camviz.load(saved(tmp_path, module.eval(), "scripted"))
     assert type(model.module).__module__ != "torchvision.models.squeezenet"
     image = torch.rand(1, 3, 224, 224)
-    assert torch.allclose(model.module(image), network(image), atol=1e-5)
+    assert torch.allclose(model.module(image), module(image), atol=1e-5)
 
 
-def test_the_tensors_of_torchscript_go_into_a_network_from_python(tmp_path, net, net_file):
-    network = net(seed=5).eval()
-    FORMS["traced"](network).save(str(tmp_path / "a.pt"))
+def test_the_tensors_of_torchscript_go_into_a_model_from_python(tmp_path, net, net_file):
+    module = net(seed=5).eval()
+    FORMS["traced"](module).save(str(tmp_path / "a.pt"))
     model = camviz.load(f"{net_file}:Net", checkpoint=tmp_path / "a.pt")
-    assert torch.equal(model.module.fc.weight, network.fc.weight)
-    assert set(read_weights(tmp_path / "a.pt").state) == set(network.state_dict())
+    assert torch.equal(model.module.fc.weight, module.fc.weight)
+    assert set(read_weights(tmp_path / "a.pt").state) == set(module.state_dict())
 
 
 def test_the_input_is_found_by_trying(tmp_path):
-    network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(4 * 26 * 26, 10)).eval()
-    torch.jit.script(network).save(str(tmp_path / "a.pt"))
+    module = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(4 * 26 * 26, 10)).eval()
+    torch.jit.script(module).save(str(tmp_path / "a.pt"))
     model = camviz.load(tmp_path / "a.pt")
     assert model.preprocessing.crop == (28, 28)
     assert model.preprocessing.mean == (0.0,)
     assert "input 1×28×28, found by trying (--input-size sets another)" in model.notes[0]
-    with pytest.raises(NetworkError, match="takes none of the inputs tried \\(3×40×40, 1×40×40\\)") as caught:
+    with pytest.raises(ModelError, match="takes none of the inputs tried \\(3×40×40, 1×40×40\\)") as caught:
         camviz.load(tmp_path / "a.pt", input_size=(40, 40))
     assert "--input-size" in caught.value.hint
 
@@ -178,8 +178,8 @@ def test_the_input_is_found_by_trying(tmp_path):
 @pytest.fixture
 def frozen(tmp_path):
     """A TorchScript file of one module: its weights are constants of the graph."""
-    network = torch.jit.freeze(torch.jit.script(make("plain")))
-    network.save(str(tmp_path / "frozen.pt"))
+    module = torch.jit.freeze(torch.jit.script(make("plain")))
+    module.save(str(tmp_path / "frozen.pt"))
     return tmp_path / "frozen.pt"
 
 
@@ -214,7 +214,7 @@ def test_where_hooks_do_not_reach_a_method_without_layers_is_chosen(frozen, pixe
     assert np.allclose(found.values, own.values, atol=1e-6)
 
 
-def test_gradients_to_the_input_are_those_of_the_network(frozen, pixels):
+def test_gradients_to_the_input_are_those_of_the_model(frozen, pixels):
     [found] = camviz.explain(load(frozen), pixels(SIZE, SIZE), method="gradient")
     own = camviz.load(make("plain"), input_size=(SIZE, SIZE))
     [expected] = camviz.explain(own, pixels(SIZE, SIZE), method="gradient")
@@ -233,7 +233,7 @@ def test_gradients_to_the_input_are_those_of_the_network(frozen, pixels):
     ],
 )
 def test_what_needs_a_layer_names_what_does_not(frozen, pixels, asked, says):
-    with pytest.raises(NetworkError) as caught:
+    with pytest.raises(ModelError) as caught:
         camviz.explain(load(frozen), pixels(SIZE, SIZE), **asked)
     assert says in caught.value.message
     assert caught.value.hint == "--method occlusion, rise, smoothgrad or integrated-gradients works"
@@ -249,7 +249,7 @@ def test_where_gradients_do_not_reach_either(deaf, pixels):
     [found] = camviz.explain(load(deaf), pixels(SIZE, SIZE))
     assert found.method == "occlusion"
     for method in ("gradient", "smoothgrad"):
-        with pytest.raises(NetworkError, match="none reach the input of deaf") as caught:
+        with pytest.raises(ModelError, match="none reach the input of deaf") as caught:
             camviz.explain(load(deaf), pixels(SIZE, SIZE), method=method)
         assert caught.value.hint == "--method occlusion or rise works"
 
@@ -259,7 +259,7 @@ def test_differentiable():
     assert not differentiable(Deaf(), (1, 3, SIZE, SIZE))
 
 
-def test_a_network_for_one_picture_at_a_time_gets_them_so(tmp_path, pixels):
+def test_a_model_for_one_image_at_a_time_gets_them_so(tmp_path, pixels):
     class One(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x.reshape(1, 3 * 1024)[:, :5]
@@ -274,8 +274,8 @@ def test_a_network_for_one_picture_at_a_time_gets_them_so(tmp_path, pixels):
     assert len(maps) == 3
 
 
-def test_the_command_says_what_it_chose(run, frozen, picture, tmp_path):
-    picture(tmp_path / "a.png", SIZE, SIZE)
+def test_the_command_says_what_it_chose(run, frozen, write_image, tmp_path):
+    write_image(tmp_path / "a.png", SIZE, SIZE)
     result = run("heatmap", tmp_path / "a.png", "--model", frozen, "--input-size", SIZE, "-o", tmp_path / "out")
     assert result.exit_code == 0, result.stderr
     assert (
@@ -295,24 +295,24 @@ def test_damaged_torchscript(tmp_path, net):
 # exported programs
 
 
-def export(tmp_path, network, count=1, dynamic=False):
+def export(tmp_path, module, count=1, dynamic=False):
     shapes = ({0: torch.export.Dim("n", min=1, max=64)},) if dynamic else None
-    program = torch.export.export(network, (torch.rand(count, 3, SIZE, SIZE),), dynamic_shapes=shapes)
+    program = torch.export.export(module, (torch.rand(count, 3, SIZE, SIZE),), dynamic_shapes=shapes)
     torch.export.save(program, str(tmp_path / "a.pt2"))
     return tmp_path / "a.pt2"
 
 
 def test_an_exported_program_with_a_dynamic_batch_has_layers(tmp_path, pixels):
-    network = make("plain")
-    model = camviz.load(export(tmp_path, network, 2, dynamic=True))
+    module = make("plain")
+    model = camviz.load(export(tmp_path, module, 2, dynamic=True))
     assert model.preprocessing.crop == (SIZE, SIZE)
     [found] = camviz.explain(model, pixels(SIZE, SIZE), layer="features.3", method="gradcam")
-    own = camviz.load(network, input_size=(SIZE, SIZE))
+    own = camviz.load(module, input_size=(SIZE, SIZE))
     [expected] = camviz.explain(own, pixels(SIZE, SIZE), layer="features.3", method="gradcam")
     assert np.allclose(found.values, expected.values, atol=1e-6)
 
 
-def test_an_exported_program_for_one_picture_works_without_layers(tmp_path, pixels):
+def test_an_exported_program_for_one_image_works_without_layers(tmp_path, pixels):
     class One(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -324,37 +324,37 @@ def test_an_exported_program_for_one_picture_works_without_layers(tmp_path, pixe
     model = camviz.load(export(tmp_path, One().eval()))
     maps = camviz.explain(model, [pixels(SIZE, SIZE, seed) for seed in range(2)], batch_size=2)
     assert [found.method for found in maps] == ["occlusion", "occlusion"]
-    with pytest.raises(NetworkError, match="was exported for one picture at a time"):
+    with pytest.raises(ModelError, match="was exported for one image at a time"):
         camviz.explain(model, pixels(SIZE, SIZE), method="gradcam")
 
 
-def test_the_tensors_of_an_exported_program_go_into_a_network_from_python(tmp_path, net, net_file):
-    network = net(seed=5).eval()
-    model = camviz.load(f"{net_file}:Net", checkpoint=export(tmp_path, network))
-    assert torch.equal(model.module.fc.weight, network.fc.weight)
+def test_the_tensors_of_an_exported_program_go_into_a_model_from_python(tmp_path, net, net_file):
+    module = net(seed=5).eval()
+    model = camviz.load(f"{net_file}:Net", checkpoint=export(tmp_path, module))
+    assert torch.equal(model.module.fc.weight, module.fc.weight)
 
 
 @pytest.mark.slow
 def test_an_exported_program_of_a_known_architecture_is_rebuilt(tmp_path):
-    network = models.squeezenet1_1(num_classes=6).eval()
-    program = torch.export.export(network, (torch.rand(1, 3, 64, 64),))
+    module = models.squeezenet1_1(num_classes=6).eval()
+    program = torch.export.export(module, (torch.rand(1, 3, 64, 64),))
     torch.export.save(program, str(tmp_path / "a.pt2"))
     model = camviz.load(tmp_path / "a.pt2")
-    assert type(model.module) is type(network)
+    assert type(model.module) is type(module)
     assert model.notes[0] == "torch.export archive, rebuilt with the same scores"
 
 
-# whole pickled networks
+# whole pickled models
 
 
-def test_a_whole_pickled_network_is_one_where_that_is_allowed(tmp_path, pixels):
+def test_a_whole_pickled_model_is_one_where_that_is_allowed(tmp_path, pixels):
     torch.manual_seed(0)
-    network = nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
-    for content in (network, {"model": network.half(), "epoch": 3}, {"ema": network, "model": None}):
+    module = nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    for content in (module, {"model": module.half(), "epoch": 3}, {"ema": module, "model": None}):
         torch.save(content, tmp_path / "a.pt")
         with pytest.raises(CheckpointError, match="runs code from the file"):
             camviz.load(tmp_path / "a.pt")
         model = camviz.load(tmp_path / "a.pt", allow_pickle=True, input_size=(SIZE, SIZE))
-        assert model.notes[0].startswith("a whole pickled network")
+        assert model.notes[0].startswith("a whole pickled model")
         [found] = camviz.explain(model, pixels(SIZE, SIZE))
         assert (found.method, found.layer) == ("gradcam", "1")

@@ -1,4 +1,4 @@
-"""transformers as a source: folders, the hub's cache, nothing of it from a network."""
+"""transformers as a source: folders, the hub's cache, nothing of it from a model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import camviz
-from camviz.errors import CheckpointError, NetworkError, RequestError
+from camviz.errors import CheckpointError, ModelError, RequestError
 from camviz.hooks.capture import first_tensor
 from camviz.models.load import plan
 from camviz.types import ModelRequest
@@ -97,15 +97,15 @@ def test_planning_imports_neither_torch_nor_transformers(vit):
 
 
 @needs_transformers
-def test_a_heatmap_by_class_name(run, vit, picture, tmp_path):
+def test_a_heatmap_by_class_name(run, vit, write_image, tmp_path):
     result = run(
-        "heatmap", picture(tmp_path / "a.png"), "-m", f"hf:{vit}", "-t", "dog", "-o", tmp_path / "out", "--json"
+        "heatmap", write_image(tmp_path / "a.png"), "-m", f"hf:{vit}", "-t", "dog", "-o", tmp_path / "out", "--json"
     )
     assert result.exit_code == 0, result.stderr
     facts = json.loads(result.stdout)
     assert facts["model"] == f"hf:{vit}"
     assert facts["target"] == "dog"
-    told = run("heatmap", picture(tmp_path / "a.png"), "-m", f"hf:{vit}", "-t", "horse")
+    told = run("heatmap", write_image(tmp_path / "a.png"), "-m", f"hf:{vit}", "-t", "horse")
     assert told.exit_code == 2
     assert "no class 'horse'" in told.stderr
 
@@ -136,13 +136,13 @@ def test_what_config_json_says(vit, facts, task, labels):
 @pytest.mark.parametrize(
     ("facts", "error", "words", "hint"),
     [
-        ({"architectures": ["ViTModel"]}, NetworkError, "is a ViTModel, not", "net.py"),
-        ({"architectures": None}, NetworkError, "names no architecture", "net.py"),
+        ({"architectures": ["ViTModel"]}, ModelError, "is a ViTModel, not", "net.py"),
+        ({"architectures": None}, ModelError, "names no architecture", "net.py"),
         ({"model_type": None, "architecture": "resnet18"}, RequestError, "saved by timm", "--model timm:"),
-        ({"model_type": "of_the_future"}, NetworkError, "cannot read", "pip install -U transformers"),
+        ({"model_type": "of_the_future"}, ModelError, "cannot read", "pip install -U transformers"),
         (
             {"model_type": "mine", "auto_map": {"AutoConfig": "mine.Config"}},
-            NetworkError,
+            ModelError,
             "cannot read",
             "its own code is never run",
         ),
@@ -201,7 +201,7 @@ def test_without_an_image_processor_the_usual_one_is_assumed_and_told(vit):
 
 
 @needs_transformers
-def test_a_network_that_was_trained_on_the_other_channel_order(tmp_path):
+def test_a_model_that_was_trained_on_the_other_channel_order(tmp_path):
     import transformers
 
     configuration("MobileViTForImageClassification").save_pretrained(tmp_path)
@@ -213,10 +213,10 @@ def test_a_network_that_was_trained_on_the_other_channel_order(tmp_path):
 def test_a_checkpoint_of_somebodys_own(vit, tmp_path):
     import torch
 
-    network = camviz.load(f"hf:{vit}", weights="none").module
-    torch.save(network.state_dict(), tmp_path / "mine.pth")
+    module = camviz.load(f"hf:{vit}", weights="none").module
+    torch.save(module.state_dict(), tmp_path / "mine.pth")
     model = camviz.load(f"hf:{vit}", checkpoint=tmp_path / "mine.pth")
-    assert torch.equal(model.module.classifier.weight, network.classifier.weight)
+    assert torch.equal(model.module.classifier.weight, module.classifier.weight)
 
 
 @needs_transformers
@@ -235,7 +235,7 @@ def test_a_repository_in_the_hubs_cache(vit, run, monkeypatch, tmp_path):
 
 
 @needs_transformers
-def test_without_a_network_two_lines_say_what_to_get(run, refused, monkeypatch, tmp_path):
+def test_without_a_model_two_lines_say_what_to_get(run, refused, monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("camviz.models.hub._unreachable", lambda address: "no network")
     told = refused(run("heatmap", "--model", "hf:microsoft/resnet-50"), "https://huggingface.co/microsoft/resnet-50")
@@ -254,7 +254,7 @@ def test_without_a_network_two_lines_say_what_to_get(run, refused, monkeypatch, 
     ],
 )
 def test_other_heads(architecture, task, shape, tmp_path):
-    """They load, take pictures alone, and what they give starts with the class scores."""
+    """They load, take images alone, and what they give starts with the class scores."""
     import torch
 
     configuration(architecture).save_pretrained(tmp_path)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import camviz
-from camviz.errors import NetworkError, RequestError, UnknownName
+from camviz.errors import ModelError, RequestError, UnknownName
 from camviz.models.load import plan
 from camviz.types import ModelRequest
 
@@ -32,10 +32,10 @@ def test_a_class(net_file, net):
 
 
 def test_a_function(net_file):
-    assert camviz.load(f"{net_file}:grey").module.features[0].in_channels == 1
+    assert camviz.load(f"{net_file}:gray").module.features[0].in_channels == 1
 
 
-def test_a_network_that_is_there_already(file):
+def test_a_model_that_is_there_already(file):
     path = file("from torch import nn\nready = nn.Conv2d(3, 5, 3)\n")
     assert camviz.load(f"{path}:ready").module.out_channels == 5
 
@@ -56,9 +56,9 @@ def test_arguments_are_python_values_or_words(file):
         "    assert kind == 'relu6'\n    return nn.Conv2d(3, width, 3, bias=bias)\n"
     )
     request = ModelRequest(path, arguments=(("width", "7"), ("bias", "False"), ("kind", "relu6")))
-    network = plan(request).build().module
-    assert network.out_channels == 7
-    assert network.bias is None
+    module = plan(request).build().module
+    assert module.out_channels == 7
+    assert module.bias is None
     assert camviz.load(path, arguments={"width": 7, "kind": "relu6"}).module.out_channels == 7
 
 
@@ -96,10 +96,10 @@ FAULTS = {
     "syntax": ("def build(:\n", "", RequestError, "is not valid Python"),
     "two classes": ("class A: pass\nclass B: pass\n", "", RequestError, "has 2 classes: which one"),
     "nothing": ("x = 3\n", "", RequestError, "has no class"),
-    "import": ("import no_such_module_anywhere\nclass Net: pass\n", ":Net", NetworkError, "ModuleNotFoundError"),
-    "arguments": ("class Net:\n    def __init__(self, width): pass\n", ":Net", NetworkError, "TypeError"),
-    "no network": ("class Net: pass\n", ":Net", NetworkError, "gave a Net, not a torch.nn.Module"),
-    "not callable": ("Net = 3\n", ":Net", NetworkError, "TypeError"),
+    "import": ("import no_such_module_anywhere\nclass Net: pass\n", ":Net", ModelError, "ModuleNotFoundError"),
+    "arguments": ("class Net:\n    def __init__(self, width): pass\n", ":Net", ModelError, "TypeError"),
+    "no network": ("class Net: pass\n", ":Net", ModelError, "gave a Net, not a torch.nn.Module"),
+    "not callable": ("Net = 3\n", ":Net", ModelError, "TypeError"),
 }
 
 

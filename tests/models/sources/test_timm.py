@@ -10,13 +10,13 @@ import sys
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image as PILImage
 
 import camviz
 from camviz.errors import CheckpointError, RequestError
 from camviz.models.load import plan
 from camviz.models.preprocess import prepare
-from camviz.types import ModelRequest, Picture
+from camviz.types import Image, ModelRequest
 
 needs_timm = pytest.mark.skipif(importlib.util.find_spec("timm") is None, reason="timm is not installed")
 
@@ -48,9 +48,9 @@ def test_preprocessing_is_timms_own(name, pixels):
     model = camviz.load(f"timm:{name}", weights="none")
     transform = create_transform(**resolve_model_data_config(model.module))
     for size in ((300, 200), (517, 701), (90, 90)):
-        picture = pixels(*size)
-        expected = transform(Image.fromarray(picture)).numpy()
-        np.testing.assert_array_equal(prepare(Picture(picture), model.preprocessing)[0], expected)
+        image = pixels(*size)
+        expected = transform(PILImage.fromarray(image)).numpy()
+        np.testing.assert_array_equal(prepare(Image(image), model.preprocessing)[0], expected)
 
 
 @needs_timm
@@ -87,7 +87,7 @@ def test_what_does_not_exist(run, refused, spec, weights, quoted):
 
 
 @needs_timm
-def test_without_a_network_two_lines_say_which_file(run, refused, monkeypatch, tmp_path):
+def test_without_a_model_two_lines_say_which_file(run, refused, monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("camviz.models.hub._unreachable", lambda address: "no network")
     told = refused(run("heatmap", "--model", "timm:resnet18.a1_in1k"), "no network", "--weights none", "--checkpoint")
@@ -115,41 +115,41 @@ def test_weights_in_the_hubs_cache_are_used(monkeypatch, tmp_path):
 
 @pytest.fixture
 def folder(tmp_path):
-    """A small network with three classes as timm saves it."""
+    """A small model with three classes as timm saves it."""
     import timm
     from timm.models import save_for_hf
 
-    network = timm.create_model("test_resnet", num_classes=3)
+    module = timm.create_model("test_resnet", num_classes=3)
     named = {"label_names": ["cat", "dog", "owl"]}
-    save_for_hf(network, tmp_path / "saved", model_config=named, safe_serialization=True)
-    return tmp_path / "saved", network
+    save_for_hf(module, tmp_path / "saved", model_config=named, safe_serialization=True)
+    return tmp_path / "saved", module
 
 
 @needs_timm
 def test_a_folder_that_timm_saved(folder):
     import torch
 
-    place, network = folder
+    place, module = folder
     model = camviz.load(f"timm:{place}")
     assert model.labels == ("cat", "dog", "owl")
     assert plan(ModelRequest(f"timm:{place}")).labels == ("cat", "dog", "owl")
-    assert torch.equal(model.module.get_classifier().weight, network.get_classifier().weight)
+    assert torch.equal(model.module.get_classifier().weight, module.get_classifier().weight)
     untrained = camviz.load(f"timm:{place}", weights="none").module
     assert untrained.get_classifier().out_features == 3
-    assert not torch.equal(untrained.get_classifier().weight, network.get_classifier().weight)
+    assert not torch.equal(untrained.get_classifier().weight, module.get_classifier().weight)
 
 
 @needs_timm
 def test_a_pickle_in_a_folder_is_read_for_its_tensors_alone(folder):
     import torch
 
-    place, network = folder
+    place, module = folder
     (place / "model.safetensors").unlink()
     with pytest.raises(CheckpointError, match="no weights in"):
         plan(ModelRequest(f"timm:{place}"))
-    torch.save(network.state_dict(), place / "pytorch_model.bin")
+    torch.save(module.state_dict(), place / "pytorch_model.bin")
     model = camviz.load(f"timm:{place}")
-    assert torch.equal(model.module.get_classifier().weight, network.get_classifier().weight)
+    assert torch.equal(model.module.get_classifier().weight, module.get_classifier().weight)
     assert (model.labels, model.fitted[0]) == (("cat", "dog", "owl"), model.fitted[1])
 
 
@@ -174,17 +174,17 @@ def test_a_checkpoint_of_somebodys_own(tmp_path):
     import timm
     import torch
 
-    network = timm.create_model("test_vit", num_classes=5)
-    torch.save(network.state_dict(), tmp_path / "mine.pth")
+    module = timm.create_model("test_vit", num_classes=5)
+    torch.save(module.state_dict(), tmp_path / "mine.pth")
     model = camviz.load("timm:test_vit", checkpoint=tmp_path / "mine.pth")
-    assert torch.equal(model.module.head.weight, network.head.weight)
+    assert torch.equal(model.module.head.weight, module.head.weight)
     assert model.labels == ()
 
 
 @needs_timm
-def test_layers_and_features(run, picture, tmp_path, written):
+def test_layers_and_features(run, write_image, tmp_path, written):
     """The other commands take it too, and no two files get the same name."""
-    image = picture(tmp_path / "a.png")
+    image = write_image(tmp_path / "a.png")
     paths = run("layers", "timm:test_resnet", "--json").stdout
     assert '"layer4"' in paths
     options = ["--model", "timm:test_resnet", "--weights", "none", "--output", tmp_path / "out"]

@@ -1,19 +1,19 @@
-"""torchvision's segmenters and detectors; what is told of those that take no picture is in tests/test_zoo.py."""
+"""torchvision's segmenters and detectors; what is told of those that take no image is in tests/test_zoo.py."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image as PILImage
 from torchvision import models
 
 import camviz
 from camviz.hooks.capture import first_tensor
 from camviz.models.load import plan
 from camviz.models.preprocess import prepare
-from camviz.types import ModelRequest, Picture, Preprocessing
-from tests.engine.test_explain import pictures
+from camviz.types import Image, ModelRequest, Preprocessing
+from tests.engine.test_explain import random_images
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -66,8 +66,8 @@ def test_the_preprocessing_is_torchvision_s():
     model = camviz.load("fcn_resnet50", weights="none")
     assert model.labels[15] == "person"
     for width, height in ((500, 375), (334, 500), (640, 427), (501, 375)):
-        pixels = pictures(1, size=(height, width))[0]
-        values, view = prepare(Picture(pixels), model.preprocessing)
-        expected = transform(Image.fromarray(pixels))
+        pixels = random_images(1, size=(height, width))[0]
+        values, view = prepare(Image(pixels), model.preprocessing)
+        expected = transform(PILImage.fromarray(pixels))
         assert view.box == (0, 0, width, height)
         np.testing.assert_allclose(values, expected.numpy(), atol=1e-5)

@@ -1,4 +1,4 @@
-"""The ledger: what goes in comes out, also after a kill, a full disk, or a newer version."""
+"""The database: what goes in comes out, also after a kill, a full disk, or a newer version."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ import pytest
 
 from camviz.errors import InputError, OutputError
 from camviz.io.inputs import Input
-from camviz.run.database.database import NAME, Ledger, key_of
+from camviz.run.database.database import NAME, Database, key_of
 from camviz.run.database.records import Record, SavedMap, failure, predictions
 from camviz.run.output.written import Written
-from camviz.types import Job, Look, Picture, SaliencyMap, View
+from camviz.types import Image, Job, Look, SaliencyMap, View
 
-PICTURE = Picture(np.zeros((30, 40, 3), np.uint8), Path("a.png"))
+IMAGE = Image(np.zeros((30, 40, 3), np.uint8), Path("a.png"))
 
 
 def saliency(seed: int = 0, **changed) -> SaliencyMap:
     values = np.random.default_rng(seed).standard_normal((7, 5)).astype(np.float32)
     view = View((40, 30), (1.5, 0.0, 38.25, 30.0), (32, 32))
     known = {"method": "gradcam", "layer": "l.0", "target": "猫", "index": 3, "score": 1.25, "probability": 0.5}
-    known |= {"model": "net", "view": view, "picture": PICTURE, "facts": {"note": "x"}, "facets": ("top1", "gradcam")}
+    known |= {"model": "net", "view": view, "image": IMAGE, "facts": {"note": "x"}, "facets": ("top1", "gradcam")}
     return SaliencyMap(values, **{**known, **changed})
 
 
 @pytest.fixture
 def record(tmp_path):
-    """`record("a.png", …)`: a picture that is done, with a map and a file."""
+    """`record("a.png", …)`: a image that is done, with a map and a file."""
 
     def make(name: str = "a.png", *maps: SaliencyMap, **changed) -> Record:
         written = (Written(tmp_path / f"{name}.png", {"kind": "overlay", "low": 0.5}, 77),)
@@ -46,22 +46,22 @@ def record(tmp_path):
 
 
 @pytest.fixture
-def ledger(tmp_path):
-    with Ledger(tmp_path, write=True) as opened:
+def database(tmp_path):
+    with Database(tmp_path, write=True) as opened:
         yield opened
 
 
 @pytest.fixture
-def job(ledger) -> int:
-    return ledger.begin("heatmap", asdict(Job()), {"camviz": "1"}).id
+def job(database) -> int:
+    return database.begin("heatmap", asdict(Job()), {"camviz": "1"}).id
 
 
-def test_a_map_comes_back_bit_for_bit_with_all_it_had(ledger, job, record):
+def test_a_map_comes_back_bit_for_bit_with_all_it_had(database, job, record):
     made = saliency(score=float("nan"))
     made.values[0, 0] = np.nan
-    ledger.add(job, record("a.png", made, saliency(1, index=None, probability=None)))
-    [row] = ledger.inputs(job)
-    first, second = (one.restored(PICTURE) for one in ledger.maps(row.id))
+    database.add(job, record("a.png", made, saliency(1, index=None, probability=None)))
+    [row] = database.inputs(job)
+    first, second = (one.restored(IMAGE) for one in database.maps(row.id))
     assert first.values.dtype == np.float32
     assert first.values.tobytes() == made.values.tobytes()
     assert second.values.tobytes() == saliency(1).values.tobytes()
@@ -72,28 +72,28 @@ def test_a_map_comes_back_bit_for_bit_with_all_it_had(ledger, job, record):
     assert (second.index, second.probability, second.score) == (None, None, 1.25)
 
 
-def test_a_restored_map_draws_the_same_picture(ledger, job, record):
+def test_a_restored_map_draws_the_same_image(database, job, record):
     from camviz.render import draw
 
-    ledger.add(job, record())
-    [row] = ledger.inputs(job)
+    database.add(job, record())
+    [row] = database.inputs(job)
     look = Look("panel", sign="both")
-    again = draw(PICTURE, ledger.maps(row.id)[0].restored(PICTURE), look)
-    assert np.array_equal(again.pixels, draw(PICTURE, saliency(), look).pixels)
+    again = draw(IMAGE, database.maps(row.id)[0].restored(IMAGE), look)
+    assert np.array_equal(again.pixels, draw(IMAGE, saliency(), look).pixels)
 
 
-def test_what_is_known_of_a_picture(ledger, job, record, tmp_path):
-    assert ledger.known(job, "a.png") is None
-    ledger.add(job, record())
-    known = ledger.known(job, "a.png")
+def test_what_is_known_of_a_image(database, job, record, tmp_path):
+    assert database.known(job, "a.png") is None
+    database.add(job, record())
+    known = database.known(job, "a.png")
     assert (known.state, known.size, known.mtime_ns, known.files) == ("done", 10, 20, 1)
     assert known.there == (("a.png.png", 77),)
-    assert ledger.known(job + 1, "a.png") is None
+    assert database.known(job + 1, "a.png") is None
 
 
-def test_the_row_of_a_picture(ledger, job, record, tmp_path):
-    ledger.add(job, record(predictions=predictions([saliency()] * 2)))
-    [row] = ledger.inputs(job)
+def test_the_row_of_a_image(database, job, record, tmp_path):
+    database.add(job, record(predictions=predictions([saliency()] * 2)))
+    [row] = database.inputs(job)
     assert (row.job, row.name, row.path, row.state, row.seconds) == (
         job,
         "a.png",
@@ -103,20 +103,20 @@ def test_the_row_of_a_picture(ledger, job, record, tmp_path):
     )
     assert row.predictions == [{"label": "猫", "index": 3, "score": 1.25, "probability": 0.5}]
     assert (row.error, row.hint, row.traceback) == (None, None, None)
-    [file] = ledger.files(row.id)
+    [file] = database.files(row.id)
     assert (file.path, file.kind, file.size, file.facts["low"]) == ("a.png.png", "overlay", 77, 0.5)
 
 
-def test_a_failure_is_kept_with_its_traceback(ledger, job, tmp_path):
+def test_a_failure_is_kept_with_its_traceback(database, job, tmp_path):
     try:
         raise InputError("'a' is damaged", "copy it again")
     except InputError as error:
-        ledger.add(job, failure(Input(tmp_path / "a", "a"), error))
-    [row] = ledger.inputs(job)
+        database.add(job, failure(Input(tmp_path / "a", "a"), error))
+    [row] = database.inputs(job)
     assert (row.state, row.error, row.hint) == ("failed", "'a' is damaged", "copy it again")
-    assert "test_ledger.py" in row.traceback
-    assert ledger.counts(job) == {"done": 0, "failed": 1}
-    assert list(ledger.inputs(job, "done")) == []
+    assert "test_database.py" in row.traceback
+    assert database.counts(job) == {"done": 0, "failed": 1}
+    assert list(database.inputs(job, "done")) == []
 
 
 def test_a_bug_is_told_as_one(tmp_path):
@@ -125,42 +125,42 @@ def test_a_bug_is_told_as_one(tmp_path):
     assert "bug" in made.error.hint
 
 
-def test_a_picture_done_again_replaces_what_was_known(ledger, job, record):
-    ledger.add(job, record("a.png", saliency(), saliency()))
-    ledger.add(job, record("a.png", saliency(1)))
-    [row] = ledger.inputs(job)
-    assert len(ledger.maps(row.id)) == len(ledger.files(row.id)) == 1
-    assert ledger._db.execute("SELECT count(*) FROM maps").fetchone() == (1,)
+def test_a_image_done_again_replaces_what_was_known(database, job, record):
+    database.add(job, record("a.png", saliency(), saliency()))
+    database.add(job, record("a.png", saliency(1)))
+    [row] = database.inputs(job)
+    assert len(database.maps(row.id)) == len(database.files(row.id)) == 1
+    assert database._db.execute("SELECT count(*) FROM maps").fetchone() == (1,)
 
 
-def test_a_file_belongs_to_the_job_that_wrote_it_last(ledger, job, record):
-    other = ledger.begin("heatmap", asdict(Job(seed=1)), {}).id
-    ledger.add(job, record())
-    ledger.add(other, record())
-    assert ledger.known(job, "a.png").there == ()
-    assert ledger.known(job, "a.png").files == 1
-    assert len(ledger.known(other, "a.png").there) == 1
-    assert len(list(ledger.inputs(job))) == 1
+def test_a_file_belongs_to_the_job_that_wrote_it_last(database, job, record):
+    other = database.begin("heatmap", asdict(Job(seed=1)), {}).id
+    database.add(job, record())
+    database.add(other, record())
+    assert database.known(job, "a.png").there == ()
+    assert database.known(job, "a.png").files == 1
+    assert len(database.known(other, "a.png").there) == 1
+    assert len(list(database.inputs(job))) == 1
 
 
-def test_names_that_are_no_utf_8(ledger, job, record):
+def test_names_that_are_no_utf_8(database, job, record):
     name = os.fsdecode(b"\xff.png")
-    ledger.add(job, record(name))
-    [row] = ledger.inputs(job)
+    database.add(job, record(name))
+    [row] = database.inputs(job)
     assert row.name == name
     assert row.path.name == name
-    assert ledger.known(job, name).there == ((f"{name}.png", 77),)
+    assert database.known(job, name).there == ((f"{name}.png", 77),)
 
 
 # jobs
 
 
-def test_the_same_settings_are_the_same_job(ledger):
-    first = ledger.begin("heatmap", asdict(Job()), {"camviz": "1"})
-    assert ledger.begin("heatmap", asdict(Job()), {"camviz": "2"}) == first
-    assert ledger.begin("heatmap", asdict(Job(seed=1)), {}) != first
-    assert ledger.begin("features", asdict(Job()), {}) != first
-    assert [job.command for job in ledger.jobs()] == ["heatmap", "heatmap", "features"]
+def test_the_same_settings_are_the_same_job(database):
+    first = database.begin("heatmap", asdict(Job()), {"camviz": "1"})
+    assert database.begin("heatmap", asdict(Job()), {"camviz": "2"}) == first
+    assert database.begin("heatmap", asdict(Job(seed=1)), {}) != first
+    assert database.begin("features", asdict(Job()), {}) != first
+    assert [job.command for job in database.jobs()] == ["heatmap", "heatmap", "features"]
     assert first.settings["look"]["layout"] == "overlay"
     assert first.versions == {"camviz": "1"}
 
@@ -172,80 +172,80 @@ def test_what_changes_no_result_is_not_in_the_key(changed, same):
     assert (key_of("heatmap", asdict(Job(**changed))) == key_of("heatmap", asdict(Job()))) is same
 
 
-def test_the_batch_that_fits_is_remembered(ledger, job):
-    ledger.remember_batch(job, 4)
-    assert ledger.jobs()[0].batch_size == 4
+def test_the_batch_that_fits_is_remembered(database, job):
+    database.remember_batch(job, 4)
+    assert database.jobs()[0].batch_size == 4
 
 
 # the file
 
 
-def test_a_closed_ledger_is_one_plain_file(tmp_path, record):
-    with Ledger(tmp_path, write=True) as ledger:
-        ledger.add(ledger.begin("heatmap", {}, {}).id, record())
+def test_a_closed_database_is_one_plain_file(tmp_path, record):
+    with Database(tmp_path, write=True) as database:
+        database.add(database.begin("heatmap", {}, {}).id, record())
     assert [path.name for path in tmp_path.iterdir()] == [NAME]
-    with Ledger(tmp_path) as again:
+    with Database(tmp_path) as again:
         assert again.counts(1)["done"] == 1
         with pytest.raises(OutputError, match="readonly"):
             again.begin("heatmap", {"x": 1}, {})
 
 
-def test_it_is_read_while_it_is_written(tmp_path, ledger, job, record):
-    ledger.add(job, record("a.png"))
-    ledger.commit()
-    ledger.add(job, record("b.png"))
-    with Ledger(tmp_path) as reader:
+def test_it_is_read_while_it_is_written(tmp_path, database, job, record):
+    database.add(job, record("a.png"))
+    database.commit()
+    database.add(job, record("b.png"))
+    with Database(tmp_path) as reader:
         assert [row.name for row in reader.inputs(job)] == ["a.png"]
-        ledger.commit()
+        database.commit()
         assert len(list(reader.inputs(job))) == 2
 
 
-def test_a_picture_interrupted_on_its_way_in_is_not_in_at_all(tmp_path, record, monkeypatch):
-    with Ledger(tmp_path, write=True) as ledger:
-        job = ledger.begin("heatmap", {}, {}).id
-        ledger.add(job, record("a.png"))
-        monkeypatch.setattr(ledger, "relative", lambda _: signal.raise_signal(signal.SIGINT))
+def test_a_image_interrupted_on_its_way_in_is_not_in_at_all(tmp_path, record, monkeypatch):
+    with Database(tmp_path, write=True) as database:
+        job = database.begin("heatmap", {}, {}).id
+        database.add(job, record("a.png"))
+        monkeypatch.setattr(database, "relative", lambda _: signal.raise_signal(signal.SIGINT))
         with pytest.raises(KeyboardInterrupt):
-            ledger.add(job, record("b.png"))
-    with Ledger(tmp_path) as ledger:
-        assert [row.name for row in ledger.inputs(job)] == ["a.png"]
+            database.add(job, record("b.png"))
+    with Database(tmp_path) as database:
+        assert [row.name for row in database.inputs(job)] == ["a.png"]
 
 
 def test_what_was_committed_survives_a_kill(tmp_path, record):
     code = (
         "import os, pickle, sys; from dataclasses import replace; from pathlib import Path\n"
-        "from camviz.run.database.database import Ledger\n"
-        "ledger = Ledger(Path(sys.argv[1]), write=True); job = ledger.begin('heatmap', {}, {}).id\n"
-        "record = pickle.load(sys.stdin.buffer); ledger.add(job, record); ledger.commit()\n"
-        "ledger.add(job, replace(record, source=replace(record.source, name='b')))\n"
+        "from camviz.run.database.database import Database\n"
+        "database = Database(Path(sys.argv[1]), write=True); job = database.begin('heatmap', {}, {}).id\n"
+        "record = pickle.load(sys.stdin.buffer); database.add(job, record); database.commit()\n"
+        "database.add(job, replace(record, source=replace(record.source, name='b')))\n"
         "os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", code, tmp_path], input=pickle.dumps(record()), check=False)
-    with Ledger(tmp_path, write=True) as ledger:
-        assert [row.name for row in ledger.inputs(1)] == ["a.png"]
+    with Database(tmp_path, write=True) as database:
+        assert [row.name for row in database.inputs(1)] == ["a.png"]
 
 
-def test_no_ledger_no_run(tmp_path):
+def test_no_database_no_run(tmp_path):
     with pytest.raises(OutputError, match="no run in"):
-        Ledger(tmp_path)
+        Database(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("write", [True, False])
-def test_what_is_no_ledger(tmp_path, write):
+def test_what_is_no_database(tmp_path, write):
     (tmp_path / NAME).write_text("words, and many of them " * 99)
     with pytest.raises(OutputError, match="is damaged") as caught:
-        Ledger(tmp_path, write)
+        Database(tmp_path, write)
     assert "move" in caught.value.hint
 
 
 @pytest.mark.parametrize("write", [True, False])
-def test_a_ledger_of_a_newer_version_is_left_alone(tmp_path, write):
-    Ledger(tmp_path, write=True).close()
+def test_a_database_of_a_newer_version_is_left_alone(tmp_path, write):
+    Database(tmp_path, write=True).close()
     with sqlite3.connect(tmp_path / NAME) as db:
         db.execute("PRAGMA user_version = 99")
     with pytest.raises(OutputError, match="newer camviz"):
-        Ledger(tmp_path, write)
+        Database(tmp_path, write)
 
 
 def test_a_folder_that_is_gone_is_noticed(tmp_path, record):
@@ -253,10 +253,10 @@ def test_a_folder_that_is_gone_is_noticed(tmp_path, record):
 
     out = tmp_path / "out"
     out.mkdir()
-    ledger = Ledger(out, write=True)
+    database = Database(out, write=True)
     shutil.rmtree(out)
     with pytest.raises(OutputError, match="removed under way"):
-        ledger.close()
+        database.close()
     assert not out.exists()
 
 

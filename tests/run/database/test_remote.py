@@ -1,4 +1,4 @@
-"""A ledger in a store: sent there every half minute, and when all is done."""
+"""A database in a store: sent there every half minute, and when all is done."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from camviz.run.database.database import Ledger
+from camviz.run.database.database import Database
 from camviz.run.distributed.shard import home
 from camviz.run.output.folder import OutputFolder
 from tests.helpers.runs import known, results
@@ -20,11 +20,11 @@ COUNT = 12
 
 
 @pytest.fixture
-def pics(tmp_path, picture, monkeypatch) -> Path:
-    """A dozen pictures in the current folder, some in a sub-folder, and one that is none."""
+def pics(tmp_path, write_image, monkeypatch) -> Path:
+    """A dozen images in the current folder, some in a sub-folder, and one that is none."""
     monkeypatch.chdir(tmp_path)
     for number in range(COUNT):
-        picture(tmp_path / "pics" / ("deep" if number % 2 else ".") / f"{number}.png", seed=number)
+        write_image(tmp_path / "pics" / ("deep" if number % 2 else ".") / f"{number}.png", seed=number)
     (tmp_path / "pics" / "bad.png").write_text("words")
     return tmp_path / "pics"
 
@@ -60,7 +60,7 @@ def test_four_shards_are_a_single_run(shard, merge, heatmap, tmp_path):
     assert not (tmp_path / "out" / "camviz.sqlite").exists()
     merged = merge()
     assert (merged.exit_code, merged.stdout) == (0, f"{tmp_path}/out/camviz.sqlite\n")
-    assert f"4 shards, {COUNT} pictures, 1 failed" in merged.stderr
+    assert f"4 shards, {COUNT} images, 1 failed" in merged.stderr
     whole = single(heatmap, tmp_path, "--save-raw")
     assert sorted(os.listdir(whole)) == sorted(os.listdir(tmp_path / "shards"))
     assert results(whole) == results(tmp_path / "shards")
@@ -81,16 +81,16 @@ def test_a_merged_run_is_a_run(shard, merge, heatmap, run, tmp_path):
     assert len((tmp_path / "out" / "maps.csv").read_text().splitlines()) == COUNT + 2
 
 
-def test_shards_go_on_after_a_merge(shard, merge, pics, picture, tmp_path):
+def test_shards_go_on_after_a_merge(shard, merge, pics, write_image, tmp_path):
     for number in (1, 2):
         shard(number, count=2)
     merge()
-    new = picture(pics / "new.png", seed=99)
+    new = write_image(pics / "new.png", seed=99)
     told = [shard(number, count=2).stdout.splitlines() for number in (1, 2)]
     assert [len(lines) for lines in told] == [home("new.png", 2) == 1, home("new.png", 2) == 2]
     assert merge().exit_code == 0
-    with Ledger(tmp_path / "out") as ledger:
-        assert ledger.counts(1) == {"done": COUNT + 1, "failed": 1}
+    with Database(tmp_path / "out") as database:
+        assert database.counts(1) == {"done": COUNT + 1, "failed": 1}
     assert new.exists()
 
 
@@ -113,16 +113,16 @@ def test_a_shard_of_other_settings(shard, merge, refused):
     refused(merge(), "shard 2 of 2 is of another job than shard 1 of 2", "methods is ['layercam'], not ['gradcam']")
 
 
-def test_a_shard_of_other_pictures(shard, merge, refused, pics, picture):
+def test_a_shard_of_other_images(shard, merge, refused, pics, write_image):
     shard(1, count=2)
-    picture(pics / "new.png")
+    write_image(pics / "new.png")
     shard(2, count=2)
-    refused(merge(), "shard 2 of 2 and shard 1 of 2 were given other pictures: 14 and 13")
+    refused(merge(), "shard 2 of 2 and shard 1 of 2 were given other images: 14 and 13")
     shard(1, count=2)
     assert merge().exit_code == 0
 
 
-def test_a_ledger_under_another_name(shard, merge, refused, tmp_path):
+def test_a_database_under_another_name(shard, merge, refused, tmp_path):
     shard(1, count=2)
     shutil.copy(tmp_path / "out" / "camviz.shard-1-of-2.sqlite", tmp_path / "out" / "camviz.shard-2-of-2.sqlite")
     refused(merge(), "is in shard 2 of 2 and belongs to shard 1 of 2")
@@ -141,15 +141,15 @@ def test_others_wait_until_shards_are_merged(shard, heatmap, run, refused, tmp_p
     assert "camviz merge" in refused(run("report", tmp_path / "out"), "1 shard(s) that are not merged")
 
 
-def test_a_ledger_that_was_removed_is_missed(shard, merge, pics, refused, tmp_path, picture):
+def test_a_database_that_was_removed_is_missed(shard, merge, pics, refused, tmp_path, write_image):
     for number in (1, 2):
         shard(number, count=2)
     merge()
-    picture(pics / "new.png")
+    write_image(pics / "new.png")
     for number in (1, 2):
         shard(number, count=2)
     (tmp_path / "out" / "camviz.sqlite").unlink()
-    refused(merge(), "1 pictures of 14 are in the ledgers")
+    refused(merge(), "1 images of 14 are in the databases")
 
 
 def test_shards_beside_each_other_each_once(shard, heatmap, pics, refused, tmp_path, monkeypatch):
@@ -173,11 +173,11 @@ def test_the_environment_chooses_the_shard(heatmap, pics, merge, monkeypatch):
     assert "done before" in heatmap("pics", "--shard", "1/1").stderr  # everything, whatever the environment
 
 
-def test_what_needs_all_pictures_is_refused_in_parts(run, refused, pics):
+def test_what_needs_all_images_is_refused_in_parts(run, refused, pics):
     asked = ["pics", "--model", "demo", "--shard", "1/2"]
-    refused(run("features", *asked, "--scale", "run"), "--scale run needs all pictures in one place", "--shard '1/2'")
-    refused(run("features", *asked, "--reduce", "pca"), "--reduce pca needs all pictures in one place")
-    refused(run("evaluate", *asked), "means and intervals need all pictures in one place")
+    refused(run("features", *asked, "--scale", "run"), "--scale run needs all images in one place", "--shard '1/2'")
+    refused(run("features", *asked, "--reduce", "pca"), "--reduce pca needs all images in one place")
+    refused(run("evaluate", *asked), "means and intervals need all images in one place")
 
 
 def test_features_in_parts(run, pics, net_file, tmp_path):

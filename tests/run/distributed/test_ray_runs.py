@@ -1,4 +1,4 @@
-"""A run on Ray is a run: the same files, bytes and ledger; whatever dies under way."""
+"""A run on Ray is a run: the same files, bytes and database; whatever dies under way."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ COUNT = 200
 
 
 @pytest.fixture
-def pics(tmp_path, picture, monkeypatch) -> Path:
-    """Two hundred pictures in the current folder, and one that is none."""
+def pics(tmp_path, write_image, monkeypatch) -> Path:
+    """Two hundred images in the current folder, and one that is none."""
     monkeypatch.chdir(tmp_path)
     for number in range(COUNT):
-        picture(tmp_path / "pics" / ("deep" if number % 3 else ".") / f"{number:03d}.png", seed=number)
+        write_image(tmp_path / "pics" / ("deep" if number % 3 else ".") / f"{number:03d}.png", seed=number)
     (tmp_path / "pics" / "bad.png").write_text("words")
     return tmp_path / "pics"
 
@@ -38,17 +38,17 @@ def ray():
     pytest.importorskip("ray.data", reason="pip install 'camviz[ray]'")
 
 
-def test_without_the_extra(heatmap, refused, picture, tmp_path, monkeypatch):
+def test_without_the_extra(heatmap, refused, write_image, tmp_path, monkeypatch):
     monkeypatch.setattr("camviz.cli.cluster_options.find_spec", lambda _name: None)
-    told = refused(heatmap(picture(tmp_path / "a.png"), "--engine", "ray"), "--engine ray needs Ray Data")
+    told = refused(heatmap(write_image(tmp_path / "a.png"), "--engine", "ray"), "--engine ray needs Ray Data")
     assert "hint: pip install 'camviz[ray]'" in told
 
 
-def test_nothing_of_ray_is_imported_unless_asked_for(picture, tmp_path):
+def test_nothing_of_ray_is_imported_unless_asked_for(write_image, tmp_path):
     code = "import sys\nfrom camviz.cli.app import app\ntry:\n    app(sys.argv[1:])\nexcept SystemExit: pass\n"
     code += "import camviz.run.distributed.ray_pool\n"
     code += "print([name for name in sys.modules if name.split('.')[0] in ('ray', 'pyarrow')])"
-    asked = ["heatmap", str(picture(tmp_path / "a.png")), "-m", "demo", "-o", str(tmp_path / "out"), "-q"]
+    asked = ["heatmap", str(write_image(tmp_path / "a.png")), "-m", "demo", "-o", str(tmp_path / "out"), "-q"]
     done = subprocess.run([sys.executable, "-c", code, *asked], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
 
@@ -58,19 +58,17 @@ def test_what_does_not_go_together(run, refused, pics):
     refused(run("heatmap", *asked, "--address", "h:1"), "--address h:1 says nothing to --engine local", "--engine ray")
     refused(run("heatmap", *asked, "--workers", "3"), "--workers 3 says nothing")
     refused(run("heatmap", *asked, "--engine", "ray", "--shard", "1/2"), "--shard '1/2' with --engine ray")
-    refused(
-        run("features", *asked, "--engine", "ray", "--scale", "run"), "--engine ray: --scale run needs all pictures"
-    )
+    refused(run("features", *asked, "--engine", "ray", "--scale", "run"), "--engine ray: --scale run needs all images")
     refused(run("features", *asked, "--engine", "ray", "--reduce", "pca"), "--engine ray: --reduce pca needs")
 
 
-def test_the_error_of_a_lost_picture():
+def test_the_error_of_a_lost_image():
     assert isinstance(lost(Input(Path("a"), "a"), 3), InputError)
 
 
-def test_files_stay_bytes_where_there_is_no_folder(net_file, picture, tmp_path):
+def test_files_stay_bytes_where_there_is_no_folder(net_file, write_image, tmp_path):
     job = Job(model=ModelRequest(f"{net_file}:Net", input_size=(32, 32)), methods=("gradcam",), device="cpu")
-    source = Input(picture(tmp_path / "a.png"), "deep/a.png")
+    source = Input(write_image(tmp_path / "a.png"), "deep/a.png")
     sent = Explaining(job).begin()([source])
     kept = Explaining(job, Place(tmp_path / "out")).begin()([source])
     assert isinstance(sent, Answer)
@@ -139,8 +137,8 @@ def test_two_workers_are_a_single_run(start, heatmap, pics, tmp_path):
     stdout, stderr = process.communicate(timeout=300)
     assert process.returncode == 1, stderr
     assert len(set(stdout.splitlines())) == len(stdout.splitlines()) == 2 * COUNT
-    assert "200 pictures, 400 files, 1 failed" in stderr
-    assert "bad.png' is not a picture" in stderr
+    assert "200 images, 400 files, 1 failed" in stderr
+    assert "bad.png' is not a image" in stderr
     assert re.search(r"ray: 2 processes, \d+ cores? each", stderr)
     assert not [line for line in stderr.splitlines() if "INFO" in line or "WARNING" in line or "Warning" in line]
     assert not [name for name in os.listdir(tmp_path / "out") if name.startswith(".")]
@@ -167,7 +165,7 @@ def test_a_worker_killed_under_way(start, pics, tmp_path, run):
     stdout, stderr = process.communicate(timeout=400)
     assert process.returncode == 1, stderr
     assert len(set(stdout.splitlines())) == len(stdout.splitlines())  # of those behind what readline has read ahead
-    assert "200 pictures, 200 files, 1 failed" in stderr
+    assert "200 images, 200 files, 1 failed" in stderr
     shutil.move(tmp_path / "out", tmp_path / "spread")
     run("heatmap", "pics", "--model", "slow.py:Slow", "--input-size", "32", "--batch-size", "1", "-o", "out")
     assert results(tmp_path / "out") == results(tmp_path / "spread")
@@ -197,7 +195,7 @@ def test_the_driver_killed_and_the_same_command_again(start, pics, tmp_path, run
     _, stderr = again.communicate(timeout=300)
     assert again.returncode == 1, stderr
     before = int(re.search(r"(\d+) done before", stderr)[1])
-    done = int(re.search(r"^(\d+) pictures, \d+ files", stderr, re.MULTILINE)[1])
+    done = int(re.search(r"^(\d+) images, \d+ files", stderr, re.MULTILINE)[1])
     assert before > 5
     assert before + done == COUNT
     assert not [pid for pid in pool if os.path.exists(f"/proc/{pid}")]
@@ -253,6 +251,6 @@ def test_a_cluster_that_is_joined(start, pics, tmp_path, ray):
     assert len(results(tmp_path / "out")) == 12
 
 
-def test_a_cluster_that_is_not_there(heatmap, refused, picture, tmp_path, ray):
-    result = heatmap(picture(tmp_path / "a.png"), "--engine", "ray", "--address", "127.0.0.1:9", "-q")
+def test_a_cluster_that_is_not_there(heatmap, refused, write_image, tmp_path, ray):
+    result = heatmap(write_image(tmp_path / "a.png"), "--engine", "ray", "--address", "127.0.0.1:9", "-q")
     refused(result, "no Ray cluster answers at '127.0.0.1:9'")

@@ -53,11 +53,11 @@ def ray(monkeypatch):
 
 
 @pytest.fixture
-def pics(tmp_path, picture, monkeypatch) -> Path:
-    """Four pictures in the current folder, and one that is none."""
+def pics(tmp_path, write_image, monkeypatch) -> Path:
+    """Four images in the current folder, and one that is none."""
     monkeypatch.chdir(tmp_path)
     for number in range(4):
-        picture(tmp_path / "pics" / ("deep" if number % 2 else ".") / f"{number}.png", seed=number)
+        write_image(tmp_path / "pics" / ("deep" if number % 2 else ".") / f"{number}.png", seed=number)
     (tmp_path / "pics" / "bad.png").write_text("words")
     return tmp_path / "pics"
 
@@ -85,7 +85,7 @@ def test_a_spread_run_is_a_single_run(run, ray, pics, net_file, tmp_path, asked,
     assert "4 done before" in again.stderr
 
 
-def test_rows_of_an_evaluation_come_in_the_order_of_the_pictures(run, ray, pics, net_file):
+def test_rows_of_an_evaluation_come_in_the_order_of_the_images(run, ray, pics, net_file):
     metrics = ["--metric", "deletion,sparsity", "--method", "gradcam,cam"]
     fixed = [
         "evaluate",
@@ -103,8 +103,8 @@ def test_rows_of_an_evaluation_come_in_the_order_of_the_pictures(run, ray, pics,
     assert (spread.exit_code, plain.exit_code) == (1, 1)
     assert spread.stdout == plain.stdout
     assert [json.loads(line)["method"] for line in plain.stdout.splitlines()][:2] == ["gradcam", "cam"]
-    assert "bad.png' is not a picture" in spread.stderr
-    assert "4 pictures" in spread.stderr
+    assert "bad.png' is not a image" in spread.stderr
+    assert "4 images" in spread.stderr
     rows = [*fixed[:-1], "-o", "table"]
     run(*rows, *ray)
     spread_rows = (pics.parent / "table" / "results.csv").read_bytes()
@@ -117,14 +117,14 @@ def test_a_wrong_request_that_a_process_finds_ends_the_run(run, ray, pics, net_f
     refused(run(*asked, "--method", "cam", *ray), "cam")
 
 
-def test_files_go_beside_the_others_and_never_appear_half(net_file, picture, tmp_path, monkeypatch):
+def test_files_go_beside_the_others_and_never_appear_half(net_file, write_image, tmp_path, monkeypatch):
     """Each is written into a folder of parts and moved from there."""
     moved = []
     monkeypatch.setattr(os, "replace", lambda old, new: moved.append(Path(old).parent) or os.rename(old, new))
     job = Job(model=ModelRequest(f"{net_file}:Net", input_size=(32, 32)), methods=("gradcam",), device="cpu")
     (tmp_path / "parts").mkdir()
     place = Place(tmp_path / "out", tmp_path / "parts")
-    answer = Explaining(job, place).begin()([Input(picture(tmp_path / "a.png"), "deep/a.png")])
+    answer = Explaining(job, place).begin()([Input(write_image(tmp_path / "a.png"), "deep/a.png")])
     assert [file.path for file in answer.records[0].written] == [tmp_path / "out" / "deep/a.png.png"]
     assert results(tmp_path / "out").keys() == {"deep/a.png.png"}
     assert set(moved) == {tmp_path / "parts"}

@@ -1,4 +1,4 @@
-"""Which pictures fall to which shard, and how a shard is asked for."""
+"""Which images fall to which shard, and how a shard is asked for."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_the_environment_of_torchrun_and_srun(environment, shard):
         assert all(name in found[1] for name in list(environment)[:2])
 
 
-def test_each_picture_is_in_one_shard_whatever_the_order():
+def test_each_image_is_in_one_shard_whatever_the_order():
     names = [f"sub {n % 7}/图 {n}.jpg" for n in range(1000)] + ["\udcff.png"]
     everything = [Input(None, name) for name in names]
     shares = [Share(Shard(number, 4)) for number in range(1, 5)]

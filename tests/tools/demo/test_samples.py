@@ -1,4 +1,4 @@
-"""The sample pictures, their annotations and the code that draws them agree."""
+"""The sample images, their annotations and the code that draws them agree."""
 
 import json
 
@@ -18,16 +18,16 @@ def pixels(name):
     return np.asarray(Image.open(FOLDER / name).convert("RGB"))
 
 
-def test_there_is_a_note_for_every_picture():
-    pictures = {path.name for path in FOLDER.iterdir()} - {"annotations.json"}
-    assert pictures == set(NAMES) == {f"{sample.name}.jpg" for sample in SAMPLES}
+def test_there_is_a_note_for_every_image():
+    images = {path.name for path in FOLDER.iterdir()} - {"annotations.json"}
+    assert images == set(NAMES) == {f"{sample.name}.jpg" for sample in SAMPLES}
     assert len(NAMES) >= 8
     assert NOTES["format"] == FORMAT
     assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 2_000_000
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_note_describes_its_picture(name):
+def test_a_note_describes_its_image(name):
     note, image = NOTES["files"][name], pixels(name)
     assert image.shape == (note["height"], note["width"], 3)
     areas = []
@@ -42,7 +42,7 @@ def test_a_note_describes_its_picture(name):
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
-def test_drawing_again_gives_the_same_picture(sample):
+def test_drawing_again_gives_the_same_image(sample):
     scene, name = sample.draw(), f"{sample.name}.jpg"
     difference = np.abs(scene.image.astype(int) - pixels(name))
     assert difference.mean() < 4  # JPEG, and decoders that differ
@@ -54,7 +54,7 @@ def test_drawing_again_gives_the_same_picture(sample):
         assert (masks[0] ^ masks[1]).sum() < 0.01 * masks[1].sum()
 
 
-def test_the_set_holds_the_shapes_of_picture_that_go_wrong_elsewhere():
+def test_the_set_holds_the_shapes_of_image_that_go_wrong_elsewhere():
     sizes = [(note["width"], note["height"]) for note in NOTES["files"].values()]
     assert any(width >= 3 * height for width, height in sizes)
     assert any(height >= 2 * width for width, height in sizes)
@@ -62,7 +62,7 @@ def test_the_set_holds_the_shapes_of_picture_that_go_wrong_elsewhere():
     assert any(len(set(found)) < len(found) for found in kinds)
     note = NOTES["files"]["arrow_near_corner.jpg"]
     x0, _, x1, _ = note["shapes"][note["dominant"]]["box"]
-    edge = (note["width"] + note["height"]) / 2  # right side of the centre square
+    edge = (note["width"] + note["height"]) / 2  # right side of the center square
     assert x0 < edge < x1
 
 

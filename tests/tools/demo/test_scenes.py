@@ -32,7 +32,7 @@ def test_a_square_covers_the_pixels_it_should():
         assert shape.box == box
 
 
-def test_the_mask_lies_where_the_colour_changed():
+def test_the_mask_lies_where_the_color_changed():
     # with the same seed the background is the same, only the shape is new
     without, scene = plain(Place("circle", 10, 10, 2)), plain(Place("circle", 40, 24, 12))
     changed = np.abs(scene.image.astype(int) - without.image).sum(2)
@@ -125,13 +125,13 @@ def test_a_seed_gives_one_scene():
     assert not np.array_equal(first.image, other.image)
 
 
-def test_colour_does_not_tell_the_kind():
-    """The mean colour of the shapes differs between kinds no more than chance allows."""
-    colours = {kind: [] for kind in KINDS}
+def test_color_does_not_tell_the_kind():
+    """The mean color of the shapes differs between kinds no more than chance allows."""
+    colors = {kind: [] for kind in KINDS}
     for scene in scenes(400, shapes=(1, 1)):
-        colours[scene.dominant.kind].append(scene.image[scene.dominant.mask].mean(0))
-    everything = np.concatenate(list(colours.values()))
-    for own in colours.values():
+        colors[scene.dominant.kind].append(scene.image[scene.dominant.mask].mean(0))
+    everything = np.concatenate(list(colors.values()))
+    for own in colors.values():
         assert len(own) > 15
         error = everything.std(0) / len(own) ** 0.5
         assert (np.abs(np.mean(own, 0) - everything.mean(0)) < 4 * error).all()

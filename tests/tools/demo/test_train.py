@@ -30,14 +30,14 @@ def test_the_loss_can_be_learned():
     """Steps on one batch alone bring its loss down, and its logits to the right kinds."""
     torch.manual_seed(0)
     batch, model = next(iter(Scenes(QUICK))), blank().train()
-    optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
     history = []
     for _ in range(25):
         features = model.features((batch.images - 128.0) / 64)
         loss, logits = losses(model, features, batch, 1.0)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         history.append(loss.item())
     assert history[-1] < 0.5 * history[0]
     assert (logits.argmax(1) == batch.labels).float().mean() > 0.7
@@ -65,21 +65,21 @@ def test_a_seed_gives_the_same_scenes():
     assert other.images.shape != first.images.shape or not torch.equal(other.images, first.images)
 
 
-def test_a_variation_moves_picture_and_shares_together():
+def test_a_variation_moves_image_and_shares_together():
     batch = next(iter(Scenes(QUICK)))
     shapes = set()
     for seed in range(8):
         varied = batch.varied(np.random.default_rng(seed))
         shapes.add(tuple(varied.images.shape))
         assert varied.shares.shape[2:] == tuple(side // 8 for side in varied.images.shape[2:])
-        # put the varied shares back by trying all eight ways: the picture must follow the same one
+        # put the varied shares back by trying all eight ways: the image must follow the same one
         for transpose in (False, True):
             for axes in ([], [2], [3], [2, 3]):
                 back = [value.transpose(2, 3) if transpose else value for value in (varied.shares, varied.images)]
-                moved, picture = (value.flip(axes) for value in back)
+                moved, image = (value.flip(axes) for value in back)
                 if moved.shape == batch.shares.shape and torch.equal(moved, batch.shares):
-                    grey = batch.images.float().sum(1)
-                    same = [torch.equal(p.float().sum(1), grey) for p in (picture, 255 - picture)]
+                    gray = batch.images.float().sum(1)
+                    same = [torch.equal(p.float().sum(1), gray) for p in (image, 255 - image)]
                     assert any(same)
     assert len(shapes) == (2 if batch.images.shape[2] != batch.images.shape[3] else 1)
 

@@ -79,7 +79,7 @@ def test_imagenet_models_from_their_file_alone(name, architecture, count):
 
 
 @pytest.mark.parametrize(
-    ("model", "name", "settings", "count"),
+    ("module", "name", "settings", "count"),
     [
         ("ResNet20", "akamaster_resnet20_cifar10.th", {}, 89),
         (
@@ -99,7 +99,7 @@ def test_cifar_models(module, name, settings, count):
 
 
 @pytest.mark.parametrize(
-    ("model", "name", "more"),
+    ("module", "name", "more"),
     [
         ("ResNet20", "akamaster_resnet20_cifar10.th", []),
         ("TutorialNet", "phlippe_t5_ResNet_cifar10.ckpt", []),

@@ -1,7 +1,7 @@
 """Every command line of the README is typed in a folder that has what it names, and does what it should.
 
 A new line is run as it stands. Behind the names of large models are narrow ones, and instead of downloads come
-untrained weights (tests/reader.py); the shell is a real one.
+untrained weights (tests/helpers/shell_lines.py); the shell is a real one.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from tests.helpers import shell_lines as reader
 TEXT = (Path(__file__).resolve().parents[1] / "README.md").read_text("utf-8")
 NOT_HERE = {  # why a line cannot be typed here
     "camviz heatmap photos/ -m resnet50 -o run --engine ray": "its processes would need the weights themselves: "
-    "tests/run/test_cluster.py",
+    "tests/run/distributed/test_ray_runs.py",
     "camviz heatmap s3://bucket/photos -m resnet50 -o s3://bucket/run --engine ray --address auto": "there is no store "
-    "and no cluster: tests/run/test_cluster.py, tests/test_places.py",
+    "and no cluster: tests/run/distributed/test_ray_runs.py, tests/io/test_paths.py",
 }
 WITHOUT_CAMVIZ = ("pip install ", "python -m pytest", "python -m tests.", "ruff check")  # what CI itself does
 BEFORE = {  # by command, what a reader has typed before

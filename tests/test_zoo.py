@@ -18,8 +18,8 @@ import camviz
 from camviz.errors import InputError, ModelError
 from camviz.models.catalog import classifiers, listings
 from camviz.types import Model, SaliencyMap
-from tests.engine.test_capture import hook_count, state_of
 from tests.helpers.small_transformers import CLASSIFIERS, DETECTORS, SEGMENTERS, configuration
+from tests.helpers.state import hook_count, state_of
 
 HANDFUL = ["squeezenet1_1", "mobilenet_v3_small", "resnet18", "shufflenet_v2_x0_5", "swin_t", "vit_b_32", "googlenet"]
 REST = [name for name in classifiers() if name not in HANDFUL]

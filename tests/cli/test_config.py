@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from camviz.cli import config
-from camviz.cli.app import COMMANDS
+from camviz.cli.registry import commands
 
-NAMES = [module.__name__.rpartition(".")[2] for module in COMMANDS]
+NAMES = [entry.name for entry in commands()]
 PRESETS = ["compare", "paper", "quick", "thorough", "transformer"]
 
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 import camviz
-from tests.engine.test_explain import model, random_images
+from tests.helpers.inputs import model, random_images
 
 
 def test_class_names_that_are_not_as_many_as_the_classes():

@@ -7,7 +7,8 @@ import re
 
 import pytest
 
-from camviz.cli.app import COMMANDS, app
+from camviz.cli.app import app
+from camviz.cli.registry import commands
 from camviz.methods import METHODS
 from camviz.models.catalog import listings
 
@@ -27,7 +28,7 @@ def options() -> dict[str, dict[str, object]]:
 
 
 def test_every_command_is_there():
-    names = {module.__name__.rpartition(".")[2] for module in COMMANDS}
+    names = {entry.name for entry in commands()}
     assert names == set(options())
 
 

@@ -7,7 +7,7 @@ from PIL import Image
 from torch.nn import functional as F
 
 import camviz
-from camviz.demo import samples
+from tools.demo import samples
 from camviz.demo.model import INPUT_SIZE, KINDS, MEAN, STD, WEIGHTS, build
 from tools.demo.scenes import draw_scene
 

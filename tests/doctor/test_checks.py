@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.engine.test_capture import hook_count, state_of
 from torch import nn
 from torch.nn import functional as F
 
@@ -17,6 +16,7 @@ from camviz.doctor import CHECKS, Diagnosis, diagnose
 from camviz.models.catalog import imagenet_labels
 from camviz.types import Image, Model, Preprocessing
 from tests.helpers.modules import make
+from tests.helpers.state import hook_count, state_of
 
 SAMPLES = sorted(sample_folder().glob("*.jpg"))[:4]
 

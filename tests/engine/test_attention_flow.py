@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.engine.test_capture import hook_count, state_of
 from torch import nn
 from torch.nn import functional as F
 
@@ -15,6 +14,7 @@ from camviz.engine.forward import Ask
 from camviz.errors import ModelError
 from camviz.types import Model, Preprocessing
 from tests.helpers.modules import Transformer
+from tests.helpers.state import hook_count, state_of
 
 
 @pytest.fixture(autouse=True)

@@ -3,22 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from tests.engine.test_capture import hook_count, state_of
 
 import camviz
 from camviz.engine.batches import by_shape
 from camviz.errors import InputError, ModelError
 from camviz.types import Model, Preprocessing
+from tests.helpers.inputs import model, random_images
 from tests.helpers.modules import MODELS, SIZE, make
-
-
-def model(name: str, **changes) -> Model:
-    return Model(name, make(name), Preprocessing(crop=(SIZE, SIZE), resize=SIZE), **changes)
-
-
-def random_images(count: int, seed: int = 0, size=(SIZE, SIZE)) -> list[np.ndarray]:
-    rng = np.random.default_rng(seed)
-    return [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for _ in range(count)]
+from tests.helpers.state import hook_count, state_of
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -8,7 +8,7 @@ from camviz.engine.explain import Explainer
 from camviz.engine.forward import rescore
 from camviz.errors import CamvizError
 from camviz.types import Job, Target
-from tests.engine.test_explain import model
+from tests.helpers.inputs import model
 from tests.helpers.modules import make
 
 SECOND = Target("second", lambda rows: rows[..., 1], index=1)
@@ -26,7 +26,7 @@ class Viewing(nn.Module):
         return self.fc(torch.relu(self.conv(x)).view(len(x), -1))
 
 
-@pytest.mark.parametrize("model", [make("plain"), make("residual"), make("vit"), Viewing().eval()])
+@pytest.mark.parametrize("module", [make("plain"), make("residual"), make("vit"), Viewing().eval()])
 def test_scores_are_those_of_a_plain_forward(module):
     inputs = torch.randn(11, 3, 32, 32)
     asked = model("plain")

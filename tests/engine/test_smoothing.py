@@ -6,7 +6,7 @@ import torch
 
 import camviz
 from camviz.engine.smoothing import fuse
-from tests.engine.test_explain import model, random_images
+from tests.helpers.inputs import model, random_images
 from tests.helpers.modules import Plain
 
 

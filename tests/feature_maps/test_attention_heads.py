@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from tests.engine.test_capture import hook_count
 
 from camviz.engine.attention_structure import Structure
 from camviz.errors import ModelError, RequestError, UnknownName
@@ -19,6 +18,7 @@ from camviz.io.images import as_images
 from camviz.models.preprocess import prepare
 from camviz.types import Layer, Model, Preprocessing
 from tests.helpers.modules import Transformer, make
+from tests.helpers.state import hook_count
 
 
 @pytest.fixture(autouse=True)

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from tests.features.test_maps import VALUES, maps
 
 import camviz
 from camviz.feature_maps.figures import channels, clusters, reduction, run_limits, strip
 from camviz.render.color import table
 from camviz.types import View
+from tests.feature_maps.test_maps import VALUES, maps
 
 
 def tile(figure, values, number=0, count=1):

@@ -7,7 +7,7 @@ import camviz
 from camviz.feature_maps.incremental_pca import Moments
 from camviz.feature_maps.maps import FeatureMaps, check_finite
 from camviz.types import Image, View
-from tests.engine.test_explain import model, random_images
+from tests.helpers.inputs import model, random_images
 
 VALUES = np.array(
     [

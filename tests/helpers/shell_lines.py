@@ -96,10 +96,11 @@ def _found(code: str) -> dict[str, Any]:
 
 def write_saved(folder: Path) -> None:
     """`my_model` and `my_clip`, as `save_pretrained` writes them."""
-    from tests.models import test_hf, test_words
+    from tests.models import test_clip_text
+    from tests.models.sources import test_hf
 
     test_hf.save(folder / "my_model", processor="ViTImageProcessor", id2label={0: "cat", 1: "dog", 2: "owl"})
-    test_words.save(folder / "my_clip", "CLIP")
+    test_clip_text.save(folder / "my_clip", "CLIP")
 
 
 # models behind the README's names: the same layers and shapes of images, but few channels, and untrained weights

@@ -8,7 +8,7 @@ from camviz.engine.explain import Explainer
 from camviz.engine.forward import rescore
 from camviz.hooks.bn_folding import WORTH, find_pairs, fold, folded
 from camviz.types import Job, Target
-from tests.engine.test_explain import model
+from tests.helpers.inputs import model
 
 SECOND = Target("second", lambda rows: rows[..., 1], index=1)
 

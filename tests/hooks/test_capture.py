@@ -6,18 +6,7 @@ from torch import nn
 
 from camviz.hooks.capture import borrowed, capture, first_tensor, with_first_tensor
 from tests.helpers.modules import make
-
-
-def hook_count(module: nn.Module) -> int:
-    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks) for m in module.modules())
-
-
-def state_of(module: nn.Module) -> tuple[list[bool], list[bool], list[bool]]:
-    return (
-        [m.training for m in module.modules()],
-        [p.requires_grad for p in module.parameters()],
-        [p.grad is None for p in module.parameters()],
-    )
+from tests.helpers.state import hook_count, state_of
 
 
 def test_borrowed_gives_back_modes_and_requires_grad_also_after_an_error():

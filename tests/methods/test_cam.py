@@ -13,7 +13,7 @@ import torch
 import camviz
 from camviz.methods import METHODS
 from camviz.types import Target
-from tests.engine.test_explain import model, random_images
+from tests.helpers.inputs import model, random_images
 
 A = torch.tensor([[[[1.0, 2], [3, 4]], [[4, 0], [0, 0]]]])
 G = torch.tensor([[[[1.0, 0], [0, 3]], [[-1, -1], [1, 3]]]])

@@ -6,13 +6,13 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 import torch
-from tests.engine.test_capture import hook_count, state_of
 
 import camviz
 from camviz.errors import ModelError
 from camviz.methods import GROUPS, METHODS, choose
-from tests.engine.test_explain import model, random_images
+from tests.helpers.inputs import model, random_images
 from tests.helpers.modules import MODELS
+from tests.helpers.state import hook_count, state_of
 
 QUICK = {
     "rise": {"samples": 8}, "sscam": {"samples": 2}, "iscam": {"samples": 2}, "smoothgrad": {"samples": 3},

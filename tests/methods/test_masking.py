@@ -5,14 +5,14 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from tests.engine.test_capture import hook_count
 from torch.nn import functional as F
 
 import camviz
 from camviz.models.preprocess import prepare
 from camviz.types import Image
-from tests.engine.test_explain import model, random_images
+from tests.helpers.inputs import model, random_images
 from tests.helpers.modules import make
+from tests.helpers.state import hook_count
 
 LAYER = {"plain": "features.3", "residual": "block", "smooth": "act", "inplace": "features.3"}
 

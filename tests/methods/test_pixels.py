@@ -9,7 +9,7 @@ import camviz
 from camviz.methods.pixels import reduced
 from camviz.models.preprocess import prepare
 from camviz.types import Image
-from tests.engine.test_explain import model, random_images
+from tests.helpers.inputs import model, random_images
 from tests.helpers.modules import make
 
 

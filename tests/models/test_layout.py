@@ -138,7 +138,7 @@ class ByKeyword(Transformer):
         return forward
 
 
-@pytest.mark.parametrize("model", [Apart, ByKeyword, Transformer])
+@pytest.mark.parametrize("module", [Apart, ByKeyword, Transformer])
 def test_the_default_layer_is_alive_where_a_class_token_is_read(module):
     model = model_of(module())
     [layer] = find_layers(model, [])

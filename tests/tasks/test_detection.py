@@ -8,7 +8,6 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 import torch
-from tests.engine.test_capture import hook_count, state_of
 from torch import nn
 
 import camviz
@@ -20,8 +19,9 @@ from camviz.models.preprocess import prepare
 from camviz.models.survey import survey
 from camviz.tasks.detection import Detection, Detections, iou, similarity
 from camviz.types import Image, Job, Model, Preprocessing, View
-from tests.engine.test_explain import random_images
 from tests.helpers.dense import CLASSES, DETECTORS, make
+from tests.helpers.inputs import random_images
+from tests.helpers.state import hook_count, state_of
 from tests.methods.test_every_method import ATTENTION, QUICK
 
 WHOLE = View((200, 100), (0, 0, 200, 100), (100, 50))  # the model's input is half as large

@@ -17,7 +17,7 @@ from camviz.tasks.embedding import Embedding
 from camviz.tasks.multilabel import MultiLabel
 from camviz.tasks.regression import Binary, Regression
 from camviz.types import View
-from tests.engine.test_explain import random_images
+from tests.helpers.inputs import random_images
 
 WHOLE = View((32, 32), (0, 0, 32, 32), (32, 32))
 

@@ -19,7 +19,7 @@ from camviz.models.preprocess import prepare
 from camviz.models.survey import survey
 from camviz.tasks.segmentation import Segmentation, read_mask
 from camviz.types import Image, Job, Model, Preprocessing, View
-from tests.engine.test_explain import random_images
+from tests.helpers.inputs import random_images
 from tests.methods.test_every_method import ATTENTION, QUICK
 
 LABELS = ("background", "cat", "dog")

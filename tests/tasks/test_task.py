@@ -13,7 +13,7 @@ from camviz.engine.tail_replay import mapped
 from camviz.errors import CamvizError, ModelError, UnknownName
 from camviz.hooks.capture import first_tensor, part_of, with_first_tensor
 from camviz.tasks import described
-from tests.engine.test_explain import random_images
+from tests.helpers.inputs import random_images
 from tests.helpers.modules import make
 
 

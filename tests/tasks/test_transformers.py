@@ -8,7 +8,7 @@ import torch
 
 import camviz
 from camviz.types import Model, Preprocessing
-from tests.engine.test_explain import random_images
+from tests.helpers.inputs import random_images
 
 pytestmark = pytest.mark.slow
 transformers = pytest.importorskip("transformers")

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from tests.models.test_checkpoint_security import exported, scripted
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 import camviz
 from camviz.models.checkpoint import fit, kind_of, read_weights
 from camviz.models.checkpoint.dialects import DIALECTS, nested, strip, variants
+from tests.models.checkpoint.test_security import exported, scripted
 
 
 def named(state, prefix):

@@ -13,7 +13,7 @@ from camviz.hooks.capture import first_tensor
 from camviz.models.load import plan
 from camviz.models.preprocess import prepare
 from camviz.types import Image, ModelRequest, Preprocessing
-from tests.engine.test_explain import random_images
+from tests.helpers.inputs import random_images
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

@@ -35,7 +35,7 @@ class Known:
     table: Mapping[str, str] | None = None  # by path, by the end of a path, or by name
 
     def index(self, path: Path) -> int:
-        """The class of a image; raises `InputError` where that is not known."""
+        """The class of an image; raises `InputError` where that is not known."""
         if self.table is None:
             text, hint = (
                 path.absolute().parent.name,

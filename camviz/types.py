@@ -57,7 +57,7 @@ class Image:
 
 @dataclass(frozen=True)
 class View:
-    """Which rectangle of a image the model's input shows, and at what size.
+    """Which rectangle of an image the model's input shows, and at what size.
 
     `box` is (left, top, right, bottom) in pixels of the upright image, fractions allowed; it may reach
     beyond the image (letterbox). `size` is (width, height) of the model's input.
@@ -124,7 +124,7 @@ def _stretch(values: Map, pixels: slice, start: float, stop: float) -> Map:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How a image becomes a model's input: short side to `resize`, center crop to `crop`, (x - mean) / std.
+    """How an image becomes a model's input: short side to `resize`, center crop to `crop`, (x - mean) / std.
 
     `resize` may be a size, to which the image is squashed before the crop; None squashes it to `crop` itself. Sizes
     are (height, width). With `longest` the whole image is shown: the long side at most so long, no crop, and `fill`

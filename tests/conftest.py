@@ -79,7 +79,7 @@ def pixels():
 
 @pytest.fixture
 def write_image(pixels):
-    """`write_image(path, width, height, seed)`: write a image of noise, making folders; returns the path."""
+    """`write_image(path, width, height, seed)`: write an image of noise, making folders; returns the path."""
 
     def write(path: Path, width: int = 40, height: int = 32, seed: int = 0) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)

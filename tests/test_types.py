@@ -7,7 +7,7 @@ from camviz.types import View
 
 
 def test_one_hot_cell_lands_where_it_was_seen() -> None:
-    """A center crop of a image that is not square: the centroid is within half a cell of the cell's center."""
+    """A center crop of an image that is not square: the centroid is within half a cell of the cell's center."""
     view = View((640, 427), (106.5, 0, 533.5, 427), (224, 224))
     cell = 427 / 7
     for row, column in [(1, 1), (3, 5), (5, 2), (3, 3)]:

@@ -62,7 +62,7 @@ def tell(name: str, kind: str, outcome: str, detail: str = "") -> None:
 
 
 def look(name: str, kind: str, load, image, least: int = 4, **question) -> SaliencyMap:
-    """Explain a image with a model; the map must be right, and the model as it was."""
+    """Explain an image with a model; the map must be right, and the model as it was."""
     try:
         found = _look(load, image, least, question)
     except BaseException as error:
@@ -97,7 +97,7 @@ def liven(module: torch.nn.Module) -> None:
 
 
 def redraw(module: torch.nn.Module) -> None:
-    """transformers draws all weights so small that nothing is left of a image behind a few convolutions."""
+    """transformers draws all weights so small that nothing is left of an image behind a few convolutions."""
     for part in module.modules():
         if isinstance(part, (torch.nn.Linear, torch.nn.Conv2d)):
             torch.nn.init.kaiming_normal_(part.weight)

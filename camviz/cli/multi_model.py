@@ -128,7 +128,7 @@ def check_images(images: Sequence[str] | None) -> None:
 
     for one in images or ():
         if one.endswith(SUFFIXES):
-            raise RequestError(f"'{one}' is a checkpoint, not a image", "quote patterns: --checkpoint 'epoch_*.pth'")
+            raise RequestError(f"'{one}' is a checkpoint, not an image", "quote patterns: --checkpoint 'epoch_*.pth'")
 
 
 def names_of(found: Sequence[tuple[ModelRequest, tuple[str, ...]]], given: Sequence[str]) -> list[str]:

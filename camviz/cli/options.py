@@ -296,7 +296,7 @@ class LookOptions:
         str,
         typer.Option(
             "--layout",
-            help="overlay, panel, heatmap; grid: all maps of a image in one figure.",
+            help="overlay, panel, heatmap; grid: all maps of an image in one figure.",
             rich_help_panel="Drawing",
         ),
     ] = "overlay"
@@ -307,7 +307,7 @@ class LookOptions:
         str,
         typer.Option(
             "--scale",
-            help="What has full color: the largest value of the image's map, of the row (all maps of a image), "
+            help="What has full color: the largest value of the image's map, of the row (all maps of an image), "
             "of the run, or fixed:2.5.",
             rich_help_panel="Drawing",
         ),

@@ -257,7 +257,7 @@ def check_count(sides: int, strip: bool = False) -> None:
     """Raise `RequestError` unless so many sides fit into a figure, or a strip."""
     if not FEWEST <= sides <= (sides if strip else MOST):
         raise RequestError(
-            f"{sides} map{'s' * (sides != 1)} of a image to compare: {FEWEST} to {MOST} are",
+            f"{sides} map{'s' * (sides != 1)} of an image to compare: {FEWEST} to {MOST} are",
             "--model A --model B, --method a,b, --layer a,b, or --checkpoint 'epoch_*.pth' --layout strip",
         )
 

@@ -41,7 +41,7 @@ class Member:
 
 
 class Comparer:
-    """Asks every member about a image. Without targets it is the class that the `reference` predicts, for all."""
+    """Asks every member about an image. Without targets it is the class that the `reference` predicts, for all."""
 
     def __init__(self, members: Sequence[Member], targets: bool, reference: int = 0) -> None:
         self.members, self.targets, self.reference = members, targets, reference
@@ -115,7 +115,7 @@ def side_name(map: SaliencyMap, member: Member, explainer: Explainer, several: b
 
 
 def _maps(explainer: Explainer, image: Image, asking: Callable[[Target | None], Asked]) -> list[SaliencyMap]:
-    """A image's maps for what `asking` wants when it has heard what the model says; raises `InputError`."""
+    """An image's maps for what `asking` wants when it has heard what the model says; raises `InputError`."""
     values, view = prepare(image, explainer.model.preprocessing, explainer.job.fit)
 
     def hearing(passed: Pass) -> Asked:

@@ -13,7 +13,7 @@ _LONGEST = 512  # pixels of the long side: maps are far coarser than that
 
 
 def size_of(image: Image) -> tuple[int, int]:
-    """(width, height) at which the maps of a image are compared: its own, or smaller with the same proportions."""
+    """(width, height) at which the maps of an image are compared: its own, or smaller with the same proportions."""
     share = min(1.0, _LONGEST / max(image.width, image.height))
     return max(1, round(image.width * share)), max(1, round(image.height * share))
 

@@ -57,7 +57,7 @@ def untrained(e: Examination) -> Finding | None:
     if batch:
         if len(fresh) < len(batch) / 2:
             return _untrained_head(e)
-        seen = f"{len(fresh)} of {len(batch)} batch normalizations have never seen a image (mean 0, variance 1)"
+        seen = f"{len(fresh)} of {len(batch)} batch normalizations have never seen an image (mean 0, variance 1)"
         return Finding("the model is untrained", seen, mend)
     affine = [part for part in parts.values() if isinstance(part, _AFFINE) and part.weight is not None]
     if affine:
@@ -133,7 +133,7 @@ def training(e: Examination) -> Finding | None:
     ]
     if by_batch:
         return Finding(
-            "a image's answer depends on the batch it is in",
+            "an image's answer depends on the batch it is in",
             f"{len(by_batch)} batch normalizations keep no statistics (first: '{by_batch[0]}')",
             "track_running_stats=True, or --batch-size 1 to be repeatable",
             "warning",

@@ -100,7 +100,7 @@ def _unfit(ask: Ask, why: str) -> ModelError:
 
 
 def _odd(ask: Ask, path: str, shape: tuple[int, ...]) -> ModelError:
-    """What is unlike in one attention of a image, in words."""
+    """What is unlike in one attention of an image, in words."""
     queries, keys = shape[-2:]
     if queries == keys and (len(shape) > 4 or (len(shape) == 4 and shape[0] > 1)):
         return _unfit(ask, f"'{path}' looks within windows of {keys}")

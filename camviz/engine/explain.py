@@ -153,7 +153,7 @@ class Explainer:
     ) -> list[list[SaliencyMap] | InputError]:
         """The maps of each image: targets × layers × methods, in this order. Inputs are of one shape.
 
-        A image in which there is nothing to explain gets the error that says so.
+        An image in which there is nothing to explain gets the error that says so.
         """
         return self.maps(images, inputs, views, lambda _passed: self.wanted)
 
@@ -218,7 +218,7 @@ class Explainer:
                 chosen.append([])
         for number in range(max(map(len, chosen))):
             here = [i for i, targets in enumerate(chosen) if number < len(targets)]
-            spare = chosen[here[0]][number]  # where a image has none left, its row is read for another's target
+            spare = chosen[here[0]][number]  # where an image has none left, its row is read for another's target
             targets = [targets[number] if number < len(targets) else spare for targets in chosen]
             yield targets, here, number if wanted.several else None
 
@@ -322,7 +322,7 @@ def explain(
 
     `model` is a `Model`, an `nn.Module`, or what `camviz.load` takes; an image is a path, a PIL image, an array
     (H, W, 3) uint8, or a `Image`; `settings` are of the method ({"samples": 50}, {"rise.samples": 500}). Other
-    keywords are those of `Job`: score, precision, batch_size, smooth, fuse, seed. Raises `InputError` for a image
+    keywords are those of `Job`: score, precision, batch_size, smooth, fuse, seed. Raises `InputError` for an image
     that cannot be read.
     """
     from camviz.hooks.devices import default_batch_size

@@ -67,7 +67,7 @@ def effective_field(
 ) -> EffectiveField:
     """The effective field at a layer over batches (n, c, H, W); of one channel, or of all of them summed up.
 
-    A image whose center unit has no gradient (a dead unit) is left out; all of them without: `RequestError`.
+    An image whose center unit has no gradient (a dead unit) is left out; all of them without: `RequestError`.
     """
     total: NDArray[np.float64] | None = None
     count = 0

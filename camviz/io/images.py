@@ -77,10 +77,10 @@ def read_image(path: Path) -> Image:
     except UnidentifiedImageError as error:
         if is_video(path) or starts_like_video(_start(path)):
             raise InputError(
-                f"'{path}' is a video, here a image is wanted",
+                f"'{path}' is a video, here an image is wanted",
                 f"camviz heatmap '{path}' explains it; ffmpeg -i '{path}' %05d.png makes images of it",
             ) from error
-        raise InputError(f"'{path}' is not a image{_looks_like(path)}", "its content decides, not its name") from error
+        raise InputError(f"'{path}' is not an image{_looks_like(path)}", "its content decides, not its name") from error
     except PILImage.DecompressionBombError as error:
         raise InputError(
             f"'{path}' is too large: over {MAX_PIXELS // 10**6} million pixels", "shrink it first"
@@ -164,11 +164,11 @@ def _as_image(image: Any) -> Image:
         return read_image(Path(image))
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (3, 4):
-            raise InputError(f"an array of {image.dtype} {image.shape} is not a image", "give (H, W, 3) uint8, RGB")
+            raise InputError(f"an array of {image.dtype} {image.shape} is not an image", "give (H, W, 3) uint8, RGB")
         if image.shape[2] == 4:
             return _as_image(PILImage.fromarray(image))
         return Image(np.ascontiguousarray(image))
     if hasattr(image, "convert") and hasattr(image, "mode"):
         upright = ImageOps.exif_transpose(image)
         return Image(_rgb(upright), bands=_bands(upright))
-    raise InputError(f"a {type(image).__name__} is not a image", "give a path, a PIL image or an array")
+    raise InputError(f"a {type(image).__name__} is not an image", "give a path, a PIL image or an array")

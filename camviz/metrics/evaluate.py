@@ -20,7 +20,7 @@ from camviz.types import Image, Model, View
 if TYPE_CHECKING:
     from camviz.engine.explain import Explainer
 
-Marked = Callable[[Image, str], Mask | None]  # what a target's label means in a image
+Marked = Callable[[Image, str], Mask | None]  # what a target's label means in an image
 FEWEST = 4
 SATURATED = 0.5  # of the score without any pixel: a curve from there shows little
 
@@ -108,7 +108,7 @@ class Evaluator:
             if np.mean(shares) > SATURATED:
                 setting = "insertion.start" if metric == "insertion" else "deletion.end"
                 notes.append(
-                    f"{metric} says little here: a image without any of its pixels keeps {np.mean(shares):.0%} "
+                    f"{metric} says little here: an image without any of its pixels keeps {np.mean(shares):.0%} "
                     f"of its score; --set {setting}=black (or mean, white, blur) takes more away"
                 )
         if self._without:
@@ -191,7 +191,7 @@ def _given(images: Sequence[Image], truth: Sequence[NDArray[np.bool_] | None]) -
     for image, mask in zip(images, truth, strict=True):
         if mask is not None and mask.shape != (image.height, image.width):
             raise RequestError(
-                f"a mask of {mask.shape} for a image of {(image.height, image.width)}",
+                f"a mask of {mask.shape} for an image of {(image.height, image.width)}",
                 "masks are (height, width)",
             )
 

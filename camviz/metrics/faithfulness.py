@@ -56,7 +56,7 @@ def _empty(case: Case, name: str) -> Tensor:
 
 
 def blurred(image: Tensor, sigma: float) -> Tensor:
-    """A image (c, H, W) under a Gaussian of `sigma` pixels, mirrored at the border."""
+    """An image (c, H, W) under a Gaussian of `sigma` pixels, mirrored at the border."""
     import torch
     from torch.nn import functional as F
 

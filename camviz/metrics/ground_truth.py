@@ -23,7 +23,7 @@ Match = Literal["label", "any"]
 
 @dataclass(frozen=True, eq=False)
 class Thing:
-    """One marked object: its class's name ("" when it has none), and its box or mask in a image of `size`."""
+    """One marked object: its class's name ("" when it has none), and its box or mask in an image of `size`."""
 
     label: str
     size: tuple[int, int] | None  # (width, height) that was marked, where known
@@ -54,7 +54,7 @@ class Truth:
     match: str = "label"
 
     def find(self, path: Path | None) -> Sequence[Thing] | None:
-        """What is marked in a image; None when it is not among those that were looked at."""
+        """What is marked in an image; None when it is not among those that were looked at."""
         if path is None:
             return None
         parts = path.as_posix().split("/")
@@ -250,7 +250,7 @@ def _fitted(mask: Mask, image: Image) -> Mask:
 
 
 def _check_shape(size: tuple[int, int], image: Image) -> None:
-    """Refuse marks of a image with another shape: turned, cropped, or another one altogether."""
+    """Refuse marks of an image with another shape: turned, cropped, or another one altogether."""
     across, down = image.width / size[0], image.height / size[1]
     if max(across, down) > 1.02 * min(across, down):
         raise InputError(

@@ -38,7 +38,7 @@ class Asked:
 
 @dataclass(frozen=True, eq=False)
 class Unanswered:
-    """A image of a batch in which there is nothing to explain."""
+    """An image of a batch in which there is nothing to explain."""
 
     image: int
     error: InputError

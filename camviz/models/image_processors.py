@@ -1,4 +1,4 @@
-"""What an image processor of transformers does to a image, found by giving it images.
+"""What an image processor of transformers does to an image, found by giving it images.
 
 Every processor class has settings and habits of its own (a crop percentage that applies below a certain size, a
 second normalization, channels in the other order); what they come to is always a resize, a crop, and a scale and an
@@ -112,7 +112,7 @@ def _three(values: NDArray[np.float64]) -> tuple[float, float, float]:
 def _geometry(
     processor: Any, order: Order, mean: tuple[float, ...], std: tuple[float, ...], spec: str
 ) -> Preprocessing:
-    """With the sizes that the processor makes, read from what becomes of a image that tells its own coordinates."""
+    """With the sizes that the processor makes, read from what becomes of an image that tells its own coordinates."""
     ramp = np.ones((_HEIGHT, _WIDTH, 3), np.float64)  # blue tells the image from what fills up
     x, y = (np.arange(_WIDTH) + 0.5) / _WIDTH, ((np.arange(_HEIGHT) + 0.5) / _HEIGHT)[:, None]
     ramp[..., 0], ramp[..., 1] = _STEEP * x + (1 - _STEEP) * y, _STEEP * y + (1 - _STEEP) * x
@@ -148,7 +148,7 @@ def _extent(line: NDArray[np.float64]) -> float:
 
 
 def _run(processor: Any, image: NDArray[np.uint8], spec: str) -> NDArray[np.float64]:
-    """(channels, height, width) that the processor makes of a image."""
+    """(channels, height, width) that the processor makes of an image."""
     from PIL import Image
 
     try:

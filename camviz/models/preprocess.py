@@ -1,4 +1,4 @@
-"""From a image to a model's input, and the view that leads back."""
+"""From an image to a model's input, and the view that leads back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 FITS: tuple[Fit, ...] = get_args(Fit)
 _STEP = 32  # a whole image's sides are multiples of it, so that the strides of common models divide them
 _LONGEST = 4  # at most so many times the short side
-_LARGEST = 50_000_000  # pixels that a image is resized to
+_LARGEST = 50_000_000  # pixels that an image is resized to
 
 
 def prepare(image: Image, how: Preprocessing, fit: str = "model") -> tuple[NDArray[np.float32], View]:
@@ -31,7 +31,7 @@ def prepare(image: Image, how: Preprocessing, fit: str = "model") -> tuple[NDArr
     from PIL import Image as PILImage
 
     if how.frames > 1:
-        message = f"'{image.path or image.name}' is a image, and the model takes clips"
+        message = f"'{image.path or image.name}' is an image, and the model takes clips"
         raise InputError(message, "give a video: camviz heatmap clip.mp4")
     resampling = PILImage.Resampling[how.interpolation.upper()]
     width, height = image.width, image.height
@@ -40,7 +40,7 @@ def prepare(image: Image, how: Preprocessing, fit: str = "model") -> tuple[NDArr
     size, crop = _sizes(width, height, how, fit)
     if size[0] * size[1] > _LARGEST:
         shape = f"{size[0]}×{size[1]}"
-        raise InputError(f"a image of {width}×{height} is too thin: it would be resized to {shape}", "--fit squash")
+        raise InputError(f"an image of {width}×{height} is too thin: it would be resized to {shape}", "--fit squash")
     resized = _as_pil(image, len(how.mean))
     if size != resized.size:
         resized = resized.resize(size, resampling)
@@ -68,7 +68,7 @@ def _as_pil(image: Image, channels: int) -> PILImage.Image:
 
     modes = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
     if channels not in modes:
-        raise RequestError(f"the model takes {channels} channels, a image has one to four", "camviz reads images")
+        raise RequestError(f"the model takes {channels} channels, an image has one to four", "camviz reads images")
     if channels in (2, 4) and image.bands is not None:
         return PILImage.fromarray(image.bands).convert(modes[channels])
     return PILImage.fromarray(image.pixels).convert(modes[channels])

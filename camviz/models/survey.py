@@ -90,7 +90,7 @@ def survey(module: nn.Module, input_size: tuple[int, int], name: str = "the mode
                 reasons += [] if meta else [error]
     reason = str(reasons[0]).partition("\n")[0]
     raise ModelError(
-        f"{name} does not accept a image of {input_size[1]}×{input_size[0]}: {reason}",
+        f"{name} does not accept an image of {input_size[1]}×{input_size[0]}: {reason}",
         "--input-size WIDTHxHEIGHT sets another size; --fit squash uses the model's own",
     ) from reasons[0]
 

@@ -31,18 +31,18 @@ def check(look: Look) -> None:
 
 
 def draw(image: Image, maps: SaliencyMap | Sequence[SaliencyMap], look: Look) -> Figure:
-    """The map of a image, or the maps for a layout that takes all of them, drawn as the look says."""
+    """The map of an image, or the maps for a layout that takes all of them, drawn as the look says."""
     check(look)
     several = [maps] if isinstance(maps, SaliencyMap) else list(maps)
     size = (image.width, image.height)
     for one in several:
         if one.view.image != size:
-            raise ValueError(f"the map is of a image of {one.view.image} pixels, not of {size}")
+            raise ValueError(f"the map is of an image of {one.view.image} pixels, not of {size}")
     entry = RENDERERS.find(look.layout)
     look = settled(look, (one.values for one in several), SHARED)
     return entry.call(image, several if takes_all(look.layout) else several[0], look)
 
 
 def takes_all(layout: str) -> bool:
-    """Whether a layout draws all maps of a image in one figure."""
+    """Whether a layout draws all maps of an image in one figure."""
     return RENDERERS.find(layout).facts.get("takes") == "all maps"

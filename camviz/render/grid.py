@@ -1,4 +1,4 @@
-"""All maps of a image as one labeled figure: methods (and layers) side by side, targets below each other."""
+"""All maps of an image as one labeled figure: methods (and layers) side by side, targets below each other."""
 
 from __future__ import annotations
 

@@ -14,14 +14,14 @@ _LIGHT, _DARK = (255, 255, 255), (40, 40, 40)
 _LINES = 300  # the image's short side is so many lines wide
 _LETTERS = 28  # and so many letters high
 _SMALLEST, _LARGEST = 11, 120  # pixels, of letters
-_UNREADABLE = 64  # pixels, the short side of a image that words would cover
+_UNREADABLE = 64  # pixels, the short side of an image that words would cover
 _SPECK = 16  # squared lines: smaller parts of a region are left out beside larger ones
 
 Points = NDArray[np.int32]  # (n, 2) x, y in pixels
 
 
 def draw_marks(painted: Pixels, marks: Sequence[Mark], view: View) -> None:
-    """Draw the marks in place on a image (H, W, 3) that `view` is of; lines first, so that words stay readable."""
+    """Draw the marks in place on an image (H, W, 3) that `view` is of; lines first, so that words stay readable."""
     short = min(painted.shape[:2])
     thick = max(1, round(short / _LINES))
     words: list[tuple[str, int, int]] = []

@@ -25,7 +25,7 @@ def sheet(
 ) -> Pixels:
     """Equal cells in rows and columns with labels; an empty cell stays paper. No labels: no room for them.
 
-    A image smaller than the largest stands in the middle of its cell, pixel for pixel. The labels must
+    An image smaller than the largest stands in the middle of its cell, pixel for pixel. The labels must
     be as many as the rows and the columns. `size` is that of the text in pixels; 0 chooses it by the width.
     """
     filled = [cell for line in cells for cell in line if cell is not None]

@@ -87,7 +87,7 @@ def compared(comparer: Comparer, inputs: Iterable[Input], strip: bool) -> Iterat
 
 
 def groups_of(maps: Sequence[SaliencyMap]) -> list[list[SaliencyMap]]:
-    """The maps of a image by question."""
+    """The maps of an image by question."""
     found: dict[int, list[SaliencyMap]] = {}
     for one in maps:
         found.setdefault(int(one.facts.get("question", 0)), []).append(one)

@@ -49,7 +49,7 @@ def write_export(database: Database, job: JobRow, folder: Path, format: str, tic
 
 
 def rows(database: Database, job: JobRow, tick: Tick = lambda _: None) -> Iterator[dict[str, Any]]:
-    """One row for each map; one for a image without any, such as a failed one. Empty places are None."""
+    """One row for each map; one for an image without any, such as a failed one. Empty places are None."""
     for done, one in enumerate(database.inputs(job.id), 1):
         files = database.files(one.id)
         told = {"input": one.name, "path": str(one.path), "state": one.state, "seconds": one.seconds}

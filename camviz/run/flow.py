@@ -25,7 +25,7 @@ C = TypeVar("C")
 
 @dataclass(frozen=True)
 class Stages(Generic[R, C]):
-    """What happens to a image. `read` and `write` run in many threads at once; each engine in one at a time.
+    """What happens to an image. `read` and `write` run in many threads at once; each engine in one at a time.
 
     An engine takes images of one `shape` and gives something for each; an exception in its place fails that one.
     """
@@ -53,7 +53,7 @@ class Pace:
 
 @dataclass(eq=False)
 class _Item(Generic[R]):
-    """A image that was read, and what that took."""
+    """An image that was read, and what that took."""
 
     source: Input
     read: R

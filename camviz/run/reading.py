@@ -17,7 +17,7 @@ from camviz.types import Image, Model, View
 
 @dataclass(frozen=True, eq=False)
 class Ready:
-    """A image that was read: `values` (channels, H, W) is the model's input, `view` leads back."""
+    """An image that was read: `values` (channels, H, W) is the model's input, `view` leads back."""
 
     source: Input
     image: Image

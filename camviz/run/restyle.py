@@ -20,7 +20,7 @@ from camviz.run.shared_scale import settled_for_run
 from camviz.types import Job, Look, SaliencyMap
 
 Draw = Callable[[list[SaliencyMap]], Iterable[Written]]
-Told = Callable[[str, InputError | None], None]  # a image is done, or failed
+Told = Callable[[str, InputError | None], None]  # an image is done, or failed
 
 
 def restyle(

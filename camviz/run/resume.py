@@ -34,7 +34,7 @@ class Again:
     overwrite: bool = False  # everything once more
     retry: bool = False  # also those that failed
     together: bool = False  # all, as soon as one is missing: they share a scale
-    drawn_later: bool = False  # a image is done when its maps are there, whatever its files
+    drawn_later: bool = False  # an image is done when its maps are there, whatever its files
 
 
 @dataclass(eq=False)
@@ -182,7 +182,7 @@ class Run:
             yield Input(source.path, source.name, None, now)
 
     def _settled(self, jobs: Sequence[tuple[Database, int]], name: str, now: tuple[int, int]) -> bool:
-        """Whether nothing is to be done for a image: done before with all its files, or failed before."""
+        """Whether nothing is to be done for an image: done before with all its files, or failed before."""
         known = next((found for database, job in jobs if (found := database.known(job, name))), None)
         if known is None or (known.size, known.mtime_ns) != now:
             return False

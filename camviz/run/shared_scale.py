@@ -39,7 +39,7 @@ def draw_run(
 ) -> Iterator[Written]:
     """Draw each image of a job whose files are not there, or on another scale than the one of all its maps now.
 
-    A image that is gone or has changed is told to `failed` and goes without files.
+    An image that is gone or has changed is told to `failed` and goes without files.
     """
     drawn = settled_for_run(database, row, look)
     top = limits(np.empty(0), drawn.sign, drawn.scale).high
@@ -61,7 +61,7 @@ def draw_later(
     """Draw each image of a job from its maps, unless its files are there and their facts are `still_right`."""
     for one in list(database.inputs(row.id, "done")):
         files = database.files(one.id)
-        if not database.maps(one.id):  # a video, or a image of which nothing was to be shown
+        if not database.maps(one.id):  # a video, or an image of which nothing was to be shown
             continue
         there = one.files and len(files) == one.files and _there(folder, files)
         if there and all(still_right(file.facts) for file in files if file.kind != "raw"):

@@ -26,7 +26,7 @@ _CUT = 0.95  # of the frames that a file announces; with fewer it is told to be 
 
 @dataclass(frozen=True)
 class Frame(Input):
-    """A image of a video, prepared where it was met: frames are decoded one after the other."""
+    """An image of a video, prepared where it was met: frames are decoded one after the other."""
 
     number: int = 0
     ready: Any = field(default=None, compare=False)
@@ -66,7 +66,7 @@ def explain_video(
                 raise maps.errors[min(maps.errors)]
             files = tuple(write_films(maps, reel, workplace.folder, job.save_raw, workplace.write))
             return Record(source, time.perf_counter() - start, (), files, maps.predictions)
-    except Exception as error:  # as for a image: one bad video never stops the others
+    except Exception as error:  # as for an image: one bad video never stops the others
         if isinstance(error, RequestError) or (workplace.strict and not isinstance(error, InputError)):
             raise
         return failure(source, error)

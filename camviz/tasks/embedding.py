@@ -1,4 +1,4 @@
-"""Embeddings: what makes a image like another one, or like words."""
+"""Embeddings: what makes an image like another one, or like words."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Wanted(tasks.Wanted):
-    """Likeness to a image (its path), or to words. `row` (d,) is what that is to the model, once known.
+    """Likeness to an image (its path), or to words. `row` (d,) is what that is to the model, once known.
 
     With `minus`, how much more like this than like that.
     """
@@ -112,7 +112,7 @@ class Embedding(Task):
         for side in sides:
             if side.row.shape != row.shape:
                 raise ModelError(
-                    f"'{side.text}' is {len(side.row)} numbers to {self.name}, a image {len(row)}",
+                    f"'{side.text}' is {len(side.row)} numbers to {self.name}, an image {len(row)}",
                     "--output-key chooses the part of the output that has the image's embedding",
                 )
         pick = _cosine(*(side.row.detach().float() for side in sides))

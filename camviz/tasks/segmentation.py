@@ -42,7 +42,7 @@ class Segmentation(Task):
     """A class at every place: the mean of its score where it is predicted (Seg-Grad-CAM, arXiv:2002.11434).
 
     `top1` is the class predicted most, background aside; `point:120,80` a pixel of the image, `mask:FILE` the
-    region that is not black in a image of the same size; 'dog@point:120,80' asks for a class there.
+    region that is not black in an image of the same size; 'dog@point:120,80' asks for a class there.
     """
 
     method: ClassVar[str] = "hirescam"  # a mean over the image, as Grad-CAM's, forgets which region it was
@@ -74,7 +74,7 @@ class Segmentation(Task):
         wanted = Wanted(slug(text)) if not name else Wanted(slug(text), index=named[0].index, minus=named[0].minus)
         if kind == "mask":
             if not Path(place).is_file():
-                raise RequestError(f"no mask file '{place}'", "--target mask:FILE, a image: not black is the region")
+                raise RequestError(f"no mask file '{place}'", "--target mask:FILE, an image: not black is the region")
             return [replace(wanted, facet=slug(f"{name} mask {Path(place).stem}"), mask=place)]
         point = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*,\s*(\d+(?:\.\d+)?)\s*", place)
         if not point:
@@ -255,7 +255,7 @@ def _masked(path: str, predicted: NDArray[np.int64], view: View) -> Region:
 
 
 def read_mask(path: Path) -> Region:
-    """A mask (H, W) from a image file: what is not black, or of a palette not its first color."""
+    """A mask (H, W) from an image file: what is not black, or of a palette not its first color."""
     from PIL import Image
 
     try:

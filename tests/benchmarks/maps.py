@@ -1,4 +1,4 @@
-"""All channels of a layer as images: one ranked montage, beside a loop that saves a image per channel."""
+"""All channels of a layer as images: one ranked montage, beside a loop that saves an image per channel."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def features(rounds: int, cpu: bool) -> dict[str, float]:
     maps = activations()
     contenders = {
         "ranked montage": partial(ranked_montage, maps),
-        "a image per channel": partial(image_per_channel, maps),
+        "an image per channel": partial(image_per_channel, maps),
     }
     return {name: statistics.median(times) for name, times in alternate(contenders, rounds, cpu=cpu).items()}
 

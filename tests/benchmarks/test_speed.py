@@ -37,7 +37,7 @@ def test_scorecam():
 def test_all_maps_of_a_layer_as_one_montage():
     found = maps.features(3, cpu=True)
     assert found["ranked montage"] < maps.GOAL
-    assert found["ranked montage"] < found["a image per channel"] / 2
+    assert found["ranked montage"] < found["an image per channel"] / 2
 
 
 def test_methods_find_what_was_asked_for():

@@ -29,7 +29,7 @@ class Segmenter(torch.nn.Module):
 
 @pytest.fixture
 def explain(run, write_image, tmp_path):
-    """`explain("detector", …)`: the command on a image of 40×32 pixels."""
+    """`explain("detector", …)`: the command on an image of 40×32 pixels."""
     (tmp_path / "nets.py").write_text(MODELS)
     (tmp_path / "names.txt").write_text("background\ncat\ndog\nbird\n")
     write_image(tmp_path / "a.png")

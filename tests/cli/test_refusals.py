@@ -137,7 +137,7 @@ def test_no_model_is_loaded_where_no_input_is_there(heatmap, a, monkeypatch):
 
 def test_a_class_the_model_lacks_is_told_before_the_first_image(heatmap, a, monkeypatch, refused):
     def read(*_, **__):
-        raise AssertionError("a image was read")
+        raise AssertionError("an image was read")
 
     monkeypatch.setattr("camviz.run.reading.read_image", read)
     refused(heatmap("a.png", "--layer", "nowhere", "-q"), "no layer 'nowhere'")

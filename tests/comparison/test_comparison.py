@@ -1,4 +1,4 @@
-"""A comparison: differences in a stated unit, in words, in rows, and as a image in a notebook."""
+"""A comparison: differences in a stated unit, in words, in rows, and as an image in a notebook."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ from PIL import Image
 from torch.nn import functional as F
 
 import camviz
-from tools.demo import samples
 from camviz.demo.model import INPUT_SIZE, KINDS, MEAN, STD, WEIGHTS, build
+from tools.demo import samples
 from tools.demo.scenes import draw_scene
 
 COUNT, CHUNK = 600, 50
@@ -88,7 +88,7 @@ def test_the_map_points_at_a_smaller_shape_when_asked(model, scenes):
     assert np.mean(found) >= 0.90
 
 
-# squashing a image this long is more than the model was trained for
+# squashing an image this long is more than the model was trained for
 VIEWS = [(s, v) for s in samples.SAMPLES for v in ("whole", "crop", "square") if v != "square" or is_usual(s)]
 
 

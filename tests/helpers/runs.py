@@ -22,7 +22,7 @@ AWKWARD = ["a 'b' \"c\".png", "<script>alert(1)<!--.png", "我的 图片/猫 #1?
 
 
 def saliency(image: Image, seed: int = 0, **changed: Any) -> SaliencyMap:
-    """A map of noise (3, 4) over the middle of a image."""
+    """A map of noise (3, 4) over the middle of an image."""
     values = np.random.default_rng(seed).standard_normal((3, 4)).astype(np.float32)
     width, height = image.width, image.height
     view = View((width, height), (2.0, 0.0, width - 2.0, float(height)), (32, 24))

@@ -65,11 +65,11 @@ def bomb(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "make", "says", "advises"),
     [
-        ("page.png", html, "is not a image (it is a web page)", "content"),
-        ("notes.jpg", text, "is not a image (it is text)", "content"),
+        ("page.png", html, "is not an image (it is a web page)", "content"),
+        ("notes.jpg", text, "is not an image (it is text)", "content"),
         ("big.jpg", pointer, "git lfs pull", "content"),
         ("nothing.jpg", empty, "is empty (0 bytes)", "again"),
-        ("noise.jpg", noise, "is not a image", "content"),
+        ("noise.jpg", noise, "is not an image", "content"),
         ("half.jpg", truncated, "is damaged: ", "again"),
         ("bomb.png", bomb, "is too large", "shrink"),
     ],
@@ -275,7 +275,7 @@ def test_as_images_takes_one_or_several(tmp_path, pixels, write_image):
     "wrong", [np.zeros((3, 8, 8), np.uint8), np.zeros((8, 8, 3), np.float32), np.zeros((8, 8), np.uint8), 7, None]
 )
 def test_what_python_gives_and_is_no_image(wrong):
-    with pytest.raises(InputError, match="is not a image"):
+    with pytest.raises(InputError, match="is not an image"):
         as_images(wrong)
 
 

@@ -14,7 +14,7 @@ from camviz.types import View
 
 @pytest.fixture
 def case() -> Callable[..., Case]:
-    """`case([[0, 1]], [map, …])`: a image of one color (black is 0, white is 1), scored by its sum or by `score`."""
+    """`case([[0, 1]], [map, …])`: an image of one color (black is 0, white is 1), scored by its sum or by `score`."""
 
     def build(pixels, maps, score=None, truth=None, **fields) -> Case:
         image = torch.tensor(pixels, dtype=torch.float32)[None]

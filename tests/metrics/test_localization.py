@@ -71,7 +71,7 @@ def test_only_what_the_model_saw_counts(case):
 
 
 def test_a_map_comes_back_onto_the_image_before_it_is_compared(case):
-    # a 1×2 map over a image of 4×2: the right half
+    # a 1×2 map over an image of 4×2: the right half
     asked = case(np.zeros((2, 4)), [[[0, 1]]], truth=[[0, 0, 1, 1]] * 2)
     assert pointing(asked).tolist() == [1]
     assert energy(asked) == pytest.approx([(0.75 + 1) / (0.25 + 0.75 + 1)])

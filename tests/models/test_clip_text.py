@@ -73,7 +73,7 @@ def folders(tmp_path_factory) -> dict[str, Path]:
 
 
 def features(folder: Path, kind: str, path: Path, ids: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """What transformers itself makes of a image and of a text's tokens."""
+    """What transformers itself makes of an image and of a text's tokens."""
     import torch
     import transformers
 

@@ -157,7 +157,7 @@ def test_a_short_video_shows_its_frames_once(tmp_path):
 
 def test_what_is_for_images_is_refused():
     model = model_of(Moving())
-    with pytest.raises(InputError, match="is a image, and the model takes clips"):
+    with pytest.raises(InputError, match="is an image, and the model takes clips"):
         camviz.explain(model, random_images()[0], target="0")
     for method in ("rise", "scorecam", "smoothgrad", "refinecam", "fullgrad"):
         with pytest.raises(ModelError, match=f"'{method}' is for images"):

@@ -197,7 +197,7 @@ def test_labels_of_a_sheet_stay_in_their_room(size: tuple[int, int], words: str)
     drawn = sheet(cells, [words, "b"], [words, words], words, bar, [Line((words,), title=True)])
     assert (rim(drawn, 6) == 255).all()
     for value in (10, 20, 30):
-        assert len(found(cell(value, *size), drawn)) >= 1, "no text over a image"
+        assert len(found(cell(value, *size), drawn)) >= 1, "no text over an image"
 
 
 def test_labels_next_to_each_other_do_not_touch() -> None:

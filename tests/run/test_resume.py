@@ -75,7 +75,7 @@ def test_what_failed_waits_for_retry(heatmap, pics):
     assert (again.exit_code, again.stdout) == (1, "")
     assert "1 image failed before" in again.stderr
     assert "--retry" in again.stderr
-    assert "b.png' is not a image" in heatmap("pics", "--retry").stderr
+    assert "b.png' is not an image" in heatmap("pics", "--retry").stderr
     assert heatmap("pics").stdout == ""
 
 
@@ -152,7 +152,7 @@ def test_the_database_knows_what_was_done(heatmap, pics, tmp_path):
         assert (job.command, job.settings["targets"]) == ("heatmap", ["top2"])
         done, failed, _ = database.inputs(job.id)
         assert (done.name, failed.name, failed.state) == ("a.png", "b.png", "failed")
-        assert "not a image" in failed.error
+        assert "not an image" in failed.error
         assert "Traceback" in failed.traceback
         assert (done.size, done.mtime_ns) == (os.stat(pics / "a.png").st_size, os.stat(pics / "a.png").st_mtime_ns)
         maps, files = database.maps(done.id), database.files(done.id)

@@ -1,4 +1,4 @@
-"""One scale for all maps of a image, or of a run: computed first, drawn from the database afterwards."""
+"""One scale for all maps of an image, or of a run: computed first, drawn from the database afterwards."""
 
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ def test_likeness_to_a_image_is_the_cosine(tmp_path):
 
 @pytest.mark.parametrize("fit", ["model", "squash", "whole"])
 def test_the_other_image_is_seen_as_the_first_is(tmp_path, fit):
-    """A image is like itself, also where it is not seen through the model's own crop."""
+    """An image is like itself, also where it is not seen through the model's own crop."""
     wide = np.random.default_rng(0).integers(0, 255, (32, 64, 3), np.uint8)
     wide[:, :16] = (255, 0, 0)  # what the crop in the middle leaves out
     Image.fromarray(wide).save(tmp_path / "wide.png")

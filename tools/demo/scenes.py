@@ -34,7 +34,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Scene:
-    """A image, uint8 RGB (H, W, 3), and its shapes from back to front."""
+    """An image, uint8 RGB (H, W, 3), and its shapes from back to front."""
 
     image: NDArray[np.uint8]
     shapes: tuple[Shape, ...]

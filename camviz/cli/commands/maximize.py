@@ -38,7 +38,7 @@ Classes = Annotated[
 Unit = Annotated[bool, typer.Option("--unit", help="Excite the center of the channel's map, not its mean.")]
 Start = Annotated[
     Path | None,
-    typer.Option("--from", metavar="FILE", help="A image to start from, instead of noise.", show_default=False),
+    typer.Option("--from", metavar="FILE", help="An image to start from, instead of noise.", show_default=False),
 ]
 Steps = Annotated[int, typer.Option("--steps", min=1, help="Steps of the optimization.")]
 Size = Annotated[int, typer.Option("--size", min=0, help="Side of the image in pixels; 0: the model's own.")]

@@ -1,4 +1,4 @@
-"""`camviz reconstruct`: what a layer still knows of a image."""
+"""`camviz reconstruct`: what a layer still knows of an image."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def reconstruct(
     tv: Variation = 2.0,
     seed: Seed = 0,
 ) -> None:
-    """What layers still know of a image: other images they cannot tell from it."""
+    """What layers still know of an image: other images they cannot tell from it."""
     console = Console(out.quiet)
     with console.only_results():
         work = Work(model.request(images=bool(images)), compute.device, images, out, console)
@@ -68,7 +68,7 @@ def reconstruct(
 
 
 def _write(work: Work, inverter: Inverter, fit: str, batch_size: int) -> Iterator[Written]:
-    """One figure per image. A image that fails is told, and the others go on."""
+    """One figure per image. An image that fails is told, and the others go on."""
     from camviz.engine.batches import by_shape
     from camviz.errors import InputError
     from camviz.hooks.devices import default_batch_size

@@ -1,4 +1,4 @@
-"""Images written as scaled spectra in decorrelated colors: what optimization of a image moves.
+"""Images written as scaled spectra in decorrelated colors: what optimization of an image moves.
 
 Olah et al., "Feature Visualization", Distill 2017: in this basis a step of equal size in every coordinate is one
 that images of the world could take: slow waves before fast ones, light before hue.

@@ -1,4 +1,4 @@
-"""What a layer still knows of a image: another image that the layer cannot tell from it.
+"""What a layer still knows of an image: another image that the layer cannot tell from it.
 
 Mahendran and Vedaldi, "Understanding Deep Image Representations by Inverting Them", arXiv:1412.0035.
 """

@@ -36,7 +36,7 @@ from camviz.types import Image, Model, Pixels
 NOISES = 32  # images of noise that the baseline is the mean over
 _ROW = 4  # so few images stand side by side
 _FAINT = 0.05  # contrast of the noise it starts from, as a part of an ordinary image's
-_PULL = 0.003  # towards gray in every step, against colors beyond what a image can hold
+_PULL = 0.003  # towards gray in every step, against colors beyond what an image can hold
 _RATE = 0.2  # of the first steps; the last ones hardly move
 _LEAST = 0.1  # of the moves is left at the end: they keep out patterns of pixels early, and blur what is fine late
 
@@ -140,12 +140,12 @@ def maximize_classes(model: Model, targets: Sequence[str], **how: Any) -> Maximi
 
 
 def check_classes(targets: Sequence[str], labels: Sequence[str], name: str, image: bool) -> list[Wanted]:
-    """The classes meant by --target; top1 and the like need a image to start from."""
+    """The classes meant by --target; top1 and the like need an image to start from."""
     wanted = parse_targets(targets, labels, name)
     ranked = next((one for one in wanted if one.rank is not None), None)
     if ranked and not image:
         raise RequestError(
-            f"'{ranked.facet}' means the classes of a image, and there is none yet",
+            f"'{ranked.facet}' means the classes of an image, and there is none yet",
             "--target with a class, as in --target 0; or --from IMAGE",
         )
     return wanted

@@ -19,7 +19,7 @@ _LARGEST_SHARE = 0.5  # of the input that a theoretical field may cover to be wo
 
 @dataclass(frozen=True)
 class Patch(Generic[T]):
-    """Where a image excites a channel most: the image, the box on it in pixels, the activation there."""
+    """Where an image excites a channel most: the image, the box on it in pixels, the activation there."""
 
     source: T
     box: tuple[int, int, int, int]  # (left, top, right, bottom), ends excluded
@@ -77,7 +77,7 @@ class Best(Generic[T]):
         return [int(k) for k in np.argsort(-scores, kind="stable") if self.energy[k] > 0]
 
     def patches(self, channel: int, look: Look) -> list[Patch[T]]:
-        """The channel's patches, the strongest first; a image in which the channel is zero everywhere is none."""
+        """The channel's patches, the strongest first; an image in which the channel is zero everywhere is none."""
         found = []
         for place in np.flatnonzero(self._numbers[channel] >= 0):
             activation = float(self.peaks[channel, place])

@@ -23,7 +23,7 @@ Shape = tuple[int, int, int]  # channels, height, width
 
 
 class Sealed(nn.Module):
-    """A model whose layers no hook reaches: a image goes in and scores come out.
+    """A model whose layers no hook reaches: an image goes in and scores come out.
 
     `sealed` says why. `single`: it was made for one image at a time, and gets them so. `channels` are those of
     its input.

@@ -165,7 +165,7 @@ class Database:
         return next(job for job in self.jobs() if job.key == key)
 
     def add(self, job: int, record: Record) -> None:
-        """Remember a image; what was known of it before is replaced. Committed about once a second."""
+        """Remember an image; what was known of it before is replaced. Committed about once a second."""
         self._guarded(lambda: self._add(job, record))
         if time.monotonic() - self._committed > _EVERY:
             self.commit()
@@ -259,7 +259,7 @@ class Database:
     # reading
 
     def known(self, job: int, name: str) -> Known | None:
-        """What is known of a image, or None."""
+        """What is known of an image, or None."""
         rows = self._db.execute(KNOWN, (job, text(name))).fetchall()
         if not rows:
             return None
@@ -304,12 +304,12 @@ class Database:
             )  # fmt: skip
 
     def maps(self, input: int) -> list[SavedMap]:
-        """The raw maps of a image, in the order of their making."""
+        """The raw maps of an image, in the order of their making."""
         rows = self._db.execute("SELECT * FROM maps WHERE input = ? ORDER BY position", (input,)).fetchall()
         return [saved(row[3:]) for row in rows]
 
     def files(self, input: int) -> list[FileRow]:
-        """The files of a image that no other job has replaced."""
+        """The files of an image that no other job has replaced."""
         rows = self._db.execute("SELECT path, kind, size, facts FROM files WHERE input = ? ORDER BY path", (input,))
         return [FileRow(back(path), kind, size, json.loads(facts)) for path, kind, size, facts in rows.fetchall()]
 

@@ -1,4 +1,4 @@
-"""A run read back: which job, its settings, the files of a map, whether a image is still the same."""
+"""A run read back: which job, its settings, the files of a map, whether an image is still the same."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def same_image(row: InputRow) -> Image:
 
 
 def check_same(row: InputRow) -> None:
-    """Raise `InputError` for a image that has changed since the run."""
+    """Raise `InputError` for an image that has changed since the run."""
     if row.size is None:
         return
     now = stamp(row.path)  # without one, reading it says what is wrong

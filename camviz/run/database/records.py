@@ -75,7 +75,7 @@ class Record:
 
 
 def failure(source: Input, error: BaseException) -> Record:
-    """The record of a image that failed. What nobody raised on purpose is told as a bug."""
+    """The record of an image that failed. What nobody raised on purpose is told as a bug."""
     trace = "".join(traceback.format_exception(error))
     if not isinstance(error, CamvizError):
         words = " ".join(f"{type(error).__name__}: {error}".split())

@@ -1,4 +1,4 @@
-"""What a database says of a job, a image and a file, as plain values."""
+"""What a database says of a job, an image and a file, as plain values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class JobRow:
 
 @dataclass(frozen=True)
 class InputRow:
-    """A image of a job: done, or failed with its error."""
+    """An image of a job: done, or failed with its error."""
 
     id: int
     job: int

@@ -28,7 +28,7 @@ from camviz.run.threads import cores
 
 UNIT = 32  # images handed out at once: enough to keep decoding, model and encoding busy beside each other
 _AHEAD = 3  # units for each process that are handed out and not back
-_TIMES = 3  # that a image may end its process
+_TIMES = 3  # that an image may end its process
 _STALL = 900.0  # seconds without an answer, after which what is handed out counts as lost
 
 

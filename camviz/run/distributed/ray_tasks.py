@@ -166,7 +166,7 @@ def load(request: ModelRequest, device: str) -> Model:
 
 
 def lost(source: Input, times: int) -> InputError:
-    """The error for a image whose process died each time."""
+    """The error for an image whose process died each time."""
     return InputError(
         f"'{source.path}' ended the process that worked on it, {times} times",
         "try it alone, without --engine ray: too large for the memory, perhaps",

@@ -62,7 +62,7 @@ def place_of(name: str) -> int:
 
 
 def home(name: str, count: int) -> int:
-    """Which of `count` shards a image belongs to, from 1."""
+    """Which of `count` shards an image belongs to, from 1."""
     return place_of(name) % count + 1
 
 

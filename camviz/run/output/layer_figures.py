@@ -1,4 +1,4 @@
-"""Figures that belong to a layer, not to a image: where they go, what is told of them."""
+"""Figures that belong to a layer, not to an image: where they go, what is told of them."""
 
 from __future__ import annotations
 

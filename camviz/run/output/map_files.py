@@ -1,4 +1,4 @@
-"""The maps of a image as files: drawn as the look says, and raw. Needs no network."""
+"""The maps of an image as files: drawn as the look says, and raw. Needs no network."""
 
 from __future__ import annotations
 

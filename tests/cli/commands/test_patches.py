@@ -61,7 +61,7 @@ def test_a_bad_file_is_passed_over(patches, folder, written):
     (folder / "bad.png").write_text("no image")
     result = patches(folder, "--json")
     assert result.exit_code == 1
-    assert "bad.png' is not a image" in result.stderr
+    assert "bad.png' is not an image" in result.stderr
     assert json.loads(result.stdout)["images"] == 5
 
 

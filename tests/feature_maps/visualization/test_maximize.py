@@ -313,7 +313,7 @@ def test_refusals(demo):
     with pytest.raises(ModelError, match="no grid") as error:
         maximize(demo, "classifier.1", [0])
     assert "'features'" in error.value.hint
-    with pytest.raises(RequestError, match="'top1' means the classes of a image"):
+    with pytest.raises(RequestError, match="'top1' means the classes of an image"):
         maximize_classes(demo, ["top1"])
     with pytest.raises(RequestError, match="nothing to maximize"):
         maximize(demo, "features.4", [])

@@ -82,7 +82,7 @@ def test_ranks_and_silent_channels():
 
 
 def test_a_field_on_the_image():
-    """The middle 40×40 of a image of 80×60, seen at 20×20: one input pixel is two of the image."""
+    """The middle 40×40 of an image of 80×60, seen at 20×20: one input pixel is two of the image."""
     view = View((80, 60), (20, 10, 60, 50), (20, 20))
     look = Look(Field((5, 5), (4, 4), (-2, -2)))
     assert look.box(view, (5, 5), 2, 1) == ((20 + 4, 10 + 12, 20 + 14, 10 + 22), 10)

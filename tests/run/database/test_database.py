@@ -34,7 +34,7 @@ def saliency(seed: int = 0, **changed) -> SaliencyMap:
 
 @pytest.fixture
 def record(tmp_path):
-    """`record("a.png", …)`: a image that is done, with a map and a file."""
+    """`record("a.png", …)`: an image that is done, with a map and a file."""
 
     def make(name: str = "a.png", *maps: SaliencyMap, **changed) -> Record:
         written = (Written(tmp_path / f"{name}.png", {"kind": "overlay", "low": 0.5}, 77),)

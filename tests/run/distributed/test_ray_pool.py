@@ -125,7 +125,7 @@ def test_what_is_answered_twice_counts_once(rows):
 
 
 def test_what_dies_is_replaced_and_its_unit_done_again(rows):
-    """A image that ends three processes fails; those that shared its unit do not."""
+    """An image that ends three processes fails; those that shared its unit do not."""
     deaths = []
 
     def deadly(units):

@@ -138,7 +138,7 @@ def test_two_workers_are_a_single_run(start, heatmap, pics, tmp_path):
     assert process.returncode == 1, stderr
     assert len(set(stdout.splitlines())) == len(stdout.splitlines()) == 2 * COUNT
     assert "200 images, 400 files, 1 failed" in stderr
-    assert "bad.png' is not a image" in stderr
+    assert "bad.png' is not an image" in stderr
     assert re.search(r"ray: 2 processes, \d+ cores? each", stderr)
     assert not [line for line in stderr.splitlines() if "INFO" in line or "WARNING" in line or "Warning" in line]
     assert not [name for name in os.listdir(tmp_path / "out") if name.startswith(".")]

@@ -103,7 +103,7 @@ def test_rows_of_an_evaluation_come_in_the_order_of_the_images(run, ray, pics, n
     assert (spread.exit_code, plain.exit_code) == (1, 1)
     assert spread.stdout == plain.stdout
     assert [json.loads(line)["method"] for line in plain.stdout.splitlines()][:2] == ["gradcam", "cam"]
-    assert "bad.png' is not a image" in spread.stderr
+    assert "bad.png' is not an image" in spread.stderr
     assert "4 images" in spread.stderr
     rows = [*fixed[:-1], "-o", "table"]
     run(*rows, *ray)

@@ -20,7 +20,7 @@ def test_a_class_beyond_those_of_a_model_without_names_is_refused_before_any_ima
         camviz.explain(model("plain"), [], target=target)
 
 
-def test_a_image_too_thin_to_resize_fails_alone(heatmap, write_image, tmp_path):
+def test_an_image_too_thin_to_resize_fails_alone(heatmap, write_image, tmp_path):
     thin = tmp_path / "thin.png"
     Image.fromarray(np.zeros((1, 60000, 3), np.uint8)).save(thin)
     result = heatmap(thin, write_image(tmp_path / "a.png"))

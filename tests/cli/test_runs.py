@@ -28,7 +28,7 @@ def test_no_run(run, made, refused, tmp_path, command):
     refused(run(command, "."), "no run in '.'", "camviz heatmap")
     refused(run(command, "gone"), "no run in 'gone'")
     assert not (tmp_path / "gone").exists()
-    refused(run(command, "out", "--job", "zzz"), "no job 'zzz' in 'out'", made.key, "heatmap gradcam, 3 write_image(s)")
+    refused(run(command, "out", "--job", "zzz"), "no job 'zzz' in 'out'", made.key, "heatmap gradcam, 3 image(s)")
 
 
 @pytest.mark.parametrize("command", ["restyle", "replay"])
@@ -177,7 +177,7 @@ def test_replay_of_a_changed_image_fails(run, computed, write_image, tmp_path):
     result = run("replay", "out", "--batch-size", 1)
     assert result.exit_code == 1
     assert "'" + str(tmp_path / "b.png") + "' has changed since the run" in result.stderr
-    assert "equal: 4 map(s), bit for bit, 1 write_image(s) failed" in result.stderr
+    assert "equal: 4 map(s), bit for bit, 1 image(s) failed" in result.stderr
 
 
 def test_files_of_another_job_are_not_written_over_without_a_word(heatmap, write_image, tmp_path):

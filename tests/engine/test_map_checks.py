@@ -58,7 +58,7 @@ def sample() -> str:
     return str(sample_folder() / "star_and_ring.jpg")
 
 
-def test_every_map_of_a_image_has_a_floor(pixels):
+def test_every_map_of_an_image_has_a_floor(pixels):
     found = camviz.explain(
         model(), [pixels(), pixels(seed=1)], method=["gradcam", "eigencam", "gradient"], target=["a", "b"], floor=True
     )

@@ -99,7 +99,7 @@ def test_a_file_that_may_not_be_read(tmp_path, write_image, monkeypatch):
     def forbid(*_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Image, "open", forbid)
+    monkeypatch.setattr(PILImage, "open", forbid)
     with pytest.raises(InputError, match="may not be read") as caught:
         read_image(path)
     assert caught.value.hint.startswith("chmod")

@@ -115,7 +115,7 @@ def test_a_blurred_image_keeps_its_mean_and_loses_its_detail():
     assert torch.allclose(blurred(torch.ones(3, 5, 5), 4.0), torch.ones(3, 5, 5))
 
 
-def test_a_image_to_start_from_that_does_not_exist(case):
+def test_an_image_to_start_from_that_does_not_exist(case):
     with pytest.raises(Exception, match="no image 'gray'"):
         insertion(case(PIXELS, [RIGHT]), start="gray")
 

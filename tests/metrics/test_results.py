@@ -37,7 +37,7 @@ def test_the_interval_is_that_of_the_mean():
     assert found.half == pytest.approx(1.96 * values.std() / 20, rel=0.08)
 
 
-def test_a_image_without_a_value_does_not_count():
+def test_an_image_without_a_value_does_not_count():
     found = evaluation({A: [(1, np.nan), (3, 7), (8, np.nan)]})
     assert found.summary(*A, "insertion").mean == 4
     assert (found.summary(*A, "deletion").mean, found.summary(*A, "deletion").count) == (7, 1)
@@ -46,7 +46,7 @@ def test_a_image_without_a_value_does_not_count():
     assert nothing.count == 0
 
 
-def test_several_targets_of_a_image_are_resampled_together():
+def test_several_targets_of_an_image_are_resampled_together():
     rows = [Row("p", t, *A, {"insertion": np.array(v)}) for t, v in (("cat", 0.0), ("dog", 1.0))]
     rows += [Row("q", "cat", *A, {"insertion": np.array(2.0)})]
     found = Evaluation("net", choose(["insertion"]), rows)

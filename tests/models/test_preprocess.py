@@ -68,7 +68,7 @@ def test_a_model_sees_as_many_channels_as_it_has(channels, expected):
     np.testing.assert_allclose(found[:, 4, 4] * 255, expected, atol=1)
 
 
-def test_a_image_without_alpha_is_opaque_to_a_model_of_four_channels():
+def test_an_image_without_alpha_is_opaque_to_a_model_of_four_channels():
     found, _ = prepare(Image(np.zeros((8, 8, 3), np.uint8)), Preprocessing((8, 8), 8, (0.0,) * 4, (1.0,) * 4))
     assert found[:, 0, 0].tolist() == [0, 0, 0, 1]
 

@@ -189,7 +189,7 @@ def test_a_limit_on_the_size_of_files(pics, finish, tmp_path):
     assert finish()[0] == 0
 
 
-def test_a_image_that_disappears(pics, start, write_image, tmp_path):
+def test_an_image_that_disappears(pics, start, write_image, tmp_path):
     for number in range(8, 48):
         write_image(pics / "deep" / f"{number}.png")
     process = start()
@@ -238,7 +238,7 @@ def test_two_runs_in_one_folder(pics, start, finish, tmp_path):
     assert len(contents(tmp_path / "out")) == 16
 
 
-def test_a_image_that_the_model_cannot_bear_fails_alone(pics, finish, tmp_path):
+def test_an_image_that_the_model_cannot_bear_fails_alone(pics, finish, tmp_path):
     from PIL import Image
 
     Image.new("RGB", (40, 32), "white").save(pics / "3.png")

@@ -73,7 +73,7 @@ def test_thumbnails_show_the_image_and_the_map_on_it(tmp_path):
     assert np.abs(original - overlay)[10:-10, 10:-10].mean() > 30  # alpha 1: the colors alone, no panel
 
 
-def test_a_image_that_is_gone_or_changed_is_told_and_the_figure_shown(tmp_path):
+def test_an_image_that_is_gone_or_changed_is_told_and_the_figure_shown(tmp_path):
     make_run(tmp_path / "run", ["a.png", "b.png", "c.png"])
     (tmp_path / "images" / "a.png").unlink()
     os.utime(tmp_path / "images" / "b.png", (1, 1))

@@ -15,7 +15,7 @@ from tests.helpers.runs import make_run
 
 
 @pytest.fixture
-def random_images(write_image, tmp_path):
+def images(write_image, tmp_path):
     for number in range(3):
         write_image(tmp_path / "photos" / f"{number}.png", seed=number)
     return tmp_path / "photos"
@@ -41,7 +41,7 @@ def test_a_row_shares_the_largest_value_of_its_maps_under_the_sign():
     assert strength(np.float32([[-1, -2]]), "positive") == 0
 
 
-def test_maps_of_a_image_have_one_scale(heatmap, images):
+def test_maps_of_an_image_have_one_scale(heatmap, images):
     own = highs(heatmap(images, "-t", "0", "-t", "1", "--json"))
     shared = highs(heatmap(images, "-t", "0", "-t", "1", "--json", "--scale", "row"))
     assert len(set(own)) == 6
@@ -68,7 +68,7 @@ def test_a_stronger_image_changes_the_figures_of_all_without_computing_them_agai
     assert heatmap(images, "--scale", "run").stdout.splitlines() == [str(tmp_path / "out" / "1.png.png")]
 
 
-def test_a_image_that_is_gone_has_no_figure_and_is_told(heatmap, images, tmp_path):
+def test_an_image_that_is_gone_has_no_figure_and_is_told(heatmap, images, tmp_path):
     heatmap(images, "--scale", "run")
     (tmp_path / "out" / "1.png.png").unlink()
     from PIL import Image

@@ -314,7 +314,7 @@ def test_a_detector_s_own_threshold_gives_way_and_comes_back():
     assert asked.module.score_thresh == 0.95
 
 
-def test_a_image_without_detections_does_not_stop_the_others():
+def test_an_image_without_detections_does_not_stop_the_others():
     asked = loaded("fcos")
     images = [Image(one) for one in random_images(3)]
     prepared = [prepare(one, asked.preprocessing) for one in images]

@@ -116,7 +116,7 @@ def test_several_labels_are_not_rivals():
         task.choose(task.parse(["all"])[0], torch.tensor([-1.0, -3.0, -2.0]), WHOLE)
 
 
-def test_a_image_may_have_several_maps_and_another_none():
+def test_an_image_may_have_several_maps_and_another_none():
     module = Means([[40.0, 0.0], [0.0, 40.0], [-40.0, 0.0]])
     with torch.no_grad():
         module.conv.weight.zero_()

@@ -17,7 +17,7 @@ from camviz.types import ModelRequest
 
 
 @pytest.fixture
-def random_images(write_image, tmp_path):
+def images(write_image, tmp_path):
     for number in range(3):
         write_image(tmp_path / "photos" / f"{number}.png", seed=number)
     return tmp_path / "photos"

@@ -25,7 +25,7 @@ def evaluate(run, net_file):
 
 
 @pytest.fixture
-def random_images(write_image, tmp_path):
+def images(write_image, tmp_path):
     """A folder of two images, and masks for them."""
     for number in range(2):
         write_image(tmp_path / "in" / f"{number}.png", seed=number)

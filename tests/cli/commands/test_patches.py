@@ -54,7 +54,7 @@ def test_the_strongest_channels_when_none_is_asked_for(patches, folder):
 def test_a_folder_with_fewer_images_is_said(patches, folder):
     result = patches(folder, "--top", 9)
     assert result.exit_code == 0
-    assert "note: 5 write_image(s) for --top 9" in result.stderr
+    assert "note: 5 image(s) for --top 9" in result.stderr
 
 
 def test_a_bad_file_is_passed_over(patches, folder, written):

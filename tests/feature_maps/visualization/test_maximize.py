@@ -39,7 +39,7 @@ def demo():
 
 
 @pytest.mark.parametrize(("height", "width"), [(8, 8), (7, 9), (6, 10), (1, 4)])
-def test_a_image_comes_back_from_its_spectrum(height, width):
+def test_an_image_comes_back_from_its_spectrum(height, width):
     images = 0.05 + 0.9 * torch.rand(2, 3, height, width, generator=seeded())
     spectrum = Spectrum.of(3, height, width)
     torch.testing.assert_close(spectrum.paint(spectrum.analyze(images)), images, atol=1e-4, rtol=0)

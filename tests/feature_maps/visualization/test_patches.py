@@ -180,7 +180,7 @@ def test_nan_is_a_failure_of_the_image(extractor, tmp_path, write_image):
     assert "NaN or infinite values at layer 'conv'" in failures[0][1].message
 
 
-def test_a_image_that_vanishes_is_told_and_the_others_are_drawn(extractor, tmp_path, write_image, monkeypatch):
+def test_an_image_that_vanishes_is_told_and_the_others_are_drawn(extractor, tmp_path, write_image, monkeypatch):
     for name in "ab":
         write_image(tmp_path / "in" / f"{name}.png", seed=ord(name))
 

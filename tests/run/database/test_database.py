@@ -125,7 +125,7 @@ def test_a_bug_is_told_as_one(tmp_path):
     assert "bug" in made.error.hint
 
 
-def test_a_image_done_again_replaces_what_was_known(database, job, record):
+def test_an_image_done_again_replaces_what_was_known(database, job, record):
     database.add(job, record("a.png", saliency(), saliency()))
     database.add(job, record("a.png", saliency(1)))
     [row] = database.inputs(job)
@@ -200,7 +200,7 @@ def test_it_is_read_while_it_is_written(tmp_path, database, job, record):
         assert len(list(reader.inputs(job))) == 2
 
 
-def test_a_image_interrupted_on_its_way_in_is_not_in_at_all(tmp_path, record, monkeypatch):
+def test_an_image_interrupted_on_its_way_in_is_not_in_at_all(tmp_path, record, monkeypatch):
     with Database(tmp_path, write=True) as database:
         job = database.begin("heatmap", {}, {}).id
         database.add(job, record("a.png"))

@@ -59,7 +59,7 @@ def test_the_files_of_a_map(tmp_path):
         ]
 
 
-def test_a_image_that_has_changed(tmp_path):
+def test_an_image_that_has_changed(tmp_path):
     row = make_run(tmp_path / "run", ["a.png"])
     with Database(tmp_path / "run") as database:
         [one] = database.inputs(row.id)

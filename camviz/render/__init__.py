@@ -1,4 +1,10 @@
-"""Maps become images: numpy in, an Figure out. Never sees torch; OpenCV and Pillow load when used."""
+"""Draw maps: numpy in, a `Figure` out. Never imports torch; OpenCV and Pillow load when used.
+
+A renderer is one decorated function from (image, map, look) to pixels (H, W, 3), uint8. `draw` adds the color bar and
+the caption that the look asks for. A renderer that places them itself returns a `Figure` instead. Facts:
+
+takes    "all maps" for a renderer that draws every map of an image in one figure: (image, maps, look)
+"""
 
 from __future__ import annotations
 
@@ -7,9 +13,9 @@ from typing import get_args
 
 from camviz.errors import RequestError
 from camviz.registry import Registry
-from camviz.types import Figure, Image, Look, SaliencyMap, Sign
+from camviz.types import Figure, Image, Look, Pixels, SaliencyMap, Sign
 
-Renderer = Callable[..., Figure]  # (image, map, look); (image, maps, look) where it takes "all maps"
+Renderer = Callable[..., "Figure | Pixels"]
 RENDERERS: Registry[Renderer] = Registry("layout", __name__)
 
 from camviz.render.color import SHARED, colormap_names, fixed_scale, one_of, settled  # noqa: E402
@@ -31,7 +37,12 @@ def check(look: Look) -> None:
 
 
 def draw(image: Image, maps: SaliencyMap | Sequence[SaliencyMap], look: Look) -> Figure:
-    """The map of an image, or the maps for a layout that takes all of them, drawn as the look says."""
+    """Draw the map of an image, or all its maps for a layout that takes them, with the color bar and caption asked for.
+
+    Raises `ValueError` for a map of an image of another size, and `RequestError` for a look that cannot be drawn.
+    """
+    from camviz.render.frame import complete
+
     check(look)
     several = [maps] if isinstance(maps, SaliencyMap) else list(maps)
     size = (image.width, image.height)
@@ -40,7 +51,8 @@ def draw(image: Image, maps: SaliencyMap | Sequence[SaliencyMap], look: Look) ->
             raise ValueError(f"the map is of an image of {one.view.image} pixels, not of {size}")
     entry = RENDERERS.find(look.layout)
     look = settled(look, (one.values for one in several), SHARED)
-    return entry.call(image, several if takes_all(look.layout) else several[0], look)
+    drawn = entry.call(image, several if takes_all(look.layout) else several[0], look)
+    return drawn if isinstance(drawn, Figure) else complete(look.layout, drawn, several[0], look)
 
 
 def takes_all(layout: str) -> bool:

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from camviz.render import canvas, text
+from camviz.render import canvas, color, text
 from camviz.render.bar import Bar, number
-from camviz.types import Map, Pixels, SaliencyMap, Sign
+from camviz.render.encoding import suffix
+from camviz.types import Figure, Look, Map, Pixels, SaliencyMap, Sign
 
 NARROWEST = 320  # pixels a caption is given, however narrow the image
 
@@ -26,6 +27,22 @@ class Line(NamedTuple):
         if parts and self.title:
             return [text.headline(parts, size, room)]
         return text.flow(parts, size, room)
+
+
+def complete(kind: str, pixels: Pixels, map: SaliencyMap, look: Look) -> Figure:
+    """Return the figure of drawn pixels, with the color bar and the caption that the look asks for."""
+    lines = caption(map, look.sign) if look.caption else ()
+    return as_figure(kind, framed(pixels, lines, bar_of(map, look) if look.colorbar else None), map, look)
+
+
+def bar_of(map: SaliencyMap, look: Look) -> Bar:
+    """The colors of a map under a look. The limits are those of the raw, layer-sized map."""
+    return Bar(color.limits(map.values, look.sign, look.scale), color.chosen(look), look.sign)
+
+
+def as_figure(kind: str, pixels: Pixels, map: SaliencyMap, look: Look) -> Figure:
+    """Return pixels as a figure, with the color scale as its facts."""
+    return Figure(kind, suffix(look.format), pixels, facts=bar_of(map, look).facts)
 
 
 def caption(map: SaliencyMap, sign: Sign = "positive") -> tuple[Line, ...]:

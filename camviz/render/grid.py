@@ -10,8 +10,8 @@ from camviz.render import RENDERERS, canvas, text
 from camviz.render.bar import Bar
 from camviz.render.color import fixed_scale
 from camviz.render.encoding import suffix
-from camviz.render.frame import extremes, percent
-from camviz.render.overlay import bar_of, blend
+from camviz.render.frame import bar_of, extremes, percent
+from camviz.render.overlay import blend
 from camviz.render.panel import scaled
 from camviz.render.sheet import sheet
 from camviz.types import Figure, Image, Look, Pixels, SaliencyMap

@@ -6,29 +6,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camviz.render import RENDERERS, color
-from camviz.render.bar import Bar
-from camviz.render.encoding import suffix
-from camviz.render.frame import caption, framed
+from camviz.render.frame import bar_of
 from camviz.render.marks import draw_marks
-from camviz.types import Figure, Image, Look, Pixels, SaliencyMap
+from camviz.types import Image, Look, Pixels, SaliencyMap
 
 _OUTSIDE = 128  # gray where the model saw nothing
 _LIGHT, _DARK = 255, 40
 
 
 @RENDERERS.add("overlay")
-def overlay(image: Image, map: SaliencyMap, look: Look) -> Figure:
+def overlay(image: Image, map: SaliencyMap, look: Look) -> Pixels:
     """The map blended over the image."""
-    return as_figure("overlay", _finished(blend(image.pixels, map, look), map, look), map, look)
+    return blend(image.pixels, map, look)
 
 
 @RENDERERS.add("heatmap")
-def heatmap(image: Image, map: SaliencyMap, look: Look) -> Figure:
+def heatmap(image: Image, map: SaliencyMap, look: Look) -> Pixels:
     """The map's colors alone, gray where the model saw nothing."""
     colors, nothing = _colors(map, look)
     np.copyto(colors, np.uint8(_OUTSIDE), where=nothing)
     draw_marks(colors, map.marks, map.view)
-    return as_figure("heatmap", _finished(colors, map, look), map, look)
+    return colors
 
 
 def blend(pixels: Pixels, map: SaliencyMap, look: Look) -> Pixels:
@@ -45,29 +43,12 @@ def blend(pixels: Pixels, map: SaliencyMap, look: Look) -> Pixels:
     return painted
 
 
-def bar_of(map: SaliencyMap, look: Look) -> Bar:
-    """The colors of a map under a look. The limits are those of the raw, layer-sized map."""
-    return Bar(color.limits(map.values, look.sign, look.scale), color.chosen(look), look.sign)
-
-
-def as_figure(kind: str, pixels: Pixels, map: SaliencyMap, look: Look) -> Figure:
-    """Pixels ready to be written, with what the colors mean."""
-    return Figure(kind, suffix(look.format), pixels, facts=bar_of(map, look).facts)
-
-
 def _colors(map: SaliencyMap, look: Look) -> tuple[Pixels, NDArray[np.bool_]]:
     """The placed map in colors (H, W, 3), and where it has no value (H, W, 1)."""
     bar = bar_of(map, look)
     placed = map.view.place(map.values)
     colors = color.colorise(color.oriented(placed, look.sign), bar.within, bar.colormap)
     return colors, np.isnan(placed)[..., None]
-
-
-def _finished(painted: Pixels, map: SaliencyMap, look: Look) -> Pixels:
-    """With a color bar and a caption where the look asks for them; else the pixels as they are."""
-    return framed(
-        painted, caption(map, look.sign) if look.caption else (), bar_of(map, look) if look.colorbar else None
-    )
 
 
 def _outline(painted: Pixels, rectangle: tuple[int, int, int, int]) -> None:

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from camviz.render import RENDERERS
-from camviz.render.frame import caption
-from camviz.render.overlay import as_figure, bar_of, blend
+from camviz.render.frame import as_figure, bar_of, caption
+from camviz.render.overlay import blend
 from camviz.render.sheet import sheet
 from camviz.types import Figure, Image, Look, Pixels, SaliencyMap
 

@@ -11,8 +11,8 @@ from camviz.errors import RequestError
 from camviz.render import text
 from camviz.render.bar import number
 from camviz.render.color import DIVERGING, SHARED, Limits, chosen, colorise, fixed_scale, settled, table
-from camviz.render.frame import extremes
-from camviz.render.overlay import bar_of, blend
+from camviz.render.frame import bar_of, extremes
+from camviz.render.overlay import blend
 from camviz.render.panel import scaled
 from camviz.render.print_backend import INCH, POINT, Anchor, Plate, Ruled, Shown, Words, breadth, shorten
 from camviz.types import Image, Look, Map, Pixels, SaliencyMap

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from camviz.render.encoding import suffix
-from camviz.render.frame import Line
+from camviz.render.frame import Line, bar_of
 from camviz.render.html import shrunk
-from camviz.render.overlay import bar_of, blend
+from camviz.render.overlay import blend
 from camviz.render.panel import resized, scaled
 from camviz.render.sheet import sheet
 from camviz.types import Figure, Look, SaliencyMap

@@ -158,6 +158,9 @@ class Model:
     words: Callable[[str], Tensor] | None = None  # of a model of images and words: a text's embedding (d,)
     notes: tuple[str, ...] = ()  # what loading had to say: keys stripped, keys missing
     fitted: tuple[int, int] | None = None  # of a checkpoint: how many of how many tensors came from it
+    preprocess: Callable[[PILImage], Tensor] | None = None  # instead of `preprocessing`: an image to (c, h, w)
+    inputs: Callable[[Tensor], Any] | None = None  # a batch (n, c, h, w) to the arguments of forward
+    outputs: Callable[[Any], Any] | None = None  # what forward returns to logits, boxes or masks
 
     @property
     def device(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camviz.errors import ModelError
+from camviz.registry import Registry
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
@@ -290,23 +292,21 @@ class SaliencyMap:
     marks: tuple[Mark, ...] = ()
 
     def overlay(self, **look: Any) -> PILImage:
-        """The map over the image, as a PIL image; settings as in `Look`."""
+        """Return the map over its image as a PIL image; settings as in `Look`."""
         return self.draw(layout="overlay", **look)
 
     def draw(self, **look: Any) -> PILImage:
-        """The map drawn as the command would have written it; settings as in `Look`."""
+        """Return the figure that the command line would write, as a PIL image; settings as in `Look`."""
         from PIL import Image as PILImage
 
-        from camviz.render import draw  # the one door that leads upwards, for the convenience of notebooks
-
-        figure = draw(self.image, self, replace(Look(), **look))
+        figure = DRAWINGS.find("map").call(self, replace(Look(), **look))
         assert figure.pixels is not None
         return PILImage.fromarray(figure.pixels)
 
     def _repr_png_(self) -> bytes:
-        from camviz.render import draw, encode
-
-        return encode(draw(self.image, self, Look(layout="panel")), Look())
+        buffer = io.BytesIO()
+        self.draw(layout="panel").save(buffer, "PNG", compress_level=1)
+        return buffer.getvalue()
 
 
 @dataclass(frozen=True)
@@ -336,6 +336,9 @@ class Figure:
     pixels: Pixels | None = None
     data: bytes | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+
+
+DRAWINGS: Registry[Callable[[SaliencyMap, Look], Figure]] = Registry("drawing", "camviz.render")  # looked up by `draw`
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "camviz"
 # a module may import from its own room, and from the rooms of the lines above it
 FLOORS = [
     ["camviz.errors"],
-    ["camviz.registry", "camviz.types"],
+    ["camviz.registry"],
+    ["camviz.types"],
     ["camviz.demo", "camviz.hooks", "camviz.render"],
     ["camviz.io"],
     ["camviz.tasks"],
@@ -29,8 +30,6 @@ FLOORS = [
 ]
 # what a type does for a notebook: the noun reaches up to whoever draws it
 DOORS = {
-    ("camviz.types", "camviz.render"),
-    ("camviz.feature_maps.maps", "camviz.feature_maps.figures"),
     ("camviz.metrics.results", "camviz.metrics.table"),
 }
 LINES, LONGEST = 400, 50  # of a file, of a function

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from camviz.errors import RequestError
 from camviz.feature_maps.channels import parse_channels
-from camviz.feature_maps.maps import FeatureMaps, Ranking, Reduction
 from camviz.render import color
 from camviz.render.bar import Bar, number
 from camviz.render.canvas import below, beside, blank, margin
@@ -20,6 +19,9 @@ from camviz.render.montage import PAGE, columns_for, enlarged, montage, tile_siz
 from camviz.render.panel import resized
 from camviz.render.text import INK, line, shorten
 from camviz.types import Figure, Pixels, Sign
+
+if TYPE_CHECKING:  # `FeatureMaps.montage` draws with this file
+    from camviz.feature_maps.maps import FeatureMaps, Ranking, Reduction
 
 SCALES = ("channel", "layer", "run")
 _TEXT = 17

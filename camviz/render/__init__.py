@@ -13,7 +13,7 @@ from typing import get_args
 
 from camviz.errors import RequestError
 from camviz.registry import Registry
-from camviz.types import Figure, Image, Look, Pixels, SaliencyMap, Sign
+from camviz.types import DRAWINGS, Figure, Image, Look, Pixels, SaliencyMap, Sign
 
 Renderer = Callable[..., "Figure | Pixels"]
 RENDERERS: Registry[Renderer] = Registry("layout", __name__)
@@ -58,3 +58,9 @@ def draw(image: Image, maps: SaliencyMap | Sequence[SaliencyMap], look: Look) ->
 def takes_all(layout: str) -> bool:
     """Whether a layout draws all maps of an image in one figure."""
     return RENDERERS.find(layout).facts.get("takes") == "all maps"
+
+
+@DRAWINGS.add("map")
+def draw_map(saliency_map: SaliencyMap, look: Look) -> Figure:
+    """Draw a map over its own image."""
+    return draw(saliency_map.image, saliency_map, look)

@@ -16,7 +16,8 @@ from camviz.comparison.numbers import placed
 from camviz.errors import InputError
 from camviz.hooks.devices import default_batch_size
 from camviz.io.inputs import Failed, Input
-from camviz.misclassified import Known, answers, explained
+from camviz.misclassified.explain import explain_error, predict
+from camviz.misclassified.truth import TrueLabels
 from camviz.render.frame import percent
 from camviz.render.print_figure import Cell, Gap, Row, Style, plate, told
 from camviz.run.compare import encoded
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 PAGE, TABLE = "errors.html", "errors.csv"
 
 
-def mistakes(explainer: Explainer, known: Known, inputs: Iterable[Input], removal: bool) -> Iterator[Record]:
+def mistakes(explainer: Explainer, known: TrueLabels, inputs: Iterable[Input], removal: bool) -> Iterator[Record]:
     """The record of each image: what was said of it and what is true; of the wrong ones their maps."""
     from camviz.engine.batches import by_shape
     from camviz.run.reading import Ready, read_input
@@ -56,7 +57,7 @@ def mistakes(explainer: Explainer, known: Known, inputs: Iterable[Input], remova
     for group in by_shape(read(), size, key=lambda one: one[0].values.shape):
         while failed:
             yield failed.pop(0)
-        found = answers(explainer, [ready.values for ready, _ in group], [true for _, true in group])
+        found = predict(explainer, [ready.values for ready, _ in group], [true for _, true in group])
         for (ready, _), answer in zip(group, found, strict=True):
             labels = explainer.task.labels
             said = {
@@ -69,8 +70,8 @@ def mistakes(explainer: Explainer, known: Known, inputs: Iterable[Input], remova
                 "true_probability": answer.true_probability,
             }
             maps: list[SaliencyMap] = []
-            if not answer.right:
-                maps = explained(explainer, ready.image, ready.values, ready.view, answer, removal)
+            if not answer.correct:
+                maps = explain_error(explainer, ready.image, ready.values, ready.view, answer, removal)
             yield Record(ready.source, 0.0, tuple(map(SavedMap.of, maps)), (), (said,))
     yield from failed
 

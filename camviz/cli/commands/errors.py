@@ -26,7 +26,7 @@ from camviz.cli.session import Work, job_of
 from camviz.errors import RequestError
 
 if TYPE_CHECKING:
-    from camviz.misclassified import Known
+    from camviz.misclassified.truth import TrueLabels
     from camviz.render.print_figure import Style
     from camviz.run.output.written import Written
     from camviz.run.resume import Run
@@ -96,7 +96,7 @@ def errors(
 
 
 def _run(job: Job, work: Work, style: Style, labels_from: str, removal: bool) -> int:
-    from camviz.misclassified import read_table
+    from camviz.misclassified.truth import read_table
 
     table = None if labels_from == "folders" else read_table(Path(labels_from))
     work.check(job)
@@ -107,13 +107,14 @@ def _run(job: Job, work: Work, style: Style, labels_from: str, removal: bool) ->
         if run.complete():
             return work.tell_records(run, (), lambda _: (), lambda: _drawn(job, work, style, run))
 
-        from camviz.misclassified import Known, check_classifier  # from here on torch is imported
+        from camviz.misclassified.explain import check_classifier  # from here on torch is imported
+        from camviz.misclassified.truth import TrueLabels
         from camviz.run.misclassified import mistakes
 
         model = work.load()
         explainer = work.explainer(model, job)
         check_classifier(explainer)
-        known: Known = Known(model.labels, table)
+        known = TrueLabels(model.labels, table)
         if "-" not in (work.images or ()):  # standard input is read once
             known.check(one.path for one in work.listing() if not one.error)
         made = mistakes(explainer, known, work.missing(run), removal)

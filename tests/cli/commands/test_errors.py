@@ -75,7 +75,7 @@ def test_a_folder_that_is_no_class_fails_alone(errors, labeled, write_image, tmp
     write_image(tmp_path / "photos" / "other" / "y.png")
     result = errors(labeled)
     assert result.exit_code == 1
-    assert "'other' is no class" in result.stderr
+    assert "no class 'other'" in result.stderr
     assert "1 of 4 right" in result.stderr
 
 

@@ -1,0 +1,1 @@
+"""Misclassified images: the true class, the prediction, and the evidence for each of them."""

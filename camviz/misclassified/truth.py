@@ -1,0 +1,83 @@
+"""The true class of an image: by the folder it is in, or from a CSV table."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from camviz.errors import InputError, RequestError
+
+_IMAGE_COLUMNS = ("image", "picture", "path", "file", "filename", "name")
+_LABEL_COLUMNS = ("label", "class", "target", "truth", "true")
+
+
+@dataclass(frozen=True)
+class TrueLabels:
+    """Look up the true class of images, by their folder or in a `table` from path, end of a path or name to label."""
+
+    labels: Sequence[str]
+    table: Mapping[str, str] | None = None
+
+    def index(self, path: Path) -> int:
+        """Return the true class index of an image; raise `InputError` where it is unknown."""
+        if self.table is None:
+            text = path.absolute().parent.name
+            hint = "name its folder as a class, or --labels-from FILE.csv; --labels FILE names the classes"
+        else:
+            ends = ["/".join(path.parts[-count:]) for count in range(len(path.parts), 0, -1)]
+            keys = [key for key in (path.as_posix(), *ends, path.stem) if key in self.table]
+            if not keys:
+                raise InputError(f"'{path}' is not in the table of labels", "add a line: image,label")
+            text, hint = self.table[keys[0]], "use a name from --labels, or a class index"
+        index = class_named(text, self.labels)
+        if index is None:
+            raise InputError(f"'{path}': the model has no class '{text}'", hint)
+        return index
+
+    def check(self, paths: Iterable[Path]) -> None:
+        """Raise `RequestError` if there are images and the true class of every one of them is unknown."""
+        first: InputError | None = None
+        for path in paths:
+            try:
+                self.index(path)
+            except InputError as error:
+                first = first or error
+            else:
+                return
+        if first:
+            raise RequestError(f"no image has a known class: {first.message}", first.hint)
+
+
+def class_named(text: str, labels: Sequence[str]) -> int | None:
+    """Return the index of the class with that name, whatever its case and punctuation, or with that index."""
+    plain = _plain(text)
+    matches = [index for index, label in enumerate(labels) if _plain(label) == plain]
+    matches = matches or [i for i, label in enumerate(labels) if plain in (_plain(part) for part in label.split(","))]
+    if len(matches) == 1:
+        return matches[0]
+    if re.fullmatch(r"\d+", text) and (not labels or int(text) < len(labels)):
+        return int(text)
+    return None
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[\W_]+", " ", text.casefold()).strip()
+
+
+def read_table(path: Path) -> dict[str, str]:
+    """Read labels by image from CSV: columns image (path, file, …) and label (class, …), else the first two."""
+    if not path.is_file():
+        raise RequestError(f"no table of labels '{path}'", "--labels-from folders, or a CSV file: image,label")
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        lines = [line for line in csv.reader(file) if any(line)]
+    if not lines or any(len(line) < 2 for line in lines):
+        raise RequestError(f"'{path}' is not a table of labels", "each line has two columns: image,label")
+    head = [word.strip().casefold() for word in lines[0]]
+    images = [column for column, word in enumerate(head) if word in _IMAGE_COLUMNS]
+    labels = [column for column, word in enumerate(head) if word in _LABEL_COLUMNS]
+    image, label = (images[0], labels[0]) if images and labels else (0, 1)
+    body = lines[1:] if images and labels else lines
+    return {line[image].strip(): line[label].strip() for line in body}

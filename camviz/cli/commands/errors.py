@@ -26,7 +26,6 @@ from camviz.cli.session import Work, job_of
 from camviz.errors import RequestError
 
 if TYPE_CHECKING:
-    from camviz.misclassified.truth import TrueLabels
     from camviz.render.print_figure import Style
     from camviz.run.output.written import Written
     from camviz.run.resume import Run

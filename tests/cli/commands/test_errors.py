@@ -103,5 +103,5 @@ def test_help_does_not_import_torch():
 def test_a_folder_without_labels_is_refused_at_once(errors, write_image, refused, tmp_path, written):
     for name in "abc":
         write_image(tmp_path / "plain" / f"{name}.png")
-    refused(errors("-q", tmp_path / "plain"), "'plain' is no class of the model", "--labels-from FILE.csv")
+    refused(errors("-q", tmp_path / "plain"), "no class 'plain'", "--labels-from FILE.csv")
     assert written() == []

@@ -9,6 +9,13 @@ from copy import copy
 from dataclasses import MISSING, fields, make_dataclass
 from typing import Annotated, Any, get_args, get_type_hints
 
+import typer
+
+from camviz.cli.console import Console
+
+_KEYWORD = inspect.Parameter.KEYWORD_ONLY
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors on stderr.")]
+
 
 def unset(group: type[Any]) -> type[Any]:
     """A group with the same options, none of them set unless it is given: what is not typed stays as it was."""
@@ -25,32 +32,55 @@ def optional(hint: Any) -> Any:
     return Annotated[kind | None, option]
 
 
-def with_groups(command: Callable[..., None]) -> Callable[..., None]:
-    """Let a command take option groups: each parameter annotated with one is spread into its options."""
+def with_groups(command: Callable[..., int | None]) -> Callable[..., int | None]:
+    """Return a command with flat options: a parameter annotated with a group becomes the options of its fields.
+
+    A parameter annotated with `Console` is supplied: it prints results on stdout while all other output goes to
+    stderr, and obeys --quiet, which is added where no group has it.
+    """
     hints = get_type_hints(command, include_extras=True)
     parameters: list[inspect.Parameter] = []
     groups: dict[str, type[Any]] = {}
+    console = ""
     for parameter in inspect.signature(command).parameters.values():
         hint = hints[parameter.name]
-        if not (isinstance(hint, type) and hint.__name__.endswith("Options")):
+        if hint is Console:
+            console = parameter.name
+        elif isinstance(hint, type) and hint.__name__.endswith("Options"):
+            groups[parameter.name] = hint
+            parameters += _options(hint)
+        else:
             parameters.append(parameter.replace(annotation=hint))
-            continue
-        groups[parameter.name] = hint
-        options = get_type_hints(hint, include_extras=True)
-        for one in fields(hint):
-            default = inspect.Parameter.empty if one.default is MISSING else one.default
-            parameters.append(
-                inspect.Parameter(
-                    one.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=options[one.name]
-                )
-            )
+    adds_quiet = bool(console) and all(parameter.name != "quiet" for parameter in parameters)
+    if adds_quiet:
+        parameters.append(inspect.Parameter("quiet", _KEYWORD, default=False, annotation=Quiet))
 
-    def spread(**values: Any) -> None:
+    def spread(**values: Any) -> int | None:
+        quiet = values.pop("quiet") if adds_quiet else values.get("quiet", False)
         for name, group in groups.items():
-            values[name] = group(**{one.name: values.pop(one.name) for one in fields(group)})
-        command(**values)
+            values[name] = group(**{option.name: values.pop(option.name) for option in fields(group)})
+        if not console:
+            return command(**values)
+        values[console] = Console(quiet)
+        with values[console].only_results():
+            return command(**values)
 
     return with_signature(spread, command, parameters)
+
+
+def _options(group: type[Any]) -> list[inspect.Parameter]:
+    """The fields of a group as parameters of a function."""
+    hints = get_type_hints(group, include_extras=True)
+    empty = inspect.Parameter.empty
+    return [
+        inspect.Parameter(
+            field.name,
+            _KEYWORD,
+            default=empty if field.default is MISSING else field.default,
+            annotation=hints[field.name],
+        )
+        for field in fields(group)
+    ]
 
 
 def with_signature(
@@ -59,7 +89,7 @@ def with_signature(
     """The function under the name and docstring of `like`, with the parameters that Typer shall see, all by keyword."""
     named = functools.wraps(like)(function)
     del named.__wrapped__
-    keyword = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in parameters]
+    keyword = [one.replace(kind=_KEYWORD) for one in parameters]
     named.__signature__ = inspect.Signature(keyword)  # type: ignore[attr-defined]  # inspect reads it, a type has it not
     named.__annotations__ = {one.name: one.annotation for one in keyword}
     return named

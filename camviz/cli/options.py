@@ -362,7 +362,7 @@ class OutputOptions:
         ),
     ] = False
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Nothing on stderr but errors.", rich_help_panel="Output")
+        bool, typer.Option("--quiet", "-q", help="Print nothing but errors on stderr.", rich_help_panel="Output")
     ] = False
 
 
@@ -383,7 +383,6 @@ class ResumeOptions:
     ] = False
 
 
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but errors.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
 
 

@@ -24,7 +24,7 @@ class CommandEntry:
     """A registered command: its function, the panel of `camviz --help` it is in, and lines to paste."""
 
     name: str
-    call: Callable[..., None]
+    call: Callable[..., int | None]
     section: str
     order: int
     examples: tuple[str, ...]
@@ -40,15 +40,16 @@ def command(
     examples: Sequence[str],
     order: int = _LAST,
     cls: type[TyperCommand] = Command,
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
+) -> Callable[[Callable[..., int | None]], Callable[..., int | None]]:
     """Register the decorated function as the command of its name.
 
-    Parameters annotated with a dataclass whose name ends in `Options` are spread into the options of its fields.
+    Parameters annotated with a dataclass whose name ends in `Options` are spread into the options of its fields; one
+    annotated with `Console` is supplied. The function returns the exit status, or None for 0.
     `examples` end the command's help; they fit 80 columns, so that they can be copied. Raises `ValueError` for a name
     that is taken.
     """
 
-    def register(function: Callable[..., None]) -> Callable[..., None]:
+    def register(function: Callable[..., int | None]) -> Callable[..., int | None]:
         name = function.__name__
         if name in _ENTRIES:
             raise ValueError(f"command '{name}' is registered twice")

@@ -108,6 +108,7 @@ Layout = Annotated[
     cls=Ordered,
 )
 def compare(
+    console: Console,
     context: typer.Context,
     how: MethodOptions,
     model: ManyModelsOptions,
@@ -123,7 +124,7 @@ def compare(
     floor: Floor = False,
     top: Top = 8,
     layout: Layout = None,
-) -> None:
+) -> int:
     """Two to six models, methods, layers or checkpoints on the same images, and what is the difference.
 
     What is typed after a --model is that model's; what stands before the first, everybody's.
@@ -153,10 +154,7 @@ def compare(
     )
     if not alone and not strip:
         check_count(len(found))
-    console = Console(out.quiet)
-    with console.only_results():
-        status = _run(asked, top, [Work(one, job.device, images, out, console, again) for one in _plain(asked)])
-    raise typer.Exit(status)
+    return _run(asked, top, [Work(one, job.device, images, out, console, again) for one in _plain(asked)])
 
 
 def _plain(job: CompareJob) -> list[Any]:

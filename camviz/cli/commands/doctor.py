@@ -6,8 +6,6 @@ import json
 from itertools import islice
 from pathlib import Path
 
-import typer
-
 from camviz.cli.console import Console
 from camviz.cli.options import (
     ComputeOptions,
@@ -18,7 +16,6 @@ from camviz.cli.options import (
     MethodOptions,
     ModelOptions,
     OutputOptions,
-    Quiet,
     Targets,
 )
 from camviz.cli.registry import command
@@ -35,6 +32,7 @@ from camviz.cli.session import Work, job_of
     ),
 )
 def doctor(
+    console: Console,
     how: MethodOptions,
     model: ModelOptions,
     compute: ComputeOptions,
@@ -43,23 +41,20 @@ def doctor(
     target: Targets = None,
     fit: Fit = "model",
     as_json: Json = False,
-    quiet: Quiet = False,
-) -> None:
+) -> int:
     """Why is my map blank or odd? Looks at weights, inputs, class names, layer and maps, and says what mends them."""
     job = job_of(model, how, compute, images, layer, target, fit)
-    console = Console(quiet)
-    with console.only_results():
-        work = Work(job.model, job.device, images, OutputOptions(Path(), as_json, quiet), console, writes=False)
-        work.check(job)
+    work = Work(job.model, job.device, images, OutputOptions(Path(), as_json, console.quiet), console, writes=False)
+    work.check(job)
 
-        from camviz.doctor import examined  # from here on torch is imported
-        from camviz.doctor.examination import MOST, Examination
-        from camviz.run.reading import read_inputs
+    from camviz.doctor import examined  # from here on torch is imported
+    from camviz.doctor.examination import MOST, Examination
+    from camviz.run.reading import read_inputs
 
-        loaded = work.load()
-        ready = islice(read_inputs(loaded, work.inputs(), job.fit, work.failed), MOST)
-        decoded = [one.image for one in ready]
-        if decoded:
-            diagnosis = examined(Examination(loaded, job, decoded))
-            console.result(json.dumps(diagnosis.to_dict(), ensure_ascii=False) if as_json else str(diagnosis))
-    raise typer.Exit(work.outcome.exit_status)
+    loaded = work.load()
+    ready = islice(read_inputs(loaded, work.inputs(), job.fit, work.failed), MOST)
+    decoded = [one.image for one in ready]
+    if decoded:
+        diagnosis = examined(Examination(loaded, job, decoded))
+        console.result(json.dumps(diagnosis.to_dict(), ensure_ascii=False) if as_json else str(diagnosis))
+    return work.outcome.exit_status

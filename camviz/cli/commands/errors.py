@@ -63,6 +63,7 @@ Removal = Annotated[
     ),
 )
 def errors(
+    console: Console,
     how: MethodOptions,
     model: ModelOptions,
     compute: ComputeOptions,
@@ -75,7 +76,7 @@ def errors(
     fit: Fit = "model",
     floor: Floor = False,
     removal: Removal = True,
-) -> None:
+) -> int:
     """What a classifier gets wrong in a labeled folder: how often, what it takes for what, and why.
 
     For each wrong image the maps of the predicted class, of the true class, and of the one less the other.
@@ -87,11 +88,8 @@ def errors(
     style = style_of(figure)
     if len(job.methods) > 1:
         raise RequestError(f"{len(job.methods)} methods: errors are explained by one", f"--method {job.methods[0]}")
-    console = Console(out.quiet)
-    with console.only_results():
-        work = Work(job.model, job.device, images, out, console, again)
-        status = _run(job, work, style, labels_from, removal)
-    raise typer.Exit(status)
+    work = Work(job.model, job.device, images, out, console, again)
+    return _run(job, work, style, labels_from, removal)
 
 
 def _run(job: Job, work: Work, style: Style, labels_from: str, removal: bool) -> int:

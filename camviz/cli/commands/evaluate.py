@@ -22,7 +22,6 @@ from camviz.cli.options import (
     MethodOptions,
     ModelOptions,
     OutputOptions,
-    Quiet,
     Targets,
     several,
 )
@@ -102,6 +101,7 @@ RANK_METHODS, RANK_STAGES = ("gradients", "eigencam"), 3
     ),
 )
 def evaluate(
+    console: Console,
     context: typer.Context,
     how: MethodOptions,
     model: ModelOptions,
@@ -123,13 +123,11 @@ def evaluate(
     output: Output = None,
     as_json: Json = False,
     listing: Listing = False,
-    quiet: Quiet = False,
-) -> None:
+) -> int:
     """How faithful maps are: on average over images, beside maps that know nothing, with intervals."""
-    console = Console(quiet)
     if listing:
         _list(console, as_json)
-        return
+        return 0
     if as_json:
         refuse_typed(context, "format", "--json")
     cluster.refuse_parts("means and intervals need all images in one place", ray=False)
@@ -138,16 +136,15 @@ def evaluate(
     usual = RANK_METHODS if rank else ()
     more = {"methods": several(how.method, usual), "settings": tuple(methods)}
     job = job_of(model, how, compute, images, layer, target, fit, **more)
-    with console.only_results():
-        out = OutputOptions(output or Path(), as_json, quiet)
-        work = Work(job.model, job.device, images, out, console, writes=output is not None, cluster=cluster)
-        truth = _truth(boxes, masks, mask_value, match, bundled=not images)
-        found = _measure(job, work, measures, truth, rank, (forwards, resamples))
-        advice = _recommend(found, context) if rank and found.rows else []
-        _tell(found, work, "json" if as_json else format, advice)
-        if output and found.rows:
-            _write(found, work)
-    raise typer.Exit(work.outcome.exit_status)
+    out = OutputOptions(output or Path(), as_json, console.quiet)
+    work = Work(job.model, job.device, images, out, console, writes=output is not None, cluster=cluster)
+    truth = _truth(boxes, masks, mask_value, match, bundled=not images)
+    found = _measure(job, work, measures, truth, rank, (forwards, resamples))
+    advice = _recommend(found, context) if rank and found.rows else []
+    _tell(found, work, "json" if as_json else format, advice)
+    if output and found.rows:
+        _write(found, work)
+    return work.outcome.exit_status
 
 
 def _truth(boxes: Path | None, masks: Path | None, value: str, match: str, bundled: bool) -> Truth | None:

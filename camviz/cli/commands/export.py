@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 import typer
 
 from camviz.cli.console import Console
-from camviz.cli.options import Quiet
 from camviz.cli.registry import command
 from camviz.cli.runs import JobKey, Run, RunOutput, opened
 
@@ -25,14 +24,17 @@ Format = Annotated[
     ),
 )
 def export(
-    run: Run = None, format: Format = "csv", job: JobKey = None, output: RunOutput = None, quiet: Quiet = False
+    console: Console,
+    run: Run = None,
+    format: Format = "csv",
+    job: JobKey = None,
+    output: RunOutput = None,
 ) -> None:
     """What a run found, for other programs: maps.csv, maps.jsonl or maps.npz. Needs no network."""
     from camviz.run.export import write_export
     from camviz.run.outcome import Outcome
     from camviz.run.output.files import prepare_folder
 
-    console = Console(quiet)
     with opened("export", run, job, console) as (database, row):
         folder = output or database.folder
         prepare_folder(folder)

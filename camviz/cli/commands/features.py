@@ -68,6 +68,7 @@ Colormap = Annotated[str | None, typer.Option("--colormap", help="A name such as
     ),
 )
 def features(
+    console: Console,
     context: typer.Context,
     model: ModelOptions,
     compute: ComputeOptions,
@@ -89,7 +90,7 @@ def features(
     colormap: Colormap = None,
     format: Format = "png",
     save_raw: SaveRaw = False,
-) -> None:
+) -> int:
     """Feature maps as a figure: ranked channels, one reduced map, groups, or the way through the model."""
     from camviz.feature_maps.figures import Style
     from camviz.feature_maps.job import FeatureJob
@@ -105,11 +106,8 @@ def features(
         refuse_typed(context, "top", _beside(channels, layout, reduce))
     if job.twice:
         cluster.refuse_parts(job.why_twice)
-    console = Console(out.quiet)
-    with console.only_results():
-        work = Work(model.request(images=bool(images)), compute.device, images, out, console, again, cluster=cluster)
-        status = _run(job, work, several(layer), _target(target, rank), compute.precision)
-    raise typer.Exit(status)
+    work = Work(model.request(images=bool(images)), compute.device, images, out, console, again, cluster=cluster)
+    return _run(job, work, several(layer), _target(target, rank), compute.precision)
 
 
 def _beside(channels: list[str] | None, layout: str, reduce: str | None) -> str:

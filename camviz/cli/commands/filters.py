@@ -50,6 +50,7 @@ Format = Annotated[str, typer.Option("--format", help="png, jpg or webp.")]
     ),
 )
 def filters(
+    console: Console,
     context: typer.Context,
     model: AloneModelOptions,
     out: OutputOptions,
@@ -60,7 +61,7 @@ def filters(
     scale: Scale = "layer",
     colormap: Colormap = None,
     format: Format = "png",
-) -> None:
+) -> int:
     """Kernels of a layer as images, strongest first; the first convolution when no layer is given."""
     from camviz.feature_maps.channels import read_channels
     from camviz.render import colormap_names
@@ -73,17 +74,14 @@ def filters(
     read_channels(several(channel))
     if channel:
         refuse_typed(context, "top", f"--channel {','.join(channel)}")
-    console = Console(out.quiet)
-    with console.only_results():
-        work = Work(model.request(), "cpu", None, out, console)
+    work = Work(model.request(), "cpu", None, out, console)
 
-        from camviz.feature_maps.kernel_figures import KernelStyle  # from here on torch is imported
+    from camviz.feature_maps.kernel_figures import KernelStyle  # from here on torch is imported
 
-        style = KernelStyle(top, several(channel), scale == "kernel", colormap or DIVERGING, ending)
-        loaded = work.load()
-        written = _positions(loaded, style) if position else _kernels(loaded, style, several(layer), console)
-        status = work.tell(_write(work, loaded, list(written), format))
-    raise typer.Exit(status)
+    style = KernelStyle(top, several(channel), scale == "kernel", colormap or DIVERGING, ending)
+    loaded = work.load()
+    written = _positions(loaded, style) if position else _kernels(loaded, style, several(layer), console)
+    return work.tell(_write(work, loaded, list(written), format))
 
 
 def _kernels(

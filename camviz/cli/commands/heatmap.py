@@ -50,6 +50,7 @@ Every = Annotated[
     ),
 )
 def heatmap(
+    console: Console,
     how: MethodOptions,
     model: ModelOptions,
     compute: ComputeOptions,
@@ -64,16 +65,13 @@ def heatmap(
     floor: Floor = False,
     save_raw: SaveRaw = False,
     every: Every = 1,
-) -> None:
+) -> int:
     """Heatmaps over images and videos: what speaks for a class, and where."""
     drawn = look.look(films=True)
     job = job_of(
         model, how, compute, images, layer, target, fit, floor=floor, save_raw=save_raw, every=every, look=drawn
     )
-    console = Console(out.quiet)
-    with console.only_results():
-        status = _run(job, Work(job.model, job.device, images, out, console, again, cluster=cluster))
-    raise typer.Exit(status)
+    return _run(job, Work(job.model, job.device, images, out, console, again, cluster=cluster))
 
 
 def _run(job: Job, work: Work) -> int:

@@ -48,6 +48,7 @@ Receptive = Annotated[
     ),
 )
 def layers(
+    console: Console,
     model: AloneModelOptions,
     named: Named = None,
     pattern: Pattern = None,
@@ -65,11 +66,9 @@ def layers(
     from camviz.models.survey import survey
 
     assert planned.skeleton
-    console = Console()
-    with console.only_results():
-        module = planned.skeleton()
-        seen = survey(module.module, module.preprocessing.crop, module.name)
-        fields = _fields(module.module, seen.input_size) if receptive_field else {}
+    module = planned.skeleton()
+    seen = survey(module.module, module.preprocessing.crop, module.name)
+    fields = _fields(module.module, seen.input_size) if receptive_field else {}
     try:
         star = default_layer(module, seen).path
     except ModelError as error:

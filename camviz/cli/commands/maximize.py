@@ -55,6 +55,7 @@ Seed = Annotated[int, typer.Option("--seed", help="Of the noise it starts from, 
     ),
 )
 def maximize(
+    console: Console,
     model: AloneModelOptions,
     compute: ComputeOptions,
     out: OutputOptions,
@@ -66,24 +67,21 @@ def maximize(
     steps: Steps = 256,
     size: Size = 0,
     seed: Seed = 0,
-) -> None:
+) -> int:
     """The image that excites channels of a layer most, or instead a class, found by optimization."""
     _check(layer, channel, target, unit)
     image = _image(start) if start else None
-    console = Console(out.quiet)
-    with console.only_results():
-        work = Work(model.request(), compute.device, None, out, console)
-        if target and work.plan.labels:
-            from camviz.tasks.classification import parse_targets
+    work = Work(model.request(), compute.device, None, out, console)
+    if target and work.plan.labels:
+        from camviz.tasks.classification import parse_targets
 
-            parse_targets(target, work.plan.labels, work.plan.name)
+        parse_targets(target, work.plan.labels, work.plan.name)
 
-        how: dict[str, Any] = {"steps": steps, "size": size, "seed": seed, "start": image, "tick": work.bar.scored}
-        how |= {"batch_size": compute.batch_size, "precision": compute.precision}
-        loaded = work.load()
-        found = _classes(loaded, target, how) if target else _channels(loaded, layer, channel or [], unit, how)
-        status = work.tell(_write(work, loaded, found, image), _notes)
-    raise typer.Exit(status)
+    how: dict[str, Any] = {"steps": steps, "size": size, "seed": seed, "start": image, "tick": work.bar.scored}
+    how |= {"batch_size": compute.batch_size, "precision": compute.precision}
+    loaded = work.load()
+    found = _classes(loaded, target, how) if target else _channels(loaded, layer, channel or [], unit, how)
+    return work.tell(_write(work, loaded, found, image), _notes)
 
 
 def _check(layer: list[str] | None, channel: list[str] | None, target: list[str] | None, unit: bool) -> None:

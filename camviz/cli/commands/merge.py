@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from camviz.cli.console import Console
-from camviz.cli.options import Quiet
 from camviz.cli.registry import command
 from camviz.cli.runs import Run
 from camviz.errors import RequestError
@@ -18,13 +17,12 @@ from camviz.errors import RequestError
         "camviz merge run",
     ),
 )
-def merge(run: Run = None, quiet: Quiet = False) -> None:
+def merge(console: Console, run: Run = None) -> None:
     """The shards of a run as one run: checked to be of one job, none missing, no image twice."""
     from camviz.run.distributed.merge import merge as join
 
     if run is None:
         raise RequestError("no RUN was given: the output folder of the shards", "camviz merge camviz_out")
-    console = Console(quiet)
     merged = join(run)
     for note in merged.notes:
         console.say(f"note: {note}")

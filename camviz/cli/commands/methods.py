@@ -23,12 +23,11 @@ Name = Annotated[str | None, typer.Argument(metavar="METHOD", help="One method, 
         "camviz methods gradcam",
     ),
 )
-def methods(name: Name = None, as_json: Json = False) -> None:
+def methods(console: Console, name: Name = None, as_json: Json = False) -> None:
     """Methods by family: paper, what each needs, what it costs, its settings."""
     from camviz.methods import METHODS
 
     entries = [METHODS.find(name)] if name else list(METHODS)
-    console = Console()
     if as_json:
         for entry in entries:
             facts = {"name": entry.name, **entry.facts, "summary": entry.summary, "settings": entry.settings}

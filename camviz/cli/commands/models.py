@@ -36,7 +36,7 @@ _EXTRAS = {"timm": "timm", "hf": "transformers"}  # prefix of a source, and the 
         "camviz models 'timm:vit*'",
     ),
 )
-def models(pattern: Pattern = None, as_json: Json = False) -> None:
+def models(console: Console, pattern: Pattern = None, as_json: Json = False) -> None:
     """Models by name, their task, their weights, and which of those are already on this machine.
 
     Without a pattern: the bundled model, torchvision's, and of timm and the hub what is on this machine.
@@ -49,7 +49,6 @@ def models(pattern: Pattern = None, as_json: Json = False) -> None:
         _check_installed(pattern)
         raise unknown("model", pattern, [one.name for one in offers], listing="'camviz models'")
     chosen.sort(key=lambda one: (one.name != "demo", ":" in one.name, one.name))
-    console = Console()
     if as_json:
         for one in chosen:
             facts = {"name": one.name, "task": one.task, "weights": list(one.weights), "cached": list(one.cached)}

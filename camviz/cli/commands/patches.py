@@ -40,6 +40,7 @@ Format = Annotated[str, typer.Option("--format", help="png, jpg or webp.")]
     ),
 )
 def patches(
+    console: Console,
     model: ModelOptions,
     compute: ComputeOptions,
     out: OutputOptions,
@@ -50,7 +51,7 @@ def patches(
     top: Top = 8,
     fit: Fit = "model",
     format: Format = "png",
-) -> None:
+) -> int:
     """The patches of a folder of images that excite each channel most, one per image."""
     from camviz.feature_maps.channels import read_channels
     from camviz.render.encoding import suffix
@@ -58,15 +59,12 @@ def patches(
     suffix(format)
     channels = several(channel)
     read_channels(channels)
-    console = Console(out.quiet)
-    with console.only_results():
-        work = Work(model.request(images=bool(images)), compute.device, images, out, console)
+    work = Work(model.request(images=bool(images)), compute.device, images, out, console)
 
-        from camviz.run.patches import PatchJob  # from here on torch is imported
+    from camviz.run.patches import PatchJob  # from here on torch is imported
 
-        job = PatchJob(channels, rank, top, fit, format, compute.batch_size)
-        status = _run(job, work, several(layer), compute.precision)
-    raise typer.Exit(status)
+    job = PatchJob(channels, rank, top, fit, format, compute.batch_size)
+    return _run(job, work, several(layer), compute.precision)
 
 
 def _run(job: PatchJob, work: Work, patterns: tuple[str, ...], precision: str) -> int:

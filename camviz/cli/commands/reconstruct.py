@@ -37,6 +37,7 @@ Seed = Annotated[int, typer.Option("--seed", help="Of the noise it starts from."
     ),
 )
 def reconstruct(
+    console: Console,
     model: ModelOptions,
     compute: ComputeOptions,
     out: OutputOptions,
@@ -46,25 +47,22 @@ def reconstruct(
     steps: Steps = 256,
     tv: Variation = 2.0,
     seed: Seed = 0,
-) -> None:
+) -> int:
     """What layers still know of an image: other images they cannot tell from it."""
-    console = Console(out.quiet)
-    with console.only_results():
-        work = Work(model.request(images=bool(images)), compute.device, images, out, console)
+    work = Work(model.request(images=bool(images)), compute.device, images, out, console)
 
-        from camviz.feature_maps.visualization.inversion import (  # from here on torch is imported
-            Inversion,
-            Inverter,
-            choose_layers,
-        )
+    from camviz.feature_maps.visualization.inversion import (  # from here on torch is imported
+        Inversion,
+        Inverter,
+        choose_layers,
+    )
 
-        loaded = work.load()
-        how = Inversion(steps, tv, seed, compute.precision, work.bar.scored)
-        inverter = Inverter(loaded, choose_layers(loaded, several(layer)), how)
-        if not layer:
-            console.layers([one.path for one in inverter.layers], loaded.name)
-        status = work.tell(_write(work, inverter, fit, compute.batch_size))
-    raise typer.Exit(status)
+    loaded = work.load()
+    how = Inversion(steps, tv, seed, compute.precision, work.bar.scored)
+    inverter = Inverter(loaded, choose_layers(loaded, several(layer)), how)
+    if not layer:
+        console.layers([one.path for one in inverter.layers], loaded.name)
+    return work.tell(_write(work, inverter, fit, compute.batch_size))
 
 
 def _write(work: Work, inverter: Inverter, fit: str, batch_size: int) -> Iterator[Written]:

@@ -11,7 +11,7 @@ import typer
 
 from camviz.cli.console import Console
 from camviz.cli.option_groups import unset
-from camviz.cli.options import ComputeOptions, Json, OutputOptions, Quiet
+from camviz.cli.options import ComputeOptions, Json, OutputOptions
 from camviz.cli.registry import command
 from camviz.cli.runs import JobKey, Run, opened
 from camviz.cli.session import Work
@@ -39,18 +39,17 @@ Tolerance = Annotated[
     ),
 )
 def replay(
+    console: Console,
     compute: NewComputeOptions,
     run: Run = None,
     job: JobKey = None,
     tolerance: Tolerance = 0.0,
     as_json: Json = False,
-    quiet: Quiet = False,
-) -> None:
+) -> int:
     """Compute a run's maps again and say whether they are equal, bit for bit; exit status 1 when not."""
     from camviz.run.database.jobs import heatmap_job
 
-    console = Console(quiet)
-    with opened("replay", run, job, console) as (database, row), console.only_results():
+    with opened("replay", run, job, console) as (database, row):
         changes = {name: value for name, value in vars(compute).items() if value is not None}
         again = replace(heatmap_job(row, "replay"), **changes)
         work = Work(again.model, again.device, None, OutputOptions(database.folder), console)
@@ -63,8 +62,7 @@ def replay(
             if work.contents.get(path) != digest:
                 console.say(f"note: '{path}' has changed since the run")
         found = runs.replay(database, row, again, Explainer(work.load(), again, work.bar.scored), work.failed)
-        status = _tell(found, work, tolerance, as_json)
-    raise typer.Exit(status)
+        return _tell(found, work, tolerance, as_json)
 
 
 def _tell_versions(then: dict[str, str], console: Console) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from camviz.cli.console import Console
-from camviz.cli.options import Quiet
 from camviz.cli.registry import command
 from camviz.cli.runs import JobKey, Run, RunOutput, opened
 
@@ -13,7 +12,7 @@ from camviz.cli.runs import JobKey, Run, RunOutput, opened
     order=3,
     examples=("camviz report camviz_out",),
 )
-def report(run: Run = None, job: JobKey = None, output: RunOutput = None, quiet: Quiet = False) -> None:
+def report(console: Console, run: Run = None, job: JobKey = None, output: RunOutput = None) -> None:
     """One HTML file to browse a run: search, filter, sort, original and overlay, the failures. Needs no network."""
     from camviz import __version__
     from camviz.render.html import draw_page
@@ -21,7 +20,6 @@ def report(run: Run = None, job: JobKey = None, output: RunOutput = None, quiet:
     from camviz.run.output.files import check_folder, prepare_folder, write_file
     from camviz.run.report import make_page
 
-    console = Console(quiet)
     with opened("report", run, job, console) as (database, row):
         folder = output or database.folder
         check_folder(folder)

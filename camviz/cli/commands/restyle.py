@@ -8,11 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from camviz.cli.console import Console
 from camviz.cli.option_groups import unset
-from camviz.cli.options import Json, LookOptions, Quiet
+from camviz.cli.options import Json, LookOptions
 from camviz.cli.registry import command
 from camviz.cli.runs import JobKey, Run, RunOutput, opened
 from camviz.errors import InputError
@@ -35,13 +33,13 @@ else:
     ),
 )
 def restyle(
+    console: Console,
     look: NewLookOptions,
     run: Run = None,
     job: JobKey = None,
     output: RunOutput = None,
     as_json: Json = False,
-    quiet: Quiet = False,
-) -> None:
+) -> int:
     """Other colors, layout, sign, scale or format for a run, from its database and its images, without the model."""
     from camviz.run.database.database import Database
     from camviz.run.database.jobs import heatmap_job
@@ -49,7 +47,7 @@ def restyle(
     from camviz.run.output.folder import OutputFolder
     from camviz.run.restyle import restyle as redraw
 
-    console, outcome = Console(quiet), Outcome()
+    outcome = Outcome()
     folder = output or run or Path()
     inside = run is not None and (run == folder or (run.is_dir() and folder.is_dir() and _same(run, folder)))
     with ExitStack() as stack:
@@ -72,7 +70,7 @@ def restyle(
                 outcome.written += 1
                 console.result(one.to_json() if as_json else str(one.path))
         console.say(f"{outcome.summary()} in {folder}")
-    raise typer.Exit(outcome.exit_status)
+    return outcome.exit_status
 
 
 def _same(run: Path, folder: Path) -> bool:

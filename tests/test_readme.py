@@ -7,11 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import typer.main
 
-import camviz
 from camviz.cli.app import app
 from camviz.demo import sample_folder
 from camviz.methods import GROUPS, METHODS
@@ -90,18 +88,6 @@ def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     assert "insertion" in capsys.readouterr().out
 
 
-def test_the_method_that_the_readme_adds_works(pixels):
-    try:
-        exec(python("from torch import Tensor"), {})
-        [plain, squared] = [
-            camviz.explain("demo", pixels(40, 40), method="mine", settings={"power": power}) for power in (1, 2)
-        ]
-        assert plain[0].values.shape == squared[0].values.shape
-        assert np.abs(plain[0].values - squared[0].values).max() > 0
-    finally:
-        METHODS._entries.pop("mine", None)
-
-
 @pytest.mark.slow
 def test_its_python_is_well_typed(tmp_path):
     """For a project of somebody's own that is as strict as can be."""
@@ -123,5 +109,5 @@ def test_its_python_is_well_typed(tmp_path):
     done = subprocess.run(
         check, cwd=tmp_path, env={**os.environ, "MYPYPATH": str(ROOT)}, capture_output=True, text=True, check=False
     )
-    assert len(files) > 1
+    assert files
     assert done.returncode == 0, done.stdout

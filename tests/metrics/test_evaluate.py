@@ -9,8 +9,6 @@ import torch
 import camviz
 from camviz.demo import sample_folder
 from camviz.errors import RequestError
-from camviz.metrics import METRICS
-from camviz.metrics.baselines import centered, noise
 from tools.demo.scenes import draw_scene
 
 CHEAP = ["pointing", "energy", "iou", "sparsity"]
@@ -163,21 +161,3 @@ def test_a_saturated_curve_is_noted(model, scenes):
     assert not camviz.evaluate(
         model, scenes[0].image, metric="insertion", forwards=4, settings={"insertion.start": "black"}
     ).notes
-
-
-def test_every_metric_says_what_it_is():
-    for entry in METRICS:
-        assert entry.facts["better"] in ("higher", "lower")
-        assert entry.facts["needs"] in ("forwards", "truth", "new maps", "nothing")
-        assert entry.facts["paper"].startswith("arXiv:")
-        assert entry.summary.endswith(".")
-
-
-def test_baseline_maps():
-    assert noise((3, 4), 1).shape == (3, 4)
-    assert np.array_equal(noise((3, 4), 1), noise((3, 4), 1))
-    assert not np.array_equal(noise((3, 4), 1), noise((3, 4), 2))
-    middle = centered((5, 9))
-    assert middle.argmax() == 2 * 9 + 4
-    assert middle[2, 4] == 1
-    assert middle[2, 4 - 2] == pytest.approx(np.exp(-0.5 * (2 / 9 / 0.25) ** 2))

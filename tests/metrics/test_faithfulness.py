@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from camviz.metrics import METRICS, choose
+from camviz.metrics import METRICS
 from camviz.metrics.faithfulness import average_drop, blurred, deletion, increase, insertion, road, road_lerf, road_morf
 
 PIXELS = [[8.0, 4.0], [2.0, 1.0]]
@@ -38,21 +38,6 @@ def test_never_more_forwards_than_allowed(case, name, forwards):
     shared = [total for total in asked.seen if total == 1]
     assert sum(asked.seen) - len(shared) <= len(maps) * (forwards - (len(shared) if len(shared) < 3 else 0))
     assert len(shared) <= 2  # the image as it is, and without its pixels: once for all maps
-
-
-def test_equal_pixels_come_in_random_order(case):
-    flat = np.zeros((20, 20))
-    ranks = case(np.zeros((20, 20)), [flat]).ranks[0]
-    assert sorted(ranks.tolist()) == list(range(400))
-    assert abs(np.corrcoef(ranks.numpy(), np.arange(400))[0, 1]) < 0.2
-
-
-def test_places_follow_the_map(case):
-    assert case(PIXELS, [[[1, 3], [4, 2]]]).ranks.tolist() == [[3, 1, 0, 2]]
-
-
-def test_values_that_are_not_finite_come_last(case):
-    assert case(PIXELS, [[[np.nan, 3], [np.inf, 2]]]).ranks[0, 1] == 0
 
 
 def test_average_drop_and_increase(case):
@@ -124,28 +109,3 @@ def test_how_much_is_left_without_pixels(case):
     asked = case(PIXELS, [RIGHT], forwards=5)
     insertion(asked, start="white")
     assert asked.left == {"insertion": pytest.approx(4 / 15)}
-
-
-def test_settings_are_typed():
-    [one] = choose(["pointing"], [("pointing.tolerance", "15")])
-    assert one.settings == {"tolerance": 15.0}
-    with pytest.raises(Exception, match="a number is needed"):
-        choose(["pointing"], [("pointing.tolerance", "far")])
-    with pytest.raises(Exception, match="no setting 'tolerence'"):
-        choose(["pointing"], [("pointing.tolerence", "15")])
-    with pytest.raises(Exception, match="no metric 'pointin'"):
-        choose(["pointin"])
-
-
-def test_families_and_halves():
-    assert [one.name for one in choose(["faithfulness"])] == [
-        "insertion",
-        "deletion",
-        "average-drop",
-        "increase",
-        "road",
-    ]
-    assert [one.name for one in choose(["road-morf"])] == ["road-morf"]
-    assert {one.family for one in choose(["all"])} == {
-        "faithfulness", "localization", "sparsity", "robustness", "sanity",
-    }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Maps of one image by several models, methods, layers or checkpoints, and what is the difference."""
+"""Compare maps of one image by several models, methods, layers or checkpoints, and their differences."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LOOK = Look(scale="row")
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """One of the compared: its name, its map, and what its model says of the image."""
+    """One compared map with its display name and the top-1 prediction of its model."""
 
     name: str
     map: SaliencyMap = field(repr=False)
@@ -39,17 +39,17 @@ class Side:
 
     @classmethod
     def of(cls, map: SaliencyMap) -> Side:
-        """The side that a map tells of."""
+        """Return the side described by the facts of a map."""
         facts = map.facts
         return cls(facts.get("side", map.model), map, facts.get("predicted", ""), facts.get("confidence"))
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """The sides of one image for one question. The first is what the others are compared with.
+    """The compared maps of one image for one target; the first is the reference for the differences.
 
-    `look.scale` decides the unit of differences: raw values, or under "image" shares of each map's own extreme.
-    Prints in a notebook as the figure that the command would have written.
+    `look.scale` sets the unit of differences: raw values, or with "image" fractions of each map's maximum. A notebook
+    shows the figure that the command line would write.
     """
 
     sides: tuple[Side, ...]
@@ -57,45 +57,45 @@ class Comparison:
 
     @classmethod
     def of(cls, maps: Sequence[SaliencyMap], look: Look | None = None) -> Comparison:
-        """The comparison that maps of one image make, each with its side in its facts."""
+        """Return the comparison of maps of one image; each names its side in its facts."""
         return cls(tuple(Side.of(map) for map in maps), look or _LOOK)
 
     @property
     def image(self) -> Image:
-        """The image they are of."""
+        """The compared image."""
         return self.sides[0].map.image
 
     @property
     def target(self) -> str:
-        """What the first side explains."""
+        """The target of the first side."""
         return self.sides[0].map.target
 
     def side(self, name: str | int) -> Side:
-        """The side of that name, or number."""
+        """Return the side with that name or number; raise `RequestError` if there is none."""
         if isinstance(name, int):
             return self.sides[name]
-        found = [side for side in self.sides if side.name == name]
-        if not found:
-            raise RequestError(f"no side '{name}'", f"there is {', '.join(side.name for side in self.sides)}")
-        return found[0]
+        matches = [side for side in self.sides if side.name == name]
+        if not matches:
+            raise RequestError(f"no side '{name}'", f"one of: {', '.join(side.name for side in self.sides)}")
+        return matches[0]
 
     @cached_property
     def placed(self) -> tuple[Map, ...]:
-        """Each raw map on the image, at the size at which they are compared."""
+        """Each raw map resampled to the image, at the size at which they are compared."""
         return tuple(placed(side.map) for side in self.sides)
 
     def correlation(self, other: int = 1, first: int = 0) -> float:
-        """Pearson's, of the raw maps, over the pixels both have seen."""
+        """Return Pearson's correlation of the raw maps over the pixels that both models see."""
         return correlation(self.placed[first], self.placed[other])
 
     def overlap(self, other: int = 1, first: int = 0) -> float:
-        """Intersection over union of the hottest fifth of the pixels both have seen."""
+        """Return the intersection over union of the top 20 % of the pixels that both models see."""
         return overlap(self.placed[first], self.placed[other])
 
     def difference(self, other: int = 1, first: int = 0) -> Map:
-        """`other` less `first` on the image, in the unit of the look; NaN where not both have seen it.
+        """Return `other` minus `first` on the image, in the unit of the look; NaN outside either crop.
 
-        Of what is drawn: under the sign "positive" what is below zero counts as zero.
+        With the sign "positive" negative values count as zero, as in the drawn maps.
         """
         before, after = (self._drawn(i) for i in (first, other))
         return np.asarray(after - before, np.float32)
@@ -103,34 +103,34 @@ class Comparison:
     def _drawn(self, number: int) -> Map:
         sign, values = self.look.sign, oriented(self.placed[number], self.look.sign)
         values = values if sign == "both" else np.maximum(values, 0)  # NaN stays
-        own = strength(self.sides[number].map.values, sign) if self.look.scale == "image" else 1.0
-        return values / np.float32(own or 1.0)
+        unit = strength(self.sides[number].map.values, sign) if self.look.scale == "image" else 1.0
+        return values / np.float32(unit or 1.0)
 
     @property
     def distance(self) -> float:
-        """How much the others differ from the first at most: 1 less the smallest correlation, 0 to 2."""
-        found = [self.correlation(other) for other in range(1, len(self.sides))]
-        return 1 - min((value if np.isfinite(value) else 0.0) for value in found)
+        """The largest difference from the first side: 1 minus the smallest correlation, in [0, 2]."""
+        correlations = [self.correlation(other) for other in range(1, len(self.sides))]
+        return 1 - min((value if np.isfinite(value) else 0.0) for value in correlations)
 
     @property
     def note(self) -> str:
-        """What must be known before values of these maps are compared; "" where nothing must."""
+        """A caveat about comparing the values of these maps, "" if there is none."""
         targets = {side.map.target for side in self.sides}
         if len(targets) > 1:
-            return "each model explains a class of its own"
-        shapes = {side.map.values.shape for side in self.sides}
+            return "each model explains a different class"
+        shapes = dict.fromkeys(side.map.values.shape for side in self.sides)
         if len(shapes) > 1 and self.look.scale != "image":
-            grids = ", ".join(f"{height}×{width}" for height, width in (s.map.values.shape for s in self.sides))
-            return f"cells of {grids}: a smaller cell carries less of the score; --scale image compares shapes alone"
+            grids = " and ".join(f"{height}×{width}" for height, width in shapes)
+            return f"Grid sizes differ ({grids}), so raw values are not comparable; use --scale image."
         return ""
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row per side: prediction, extremes, and what is the difference from the first."""
-        found = []
+        """Return one row per side: prediction, extremes and the difference from the first side."""
+        rows = []
         for number, side in enumerate(self.sides):
-            values, told = side.map.values, self._against(number)
+            values, difference = side.map.values, self._against(number)
             finite = values[np.isfinite(values)]
-            found.append(
+            rows.append(
                 {
                     "image": self.image.name,
                     "target": side.map.target,
@@ -143,11 +143,11 @@ class Comparison:
                     "score": side.map.score,
                     "min": float(finite.min()) if finite.size else None,
                     "max": float(finite.max()) if finite.size else None,
-                    **told,
+                    **difference,
                     "note": side.map.facts.get("note", ""),
                 }
             )
-        return found
+        return rows
 
     def _against(self, number: int) -> dict[str, float | None]:
         if number == 0:
@@ -155,8 +155,8 @@ class Comparison:
         gap = np.abs(self.difference(number))
         gap = gap[np.isfinite(gap)]
         mean = float(gap.mean()) if gap.size else float("nan")
-        found = {"correlation": self.correlation(number), "iou": self.overlap(number), "difference": mean}
-        return {name: value if np.isfinite(value) else None for name, value in found.items()}
+        values = {"correlation": self.correlation(number), "iou": self.overlap(number), "difference": mean}
+        return {name: value if np.isfinite(value) else None for name, value in values.items()}
 
     # drawing
 
@@ -235,12 +235,12 @@ class Comparison:
 
 
 class Comparisons(list[Comparison]):
-    """Comparisons of several images, or of several targets: a list that prints well."""
+    """A list of comparisons (of several images or targets) that a notebook shows as figures."""
 
     def to_csv(self) -> str:
-        """One line per side of each image."""
+        """Return CSV with one line per side of each image."""
         buffer = io.StringIO()
-        rows = [row for one in self for row in one.rows()]
+        rows = [row for comparison in self for row in comparison.rows()]
         writer = csv.DictWriter(buffer, list(rows[0]) if rows else [], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
@@ -250,31 +250,31 @@ class Comparisons(list[Comparison]):
         return "\n".join(map(str, self))
 
     def _repr_html_(self) -> str:
-        return "".join(one._repr_html_() for one in self)
+        return "".join(comparison._repr_html_() for comparison in self)
 
 
 def check_count(sides: int, strip: bool = False) -> None:
-    """Raise `RequestError` unless so many sides fit into a figure, or a strip."""
+    """Raise `RequestError` unless that many sides fit into a figure or a strip."""
     if not FEWEST <= sides <= (sides if strip else MOST):
         raise RequestError(
-            f"{sides} map{'s' * (sides != 1)} of an image to compare: {FEWEST} to {MOST} are",
+            f"compare needs {FEWEST} to {MOST} maps per image, got {sides}",
             "--model A --model B, --method a,b, --layer a,b, or --checkpoint 'epoch_*.pth' --layout strip",
         )
 
 
 def _cell(value: Any) -> str:
-    """A cell of a table in a notebook."""
+    """Return the HTML of a table cell."""
     text = "" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
     return f"<td>{html.escape(text)}</td>"
 
 
 def sure(side: Side) -> str:
-    """How sure a side's model is of what it says; "" where it gives no probability."""
+    """Return the probability of a side's prediction in percent, "" if the model has none."""
     from camviz.render.frame import percent
 
     return "" if side.probability is None else percent(side.probability)
 
 
 def fixed(value: float) -> str:
-    """A number between -1 and 1 with two digits; a dash where there is none."""
+    """Format a number in [-1, 1] with two digits; a dash for NaN."""
     return f"{value:.2f}".replace("-0.00", "0.00") if np.isfinite(value) else "-"

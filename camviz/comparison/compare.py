@@ -1,4 +1,4 @@
-"""`compare`: images through several models, methods or layers, and back as `Comparison`s."""
+"""Compute the maps of several models, methods or layers for the same images."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from camviz.tasks import Wanted
 from camviz.tasks.classification import Classification, label_of
 from camviz.types import Image, Look, Model, SaliencyMap, Target, View
 
-Asked = Sequence[Wanted]
+Targets = Sequence[Wanted]
 
 
 @dataclass(eq=False)
 class Member:
-    """A model among the compared, with what it is called; made when it is first needed."""
+    """A compared model with its display name; loaded on first use."""
 
     name: str
     make: Callable[[], Explainer]
@@ -30,83 +30,80 @@ class Member:
 
     @property
     def explainer(self) -> Explainer:
-        """The model, ready to explain."""
+        """The explainer of the model; loads the model on first use."""
         if self._made is None:
             self._made = self.make()
         return self._made
 
     def forget(self) -> None:
-        """Let go of the model."""
+        """Release the model's memory."""
         self._made = None
 
 
 class Comparer:
-    """Asks every member about an image. Without targets it is the class that the `reference` predicts, for all."""
+    """Explain images with every member: for the targets, or without any for the class that `reference` predicts."""
 
     def __init__(self, members: Sequence[Member], targets: bool, reference: int = 0) -> None:
         self.members, self.targets, self.reference = members, targets, reference
 
     def __call__(self, images: Sequence[Image]) -> list[list[list[SaliencyMap]] | InputError]:
-        """For each image the maps of all members by question: one, or as many as targets were given.
+        """Return for each image the maps of all members, grouped by target.
 
-        Up to six models stay in memory; of more there is one at a time, and all images are shown to it.
+        Up to six models stay in memory; more are loaded one at a time, each for all images.
         """
         first = self.members[self.reference].explainer
-        ask = not self.targets and len(self.members) > 1
-        found: list[list[list[list[SaliencyMap]]] | InputError] = [[] for _ in images]
-        meant: list[Target | None] = []
+        shared = not self.targets and len(self.members) > 1
+        results: list[list[list[list[SaliencyMap]]] | InputError] = [[] for _ in images]
+        predicted: list[Target | None] = []
         for number, image in enumerate(images):
             try:
-                meant.append(_predicted(first, image) if ask else None)
+                predicted.append(_predicted(first, image) if shared else None)
             except InputError as error:
-                meant.append(None)
-                found[number] = error
+                predicted.append(None)
+                results[number] = error
         for member in self.members:
-            for number, (image, target) in enumerate(zip(images, meant, strict=True)):
-                groups = found[number]
+            for number, (image, target) in enumerate(zip(images, predicted, strict=True)):
+                groups = results[number]
                 if isinstance(groups, InputError):
                     continue
                 try:
-                    groups.append(self._ask(member, image, target, first))
+                    groups.append(self._explain(member, image, target, first))
                 except InputError as error:
-                    found[number] = error
+                    results[number] = error
             if len(self.members) > MOST and member is not self.members[self.reference]:
                 member.forget()
-        return [one if isinstance(one, InputError) else _by_question(one) for one in found]
+        return [groups if isinstance(groups, InputError) else _by_target(groups) for groups in results]
 
-    def _ask(self, member: Member, image: Image, meant: Target | None, first: Explainer) -> list[list[SaliencyMap]]:
-        """One member's maps, for each question; `meant` is the class to explain, where it has it."""
+    def _explain(
+        self, member: Member, image: Image, shared: Target | None, first: Explainer
+    ) -> list[list[SaliencyMap]]:
+        """Return one member's maps by target; `shared` is the class to explain if the model has it."""
         explainer = member.explainer
-        said: list[Target | None] = []
+        predictions: list[Target | None] = []
 
-        def asking(prediction: Target | None) -> Asked:
-            said.append(prediction)
-            return (counterpart(explainer, meant, first) if meant else ()) or explainer.wanted
+        def choose(prediction: Target | None) -> Targets:
+            predictions.append(prediction)
+            return (counterpart(explainer, shared, first) if shared else ()) or explainer.wanted
 
-        maps = _maps(explainer, image, asking)
-        kinds = len({(one.method, one.layer, one.facts.get("part")) for one in maps})
-        signed = [
-            self._signed(one, member, explainer, said[0], number // max(1, kinds)) for number, one in enumerate(maps)
-        ]
-        return [signed[start : start + kinds] for start in range(0, len(signed), max(1, kinds))]
-
-    def _signed(
-        self, map: SaliencyMap, member: Member, explainer: Explainer, said: Target | None, question: int
-    ) -> SaliencyMap:
-        """The map with its side in its facts."""
-        told = {"side": side_name(map, member, explainer, len(self.members) > 1), "question": question}
-        if said:
-            told |= {"predicted": said.label, "confidence": said.probability}
-        return replace(map, facts={**map.facts, **told})
+        maps = _maps(explainer, image, choose)
+        kinds = max(1, len({(each.method, each.layer, each.facts.get("part")) for each in maps}))
+        several = len(self.members) > 1
+        named = []
+        for number, saliency_map in enumerate(maps):
+            facts = {"side": side_name(saliency_map, member, explainer, several), "question": number // kinds}
+            if predictions[0]:
+                facts |= {"predicted": predictions[0].label, "confidence": predictions[0].probability}
+            named.append(replace(saliency_map, facts={**saliency_map.facts, **facts}))
+        return [named[start : start + kinds] for start in range(0, len(named), kinds)]
 
 
-def _by_question(found: Sequence[Sequence[list[SaliencyMap]]]) -> list[list[SaliencyMap]]:
-    """Members × questions × maps to questions × maps."""
-    return [[one for maps in question for one in maps] for question in zip(*found, strict=False)]
+def _by_target(groups: Sequence[Sequence[list[SaliencyMap]]]) -> list[list[SaliencyMap]]:
+    """Regroup members × targets × maps to targets × maps."""
+    return [[saliency_map for maps in target for saliency_map in maps] for target in zip(*groups, strict=False)]
 
 
 def side_name(map: SaliencyMap, member: Member, explainer: Explainer, several: bool) -> str:
-    """What a map's side is called: its model, its method, its layer, as far as they tell it from the others."""
+    """Return the display name of a side: model, method and layer, each only where several are compared."""
     parts = [member.name] if several else []
     parts += [map.method] if len(explainer.methods) > 1 else []
     parts += [map.layer] if len(explainer.layers) > 1 and map.layer != "input" else []
@@ -114,32 +111,32 @@ def side_name(map: SaliencyMap, member: Member, explainer: Explainer, several: b
     return " ".join(parts) or member.name
 
 
-def _maps(explainer: Explainer, image: Image, asking: Callable[[Target | None], Asked]) -> list[SaliencyMap]:
-    """An image's maps for what `asking` wants when it has heard what the model says; raises `InputError`."""
+def _maps(explainer: Explainer, image: Image, choose: Callable[[Target | None], Targets]) -> list[SaliencyMap]:
+    """Return an image's maps for the targets that `choose` returns for the prediction; raise `InputError`."""
     values, view = prepare(image, explainer.model.preprocessing, explainer.job.fit)
 
-    def hearing(passed: Pass) -> Asked:
-        return asking(_prediction(explainer, passed.rows[0], view))
+    def targets(passed: Pass) -> Targets:
+        return choose(_prediction(explainer, passed.rows[0], view))
 
-    [maps] = explainer.maps([image], [values], [view], hearing)
+    [maps] = explainer.maps([image], [values], [view], targets)
     if isinstance(maps, InputError):
         raise maps
     return maps
 
 
 def _predicted(explainer: Explainer, image: Image) -> Target | None:
-    said: list[Target | None] = []
+    predictions: list[Target | None] = []
 
-    def asking(prediction: Target | None) -> Asked:
-        said.append(prediction)
+    def choose(prediction: Target | None) -> Targets:
+        predictions.append(prediction)
         return ()
 
-    _maps(explainer, image, asking)
-    return said[0]
+    _maps(explainer, image, choose)
+    return predictions[0]
 
 
 def _prediction(explainer: Explainer, row: Any, view: View) -> Target | None:
-    """What the model says when nobody asks for anything; None where there is nothing."""
+    """Return the default target of the model's task for an output row, None if there is none (no detection)."""
     [wanted] = explainer.task.parse([explainer.task.default])
     try:
         return explainer.task.choose(wanted, row, view)[0]
@@ -147,17 +144,18 @@ def _prediction(explainer: Explainer, row: Any, view: View) -> Target | None:
         return None
 
 
-def counterpart(explainer: Explainer, meant: Target, of: Explainer) -> Asked:
-    """The class of the same name in another model, or of the same index where one has no names; else its own."""
+def counterpart(explainer: Explainer, target: Target, of: Explainer) -> Targets:
+    """Return the class of the same name in another model, or of the same index if a model has no names; else ()."""
     if not (isinstance(explainer.task, Classification) and isinstance(of.task, Classification)):
         return ()
-    if meant.index is None:
+    if target.index is None:
         return ()
-    own, others = explainer.task.labels, of.task.labels
-    if own and others:
-        named = [i for i, label in enumerate(own) if label.casefold() == label_of(meant.index, others).casefold()]
-        return explainer.task.parse([str(named[0])]) if named else ()
-    return explainer.task.parse([str(meant.index)])
+    labels, others = explainer.task.labels, of.task.labels
+    if labels and others:
+        name = label_of(target.index, others).casefold()
+        same = [index for index, label in enumerate(labels) if label.casefold() == name]
+        return explainer.task.parse([str(same[0])]) if same else ()
+    return explainer.task.parse([str(target.index)])
 
 
 def compare(
@@ -173,39 +171,39 @@ def compare(
     look: Look | None = None,
     **job: Any,
 ) -> Comparisons:
-    """Compare two to six maps of each image: of several models, or methods or layers of one.
+    """Compare two to six maps of each image: of several models, or of several methods or layers of one model.
 
-    `models`: one or several of what `camviz.load` gives or takes, the first being what the others are compared with;
-    without a target all explain the class that it predicts. `scale` as in `Look`: "row" for models, "image" for
-    methods and layers, whose values have other units. Other arguments as in `camviz.explain`. One comparison per
-    image and target; each prints in a notebook as its figure.
+    `models`: one or several models, each a `Model` or an argument of `camviz.load`; the others are compared with the
+    first, and without a target all explain its top-1 class. `scale` as in `Look`; the default is "row" for models and
+    "image" for methods and layers, whose values have different units. Other arguments as in `camviz.explain`.
+    Returns one `Comparison` per image and target; a notebook shows its figure.
     """
     from camviz.models.load import load
 
-    loaded = [one if isinstance(one, Model) else load(one) for one in as_list(models)]
-    question = job_of(method, target, layer, settings, **job)
+    loaded = [model if isinstance(model, Model) else load(model) for model in as_list(models)]
+    request = job_of(method, target, layer, settings, **job)
     called = list(names) or distinct([model.name for model in loaded])
     if len(called) != len(loaded):
-        raise RequestError(f"{len(called)} names for {len(loaded)} models", "one name for each")
-    members = [Member(name, partial(Explainer, model, question)) for name, model in zip(called, loaded, strict=True)]
+        raise RequestError(f"{len(called)} names for {len(loaded)} models", "pass one name per model")
+    members = [Member(name, partial(Explainer, model, request)) for name, model in zip(called, loaded, strict=True)]
     look = look or Look()
     look = replace(look, scale=scale or ("row" if len(loaded) > 1 else "image"))
-    comparer, found = Comparer(members, bool(question.targets)), Comparisons()
+    comparer, comparisons = Comparer(members, bool(request.targets)), Comparisons()
     for image in as_images(images):
         [groups] = comparer([image])
         if isinstance(groups, InputError):
             raise groups
         for maps in groups:
             check_count(len(maps))
-            found.append(Comparison.of(maps, look))
-    return found
+            comparisons.append(Comparison.of(maps, look))
+    return comparisons
 
 
 def distinct(names: Sequence[str]) -> list[str]:
-    """The names, numbered where several are the same."""
-    taken: dict[str, int] = {}
-    found = []
+    """Return the names with a number appended to duplicates."""
+    counts: dict[str, int] = {}
+    numbered = []
     for name in names:
-        taken[name] = taken.get(name, 0) + 1
-        found.append(f"{name} {taken[name]}" if names.count(name) > 1 else name)
-    return found
+        counts[name] = counts.get(name, 0) + 1
+        numbered.append(f"{name} {counts[name]}" if names.count(name) > 1 else name)
+    return numbered

@@ -1,4 +1,4 @@
-"""How alike two maps are, in numbers: on the image's pixels, where both models have seen it."""
+"""Similarity of two maps on the pixels of the image that both models see: correlation and overlap."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from numpy.typing import NDArray
 from camviz.render.panel import scaled
 from camviz.types import Image, Map, SaliencyMap
 
-SHARE = 0.2  # of the pixels are the hottest
-_LONGEST = 512  # pixels of the long side: maps are far coarser than that
+SHARE = 0.2  # fraction of the pixels that `overlap` compares
+_LONGEST = 512  # pixels of the long side; maps are much coarser
 
 
 def size_of(image: Image) -> tuple[int, int]:
-    """(width, height) at which the maps of an image are compared: its own, or smaller with the same proportions."""
+    """Return the (width, height) at which maps are compared: that of the image, at most 512 px on the long side."""
     share = min(1.0, _LONGEST / max(image.width, image.height))
     return max(1, round(image.width * share)), max(1, round(image.height * share))
 
 
 def placed(map: SaliencyMap, size: tuple[int, int] | None = None) -> Map:
-    """The raw map on its image, (height, width), NaN where the model saw nothing."""
+    """Resample the raw map to its image, (height, width), NaN outside the model's crop."""
     size = size or size_of(map.image)
     return scaled(map, *size).view.place(map.values)
 
 
 def seen_by_both(a: Map, b: Map) -> NDArray[np.bool_]:
-    """Where both maps have a value."""
+    """Return where both maps are finite."""
     return np.isfinite(a) & np.isfinite(b)
 
 
 def correlation(a: Map, b: Map) -> float:
-    """Pearson's correlation of two placed maps; NaN where they share nothing, or one of them is constant."""
+    """Return Pearson's correlation of two placed maps; NaN if they do not overlap or one of them is constant."""
     both = seen_by_both(a, b)
     if both.sum() < 2:
         return float("nan")
@@ -42,22 +42,22 @@ def correlation(a: Map, b: Map) -> float:
 
 
 def hottest(values: Map, inside: NDArray[np.bool_], share: float = SHARE) -> NDArray[np.bool_]:
-    """The largest values, a `share` of those `inside`; equal ones count together.
+    """Return a mask of the largest values, a fraction `share` of those `inside`, ties included.
 
-    Where that would be the lowest value too, as in a map that is zero in most places: those above it.
+    If the threshold is the minimum, as in a map that is mostly zero, only values above it count.
     """
-    found = values[inside]
-    if not found.size:
+    candidates = values[inside]
+    if not candidates.size:
         return np.zeros_like(inside)
-    rank = max(1, round(share * found.size))
-    edge = np.partition(found, found.size - rank)[found.size - rank]
+    rank = max(1, round(share * candidates.size))
+    edge = np.partition(candidates, candidates.size - rank)[candidates.size - rank]
     with np.errstate(invalid="ignore"):
-        hot = values > edge if edge == found.min() else values >= edge
+        hot = values > edge if edge == candidates.min() else values >= edge
     return np.asarray(hot & inside)
 
 
 def overlap(a: Map, b: Map, share: float = SHARE) -> float:
-    """Intersection over union of the hottest pixels of two placed maps; NaN where neither has any."""
+    """Return the intersection over union of the largest values of two placed maps; NaN if both masks are empty."""
     both = seen_by_both(a, b)
     first, second = hottest(a, both, share), hottest(b, both, share)
     union = int((first | second).sum())

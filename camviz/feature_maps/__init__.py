@@ -1,6 +1,6 @@
-"""Feature maps: what a layer holds, what its kernels look for, what it still knows.
+"""Feature maps, kernels, receptive fields and feature visualization.
 
-`camviz.features(model, image, layer="features.3")` gives `FeatureMaps`.
+`camviz.features(model, image, layer="features.3")` returns `FeatureMaps`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from camviz.feature_maps.maps import FeatureMaps
 
 
-# "| Any": a glob gives several maps where one was expected, and whoever types none need not tell them apart
+# "| Any": a glob returns a list even as one string, and callers without a glob need no isinstance
 @overload
 def features(model: Any, image: Any, *, layer: str = ..., target: str = ..., fit: str = ...) -> FeatureMaps | Any: ...
 @overload
@@ -22,9 +22,10 @@ def features(
 def features(
     model: Any, image: Any, *, layer: str | Sequence[str] = (), target: str = "", fit: str = "model"
 ) -> FeatureMaps | list[FeatureMaps]:
-    """The feature maps of one image at one layer, or a list when several layers are asked for (globs count as several).
+    """Return the feature maps of one image at one layer, or a list for several layers or a glob.
 
-    `model` and `image` as in `camviz.explain`; without a `layer` it is the default one. `.values` is (c, h, w) float32.
+    `model` and `image` as in `camviz.explain`; the default `layer` is the default target layer. `.values` is
+    (c, h, w) float32. With a `target` the channels know their contribution to its score.
     """
     from camviz.feature_maps.extract import Extractor
     from camviz.io.images import as_images
@@ -37,6 +38,6 @@ def features(
     patterns = [layer] if isinstance(layer, str) else list(layer)
     [image] = as_images(image)
     values, view = prepare(image, model.preprocessing, fit)
-    [found] = Extractor(model, find_layers(model, patterns), target)([image], [values], [view])
-    single = len(found) == 1 and len(patterns) <= 1
-    return found[0] if single else found
+    [layers] = Extractor(model, find_layers(model, patterns), target)([image], [values], [view])
+    single = len(layers) == 1 and len(patterns) <= 1
+    return layers[0] if single else layers

@@ -34,7 +34,7 @@ def heads(maps: HeadMaps, **settings: Any) -> Figure:
     count, (h, w) = len(chosen), values.shape[1:]
     labels = [_label(maps, head) for head in chosen]
     body = montage(enlarged(tiles, *tile_size(count, h, w)), labels, columns_for(count, h, w))
-    facts = [f"{count} of {total} heads" if count < total else f"{total} heads", maps.whose]
+    facts = [f"{count} of {total} heads" if count < total else f"{total} heads", maps.query]
     facts.append(
         f"{percent(float(maps.rest.mean()))} of it on tokens that are no patches" if maps.rest.max() > 1e-4 else ""
     )

@@ -1,4 +1,4 @@
-"""What each head of an attention looks at: maps like a layer's feature maps, with entropy and distance."""
+"""Attention maps of each head, with entropy and mean attention distance."""
 
 from __future__ import annotations
 
@@ -23,23 +23,24 @@ from camviz.types import Image, Model, View
 
 @dataclass(frozen=True, eq=False)
 class HeadMaps(FeatureMaps):
-    """The row of each head's attention that the model's head reads, as maps (heads, h, w); with `rest` it sums to 1.
+    """Attention of the query that the classifier reads, per head, as maps (heads, h, w); each sums to 1 with `rest`.
 
-    `entropy` (heads,) in bits and `distance` (heads,) in pixels of the input, both the mean over queries; the distance
-    is from a patch to the patches it attends to, NaN for attention that pools. `rest` (heads,) goes to the prefix.
+    `entropy` (heads,) in bits and `distance` (heads,) in pixels of the input, both averaged over queries; the distance
+    is from a patch to the patches it attends to, NaN for pooling attention. `rest` (heads,) is the attention to
+    prefix tokens. `query` names the row shown; a query attends to `tokens` tokens.
     """
 
     entropy: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32), repr=False)
     distance: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32), repr=False)
     rest: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32), repr=False)
-    whose: str = ""  # in words, the row that is shown
-    tokens: int = 0  # that a query can attend to
+    query: str = ""
+    tokens: int = 0
 
 
 class HeadExtractor:
-    """Reads the attention of the modules that `patterns` mean, the last block's without any; one forward for all.
+    """Read the attention of the modules that match `patterns` (default: the last block) in one forward pass.
 
-    Raises `UnknownName`, and `ModelError` for a module without attention or a model that has none to read.
+    Raises `UnknownName`, and `ModelError` for a module or a model without attention.
     """
 
     def __init__(self, model: Model, patterns: Sequence[str], precision: str = "fp32") -> None:
@@ -50,42 +51,42 @@ class HeadExtractor:
         try:
             how = self._attention(blank).structure
         except ModelError as error:
-            raise ModelError(error.message, "without --attention the channels of any layer are shown") from error
+            raise ModelError(error.message, "leave out --attention to draw the channels of a layer") from error
         self.names, self.heads = _choose(model, how, patterns), how.heads
 
     def __call__(
         self, images: Sequence[Image], inputs: Sequence[NDArray[np.float32]], views: Sequence[View]
     ) -> list[list[FeatureMaps]]:
-        """For each image the heads of each attention. Inputs are of one shape."""
+        """Return for each image the heads of each attention; inputs have one shape."""
         batch = torch.from_numpy(np.stack(inputs)).to(self.model.device)
         attention = self._attention(batch)
         how = attention.structure
         distances = _distances(how.grid, (batch.shape[2], batch.shape[3])).to(batch)
-        found = attention.matrices(lambda one: measured(one, how, distances))
-        known = dict(zip([*how.paths, *filter(None, [how.pool])], found, strict=True))
-        made: list[list[FeatureMaps]] = [[] for _ in images]
+        matrices = attention.matrices(lambda matrix: measured(matrix, how, distances))
+        known = dict(zip([*how.paths, *filter(None, [how.pool])], matrices, strict=True))
+        heads: list[list[FeatureMaps]] = [[] for _ in images]
         for name in self.names:
             rows, measures = known[name][..., :-2], known[name][..., -2:].cpu().numpy()
             maps = how.place(rows).cpu().numpy()
             rest = 1 - maps.sum((2, 3))
             for i, (image, view) in enumerate(zip(images, views, strict=True)):
                 entropy, distance = measures[i].T
-                own = (entropy, distance, rest[i], _whose(how, name), how.tokens)
-                made[i].append(HeadMaps(maps[i], name, self.model.name, image, view, None, None, None, *own))
-        return made
+                facts = (entropy, distance, rest[i], _query(how, name), how.tokens)
+                heads[i].append(HeadMaps(maps[i], name, self.model.name, image, view, None, None, None, *facts))
+        return heads
 
     def _attention(self, inputs: Tensor) -> Attention:
         def scores(*_: object) -> Tensor:
-            raise AssertionError("no gradient is asked for")
+            raise AssertionError("heads need no gradient")
 
         return Attention(self.ask, inputs, scores)
 
 
 def measured(attention: Tensor, how: Structure, distances: Tensor) -> Tensor:
-    """Attention (n, heads, q, k) as (n, heads, N + 2): the row that is read, then entropy and distance.
+    """Reduce attention (n, heads, q, k) to (n, heads, N + 2): the row that is read, then entropy and distance.
 
     Entropy in bits: -Σ A log₂ A. Distance: Σ_j A_ij d_ij / Σ_j A_ij over patches (arXiv:2010.11929, figure 7). Both are
-    means over queries.
+    averaged over queries.
     """
     attention = attention.float()
     entropy = -torch.special.xlogy(attention, attention).sum(-1).mean(-1) / math.log(2)
@@ -100,39 +101,39 @@ def measured(attention: Tensor, how: Structure, distances: Tensor) -> Tensor:
 
 
 def _distances(grid: tuple[int, int], size: tuple[int, int]) -> Tensor:
-    """Pixels between the centers of all patches (h·w, h·w), in reading order."""
+    """Return the distances between the centers of all patches (h·w, h·w) in pixels, in reading order."""
     steps = [full / cells for full, cells in zip(size, grid, strict=True)]
     places = torch.cartesian_prod(*(torch.arange(cells) * step for cells, step in zip(grid, steps, strict=True)))
     return torch.cdist(places, places)
 
 
 def _choose(model: Model, how: Structure, patterns: Sequence[str]) -> list[str]:
-    """The attentions in or around the modules that the patterns mean."""
+    """Return the attention modules inside or around the modules that match the patterns."""
     known = [*how.paths, *filter(None, [how.pool])]
-    found: dict[str, None] = {}
+    names: dict[str, None] = {}
     for pattern in patterns:
         paths = expand(model, pattern)
-        inside = [one for one in known for path in paths if f"{one}.".startswith(f"{path}.") or _around(one, path)]
+        inside = [name for name in known for path in paths if f"{name}.".startswith(f"{path}.") or _around(name, path)]
         if not inside:
             raise ModelError(
-                f"layer '{pattern}' of {model.name} holds no attention", f"--layer {known[-1]}, or {known[0]}, does"
+                f"layer '{pattern}' of {model.name} has no attention", f"--layer {known[-1]}, or {known[0]}"
             )
-        found |= dict.fromkeys(inside)
-    return list(found) or [how.paths[-1]]
+        names |= dict.fromkeys(inside)
+    return list(names) or [how.paths[-1]]
 
 
 def _around(attention: str, path: str) -> bool:
     return path.startswith(f"{attention}.")
 
 
-def _whose(how: Structure, name: str) -> str:
-    """In words, the row that is shown."""
+def _query(how: Structure, name: str) -> str:
+    """Describe the query whose attention is shown."""
     if name == how.pool:
-        return "row of the pooling query"
-    own, patches = bool(how.reads[: how.layer.prefix].any()), bool(how.reads[how.layer.prefix :].any())
-    if own and patches:
-        return "row of the class token and mean row of the patches, half each"
+        return "attention of the pooling query"
+    prefix, patches = bool(how.reads[: how.layer.prefix].any()), bool(how.reads[how.layer.prefix :].any())
+    if prefix and patches:
+        return "attention of the class token and mean attention of the patches, half each"
     if patches:
-        return "mean row of all patches"
+        return "mean attention of all patches"
     count = int((how.reads > 0).sum())
-    return "row of the class token" if count == 1 else f"mean row of the {count} tokens that the head reads"
+    return "attention of the class token" if count == 1 else f"mean attention of the {count} tokens that are read"

@@ -1,4 +1,4 @@
-"""A model run no further than the layers asked for, differentiable to its input."""
+"""Run a model up to a layer and stop there, differentiably with respect to its input."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from camviz.tasks.classification import Classification
 from camviz.types import Layer, Model
 
 
-class _Enough(BaseException):
-    """Unwinds a forward whose rest nobody needs; not an `Exception`, so that no model's own `except` keeps it."""
+class _LayerReached(BaseException):
+    """Unwind a forward pass at the layer; not an `Exception`, so that no `except` inside the model catches it."""
 
 
 @contextmanager
 def _until(module: nn.Module, path: str, runs: int) -> Iterator[None]:
-    """Within the block a forward ends, quietly, with the `runs`-th output of the layer at `path`."""
+    """End a forward pass in the block after the `runs`-th output of the layer at `path`."""
     left = runs
 
     def count(_path: str, _module: nn.Module, _inputs: Any, _output: Any) -> None:
         nonlocal left
         left -= 1
         if not left:
-            raise _Enough
+            raise _LayerReached
 
     try:
         with watch({path: module.get_submodule(path)}, count):
             yield
-    except _Enough:
+    except _LayerReached:
         pass
 
 
 @dataclass(frozen=True, eq=False)
 class Reader:
-    """What optimization reads from inputs (n, c, H, W): the output of one layer, or the logits without one.
+    """Compute the output of one layer, or the logits if `layer` is None, from inputs (n, c, H, W).
 
-    `runs`: how often the layer runs in one forward; the last time counts.
+    `runs` is how often the layer runs in one forward pass; the last output is returned.
     """
 
     model: Model
@@ -54,23 +54,26 @@ class Reader:
 
     @classmethod
     def at(cls, model: Model, layer: Layer | None, seen: Survey, precision: str = "fp32") -> Reader:
-        """For a layer as surveyed."""
-        runs = sum(one.path == layer.path for one in seen.layers) if layer else 0
+        """Return a reader of a surveyed layer."""
+        runs = sum(record.path == layer.path for record in seen.layers) if layer else 0
         return cls(model, layer, runs, precision)
 
     def output(self, inputs: Tensor) -> Tensor:
-        """The layer's own output, float32, or the logits (n, classes). Gradients flow if they are enabled."""
+        """Return the layer's output as the module returns it, in float32, or the logits (n, classes).
+
+        Gradients flow if they are enabled.
+        """
         module, device = self.model.module, inputs.device
         if not self.layer:
             with autocast(device, self.precision):
                 return Classification(self.model.name).rows(call(self.model, inputs), len(inputs))
         path = self.layer.path
-        with capture(module, [path], torch.is_grad_enabled()) as found, autocast(device, self.precision):
-            with _until(module, path, self.runs):  # inside: its hook comes after the one that records
+        with capture(module, [path], torch.is_grad_enabled()) as outputs, autocast(device, self.precision):
+            with _until(module, path, self.runs):  # nested, so that its hook runs after the recording one
                 call(self.model, inputs)
-            return found[path].float()
+            return outputs[path].float()
 
     def maps(self, inputs: Tensor) -> Tensor:
-        """The layer's output as maps (n, c, h, w)."""
+        """Return the layer's output as maps (n, c, h, w)."""
         assert self.layer
         return self.layer.to_maps(self.output(inputs), (inputs.shape[2], inputs.shape[3]))

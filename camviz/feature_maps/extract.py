@@ -1,4 +1,4 @@
-"""From prepared images to feature maps: one forward for all layers asked for."""
+"""Extract feature maps of all requested layers in one forward pass."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from camviz.types import Image, Layer, Model, View
 
 
 class Extractor:
-    """Reads the layers of a model; with a `target` also what each channel contributes to its score.
+    """Extract the feature maps of layers; with a `target` also the contribution of each channel to its score.
 
-    With `fields` the maps know the receptive field of their units.
+    With `fields` the maps carry the receptive field of their units.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Extractor:
     def __call__(
         self, images: Sequence[Image], inputs: Sequence[NDArray[np.float32]], views: Sequence[View]
     ) -> list[list[FeatureMaps]]:
-        """For each image the maps of each layer. Inputs are of one shape."""
+        """Return for each image the maps of each layer; inputs have one shape."""
         batch = torch.from_numpy(np.stack(inputs)).to(self.model.device)
         targets = []
         with self.task.attending(self.model.module, (batch.shape[2], batch.shape[3])) if self.task else nullcontext():
@@ -57,7 +57,7 @@ class Extractor:
             rows = zip(passed.rows, views, strict=True)
             targets = [self.task.choose(self.wanted, row, view)[0] for row, view in rows]
         reading = Reading(passed, targets)
-        found: list[list[FeatureMaps]] = [[] for _ in images]
+        extracted: list[list[FeatureMaps]] = [[] for _ in images]
         for layer in self.ask.layers:
             probe = Probe(reading, layer, facts=[{} for _ in images])
             values = probe.activations.cpu().numpy()
@@ -65,7 +65,10 @@ class Extractor:
             if targets:
                 contributions = (probe.gradients.mean((2, 3)) * probe.activations.mean((2, 3))).cpu().numpy()
             for i, (image, view) in enumerate(zip(images, views, strict=True)):
-                share = contributions[i] if contributions is not None else None
-                sees = self.fields.get(layer.path)
-                found[i].append(FeatureMaps(values[i], layer.path, self.model.name, image, view, share, sees=sees))
-        return found
+                contribution = contributions[i] if contributions is not None else None
+                receptive_field = self.fields.get(layer.path)
+                maps = FeatureMaps(
+                    values[i], layer.path, self.model.name, image, view, contribution, receptive_field=receptive_field
+                )
+                extracted[i].append(maps)
+        return extracted

@@ -115,9 +115,9 @@ def _painted(
 ) -> tuple[Pixels, Bar | None, list[str]]:
     """A reduced map in colors (h, w, 3), its color bar, and what is to be said of it."""
     if how == "pca":
-        from camviz.feature_maps.incremental_pca import Moments
+        from camviz.feature_maps.incremental_pca import IncrementalPCA
 
-        basis = maps.basis or Moments.of(maps.values).basis()
+        basis = maps.basis or IncrementalPCA.of(maps.values).basis()
         reach = np.where(basis.deviations > 0, _DEVIATIONS * basis.deviations, 1)
         share = np.clip(values / reach, -1, 1) / 2 + 0.5
         told = "one basis for all images" if maps.basis is not None else "basis of this image"
@@ -173,7 +173,7 @@ def strip(layers: Sequence[FeatureMaps], how: Reduction = "l2", **settings: Any)
     across = -(-len(tiles) // rows)
     lines = [beside(tiles[start : start + across], 14) for start in range(0, len(tiles), across)]
     facts = [f"{how} of the channels, each layer has its own scale", f"{len(layers)} layers"]
-    facts.append("outlined: what the middle unit sees" if any(one.sees for one in layers) else "")
+    facts.append("outlined: what the middle unit sees" if any(one.receptive_field for one in layers) else "")
     body = framed(below(lines, 14), [Line((first.model,), title=True), Line(tuple(facts))], None, _TEXT, flush=True)
     told = [{"layer": one.layer, "shape": list(one.values.shape), "sparsity": round(one.sparsity, 4)} for one in layers]
     return Figure("features-strip", style.suffix, margin(body, _TEXT), facts={"layers": told})
@@ -198,7 +198,7 @@ def frames(layers: Sequence[FeatureMaps], how: Reduction, style: Style, side: in
         if not np.isfinite(one.values).all():
             words[2] = "NaN or infinite values"
         tile = enlarged(painted[None], height, width)[0].copy()
-        if one.sees:
+        if one.receptive_field:
             words[2] += f" · sees {_outlined(tile, one, scale)}"
         found.append((_captioned(tile, words), one.layer))
     return found
@@ -208,15 +208,15 @@ def _outlined(tile: Pixels, maps: FeatureMaps, scale: float) -> str:
     """Outline what the middle unit sees of the input on a layer's tile, in place; its side in words."""
     import cv2
 
-    assert maps.sees
-    if maps.sees.whole:
+    assert maps.receptive_field
+    if maps.receptive_field.whole:
         return "all"
     middle = [(length - 1) // 2 for length in maps.values.shape[1:]]
-    corners = [round(side * scale) for side in maps.sees.box(middle[0], middle[1])]
+    corners = [round(side * scale) for side in maps.receptive_field.box(middle[0], middle[1])]
     for color_, thick in (((40, 40, 40), 3), ((255, 255, 255), 1)):
         cv2.rectangle(tile, corners[:2], corners[2:], color_, thick)
-    down, across = (round(side) for side in maps.sees.size)
-    most = "≤ " if maps.sees.bound else ""
+    down, across = (round(side) for side in maps.receptive_field.size)
+    most = "≤ " if maps.receptive_field.bound else ""
     return f"{most}{down} px" if down == across else f"{most}{across}×{down} px"
 
 

@@ -1,4 +1,4 @@
-"""A convolution's kernels as numbers: strongest first, which ones repeat each other; what position embeddings mean."""
+"""Kernels of convolutions, sorted by norm, with near-duplicates; similarity of position embeddings."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from camviz.models.layers import find_layers
 from camviz.models.survey import Survey, survey
 from camviz.types import Model
 
-ALIKE = 0.95  # cosine from which two kernels are near-duplicates
-FAINT = 0.01  # of the largest norm; what is below it cannot be seen on the same scale
+SIMILAR = 0.95  # cosine similarity from which two kernels are near-duplicates
+FAINT = 0.01  # of the largest norm: weaker kernels are invisible on the same scale
 
 
 @dataclass(frozen=True, eq=False)
 class Kernels:
-    """The weights (n, c, h, w) float32 of a convolution; c is the number of input channels of one group."""
+    """The weights (n, c, h, w) float32 of a convolution, with c input channels per group."""
 
     weights: NDArray[np.float32] = field(repr=False)
     layer: str
@@ -32,17 +32,17 @@ class Kernels:
 
     @cached_property
     def norms(self) -> NDArray[np.float64]:
-        """The length of each kernel as a vector (n,)."""
+        """L2 norm of each kernel (n,)."""
         return np.asarray(np.linalg.norm(self._flat, axis=1))
 
     @cached_property
     def finite(self) -> NDArray[np.bool_]:
-        """Which kernels hold only finite weights (n,)."""
+        """Whether all weights of each kernel are finite (n,)."""
         return np.asarray(np.isfinite(self.weights).all((1, 2, 3)))
 
     @cached_property
     def faint(self) -> list[int]:
-        """The kernels that are as good as zero: their norm is below a hundredth of the largest."""
+        """Kernels whose norm is below 1 % of the largest."""
         largest = self.norms[self.finite].max(initial=0)
         return [int(k) for k in np.flatnonzero(self.finite & (self.norms <= FAINT * largest))]
 
@@ -51,72 +51,72 @@ class Kernels:
         return self.weights.reshape(len(self.weights), -1).astype(np.float64)
 
     def order(self) -> list[int]:
-        """All kernels, the strongest first; those with NaN or infinite weights last."""
+        """Return all kernels in descending order of norm; those with NaN or infinite weights last."""
         return [int(k) for k in np.argsort(np.where(self.finite, -self.norms, np.inf), kind="stable")]
 
     def slices(self, kernel: int, count: int) -> list[int]:
-        """The input channels, counted within the group, that a kernel weighs most, strongest first."""
+        """Return the input channels (within the group) with the largest weights of a kernel, strongest first."""
         norms = np.linalg.norm(self.weights[kernel].reshape(self.weights.shape[1], -1).astype(np.float64), axis=1)
         return [int(c) for c in np.argsort(-norms, kind="stable")[:count]]
 
     def source(self, kernel: int, channel: int) -> int:
-        """The layer's input channel that is `channel` in the group of the kernel."""
+        """Return the input channel of the layer for `channel` of the kernel's group."""
         return int(kernel // (len(self.weights) // self.groups) * self.weights.shape[1] + channel)
 
     def duplicates(self) -> list[tuple[int, ...]]:
-        """Groups of kernels chained by a cosine of at least 0.95, largest group first; faint ones are left out.
+        """Return groups of kernels linked by a cosine similarity of at least 0.95, largest first, without faint ones.
 
-        A convolution in groups compares kernels of one group only: the others see other channels.
+        Kernels of different groups of a grouped convolution read different channels and are not compared.
         """
         usable = np.flatnonzero(self.finite)
         usable = usable[~np.isin(usable, self.faint)]
         unit = self._flat[usable] / self.norms[usable][:, None]
-        alike = unit @ unit.T >= ALIKE
+        similar = unit @ unit.T >= SIMILAR
         if self.groups > 1 and self.weights.shape[1] > 1:
-            own = usable // (len(self.weights) // self.groups)
-            alike &= own[:, None] == own[None]
-        found, seen = [], np.zeros(len(usable), bool)
+            group = usable // (len(self.weights) // self.groups)
+            similar &= group[:, None] == group[None]
+        chains, seen = [], np.zeros(len(usable), bool)
         for start in range(len(usable)):
             if seen[start]:
                 continue
             members = np.zeros(len(usable), bool)
             members[start], size = True, 0
-            while size < members.sum():  # until no neighbor of the chain is new
+            while size < members.sum():  # until the chain stops growing
                 size = int(members.sum())
-                members |= alike[members].any(0)
+                members |= similar[members].any(0)
             seen |= members
             if size > 1:
-                found.append(tuple(int(k) for k in usable[members]))
-        return sorted(found, key=lambda group: (-len(group), group))
+                chains.append(tuple(int(k) for k in usable[members]))
+        return sorted(chains, key=lambda chain: (-len(chain), chain))
 
 
 def find_kernels(model: Model, patterns: Sequence[str] = ()) -> list[Kernels]:
-    """The kernels of the convolutions that the patterns mean; of the first convolution without any.
+    """Return the kernels of the convolutions that match the patterns (default: the first convolution).
 
-    Raises `ModelError` naming the nearest convolution for a layer that is none; of a glob the others are passed over.
+    Raises `ModelError` naming the nearest convolution for a layer of another type; a glob skips such layers.
     """
     seen = survey(model.module, model.preprocessing.crop, model.name)
     known = _convolutions(model.module, seen)
     if not known:
         hint = f"'camviz layers {model.name}' shows what it has; --position draws position embeddings"
         raise ModelError(f"{model.name} has no 2-D convolution, so there are no kernels to draw", hint)
-    found: dict[str, nn.Conv2d] = {}
+    chosen: dict[str, nn.Conv2d] = {}
     for pattern in patterns or [next(iter(known))]:
         try:
             paths = [layer.path for layer in find_layers(model, [pattern], seen)]
-        except ModelError:  # no grid: then certainly no convolution
+        except ModelError:  # its output is not a grid, so it is not a convolution
             paths = [pattern]
-        own = {path: known[path] for path in paths if path in known}
-        if not own:
+        convolutions = {path: known[path] for path in paths if path in known}
+        if not convolutions:
             raise _no_convolution(model, paths[0], list(known), seen)
-        found |= own
-    return [_kernels(model, path, convolution) for path, convolution in found.items()]
+        chosen |= convolutions
+    return [_kernels(model, path, convolution) for path, convolution in chosen.items()]
 
 
 def _convolutions(module: nn.Module, seen: Survey) -> dict[str, nn.Conv2d]:
-    """The 2-D convolutions in the order in which they ran."""
-    parts = {one.path: module.get_submodule(one.path) for one in seen.layers}
-    return {path: part for path, part in parts.items() if isinstance(part, nn.Conv2d)}
+    """Return the 2-D convolutions in the order in which they ran."""
+    modules = {layer.path: module.get_submodule(layer.path) for layer in seen.layers}
+    return {path: submodule for path, submodule in modules.items() if isinstance(submodule, nn.Conv2d)}
 
 
 def _kernels(model: Model, path: str, convolution: nn.Conv2d) -> Kernels:
@@ -125,21 +125,21 @@ def _kernels(model: Model, path: str, convolution: nn.Conv2d) -> Kernels:
 
 
 def _no_convolution(model: Model, path: str, known: list[str], seen: Survey) -> ModelError:
-    inside = next((one for one in known if one.startswith(f"{path}.")), "")
-    one = seen.find(path)
-    what = f"a {one.kind}" if one else "not run in a forward"
+    inside = next((name for name in known if name.startswith(f"{path}.")), "")
+    layer = seen.find(path)
+    kind = f"a {layer.kind}" if layer else "not called in a forward pass"
     if inside:
-        hint = f"'{inside}' is the first convolution in it"
+        hint = f"--layer {inside} is the first convolution inside it"
     else:
-        ran = [other.path for other in seen.layers]
-        before = [other for other in known if path in ran and ran.index(other) < ran.index(path)]
-        hint = f"'{before[-1] if before else known[0]}' is the nearest one; 'camviz layers {model.name}' lists all"
-    return ModelError(f"layer '{path}' of {model.name} is {what}, not a 2-D convolution: it has no kernels", hint)
+        ran = [record.path for record in seen.layers]
+        before = [name for name in known if path in ran and ran.index(name) < ran.index(path)]
+        hint = f"--layer {before[-1] if before else known[0]} is the nearest; 'camviz layers {model.name}' lists all"
+    return ModelError(f"layer '{path}' of {model.name} is {kind}, not a 2-D convolution: it has no kernels", hint)
 
 
 @dataclass(frozen=True, eq=False)
 class Positions:
-    """How alike the position embeddings of a transformer's patches are: cosines (h, w, h, w)."""
+    """Cosine similarity (h, w, h, w) of the position embeddings of all pairs of patches."""
 
     cosines: NDArray[np.float32] = field(repr=False)
     name: str
@@ -147,10 +147,10 @@ class Positions:
 
 
 def find_positions(model: Model) -> Positions:
-    """The likeness of each patch's learned position embedding with all others (Dosovitskiy et al. 2021, figure 7).
+    """Return the cosine similarity of the learned position embeddings (Dosovitskiy et al. 2021, figure 7).
 
-    Taken is the parameter (1, tokens, width) or (tokens, width) with "pos" in its name; what its tokens are more than
-    a grid in the input's proportions has (class token, registers) stands before the patches and is left out.
+    Reads the parameter (1, tokens, width) or (tokens, width) with "pos" in its name. The last tokens that form a grid
+    in the proportions of the input are the patches; tokens before them (class token, registers) are left out.
     """
     for name, parameter in model.module.named_parameters():
         values: Any = parameter.detach().float().cpu().numpy()
@@ -163,18 +163,18 @@ def find_positions(model: Model) -> Positions:
             norms = np.linalg.norm(patches, axis=1)
             if not norms.all() or not np.isfinite(norms).all():
                 raise RequestError(
-                    f"'{name}' of {model.name} holds zeros or NaN: it is not trained", "--checkpoint FILE"
+                    f"'{name}' of {model.name} contains zero or NaN vectors: it is not trained", "--checkpoint FILE"
                 )
             unit = patches / norms[:, None]
             cosines = (unit @ unit.T).reshape(*grid, *grid).astype(np.float32)
             return Positions(cosines, name, model.name)
     raise ModelError(
-        f"{model.name} has no learned position embedding of its patches", "--model vit_b_16 has one; without --position"
+        f"{model.name} has no learned position embedding of patches", "--model vit_b_16, or leave out --position"
     )
 
 
 def _grid(tokens: int, input_size: tuple[int, int]) -> tuple[int, int] | None:
-    """(rows, columns) in the proportions of the input, of all tokens but at most 16."""
+    """Return (rows, columns) in the proportions of the input for all tokens except up to 16, None if none fits."""
     ratio = input_size[0] / input_size[1]
     for cells in range(tokens, max(3, tokens - 17), -1):
         rows = round(math.sqrt(cells * ratio))

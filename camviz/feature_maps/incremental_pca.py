@@ -1,4 +1,4 @@
-"""Principal components of a layer over many images, in one pass and bounded memory."""
+"""Principal component analysis of a layer over many images, in one pass and with bounded memory."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, eq=False)
 class Basis:
-    """The first three principal directions (3, c) of a layer, its mean (c,), and the deviation (3,) along each."""
+    """The first three principal directions (3, c), the mean (c,) and the standard deviation (3,) along each."""
 
     mean: NDArray[np.float64]
     directions: NDArray[np.float64]
     deviations: NDArray[np.float64]
 
     def project(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(c, h, w) to (h, w, 3): the components of each place, zero at the mean."""
+        """Project activations (c, h, w) to components (h, w, 3), zero at the mean."""
         c, h, w = values.shape
         rows = values.reshape(c, -1).T.astype(np.float64) - self.mean
         return (rows @ self.directions.T).reshape(h, w, 3).astype(np.float32)
 
 
-class Moments:
-    """Sums over places and images: count, Σ a, Σ a aᵀ, and the largest magnitude, of one layer."""
+class IncrementalPCA:
+    """Accumulate count, Σ a, Σ a aᵀ (with `products`) and the extremes of one layer over positions and images."""
 
     def __init__(self, channels: int, products: bool = True) -> None:
         self.count = 0
@@ -34,14 +34,14 @@ class Moments:
         self.products = np.zeros((channels, channels)) if products else None
 
     @classmethod
-    def of(cls, values: NDArray[np.float32]) -> Moments:
-        """Of one image's activations (c, h, w)."""
-        moments = cls(len(values))
-        moments.add(values)
-        return moments
+    def of(cls, values: NDArray[np.float32]) -> IncrementalPCA:
+        """Return the sums of one image's activations (c, h, w)."""
+        pca = cls(len(values))
+        pca.add(values)
+        return pca
 
     def add(self, values: NDArray[np.float32]) -> None:
-        """Take one image's activations (c, h, w) in; places that are not finite are passed over."""
+        """Add one image's activations (c, h, w); positions with a value that is not finite are skipped."""
         rows = values.reshape(len(values), -1).T.astype(np.float64)
         rows = rows[np.isfinite(rows).all(1)]
         self.count += len(rows)
@@ -52,7 +52,7 @@ class Moments:
             self.products += rows.T @ rows
 
     def basis(self) -> Basis:
-        """The first three principal directions; a direction's sign makes its largest weight positive."""
+        """Return the first three principal directions, each with the sign that makes its largest weight positive."""
         assert self.products is not None
         count = max(self.count, 1)
         mean = self.total / count

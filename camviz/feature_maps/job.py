@@ -1,4 +1,4 @@
-"""What figures of feature maps to make; checked without importing torch."""
+"""Settings of `camviz features`, checked without importing torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from camviz.types import Layer
 
 @dataclass(frozen=True)
 class FeatureJob:
-    """What figures of feature maps to make."""
+    """Which figures of feature maps to draw, and how."""
 
     style: Style = field(default_factory=Style)
     reduce: Reduction | None = None
@@ -30,42 +30,40 @@ class FeatureJob:
     attention: bool = False
 
     def check(self) -> None:
-        """Refuse what does not go together."""
+        """Raise `RequestError` for settings that exclude each other."""
         read_channels(self.style.channels)
         animated = self.format in animation.FORMATS
         if not animated and self.format not in FORMATS:
             known = ", ".join((*FORMATS, *animation.FORMATS))
             raise RequestError(f"no format '{self.format}'", f"one of: {known}")
         if animated and self.layout != "strip":
-            raise RequestError(f"--format {self.format} animates the way through the model", "--layout strip")
+            raise RequestError(f"--format {self.format} is for --layout strip only", "--layout strip")
         if self.overlay and (self.reduce is None or self.reduce == "cluster" or self.layout == "strip"):
-            raise RequestError("--overlay puts one reduced map on the image", "--reduce l2 --overlay")
+            raise RequestError("--overlay needs one reduced map", "--reduce l2 --overlay")
         if self.layout == "strip" and self.reduce == "cluster":
-            raise RequestError("--layout strip shows one map per layer, not groups", "--reduce l2")
+            raise RequestError("--layout strip draws one map per layer, not clusters", "--reduce l2")
         if self.style.channels and (self.layout == "strip" or self.reduce):
             other = "--layout strip" if self.layout == "strip" else f"--reduce {self.reduce}"
             raise RequestError(
-                f"--channel {','.join(self.style.channels)} says nothing to {other}, which is of all channels",
+                f"--channel {','.join(self.style.channels)} has no effect with {other}, which uses all channels",
                 f"leave out {other}",
             )
         if self.attention and self.layout == "strip":
-            raise RequestError(
-                "--attention shows the heads of a block, a page for each", "--attention --layer 'blocks.*'"
-            )
+            raise RequestError("--attention draws a figure per block, not a strip", "--attention --layer 'blocks.*'")
         if self.attention and self.style.rank != "energy":
             raise RequestError(
-                f"--rank {self.style.rank} orders channels, not the heads of --attention", "leave it out"
+                f"--rank {self.style.rank} sorts channels, not the heads of --attention", "leave out --rank"
             )
 
     def check_heads(self, count: int, layer: str) -> None:
-        """Refuse heads that an attention does not have."""
+        """Raise `RequestError` for heads that an attention does not have."""
         if self.style.channels:
             parse_channels(self.style.channels, count, layer, "head")
         if self.style.top > count:
             raise RequestError(f"--top {self.style.top} is more than the {count} heads of '{layer}'", f"--top {count}")
 
     def check_layers(self, layers: Sequence[Layer]) -> None:
-        """Refuse channels that a layer does not have, before any image is read."""
+        """Raise `RequestError` for channels that a layer does not have, before any image is read."""
         from camviz.models.layers import channels_of
 
         for layer in layers if self.layout == "grid" else ():
@@ -80,11 +78,12 @@ class FeatureJob:
 
     @property
     def twice(self) -> bool:
-        """Whether all images must be seen before the first can be drawn."""
+        """Whether all images are read before the first is drawn."""
         return self.style.scale == "run" or self.reduce == "pca"
 
     @property
     def why_twice(self) -> str:
-        """Which option asks for that."""
+        """The reason for `twice`, with the option."""
         option = "--scale run" if self.style.scale == "run" else "--reduce pca"
-        return f"{option} needs all images in one place: they share {'a scale' if 'scale' in option else 'a basis'}"
+        shared = "color scale" if self.style.scale == "run" else "basis"
+        return f"{option} computes one {shared} for all images, so they cannot be split"

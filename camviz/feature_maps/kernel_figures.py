@@ -10,7 +10,7 @@ import numpy as np
 
 from camviz.errors import RequestError
 from camviz.feature_maps.channels import parse_channels
-from camviz.feature_maps.filters import ALIKE, FAINT, Kernels, Positions
+from camviz.feature_maps.filters import FAINT, SIMILAR, Kernels, Positions
 from camviz.render import kernels as drawing
 from camviz.render.bar import Bar, number
 from camviz.render.color import DIVERGING
@@ -125,7 +125,7 @@ def _words(kernels: Kernels, chosen: Sequence[int], style: KernelStyle, groups: 
         bad = [str(k) for k in np.flatnonzero(~kernels.finite)]
         words.append(f"NaN or infinite weights in {', '.join(bad[:6])}{', …' if len(bad) > 6 else ''}")
     told = f"{len(groups)} group(s) of near-duplicates" if groups else "no near-duplicates"
-    words.append(f"{told} (cosine of {ALIKE} or more)")
+    words.append(f"{told} (cosine of {SIMILAR} or more)")
     words += [
         " = ".join(map(str, group[:6])) + (f" = … ({len(group)})" if len(group) > 6 else "") for group in groups[:_TOLD]
     ]

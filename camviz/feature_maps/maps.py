@@ -1,4 +1,4 @@
-"""One layer's feature maps of one image: ranked, reduced, grouped."""
+"""Feature maps of one layer for one image: rank channels, reduce them to one map, cluster them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Reduction = Literal["mean", "sum", "max", "l2", "pca", "cluster"]
 
 @dataclass(frozen=True)
 class Group:
-    """Channels whose maps are alike: their mean map, their number, their share of the layer's energy."""
+    """A cluster of channels: their indices, their mean map and their share of the layer's energy."""
 
     channels: tuple[int, ...]
     values: Map = field(repr=False)
@@ -33,10 +33,10 @@ class Group:
 
 @dataclass(frozen=True, eq=False)
 class FeatureMaps:
-    """The activations (c, h, w) float32 of one layer for one image, untouched.
+    """The raw activations (c, h, w) float32 of one layer for one image.
 
-    `contributions` (c,): mean gradient times mean activation for the target asked for, if one was. `sees`: the
-    receptive field of its units, where it is known.
+    `contributions` (c,) are mean gradient × mean activation for a target, `basis` the shared principal components of
+    a run, `receptive_field` that of the units; each may be None.
     """
 
     values: NDArray[np.float32] = field(repr=False)
@@ -46,17 +46,17 @@ class FeatureMaps:
     view: View
     contributions: NDArray[np.float32] | None = field(default=None, repr=False)
     basis: Basis | None = field(default=None, repr=False)
-    sees: Field | None = field(default=None, repr=False)
+    receptive_field: Field | None = field(default=None, repr=False)
 
     @property
     def energy(self) -> NDArray[np.float64]:
-        """Σ a² of each channel (c,)."""
+        """Energy Σ a² of each channel (c,)."""
         energy: NDArray[np.float64] = np.square(self.values.astype(np.float64)).sum((1, 2))
         return energy
 
     @property
     def shares(self) -> NDArray[np.float64]:
-        """Each channel's share of the layer's energy (c,); zeros when the layer is silent."""
+        """Share of the layer's energy of each channel (c,); zeros if all activations are zero."""
         energy = self.energy
         total = energy.sum()
         return energy / total if total > 0 else energy
@@ -68,7 +68,7 @@ class FeatureMaps:
 
     @property
     def sparsity(self) -> float:
-        """The share of activations that are exactly zero."""
+        """Fraction of activations that are exactly zero."""
         return float((self.values == 0).mean())
 
     @property
@@ -78,13 +78,13 @@ class FeatureMaps:
 
     @property
     def stride(self) -> float:
-        """Pixels of the model's input per cell, down."""
+        """Vertical stride in pixels of the model's input."""
         return float(self.view.size[1] / self.values.shape[1])
 
     def order(self, rank: Ranking = "energy") -> list[int]:
-        """Channels, the first by `rank` first; dead ones left out unless ranked by index.
+        """Return the channels in descending order of `rank`; dead channels are left out unless ranked by index.
 
-        energy Σ a²; variance of the map; peak max |a|; contribution (mean gradient × mean activation, signed).
+        energy: Σ a²; variance: of the map; peak: max |a|; contribution: mean gradient × mean activation, signed.
         """
         if rank == "index":
             return list(range(len(self.values)))
@@ -104,9 +104,9 @@ class FeatureMaps:
         return [int(k) for k in np.argsort(-scores, kind="stable") if not dead[k]]
 
     def reduce(self, how: Reduction = "mean") -> NDArray[np.float32]:
-        """One map of all channels: (h, w), or (h, w, 3) components for "pca", the most varied first.
+        """Reduce all channels to one map (h, w); "pca" gives the first three principal components (h, w, 3).
 
-        Sums are made in float64 of copies: the activations stay as they are.
+        Sums are computed in float64.
         """
         values = self.values.astype(np.float64)
         if how == "mean":
@@ -118,16 +118,16 @@ class FeatureMaps:
         if how == "l2":
             return np.asarray(np.sqrt(np.square(values).sum(0)), np.float32)
         if how == "pca":
-            from camviz.feature_maps.incremental_pca import Moments
+            from camviz.feature_maps.incremental_pca import IncrementalPCA
 
-            basis = self.basis or Moments.of(self.values).basis()
+            basis = self.basis or IncrementalPCA.of(self.values).basis()
             return basis.project(self.values)
         raise RequestError(f"no reduction '{how}' to one map", f"one of: {', '.join(get_args(Reduction)[:-1])}")
 
     def groups(self, count: int = 8) -> list[Group]:
-        """Channels grouped by the likeness (cosine) of their maps, by falling energy; dead ones left out.
+        """Cluster channels by the cosine similarity of their maps, in descending order of energy; skip dead channels.
 
-        Spherical k-means (Dhillon and Modha 2001), started from the strongest channel and then the least alike ones.
+        Spherical k-means (Dhillon and Modha 2001), started from the strongest channel and then the least similar ones.
         """
         alive = np.flatnonzero(~self.dead)
         if not len(alive):
@@ -136,16 +136,16 @@ class FeatureMaps:
         unit = maps / np.linalg.norm(maps, axis=1, keepdims=True)
         labels = _spherical_means(unit, self.energy[alive], min(count, len(alive)))
         shares = self.shares[alive]
-        found = []
+        groups = []
         for label in range(int(labels.max()) + 1):
-            own = labels == label
-            if own.any():
-                mean = self.values[alive[own]].astype(np.float64).mean(0).astype(np.float32)
-                found.append(Group(tuple(int(k) for k in alive[own]), mean, float(shares[own].sum())))
-        return sorted(found, key=lambda group: -group.share)
+            members = labels == label
+            if members.any():
+                mean = self.values[alive[members]].astype(np.float64).mean(0).astype(np.float32)
+                groups.append(Group(tuple(int(k) for k in alive[members]), mean, float(shares[members].sum())))
+        return sorted(groups, key=lambda group: -group.share)
 
     def montage(self, **settings: Any) -> PILImage:
-        """The ranked channels as one figure, a PIL image; settings as in `Style` of `camviz.feature_maps.figures`."""
+        """Draw the ranked channels and return a PIL image; settings as in `camviz.feature_maps.figures.Style`."""
         from PIL import Image as PILImage
 
         from camviz.feature_maps.figures import channels
@@ -156,7 +156,7 @@ class FeatureMaps:
 
 
 def _spherical_means(unit: NDArray[np.float64], weight: NDArray[np.float64], count: int) -> NDArray[np.intp]:
-    """The group (n,) of each row of unit vectors (n, d); deterministic."""
+    """Assign each of the unit vectors (n, d) to a cluster (n,); deterministic."""
     seeds = [int(weight.argmax())]
     nearest = unit @ unit[seeds[0]]
     while len(seeds) < count:
@@ -177,6 +177,6 @@ def _spherical_means(unit: NDArray[np.float64], weight: NDArray[np.float64], cou
 
 
 def check_finite(maps: Sequence[FeatureMaps]) -> str:
-    """In words, which layers hold NaN or infinite values; "" when none does."""
-    bad = [one.layer for one in maps if not np.isfinite(one.values).all()]
+    """Return a message with the layers that hold NaN or infinite values, "" if there are none."""
+    bad = [layer.layer for layer in maps if not np.isfinite(layer.values).all()]
     return f"NaN or infinite values at layer {', '.join(repr(path) for path in bad)}" if bad else ""

@@ -1,4 +1,4 @@
-"""Receptive fields: what a unit can see (from kernels and strides), and what it does look at (from gradients)."""
+"""Receptive fields of layers: theoretical (from kernels and strides) and effective (from gradients)."""
 
 from __future__ import annotations
 
@@ -19,41 +19,41 @@ from camviz.hooks.capture import borrowed, capture, first_tensor, hooks, watch
 from camviz.models.survey import survey
 from camviz.types import Layer, Map, Model
 
-HELD = 0.95  # of the gradient's sum is what the square of an effective field holds
+HELD = 0.95  # fraction of the gradient's sum inside the square of an effective field
 
 
 def receptive_fields(
     module: nn.Module, input_size: tuple[int, int], name: str = "the model"
 ) -> dict[str, Field | None]:
-    """The theoretical field of every layer that ran, by its path; None where the path to it is not followed.
+    """Return the theoretical receptive field of every layer that ran, by path; None where an operation is unknown.
 
-    Nothing is computed: shapes alone go through the model, where it allows that.
+    Runs the model on the meta device (shapes only) where it allows that.
     """
-    found: dict[str, Field | None] = {}
+    fields: dict[str, Field | None] = {}
     follower = Follower()
 
     def note(path: str, _module: nn.Module, _inputs: Any, output: Any) -> None:
-        found[path] = follower.field(first_tensor(output))
+        fields[path] = follower.field(first_tensor(output))
 
-    def begin(_module: nn.Module, given: Any) -> None:
-        inputs = first_tensor(given)
+    def begin(_module: nn.Module, arguments: Any) -> None:
+        inputs = first_tensor(arguments)
         if inputs is not None:
             follower.start(inputs)
 
-    parts = {path: part for path, part in module.named_modules() if path}
-    with hooks() as handles, watch(parts, note), follower:
+    modules = {path: submodule for path, submodule in module.named_modules() if path}
+    with hooks() as handles, watch(modules, note), follower:
         handles.append(module.register_forward_pre_hook(begin))
         survey(module, input_size, name)
-    return found
+    return fields
 
 
 @dataclass(frozen=True, eq=False)
 class EffectiveField:
-    """What the center unit of a layer does look at: |gradient| of it by the input, averaged over images.
+    """Effective receptive field of a layer's center unit: |gradient| with respect to the input, averaged over images.
 
-    `values` (H, W) float32 sum to 1; `center` (down, across) is their center of mass; `side` that of the smallest
-    square around the center that holds 95 % of them. (Luo et al. 2016, arXiv:1701.04128, count what is above 4.55 %
-    of the peak of a Gaussian, its two sigmas; the square needs no Gaussian.)
+    `values` (H, W) float32 sum to 1; `center` (y, x) is their center of mass; `side` is the side of the smallest
+    square around it that contains 95 % of them. Luo et al. 2016 (arXiv:1701.04128) instead threshold a Gaussian at
+    two sigmas; the square assumes no shape.
     """
 
     values: Map = field(repr=False)
@@ -65,44 +65,47 @@ class EffectiveField:
 def effective_field(
     model: Model, layer: Layer, batches: Iterable[NDArray[np.float32]], channel: int | None = None
 ) -> EffectiveField:
-    """The effective field at a layer over batches (n, c, H, W); of one channel, or of all of them summed up.
+    """Return the effective receptive field at a layer over batches (n, c, H, W), of one channel or the sum of all.
 
-    An image whose center unit has no gradient (a dead unit) is left out; all of them without: `RequestError`.
+    Images whose center unit has no gradient (a dead unit) are skipped; raises `RequestError` if all are.
     """
     total: NDArray[np.float64] | None = None
     count = 0
     for batch in batches:
-        for one in _looks(model, layer, torch.from_numpy(batch).to(model.device), channel):
-            if one.sum() > 0:  # every image counts the same, however strong its unit
-                total = one / one.sum() + (0 if total is None else total)
+        for gradient in _input_gradients(model, layer, torch.from_numpy(batch).to(model.device), channel):
+            if gradient.sum() > 0:  # each image has the same weight, whatever the activation
+                total = gradient / gradient.sum() + (0 if total is None else total)
                 count += 1
     if total is None:
-        what = f"channel {channel} of layer" if channel is not None else "layer"
+        unit = f"channel {channel} of layer" if channel is not None else "layer"
         raise RequestError(
-            f"the center unit of {what} '{layer.path}' has no gradient in any image",
-            "other images or another channel: units that are off look at nothing",
+            f"the center unit of {unit} '{layer.path}' has no gradient in any image",
+            "use other images or another channel: the unit is inactive in these",
         )
     values = total / total.sum()
     center, side = _square(values)
     return EffectiveField(values.astype(np.float32), center, side, count)
 
 
-def _looks(model: Model, layer: Layer, inputs: Tensor, channel: int | None) -> NDArray[np.float64]:
-    """|gradient| of the center unit by the input, summed over colors: (n, H, W)."""
-    asked = inputs.detach().requires_grad_()
+def _input_gradients(model: Model, layer: Layer, inputs: Tensor, channel: int | None) -> NDArray[np.float64]:
+    """Return |gradient| of the center unit with respect to the input, summed over colors: (n, H, W)."""
+    leaf = inputs.detach().requires_grad_()
     with borrowed(model.module), capture(model.module, [layer.path], gradients=True) as recorded:
-        call(model, asked.clone())  # a model may begin with an operation in place
+        call(model, leaf.clone())  # the model may start with an in-place operation
         if layer.path not in recorded:
-            raise ModelError(f"layer '{layer.path}' does not run in a forward of {model.name}", "")
+            raise ModelError(
+                f"layer '{layer.path}' is not called in a forward pass of {model.name}",
+                f"'camviz layers {model.name}' lists the layers that are",
+            )
         maps = layer.to_maps(recorded[layer.path], (inputs.shape[2], inputs.shape[3]))
         unit = maps[:, :, maps.shape[2] // 2, maps.shape[3] // 2]  # (n, c)
         score = unit.sum() if channel is None else unit[:, channel].sum()
-        [gradient] = torch.autograd.grad(score, asked)
+        [gradient] = torch.autograd.grad(score, leaf)
     return gradient.abs().sum(1).double().cpu().numpy()
 
 
 def _square(values: NDArray[np.float64]) -> tuple[tuple[float, float], float]:
-    """The center of mass of values (H, W) that sum to 1, and the side of the square around it that holds `HELD`."""
+    """Return the center of mass of values (H, W) that sum to 1, and the side of the square that contains `HELD`."""
     rows, columns = (np.arange(size) + 0.5 for size in values.shape)
     down, across = float(values.sum(1) @ rows), float(values.sum(0) @ columns)
     reach = np.maximum(np.abs(rows - down)[:, None], np.abs(columns - across)[None]).ravel()

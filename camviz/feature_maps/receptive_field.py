@@ -1,4 +1,4 @@
-"""The rectangle of the input that a unit of a layer can see, and how it grows from operation to operation."""
+"""Theoretical receptive fields: the input rectangle that a unit depends on, and how operations enlarge it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ Pair = tuple[float, float]  # (down, across)
 
 @dataclass(frozen=True)
 class Field:
-    """Theoretical receptive fields of a layer's units, in pixels of the model's input, (down, across).
+    """Theoretical receptive fields of a layer's units, in pixels of the model's input, as (vertical, horizontal).
 
-    Unit (row, column) sees `size` pixels from `first + (row, column) · jump` on; `first` is negative by what padding
-    adds. `whole`: every unit sees the whole input. `gated`: besides, all units share a factor or a statistic that
-    comes from the whole input (squeeze-and-excitation, group normalization). `bound`: no unit sees more than that, most
-    see less (attention in windows: how far depends on the unit's place in its own). `axes` are those of the grid.
+    Unit (row, column) sees `size` pixels from `first + (row, column) · jump`; `first` is negative with padding.
+    `whole`: every unit sees the whole input. `gated`: all units also share a factor or statistic of the whole input
+    (squeeze-and-excitation, group normalization). `bound`: `size` is an upper bound (window attention: it depends on
+    the position of the unit in its window). `axes` are the grid's axes in the tensor.
     """
 
     size: Pair = (1.0, 1.0)
@@ -27,23 +27,23 @@ class Field:
 
     @property
     def center(self) -> Pair:
-        """The middle of what unit (0, 0) sees; a pixel's own middle is at 0.5."""
+        """Center of the receptive field of unit (0, 0); pixel centers are at 0.5."""
         return self.first[0] + self.size[0] / 2, self.first[1] + self.size[1] / 2
 
     def box(self, row: float, column: float) -> tuple[float, float, float, float]:
-        """(left, top, right, bottom) of what a unit sees; padding included, so it may reach beyond the input."""
+        """Return (left, top, right, bottom) of a unit's receptive field; with padding it may exceed the input."""
         top, left = self.first[0] + row * self.jump[0], self.first[1] + column * self.jump[1]
         return left, top, left + self.size[1], top + self.size[0]
 
     def share(self, input_size: tuple[int, int]) -> float:
-        """How much of an input (height, width) a unit in its middle sees, from 0 to 1."""
+        """Return the fraction of an input (height, width) that the center unit sees, in [0, 1]."""
         if self.whole:
             return 1.0
-        down, across = (min(own, full) / full for own, full in zip(self.size, input_size, strict=True))
-        return down * across
+        vertical, horizontal = (min(size, full) / full for size, full in zip(self.size, input_size, strict=True))
+        return vertical * horizontal
 
     def slide(self, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair = (1, 1)) -> Field:
-        """After a sliding window: the field grows by (kernel - 1) · dilation cells of the grid before it."""
+        """Return the field after a sliding window: it grows by (kernel - 1) · dilation cells of the previous grid."""
         if self.whole:
             return self
         reach = [(k - 1) * d for k, d in zip(kernel, dilation, strict=True)]
@@ -56,23 +56,23 @@ class Field:
 
 
 GATE = Field(whole=True, axes=())  # one value for the whole input
-ATTENDED = Field(whole=True, axes=(-1,))  # a grid, each unit of which has seen the whole input
+ATTENDED = Field(whole=True, axes=(-1,))  # a grid whose units each see the whole input
 
 
 def union(fields: list[Field]) -> Field | None:
-    """What a unit made of several sees: the smallest rectangle with all of theirs; None where the grids do not agree.
+    """Return the field of a unit computed from several: the bounding box; None if the grids differ.
 
-    A gate that is spread over a grid has no place there, so it leaves the rectangle as it is.
+    A gate that is broadcast over a grid does not change the rectangle.
     """
-    placed = [one for one in fields if not one.whole]
+    placed = [field for field in fields if not field.whole]
     if ATTENDED in fields:
         return ATTENDED
     if not placed:
         return GATE
-    if len({(one.jump, one.axes) for one in placed}) > 1:
+    if len({(field.jump, field.axes) for field in placed}) > 1:
         return None
-    first = (min(one.first[0] for one in placed), min(one.first[1] for one in placed))
-    down, across = (max(one.first[k] + one.size[k] for one in placed) - first[k] for k in (0, 1))
-    gated = len(placed) < len(fields) or any(one.gated for one in placed)
-    bound = any(one.bound for one in placed)
-    return replace(placed[0], size=(down, across), first=first, gated=gated, bound=bound)
+    first = (min(field.first[0] for field in placed), min(field.first[1] for field in placed))
+    height, width = (max(field.first[k] + field.size[k] for field in placed) - first[k] for k in (0, 1))
+    gated = len(placed) < len(fields) or any(field.gated for field in placed)
+    bound = any(field.bound for field in placed)
+    return replace(placed[0], size=(height, width), first=first, gated=gated, bound=bound)

@@ -1,4 +1,4 @@
-"""How alike two images look."""
+"""Structural similarity of two images."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def ssim(one: Pixels, other: Pixels) -> float:
-    """Structural similarity of two images (H, W, 3) of one size, on their luma: 1 for the same image.
+    """Return the structural similarity (SSIM) of two images (H, W, 3) of one size, on luma: 1 for equal images.
 
-    Wang et al., IEEE TIP 13(4), 2004: Gaussian windows of 11 × 11 that lie inside, K1 = 0.01, K2 = 0.03. In
-    images smaller than a window, windows that reach over the edge count too.
+    Wang et al., IEEE TIP 13(4), 2004: Gaussian windows of 11 × 11 inside the image, K1 = 0.01, K2 = 0.03. In
+    images smaller than a window, windows that cross the edge (mirrored) count too.
     """
     x, y = one @ _LUMA, other @ _LUMA
     mean_x, mean_y = _blur(x), _blur(y)

@@ -14,7 +14,7 @@ from camviz.feature_maps.attention_figures import heads
 from camviz.feature_maps.attention_heads import HeadExtractor, HeadMaps
 from camviz.feature_maps.extract import Extractor
 from camviz.feature_maps.figures import channels, clusters, frames, reduction, run_limits, strip
-from camviz.feature_maps.incremental_pca import Moments
+from camviz.feature_maps.incremental_pca import IncrementalPCA
 from camviz.feature_maps.job import FeatureJob
 from camviz.feature_maps.maps import FeatureMaps, check_finite
 from camviz.hooks.devices import default_batch_size
@@ -60,7 +60,7 @@ def features(
 
     With one scale or basis for the run the images are read twice.
     """
-    model, moments = extractor.model, dict[str, Moments]()
+    model, pca = extractor.model, dict[str, IncrementalPCA]()
     torch_threads(cores())
     one_thread_each()
 
@@ -70,14 +70,14 @@ def features(
     def add(source: Input, _ready: Ready, layers: list[FeatureMaps]) -> Record:
         with adding:
             for one in layers:
-                known = moments.setdefault(one.layer, Moments(len(one.values), job.reduce == "pca"))
+                known = pca.setdefault(one.layer, IncrementalPCA(len(one.values), job.reduce == "pca"))
                 known.add(one.values)
         return Record(source)
 
     def write(source: Input, _ready: Ready, layers: list[FeatureMaps]) -> Record:
         if job.reduce == "pca":
-            layers = [replace(one, basis=moments[one.layer].basis()) for one in layers]
-        return Record(source, written=tuple(_write(job, layers, source, workplace, moments)))
+            layers = [replace(one, basis=pca[one.layer].basis()) for one in layers]
+        return Record(source, written=tuple(_write(job, layers, source, workplace, pca)))
 
     read, adding = partial(read_input, model, fit=job.fit), Lock()
     pace = workplace.pace(job.batch_size or default_batch_size(model.device), 1)
@@ -89,7 +89,7 @@ def features(
 
 
 def _write(
-    job: FeatureJob, layers: Sequence[FeatureMaps], source: Input, workplace: Workplace, moments: dict[str, Moments]
+    job: FeatureJob, layers: Sequence[FeatureMaps], source: Input, workplace: Workplace, pca: dict[str, IncrementalPCA]
 ) -> Iterator[Written]:
     look = Look(format=job.format if job.format in FORMATS else "png")
     base: dict[str, Any] = {"input": str(source.path), "model": layers[0].model}
@@ -101,7 +101,7 @@ def _write(
         facets = [one.layer] if len(layers) > 1 else []
         facts = {**base, "layer": one.layer, "shape": list(one.values.shape), "sparsity": round(one.sparsity, 6)}
         if job.layout == "grid":
-            figure = _figure(job, one, moments.get(one.layer))
+            figure = _figure(job, one, pca.get(one.layer))
             told = {**facts, **figure.facts}
             yield write_figure(figure, workplace.folder, source.name, facets, told, look, workplace.write)
         if job.save_raw:
@@ -109,10 +109,10 @@ def _write(
             yield write_figure(raw, workplace.folder, source.name, facets, facts, write=workplace.write)
 
 
-def _figure(job: FeatureJob, maps: FeatureMaps, moments: Moments | None) -> Figure:
+def _figure(job: FeatureJob, maps: FeatureMaps, pca: IncrementalPCA | None) -> Figure:
     style = replace(job.style, suffix=suffix(job.format))
-    if job.style.scale == "run" and moments and job.reduce is None:
-        style = replace(style, within=run_limits(moments.largest, moments.smallest))
+    if job.style.scale == "run" and pca and job.reduce is None:
+        style = replace(style, within=run_limits(pca.largest, pca.smallest))
     if isinstance(maps, HeadMaps) and job.reduce is None:
         return heads(maps, **vars(style))
     if job.reduce is None:

@@ -84,11 +84,11 @@ def test_under_a_weak_map_stands_that_it_is():
 
 def test_notes_say_what_must_be_known():
     assert of(1.0, 2.0).note == ""
-    assert "4×4, 2×2" in of(1.0, np.ones((2, 2))).note
+    assert "4×4 and 2×2" in of(1.0, np.ones((2, 2))).note
     assert of(1.0, np.ones((2, 2)), scale="image").note == ""
     found = of(1.0, 2.0)
     other = replace(found.sides[1], map=replace(found.sides[1].map, target="dog"))
-    assert "class of its own" in Comparison((found.sides[0], other)).note
+    assert "class" in Comparison((found.sides[0], other)).note
 
 
 def test_sides_by_name():

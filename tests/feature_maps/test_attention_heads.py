@@ -63,9 +63,9 @@ def extracted(module, patterns=(), size=(32, 32), count=1):
 @pytest.mark.parametrize(
     ("how", "size", "whose"),
     [
-        ({"prefix": 1}, (32, 32), "row of the class token"),
-        ({"prefix": 5, "read": (0, 1)}, (16, 24), "mean row of the 2 tokens that the head reads"),
-        ({"prefix": 0, "read": ()}, (16, 24), "mean row of all patches"),
+        ({"prefix": 1}, (32, 32), "attention of the class token"),
+        ({"prefix": 5, "read": (0, 1)}, (16, 24), "mean attention of the 2 tokens that are read"),
+        ({"prefix": 0, "read": ()}, (16, 24), "mean attention of all patches"),
     ],
 )
 def test_heads_of_a_model(how, size, whose):
@@ -73,7 +73,7 @@ def test_heads_of_a_model(how, size, whose):
     [[maps], _] = extracted(module, size=size, count=2)
     assert maps.layer == "blocks.1.attn"
     assert maps.values.shape == (2, size[0] // 8, size[1] // 8)
-    assert maps.whose == whose
+    assert maps.query == whose
     np.testing.assert_allclose(maps.values.sum((1, 2)) + maps.rest, 1, rtol=1e-5)
     assert (maps.rest.max() > 1e-4) == (how["prefix"] > 0)
     assert (maps.entropy < math.log2(maps.tokens)).all()
@@ -91,21 +91,21 @@ def test_one_page_for_each_attention_asked_for():
     ]
     assert [one.layer for one in extracted(module, ["blocks.0.attn.qkv"])[0]] == ["blocks.0.attn"]
     [pool] = extracted(module, ["pool"])[0]
-    assert pool.whose == "row of the pooling query"
+    assert pool.query == "attention of the pooling query"
     assert np.isnan(pool.distance).all()
     assert heads(pool).facts["distance"] == [None, None]
 
 
 def test_what_cannot_be_shown_says_why():
     module = Transformer()
-    with pytest.raises(ModelError, match="layer 'head' of net holds no attention") as caught:
+    with pytest.raises(ModelError, match="layer 'head' of net") as caught:
         extracted(module, ["head"])
     assert "--layer blocks.1.attn" in caught.value.hint
     with pytest.raises(UnknownName, match=r"no layer 'blocs\.0'"):
         extracted(module, ["blocs.0"])
     with pytest.raises(ModelError, match="net has no attention") as caught:
         extracted(make("plain"))
-    assert "without --attention" in caught.value.hint
+    assert "--attention" in caught.value.hint
 
 
 def test_all_heads_share_a_scale_that_begins_at_zero():
@@ -123,8 +123,8 @@ def test_all_heads_share_a_scale_that_begins_at_zero():
 @pytest.mark.parametrize(
     ("job", "message"),
     [
-        (FeatureJob(attention=True, layout="strip"), "a page for each"),
-        (FeatureJob(style=Style(rank="peak"), attention=True), "--rank peak orders channels"),
+        (FeatureJob(attention=True, layout="strip"), "--attention"),
+        (FeatureJob(style=Style(rank="peak"), attention=True), "--rank peak"),
     ],
 )
 def test_what_does_not_go_together(job, message):

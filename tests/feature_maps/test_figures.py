@@ -144,12 +144,12 @@ def test_a_strip_outlines_what_the_middle_unit_sees():
     from camviz.feature_maps.receptive_field import Field
 
     # cells of 4 pixels of an 8×8 input; the middle unit of 2×2 is (0, 0) and sees 6 pixels from -1 on
-    one = replace(maps(POSITIVE), sees=Field(size=(6.0, 6.0), jump=(4.0, 4.0), first=(-1.0, -1.0)))
+    one = replace(maps(POSITIVE), receptive_field=Field(size=(6.0, 6.0), jump=(4.0, 4.0), first=(-1.0, -1.0)))
     plain, marked = (frames([m], "max", Style(), 80)[1][0] for m in (maps(POSITIVE), one))
     changed = (plain[:80] != marked[:80]).any(2)
     assert changed[:, 50].any()
     assert changed[50].any()  # its lower edge is at pixel 5 of 8
     assert not changed[56:, :].any()
     assert not changed[:, 56:].any()
-    whole = frames([replace(one, sees=Field(whole=True))], "max", Style(), 80)[1][0]
+    whole = frames([replace(one, receptive_field=Field(whole=True))], "max", Style(), 80)[1][0]
     assert (whole[:80] == plain[:80]).all()

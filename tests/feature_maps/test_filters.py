@@ -100,10 +100,10 @@ def test_a_glob_means_the_convolutions_in_it():
 @pytest.mark.parametrize(
     ("path", "says", "hint"),
     [
-        ("features", "layer 'features' of net is a Sequential, not a 2-D convolution", "'features.0' is the first"),
-        ("features.2", "is a ReLU", "'features.0' is the nearest one"),
-        ("features.4", "is a ReLU", "'features.3' is the nearest one"),
-        ("fc", "layer 'fc' of net is a Linear", "'features.3' is the nearest one"),
+        ("features", "layer 'features' of net is a Sequential, not a 2-D convolution", "--layer features.0"),
+        ("features.2", "is a ReLU", "--layer features.0"),
+        ("features.4", "is a ReLU", "--layer features.3"),
+        ("fc", "layer 'fc' of net is a Linear", "--layer features.3"),
     ],
 )
 def test_what_is_no_convolution_names_the_nearest(path, says, hint):

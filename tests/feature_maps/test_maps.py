@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import camviz
-from camviz.feature_maps.incremental_pca import Moments
+from camviz.feature_maps.incremental_pca import IncrementalPCA
 from camviz.feature_maps.maps import FeatureMaps, check_finite
 from camviz.types import Image, View
 from tests.helpers.inputs import model, random_images
@@ -76,17 +76,17 @@ def test_the_first_component_of_two_opposite_channels_by_hand():
 def test_components_have_one_sign_and_one_basis_for_all_images():
     rng = np.random.default_rng(0)
     first, second = (rng.normal(size=(5, 4, 4)).astype(np.float32) for _ in range(2))
-    moments = Moments(5)
-    moments.add(first)
-    moments.add(second)
-    basis = moments.basis()
+    pca = IncrementalPCA(5)
+    pca.add(first)
+    pca.add(second)
+    basis = pca.basis()
     rows = np.concatenate([one.reshape(5, -1) for one in (first, second)], axis=1).astype(np.float64)
     values = np.linalg.eigvalsh(np.cov(rows, bias=True))
     np.testing.assert_allclose(basis.deviations**2, values[::-1][:3], rtol=1e-8)
     assert (np.take_along_axis(basis.directions, np.abs(basis.directions).argmax(1)[:, None], 1) > 0).all()
     own = maps(first, basis=basis).reduce("pca").reshape(-1, 3)
     np.testing.assert_allclose(own, (first.reshape(5, -1).T - rows.mean(1)) @ basis.directions.T, atol=1e-5)
-    assert moments.largest == max(first.max(), second.max())
+    assert pca.largest == max(first.max(), second.max())
 
 
 def test_fewer_channels_than_components():

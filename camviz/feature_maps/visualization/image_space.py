@@ -1,4 +1,4 @@
-"""What the commands that paint images share: a model's images in 0…1, pixels, and words for numbers that fail."""
+"""Conversions between model inputs, images in [0, 1] and pixels, and a check for finite values."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from camviz.types import Image, Model, Pixels, Preprocessing
 
 
 def normalize(images: Tensor, how: Preprocessing) -> Tensor:
-    """Images (n, c, H, W) in 0…1 as the model's input."""
+    """Normalize images (n, c, H, W) in [0, 1] for the model."""
     mean = torch.tensor(how.mean, device=images.device)[:, None, None]
     std = torch.tensor(how.std, device=images.device)[:, None, None]
     return (images - mean) / std
 
 
 def imaged(inputs: Tensor, how: Preprocessing) -> Tensor:
-    """The inverse of `normalize`, rounded to what a file can hold."""
+    """Return images in [0, 1] from normalized inputs, quantized to 256 levels."""
     mean = torch.tensor(how.mean, device=inputs.device)[:, None, None]
     std = torch.tensor(how.std, device=inputs.device)[:, None, None]
     return as_written(inputs * std + mean)
 
 
 def as_written(images: Tensor) -> Tensor:
-    """Images (n, c, H, W) with the 256 levels of a file: what is measured is what is seen."""
+    """Quantize images (n, c, H, W) to the 256 levels of a file, so that measurements match the written image."""
     return (images.clamp(0, 1) * 255).round() / 255
 
 
 def to_pixels(images: Tensor) -> Pixels:
-    """Images (n, 1 or 3, H, W) in 0…1 as (n, H, W, 3) uint8."""
+    """Convert images (n, 1 or 3, H, W) in [0, 1] to pixels (n, H, W, 3) uint8."""
     levels = (images.detach() * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
     return np.ascontiguousarray(np.broadcast_to(levels, (*levels.shape[:3], 3)))
 
 
 def from_image(image: Image, model: Model, height: int, width: int) -> Tensor:
-    """The image as the model is shown it, (1, c, height, width) in 0…1."""
+    """Return the image as the model sees it, (1, c, height, width) in [0, 1]."""
     how = model.preprocessing
     if (height, width) != how.crop:
         how = replace(how, crop=(height, width), resize=max(height, width))
@@ -49,9 +49,9 @@ def from_image(image: Image, model: Model, height: int, width: int) -> Tensor:
 
 
 def check_finite(values: Tensor, what: str, model: Model, precision: str) -> None:
-    """Raise `ModelError` that names `what` when not every value is a number."""
+    """Raise `ModelError` that names `what` if a value is NaN or infinite."""
     if bool(torch.isfinite(values).all()):
         return
-    hint = f"'camviz layers {model.name}' lists others; --checkpoint FILE gives other weights"
+    hint = f"'camviz layers {model.name}' lists other layers; --checkpoint FILE loads other weights"
     hint = hint if precision == "fp32" else "--precision fp32"
     raise ModelError(f"{what} of {model.name} gives NaN or infinite values", hint)

@@ -1,4 +1,4 @@
-"""What a layer still knows of an image: another image that the layer cannot tell from it.
+"""Feature inversion: optimize an image so that its features at a layer match those of a given image.
 
 Mahendran and Vedaldi, "Understanding Deep Image Representations by Inverting Them", arXiv:1412.0035.
 """
@@ -19,7 +19,7 @@ from camviz.feature_maps.early_exit import Reader
 from camviz.feature_maps.similarity import ssim
 from camviz.feature_maps.visualization.fourier import Spectrum, total_variation
 from camviz.feature_maps.visualization.image_space import as_written, check_finite, imaged, normalize, to_pixels
-from camviz.feature_maps.visualization.optimize import Tick, descend, nobody
+from camviz.feature_maps.visualization.optimize import Tick, descend, no_progress
 from camviz.hooks.capture import borrowed
 from camviz.io.images import as_images
 from camviz.models.layers import find_layers, stages
@@ -30,71 +30,71 @@ from camviz.render.frame import Line
 from camviz.render.gallery import Tile, gallery
 from camviz.types import Layer, Model, Pixels
 
-TV = 2.0  # of the total variation: little beside a stage that keeps all, much beside one that keeps outlines
-_FAINT = 0.05  # contrast of the noise it starts from, as a part of an ordinary image's
-_COARSE = 0.5  # of the steps the image grows from its slowest waves to its finest: no grids of pixels to get stuck in
-_SLOWEST, _FINEST = 0.02, 0.75  # cycles per pixel; the finest is just above the corner of the spectrum
-_PAGE = 1500  # pixels that a row of the figure takes at most, if it can
+TV = 2.0  # weight of the total variation: small against early layers, large against late ones
+_CONTRAST = 0.05  # contrast of the initial noise relative to a natural image
+_COARSE = 0.5  # fraction of the steps in which the cutoff grows, which avoids pixel-grid minima
+_SLOWEST, _FINEST = 0.02, 0.75  # cutoffs in cycles per pixel; the last is above the corner of the spectrum
+_PAGE = 1500  # pixels, the target width of a row of the figure
 
 
 @dataclass(frozen=True)
 class Inversion:
-    """How the optimization goes; `tv` is the weight of the total variation."""
+    """Settings of the optimization; `tv` is the weight of the total variation."""
 
     steps: int = 256
     tv: float = TV
     seed: int = 0
     precision: str = "fp32"
-    tick: Tick = nobody
+    tick: Tick = no_progress
 
 
 @dataclass(frozen=True)
-class Rebuilt:
-    """One layer's reconstruction (H, W, 3), as it is written.
+class LayerInversion:
+    """The inversion of one layer: pixels (H, W, 3) as written, relative error and similarity to the image.
 
-    `error`: ‖Φ(x) − Φ(x₀)‖² / ‖Φ(x₀)‖², 1 for features of nothing but zeros. `likeness`: structural similarity.
+    `error`: ‖Φ(x) − Φ(x₀)‖² / ‖Φ(x₀)‖², which is 1 if all features of x are zero. `ssim`: structural similarity.
     """
 
     layer: Layer
     pixels: Pixels = field(repr=False)
     error: float
-    likeness: float
+    ssim: float
 
 
 @dataclass(frozen=True, eq=False)
 class Reconstruction:
-    """What the model was shown (H, W, 3), and what each layer kept of it, in the order asked for."""
+    """The image as the model sees it (H, W, 3), and its inversion at each layer, in the order requested."""
 
     shown: Pixels = field(repr=False)
-    layers: tuple[Rebuilt, ...]
+    layers: tuple[LayerInversion, ...]
     model: str
     settings: tuple[str, ...] = ()
 
     def figure(self) -> Pixels:
-        """Image | reconstructions, with what each layer is and how far its features are from the image's."""
-        tiles = [Tile(self.shown, "image", ("as the model is shown it", self.model))]
-        for one in self.layers:
-            shape = "×".join(map(str, one.layer.shape))
-            facts = (f"error {number(one.error)}", f"likeness {one.likeness:.2f} · {shape}")
-            tiles.append(Tile(one.pixels, one.layer.path, facts))
+        """Draw the image and the inversions with layer, shape, error and SSIM."""
+        tiles = [Tile(self.shown, "Input", ("as the model sees it", self.model))]
+        for inversion in self.layers:
+            shape = "×".join(map(str, inversion.layer.shape))
+            facts = (f"error {number(inversion.error)}", f"SSIM {inversion.ssim:.2f} · {shape}")
+            tiles.append(Tile(inversion.pixels, inversion.layer.path, facts))
         width = self.shown.shape[1]
         across = max(3, _PAGE // max(224, width))
         rows = -(-len(tiles) // across)
         return gallery(tiles, -(-len(tiles) // rows), [Line(self.settings)])
 
     def facts(self) -> dict[str, Any]:
-        """What is worth knowing, ready for JSON."""
-        shown = [
-            {"layer": one.layer.path, "shape": list(one.layer.shape), "error": one.error, "ssim": one.likeness}
-            for one in self.layers
+        """Return model, layers, errors and similarities for JSON."""
+        layers = [
+            {"layer": each.layer.path, "shape": list(each.layer.shape), "error": each.error, "ssim": each.ssim}
+            for each in self.layers
         ]
-        return {"model": self.model, "layers": shown}
+        return {"model": self.model, "layers": layers}
 
 
 def reconstruct(model: Model, image: Any, layers: Sequence[str] = (), **how: Any) -> Reconstruction:
-    """One image rebuilt from layers (globs too; default: the way through the model). Settings as in `Inversion`.
+    """Invert the features of one image at layers (globs allowed; default: the last layer of each resolution).
 
-    `image` as in `camviz.explain`. The model comes back as it was.
+    `image` as in `camviz.explain`, settings as in `Inversion`. The model is left unchanged.
     """
     [image] = as_images(image)
     values, _ = prepare(image, model.preprocessing)
@@ -102,12 +102,12 @@ def reconstruct(model: Model, image: Any, layers: Sequence[str] = (), **how: Any
 
 
 def choose_layers(model: Model, patterns: Sequence[str]) -> list[Layer]:
-    """The layers that the patterns mean; the last one of each resolution without any."""
+    """Return the layers that match the patterns, without any the last layer of each resolution."""
     return find_layers(model, patterns) if patterns else stages(model)
 
 
 class Inverter:
-    """Rebuilds images of one shape from layers; every layer alone, so that no result depends on the others."""
+    """Invert images of one shape at layers, each layer independently."""
 
     def __init__(self, model: Model, layers: Sequence[Layer], how: Inversion) -> None:
         self.model, self.layers, self.how = model, layers, how
@@ -115,34 +115,35 @@ class Inverter:
         self.readers = [Reader.at(model, layer, seen, how.precision) for layer in layers]
 
     def __call__(self, inputs: Sequence[NDArray[np.float32]]) -> list[Reconstruction]:
-        """For each input (c, H, W) all layers."""
+        """Return for each input (c, H, W) the inversions at all layers."""
         shown = torch.from_numpy(np.stack(inputs)).to(self.model.device)
         shown = imaged(shown, self.model.preprocessing)
         spectrum = Spectrum.of(shown.shape[1], shown.shape[2], shown.shape[3], shown.device)
-        found: list[list[Rebuilt]] = [[] for _ in inputs]
+        inversions: list[list[LayerInversion]] = [[] for _ in inputs]
         pixels = to_pixels(shown)
         with borrowed(self.model.module):
             for number, reader in enumerate(self.readers):
                 rebuilt, errors = self._invert(number, reader, spectrum, shown)
-                for i, (one, error) in enumerate(zip(to_pixels(rebuilt), errors.tolist(), strict=True)):
-                    found[i].append(Rebuilt(self.layers[number], one, error, ssim(one, pixels[i])))
+                for i, (image, error) in enumerate(zip(to_pixels(rebuilt), errors.tolist(), strict=True)):
+                    similarity = ssim(image, pixels[i])
+                    inversions[i].append(LayerInversion(self.layers[number], image, error, similarity))
         how = self.how
-        words = ("error: squared distance of features, relative", "likeness: SSIM")
-        settings = (*words, f"{how.steps} steps", f"total variation {how.tv:g}", f"seed {how.seed}")
-        name = self.model.name
-        return [Reconstruction(one, tuple(layers), name, settings) for one, layers in zip(pixels, found, strict=True)]
+        unit = "error: squared distance of features relative to those of the input"
+        settings = (unit, f"{how.steps} steps", f"total variation {how.tv:g}", f"seed {how.seed}")
+        name, results = self.model.name, zip(pixels, inversions, strict=True)
+        return [Reconstruction(image, tuple(layers), name, settings) for image, layers in results]
 
     def _invert(self, number: int, reader: Reader, spectrum: Spectrum, shown: Tensor) -> tuple[Tensor, Tensor]:
-        """Images (n, c, H, W) and the errors (n,) that remain, at one layer."""
+        """Return images (n, c, H, W) and their remaining errors (n,) at one layer."""
         how, total = self.how, len(self.readers)
         with torch.no_grad():
-            wanted = self._features(reader, shown)
-            check_finite(wanted, f"layer '{self.layers[number].path}'", self.model, how.precision)
-            size = wanted.square().flatten(1).sum(1)
+            features = self._features(reader, shown)
+            check_finite(features, f"layer '{self.layers[number].path}'", self.model, how.precision)
+            size = features.square().flatten(1).sum(1)
             size = torch.where(size > 0, size, torch.ones_like(size))
 
         def error(images: Tensor) -> Tensor:
-            return (self._features(reader, images) - wanted).square().flatten(1).sum(1) / size
+            return (self._features(reader, images) - features).square().flatten(1).sum(1) / size
 
         coarse = int(_COARSE * how.steps)
 
@@ -160,7 +161,7 @@ class Inverter:
 
             return descend(start, loss, steps, settle=first == coarse, tick=tick)
 
-        noise = spectrum.noise(1, torch.Generator().manual_seed(how.seed), _FAINT)
+        noise = spectrum.noise(1, torch.Generator().manual_seed(how.seed), _CONTRAST)
         start = noise.expand(len(shown), *noise.shape[1:])
         done = descent(descent(start, 0, coarse), coarse, how.steps - coarse)
         with torch.no_grad():

@@ -1,7 +1,7 @@
-"""The image that excites a channel or a class most, found by optimization.
+"""Activation maximization: optimize images that maximize a channel or a class.
 
-Olah et al., "Feature Visualization", Distill 2017. `features.spectrum` is what is moved, `features.moves` what
-keeps it from fooling the model.
+Olah et al., "Feature Visualization", Distill 2017. Images are parameterized by `fourier.Spectrum` and seen through
+the random transforms of `augment.Moves`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from camviz.feature_maps.early_exit import Reader
 from camviz.feature_maps.visualization.augment import Moves, view
 from camviz.feature_maps.visualization.fourier import Spectrum
 from camviz.feature_maps.visualization.image_space import as_written, check_finite, from_image, normalize, to_pixels
-from camviz.feature_maps.visualization.optimize import Tick, descend, nobody
+from camviz.feature_maps.visualization.optimize import Tick, descend, no_progress
 from camviz.hooks.capture import borrowed
 from camviz.hooks.devices import default_batch_size
 from camviz.models.layers import channels_of, find_layers
@@ -33,19 +33,19 @@ from camviz.render.montage import columns_for
 from camviz.tasks.classification import Wanted, choose, parse_targets
 from camviz.types import Image, Model, Pixels
 
-NOISES = 32  # images of noise that the baseline is the mean over
-_ROW = 4  # so few images stand side by side
-_FAINT = 0.05  # contrast of the noise it starts from, as a part of an ordinary image's
-_PULL = 0.003  # towards gray in every step, against colors beyond what an image can hold
-_RATE = 0.2  # of the first steps; the last ones hardly move
-_LEAST = 0.1  # of the moves is left at the end: they keep out patterns of pixels early, and blur what is fine late
+NOISES = 32  # noise images, whose mean is the baseline
+_ROW = 4  # images per row, at most, in a small figure
+_CONTRAST = 0.05  # contrast of the initial noise relative to a natural image
+_DECAY = 0.003  # towards gray per step, against saturated colors
+_RATE = 0.2  # initial learning rate, annealed to zero
+_LEAST = 0.1  # fraction of the transforms left at the end: late in the optimization they blur fine details
 
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Climb:
-    """How the optimization goes. `size`: side in pixels, 0: as the model was trained; `start`: None means noise."""
+class MaximizeSettings:
+    """Settings of the optimization. `size`: side in pixels, 0 for the model's own; `start`: None for noise."""
 
     steps: int = 256
     size: int = 0
@@ -54,16 +54,16 @@ class Climb:
     moves: Moves | None = field(default_factory=Moves)
     batch_size: int = 0
     precision: str = "fp32"
-    tick: Tick = nobody
+    tick: Tick = no_progress
 
 
 @dataclass(frozen=True, eq=False)
 class Maximized:
-    """The images (n, H, W, 3) uint8 that excite `names` most, and how much.
+    """Images (n, H, W, 3) uint8 that maximize the channels or classes `names`, with their activations.
 
-    `noise` (n,): the mean magnitude over images of noise that share the 1/f fall, the colors and the contrast of
-    ordinary images. `before`: their mean, or that of the image the optimization started from. `after`: that of
-    `pixels`, as they are. `probabilities` (n,) of classes.
+    `noise` (n,): mean |activation| over noise images with the spectrum, colors and contrast of natural images.
+    `before` (n,): mean activation of the noise, or of the initial image. `after` (n,): activation of `pixels`.
+    `probabilities` (n,): of classes.
     """
 
     pixels: Pixels = field(repr=False)
@@ -78,35 +78,35 @@ class Maximized:
 
     @property
     def raises(self) -> list[float | None]:
-        """How many times the magnitude that noise reaches each one reached; None where noise leaves it at zero."""
+        """Activation relative to the magnitude for noise; None where noise gives zero."""
         return [float(a / n) if n > 0 else None for a, n in zip(self.after, self.noise, strict=True)]
 
     def figure(self) -> Pixels:
-        """All images on one sheet: what is excited, its activation before and after."""
+        """Draw all images with their names and the activation before and after."""
         tiles = []
         for i, (name, times) in enumerate(zip(self.names, self.raises, strict=True)):
             change = f"{number(float(self.before[i]))} to {number(float(self.after[i]))}"
             over = f"{number(times)} × noise" if times else f"noise {number(float(self.noise[i]))}"
-            sure = "" if self.probabilities is None else percent(float(self.probabilities[i]))
-            tiles.append(Tile(self.pixels[i], name, (change, " · ".join(filter(None, (over, sure))))))
-        where = Line((self.layer or "classes", self.model), title=True)
+            probability = "" if self.probabilities is None else percent(float(self.probabilities[i]))
+            tiles.append(Tile(self.pixels[i], name, (change, " · ".join(filter(None, (over, probability))))))
+        title = Line((self.layer or "classes", self.model), title=True)
         across = max(min(len(tiles), _ROW), columns_for(len(tiles), *self.pixels.shape[1:3]))
-        return gallery(tiles, across, (where, Line(self.settings)))
+        return gallery(tiles, across, (title, Line(self.settings)))
 
     def facts(self) -> dict[str, Any]:
-        """What is worth knowing, ready for JSON."""
-        shown = []
+        """Return model, layer and activations for JSON."""
+        images = []
         for i, name in enumerate(self.names):
-            one: dict[str, Any] = {"name": name, "noise": float(self.noise[i]), "before": float(self.before[i])}
-            one |= {"after": float(self.after[i]), "raise": self.raises[i]}
-            one |= {} if self.probabilities is None else {"probability": float(self.probabilities[i])}
-            shown.append(one)
-        return {"model": self.model, "layer": self.layer or None, "images": shown}
+            facts: dict[str, Any] = {"name": name, "noise": float(self.noise[i]), "before": float(self.before[i])}
+            facts |= {"after": float(self.after[i]), "raise": self.raises[i]}
+            facts |= {} if self.probabilities is None else {"probability": float(self.probabilities[i])}
+            images.append(facts)
+        return {"model": self.model, "layer": self.layer or None, "images": images}
 
 
 @dataclass(frozen=True, eq=False)
-class _Goal:
-    """One thing to excite: its name, and how it is read (n,) from a layer's maps or from logits."""
+class _Objective:
+    """A quantity to maximize: its name, and how to read it (n,) from a layer's maps or from logits."""
 
     name: str
     read: Callable[[Tensor], Tensor]
@@ -114,46 +114,49 @@ class _Goal:
 
 
 def maximize(model: Model, layer: str, channels: Sequence[int], *, unit: bool = False, **how: Any) -> Maximized:
-    """The images that excite channels of a layer: the mean of each one's map, or with `unit` its center.
+    """Optimize images that maximize channels of a layer: the mean of the map, or with `unit` its center.
 
-    Settings as in `Climb`. The model comes back as it was.
+    Settings as in `MaximizeSettings`. The model is left unchanged.
     """
-    climb = Climb(**how)
-    seen = _survey(model, climb)
-    found = find_layers(model, [layer], seen)
-    if len(found) > 1:
-        raise RequestError(f"'{layer}' means {len(found)} layers of {model.name}", f"--layer {found[0].path}")
-    chosen = parse_channels([str(channel) for channel in channels], channels_of(found[0]), found[0].path)
-    goals = [_Goal(f"channel {k}", _center(k) if unit else _mean(k)) for k in chosen]
-    reader = Reader.at(model, found[0], seen, climb.precision)
-    reading = "the center of the map" if unit else "the mean of the map"
-    return _Ascent(model, climb, seen, reader.maps).run(goals, f"layer '{found[0].path}'", found[0].path, reading)
+    settings = MaximizeSettings(**how)
+    seen = _survey(model, settings)
+    layers = find_layers(model, [layer], seen)
+    if len(layers) > 1:
+        raise RequestError(f"'{layer}' matches {len(layers)} layers of {model.name}", f"--layer {layers[0].path}")
+    chosen = parse_channels([str(channel) for channel in channels], channels_of(layers[0]), layers[0].path)
+    objectives = [_Objective(f"channel {k}", _center(k) if unit else _mean(k)) for k in chosen]
+    reader = Reader.at(model, layers[0], seen, settings.precision)
+    reading = "activation at the center of the map" if unit else "mean activation of the map"
+    path = layers[0].path
+    return _Ascent(model, settings, seen, reader.maps).run(objectives, f"layer '{path}'", path, reading)
 
 
 def maximize_classes(model: Model, targets: Sequence[str], **how: Any) -> Maximized:
-    """The images that excite the logits of classes; `targets` as on the command line, settings as in `Climb`."""
-    climb = Climb(**how)
-    wanted = check_classes(targets, model.labels, model.name, climb.start is not None)
-    seen = _survey(model, climb)
-    ascent = _Ascent(model, climb, seen, Reader.at(model, None, seen, climb.precision).output)
-    return ascent.run(lambda row: [_class(one, row, model) for one in wanted], "the output", "", "the logit")
+    """Optimize images that maximize the logits of classes; `targets` as on the command line.
+
+    Settings as in `MaximizeSettings`. The model is left unchanged.
+    """
+    settings = MaximizeSettings(**how)
+    classes = check_classes(targets, model.labels, model.name, settings.start is not None)
+    seen = _survey(model, settings)
+    ascent = _Ascent(model, settings, seen, Reader.at(model, None, seen, settings.precision).output)
+    return ascent.run(lambda row: [_class(wanted, row, model) for wanted in classes], "the output", "", "logit")
 
 
 def check_classes(targets: Sequence[str], labels: Sequence[str], name: str, image: bool) -> list[Wanted]:
-    """The classes meant by --target; top1 and the like need an image to start from."""
-    wanted = parse_targets(targets, labels, name)
-    ranked = next((one for one in wanted if one.rank is not None), None)
+    """Parse the classes of --target; raise `RequestError` for top1 and the like without an initial image."""
+    classes = parse_targets(targets, labels, name)
+    ranked = next((wanted for wanted in classes if wanted.rank is not None), None)
     if ranked and not image:
         raise RequestError(
-            f"'{ranked.facet}' means the classes of an image, and there is none yet",
-            "--target with a class, as in --target 0; or --from IMAGE",
+            f"'{ranked.facet}' is a class of an image, and there is no image", "--target 0, or --from IMAGE"
         )
-    return wanted
+    return classes
 
 
-def _class(wanted: Wanted, row: Tensor, model: Model) -> _Goal:
+def _class(wanted: Wanted, row: Tensor, model: Model) -> _Objective:
     target = choose(wanted, row, model.labels, "logit", model.name)
-    return _Goal(target.label, target.read, target.index)
+    return _Objective(target.label, target.read, target.index)
 
 
 def _mean(channel: int) -> Callable[[Tensor], Tensor]:
@@ -164,103 +167,108 @@ def _center(channel: int) -> Callable[[Tensor], Tensor]:
     return lambda maps: maps[:, channel, maps.shape[2] // 2, maps.shape[3] // 2]
 
 
-def _survey(model: Model, climb: Climb) -> Survey:
-    """The model's layers at the size of the images."""
-    crop = model.preprocessing.crop
+def _survey(model: Model, settings: MaximizeSettings) -> Survey:
+    """Survey the model's layers at the size of the images."""
+    crop, size = model.preprocessing.crop, settings.size
     try:
-        return survey(model.module, (climb.size, climb.size) if climb.size else crop, model.name)
+        return survey(model.module, (size, size) if size else crop, model.name)
     except ModelError as error:
-        hint = f"--size {crop[0]}" if climb.size and crop[0] == crop[1] else error.hint
+        hint = f"--size {crop[0]}" if size and crop[0] == crop[1] else error.hint
         raise ModelError(error.message, hint) from error
 
 
 class _Ascent:
-    """Images of one size on their way up. `outputs` gives from inputs what the goals are read from."""
+    """Maximize objectives on images of one size; `outputs` maps inputs to the tensor that objectives read."""
 
-    def __init__(self, model: Model, climb: Climb, seen: Survey, outputs: Callable[[Tensor], Tensor]) -> None:
-        self.model, self.climb, self.outputs = model, climb, outputs
+    def __init__(
+        self, model: Model, settings: MaximizeSettings, seen: Survey, outputs: Callable[[Tensor], Tensor]
+    ) -> None:
+        self.model, self.settings, self.outputs = model, settings, outputs
         self.height, self.width = seen.input_size
         self.channels = len(model.preprocessing.mean)
         self.spectrum = Spectrum.of(self.channels, self.height, self.width, model.device)
-        self.size = climb.batch_size or default_batch_size(model.device)
+        self.size = settings.batch_size or default_batch_size(model.device)
 
     def run(
-        self, goals: list[_Goal] | Callable[[Tensor], list[_Goal]], where: str, layer: str, reading: str
+        self,
+        objectives: list[_Objective] | Callable[[Tensor], list[_Objective]],
+        where: str,
+        layer: str,
+        reading: str,
     ) -> Maximized:
-        """Excite the goals, or those that follow from what the model says of the starting image."""
-        climb = self.climb
-        generator = torch.Generator().manual_seed(climb.seed)
+        """Maximize the objectives, or those that the callable returns for the output of the initial image."""
+        settings = self.settings
+        generator = torch.Generator().manual_seed(settings.seed)
         with borrowed(self.model.module), torch.no_grad():
             noise = self.spectrum.noise(NOISES, generator)
             start = None
-            if climb.start:
-                start = from_image(climb.start, self.model, self.height, self.width)
-            if callable(goals):
-                goals = goals(self._look(start if start is not None else self.spectrum.paint(noise[:1]))[0])
-            if not goals:
+            if settings.start:
+                start = from_image(settings.start, self.model, self.height, self.width)
+            if callable(objectives):
+                objectives = objectives(self._output(start if start is not None else self.spectrum.paint(noise[:1]))[0])
+            if not objectives:
                 raise RequestError("nothing to maximize", "--channel 0, or --target with a class")
-            heard = self._read_all(goals, self.spectrum.paint(noise))  # (noises, goals)
-            self._check(heard, goals, where)
-            before = heard.mean(0) if start is None else self._read_all(goals, start)[0]
-            if start is None:  # from the noise that excites most: a ReLU gives no gradient to what is silent
-                begin = _FAINT * noise[heard.argmax(0).to(noise.device)]
+            baseline = self._read_all(objectives, self.spectrum.paint(noise))  # (noises, objectives)
+            self._check(baseline, objectives, where)
+            before = baseline.mean(0) if start is None else self._read_all(objectives, start)[0]
+            if start is None:  # the noise with the highest activation: a ReLU at zero has no gradient
+                begin = _CONTRAST * noise[baseline.argmax(0).to(noise.device)]
             else:
-                begin = self.spectrum.analyze(start).expand(len(goals), *self.spectrum.shape)
-            pixels, after, sure = self._climb(goals, begin)
-            self._check(after[None], goals, where)
-        words = (self._before(), f"× noise: of the mean magnitude over {NOISES}")
-        settings = (reading, f"{climb.steps} steps", f"seed {climb.seed}", *words)
-        magnitude = heard.abs().mean(0).cpu().numpy()  # the mean itself of what is never negative
+                begin = self.spectrum.analyze(start).expand(len(objectives), *self.spectrum.shape)
+            pixels, after, probabilities = self._batches(objectives, begin)
+            self._check(after[None], objectives, where)
+        initial = settings.start.name if settings.start else f"{NOISES} noise images"
+        words = (f"{reading}, of {initial} and of the result", f"× noise: relative to {NOISES} noise images")
+        magnitude = baseline.abs().mean(0).cpu().numpy()
         values = (magnitude, before.cpu().numpy(), after.cpu().numpy())
-        names = tuple(goal.name for goal in goals)
-        return Maximized(pixels, names, *values, self.model.name, layer, sure, settings)
+        names = tuple(objective.name for objective in objectives)
+        facts = (*words, f"{settings.steps} steps", f"seed {settings.seed}")
+        return Maximized(pixels, names, *values, self.model.name, layer, probabilities, facts)
 
-    def _before(self) -> str:
-        if self.climb.start:
-            return f"the first number: {self.climb.start.name}"
-        return f"the first number: mean over {NOISES} images of noise"
-
-    def _climb(self, goals: list[_Goal], begin: Tensor) -> tuple[Pixels, Tensor, Floats | None]:
-        """The images, what each reads as written, and the probabilities of classes."""
-        pixels, after, sure = [], [], []
-        batches = range(0, len(goals), self.size)
+    def _batches(self, objectives: list[_Objective], begin: Tensor) -> tuple[Pixels, Tensor, Floats | None]:
+        """Return the images, the activations as written, and the probabilities of classes."""
+        pixels, after, probabilities = [], [], []
+        batches = range(0, len(objectives), self.size)
         for count, first in enumerate(batches):
-            batch = goals[first : first + self.size]
+            batch = objectives[first : first + self.size]
             done = self._ascend(batch, begin[first : first + self.size], count, len(batches))
             images = as_written(self.spectrum.paint(done))
-            output = self._look(images)
-            after.append(torch.stack([goal.read(output)[i] for i, goal in enumerate(batch)]))
+            output = self._output(images)
+            after.append(torch.stack([objective.read(output)[i] for i, objective in enumerate(batch)]))
             pixels.append(to_pixels(images))
-            sure += [float(output[i].softmax(0)[g.index]) for i, g in enumerate(batch) if g.index is not None]
-        return np.concatenate(pixels), torch.cat(after), np.array(sure, np.float32) if sure else None
+            classes = [(i, objective.index) for i, objective in enumerate(batch) if objective.index is not None]
+            probabilities += [float(output[i].softmax(0)[index]) for i, index in classes]
+        softmax = np.array(probabilities, np.float32) if probabilities else None
+        return np.concatenate(pixels), torch.cat(after), softmax
 
-    def _ascend(self, goals: list[_Goal], begin: Tensor, count: int, batches: int) -> Tensor:
-        """One batch up. Each batch sees the same moves: no image depends on the others asked for."""
-        climb, generator = self.climb, torch.Generator().manual_seed(self.climb.seed)
-        shares = iter(torch.linspace(1, _LEAST, climb.steps).tolist())
+    def _ascend(self, objectives: list[_Objective], begin: Tensor, count: int, batches: int) -> Tensor:
+        """Optimize one batch; every batch uses the same transforms, so that no image depends on the others."""
+        settings, generator = self.settings, torch.Generator().manual_seed(self.settings.seed)
+        shares = iter(torch.linspace(1, _LEAST, settings.steps).tolist())
 
         def loss(coefficients: Tensor) -> Tensor:
             images = self.spectrum.paint(coefficients)
-            if climb.moves:
-                images = view(images, climb.moves.draw(generator, next(shares)))
-            output = self._look(images)
-            return torch.stack([-goal.read(output)[i] for i, goal in enumerate(goals)])
+            if settings.moves:
+                images = view(images, settings.moves.draw(generator, next(shares)))
+            output = self._output(images)
+            return torch.stack([-objective.read(output)[i] for i, objective in enumerate(objectives)])
 
         def tick(done: int, total: int) -> None:
-            climb.tick(count * total + done, batches * total)
+            settings.tick(count * total + done, batches * total)
 
-        return descend(begin, loss, climb.steps, rate=_RATE, decay=_PULL, settle=True, tick=tick)
+        return descend(begin, loss, settings.steps, rate=_RATE, decay=_DECAY, settle=True, tick=tick)
 
-    def _look(self, images: Tensor) -> Tensor:
+    def _output(self, images: Tensor) -> Tensor:
         return self.outputs(normalize(images, self.model.preprocessing))
 
-    def _read_all(self, goals: list[_Goal], images: Tensor) -> Tensor:
-        """(images, goals): what every goal reads from every image."""
-        outputs = (self._look(part) for part in torch.split(images, self.size))
-        return torch.cat([torch.stack([goal.read(output) for goal in goals], 1) for output in outputs])
+    def _read_all(self, objectives: list[_Objective], images: Tensor) -> Tensor:
+        """Return the activations (images, objectives)."""
+        outputs = (self._output(part) for part in torch.split(images, self.size))
+        return torch.cat([torch.stack([objective.read(output) for objective in objectives], 1) for output in outputs])
 
-    def _check(self, values: Tensor, goals: list[_Goal], where: str) -> None:
-        bad = [goal.name for i, goal in enumerate(goals) if not bool(torch.isfinite(values[:, i]).all())]
+    def _check(self, values: Tensor, objectives: list[_Objective], where: str) -> None:
+        finite = torch.isfinite(values).all(0).tolist()
+        bad = [objective.name for objective, good in zip(objectives, finite, strict=True) if not good]
         if bad:
             named = ", ".join(bad[:6]) + (", …" if len(bad) > 6 else "")
-            check_finite(values, f"{where} ({named})", self.model, self.climb.precision)
+            check_finite(values, f"{where} ({named})", self.model, self.settings.precision)

@@ -1,4 +1,4 @@
-"""Adam for images: many at once, each at its own pace."""
+"""Optimize many images at once with Adam, with gradients normalized per image."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import Tensor
 Tick = Callable[[int, int], None]
 
 
-def nobody(_done: int, _total: int) -> None:
-    """Hears of the progress and keeps it for himself."""
+def no_progress(_done: int, _total: int) -> None:
+    """Ignore the progress."""
 
 
 def descend(
@@ -22,13 +22,13 @@ def descend(
     rate: float = 0.1,
     decay: float = 0.0,
     settle: bool = False,
-    tick: Tick = nobody,
+    tick: Tick = no_progress,
 ) -> Tensor:
-    """Coefficients (n, …) that lower `loss(coefficients)` (n,), each image's own; `start` stays as it is.
+    """Return coefficients (n, …) that minimize `loss(coefficients)` (n,) for each image; `start` is not modified.
 
-    Gradients are brought to unit size per image, and Adam divides by 1 + their spread: what gets little gradient,
-    the finest waves above all, then moves little, where plain Adam would turn its rounding errors into full steps.
-    `decay` pulls back to gray by that share in every step; `settle` lets the steps end at zero.
+    Gradients are normalized per image, and Adam uses eps = 1: coefficients with a small gradient, mainly high
+    frequencies, then take small steps, where the usual eps would turn rounding errors into full steps. `decay`
+    shrinks the coefficients by that fraction in every step (towards gray); `settle` anneals the steps to zero.
     """
     moving = start.detach().clone().requires_grad_()
     optimizer = torch.optim.Adam([moving], lr=rate, eps=1.0)

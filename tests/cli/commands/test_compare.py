@@ -168,8 +168,8 @@ def test_one_scale_for_the_run_is_redrawn_when_a_stronger_image_comes(compare, i
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["-m", "NET"], "1 map of an image to compare"),
-        (["-m", "NET"] * 7, "7 maps"),
+        (["-m", "NET"], "2 to 6 maps per image, got 1"),
+        (["-m", "NET"] * 7, "got 7"),
         (["-m", "NET", "-m", "NET", "--name", "a"], "1 names for 2 models"),
         (["-m", "NET", "-c", "none_*.pth"], "none_*.pth"),
         (["-m", "NET", "--weights", "a", "--weights", "b"], "--weights twice"),

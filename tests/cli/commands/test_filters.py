@@ -56,12 +56,12 @@ def test_positions(run, tmp_path):
 @pytest.mark.parametrize(
     ("options", "quoted"),
     [
-        (["-l", "fc"], ["layer 'fc' of net:Net is a Linear", "'features.2' is the nearest one"]),
-        (["-l", "features"], ["layer 'features' of net:Net is a Sequential", "'features.0' is the first"]),
+        (["-l", "fc"], ["layer 'fc' of net:Net is a Linear", "--layer features.2"]),
+        (["-l", "features"], ["layer 'features' of net:Net is a Sequential", "--layer features.0"]),
         (["-l", "featurs.0"], ["no layer 'featurs.0'", "did you mean 'features.0'"]),
         (["--channel", "8"], ["no channel '8' in layer 'features.0'", "0 to 7"]),
         (["--channel", "x"], ["'x' is not a channel", "3,17,40-60"]),
-        (["--channel", "5-2"], ["'5-2' run backwards", "2-5"]),
+        (["--channel", "5-2"], ["'5-2'", "2-5"]),
         (["--top", "9"], ["--top 9 is more than the 8 kernels", "--top 8"]),
         (["--top", "-1"], ["'-1'", "--top"]),
         (["--position"], ["net:Net has no learned position embedding"]),

@@ -102,7 +102,7 @@ def test_the_same_seed_writes_the_same_bytes(maximize):
         (["--layer", "fc", "--channel", "0"], ["layer 'fc'", "no grid", "'features' has one", "camviz layers"]),
         (["--layer", "featurs", "--channel", "0"], ["no layer 'featurs'", "did you mean 'features'"]),
         (["--target", "4"], ["no class 4 in net:Net", "0 to 3"]),
-        (["--target", "top1"], ["'top1' means the classes of an image", "--from IMAGE"]),
+        (["--target", "top1"], ["'top1'", "--from IMAGE"]),
         (["--target", "tabby"], ["no class 'tabby'", "--labels"]),
         (["--channel", "0", "--from", "gone.png"], ["--from", "no file 'gone.png'"]),
         (["--channel", "0", "--from", "net.py"], ["--from", "'net.py' is not an image"]),

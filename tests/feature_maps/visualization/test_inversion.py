@@ -64,9 +64,9 @@ def test_the_first_stage_is_recognizable_and_later_ones_less_so(demo):
     assert [one.path for one in layers] == ["features.0", "features.1", "features.4"]
     inputs = [prepare(image, demo.preprocessing)[0] for image in as_images(scenes(3))]
     found = Inverter(demo, layers, Inversion(steps=72))(inputs)
-    likeness = np.array([[layer.likeness for layer in one.layers] for one in found])
-    assert likeness[:, 0].min() >= 0.6
-    assert (np.diff(likeness.mean(0)) < 0).all(), likeness.mean(0)
+    similarity = np.array([[layer.ssim for layer in one.layers] for one in found])
+    assert similarity[:, 0].min() >= 0.6
+    assert (np.diff(similarity.mean(0)) < 0).all(), similarity.mean(0)
     assert max(layer.error for one in found for layer in one.layers) < 0.2
 
 
@@ -75,9 +75,9 @@ def test_twelve_scenes_with_the_default_steps(demo):
     layers = choose_layers(demo, [])
     inputs = [prepare(image, demo.preprocessing)[0] for image in as_images(scenes(12, seed=3))]
     found = Inverter(demo, layers, Inversion())(inputs)
-    likeness = np.array([[layer.likeness for layer in one.layers] for one in found])
-    assert likeness[:, 0].min() >= 0.6
-    assert (np.diff(likeness.mean(0)) < 0).all(), likeness.mean(0)
+    similarity = np.array([[layer.ssim for layer in one.layers] for one in found])
+    assert similarity[:, 0].min() >= 0.6
+    assert (np.diff(similarity.mean(0)) < 0).all(), similarity.mean(0)
 
 
 def test_the_error_is_that_of_the_written_pixels(demo):
@@ -88,7 +88,7 @@ def test_the_error_is_that_of_the_written_pixels(demo):
         wanted, got = demo.module.features[:2](torch.from_numpy(np.stack(values)))
     expected = float((got - wanted).square().sum() / wanted.square().sum())
     assert found.layers[0].error == pytest.approx(expected, rel=1e-3)
-    assert found.layers[0].likeness == pytest.approx(ssim(found.shown, found.layers[0].pixels))
+    assert found.layers[0].ssim == pytest.approx(ssim(found.shown, found.layers[0].pixels))
     assert np.array_equal(found.shown, scene)
 
 

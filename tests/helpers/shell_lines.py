@@ -136,14 +136,10 @@ def stand_in_for_downloads(patch: pytest.MonkeyPatch, home: Path) -> None:
     import huggingface_hub
     import torch
 
-    from camviz.models import hub
-
     patch.setenv("TORCH_HOME", str(home / "torch"))
-    patch.setenv("HF_HOME", str(home / "hf"))
-    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
-        patch.delenv(name, raising=False)
+    patch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(home / "hf"))
     patch.setattr(torch.hub, "download_url_to_file", _weights_of_torchvision)
-    patch.setattr(hub, "_unreachable", lambda _: "")
+    patch.setattr(huggingface_hub, "get_hf_file_metadata", lambda _, timeout: None)
     patch.setattr(huggingface_hub, "hf_hub_download", _file_of_the_hub)
 
 
@@ -185,9 +181,9 @@ def _sees(module: Any, name: str) -> None:
 
 
 def _file_of_the_hub(repository: str, file: str, **_: Any) -> str:
-    from camviz.models import hub
+    from huggingface_hub import constants
 
-    folder = hub.folder() / f"models--{repository.replace('/', '--')}"
+    folder = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
     place = folder / "snapshots" / "a1"
     if not place.exists():
         _text(folder / "refs" / "main", "a1")

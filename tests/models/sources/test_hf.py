@@ -220,10 +220,8 @@ def test_a_checkpoint_of_somebodys_own(vit, tmp_path):
 
 
 @needs_transformers
-def test_a_repository_in_the_hubs_cache(vit, run, monkeypatch, tmp_path):
+def test_a_repository_in_the_hubs_cache(vit, run, no_network, tmp_path):
     """Everything is there, so no network is asked for; the listing shows it."""
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr("camviz.models.hub._unreachable", lambda address: "no network")
     place = tmp_path / "hub" / "models--me--pets"
     (place / "refs").mkdir(parents=True)
     (place / "refs" / "main").write_text("abc")
@@ -235,9 +233,7 @@ def test_a_repository_in_the_hubs_cache(vit, run, monkeypatch, tmp_path):
 
 
 @needs_transformers
-def test_without_a_model_two_lines_say_what_to_get(run, refused, monkeypatch, tmp_path):
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr("camviz.models.hub._unreachable", lambda address: "no network")
+def test_without_a_model_two_lines_say_what_to_get(run, refused, no_network):
     told = refused(run("heatmap", "--model", "hf:microsoft/resnet-50"), "https://huggingface.co/microsoft/resnet-50")
     assert "hf:FOLDER" in told
     for source, name in (("hf", "./nothing"), ("hf", "my_model/"), ("timm", "my_model/")):

@@ -87,9 +87,7 @@ def test_what_does_not_exist(run, refused, spec, weights, quoted):
 
 
 @needs_timm
-def test_without_a_model_two_lines_say_which_file(run, refused, monkeypatch, tmp_path):
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr("camviz.models.hub._unreachable", lambda address: "no network")
+def test_without_a_model_two_lines_say_which_file(run, refused, no_network):
     told = refused(run("heatmap", "--model", "timm:resnet18.a1_in1k"), "no network", "--weights none", "--checkpoint")
     assert "https://huggingface.co/timm/resnet18.a1_in1k/resolve/main/model.safetensors" in told
 
@@ -100,7 +98,7 @@ def test_weights_in_the_hubs_cache_are_used(monkeypatch, tmp_path):
     import torch
     from safetensors.torch import save_file
 
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     torch.manual_seed(3)
     trained = timm.create_model("test_resnet", pretrained=False)
     place = tmp_path / "models--timm--test_resnet.r160_in1k"
@@ -194,7 +192,7 @@ def test_layers_and_features(run, write_image, tmp_path, written):
 
 @needs_timm
 def test_models_lists_timm(run, monkeypatch, tmp_path):
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     [one] = [json.loads(line) for line in run("models", "timm:resnet18", "--json").stdout.splitlines()][:1]
     assert (one["name"], one["task"], one["cached"]) == ("timm:resnet18", "classification", [])
     assert one["weights"][0] == "a1_in1k"

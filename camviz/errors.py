@@ -8,7 +8,8 @@ CamvizError                a message that quotes what was given, and a hint: wha
 │   ├── ModelError       a model, or a method on this model, that cannot work as asked
 │   ├── DeviceError        a device or precision this machine does not have
 │   └── OutputError        an output folder that cannot be written
-└── InputError             one image that cannot be used; the others go on            exit status 1
+├── InputError             one image that cannot be used; the others go on            exit status 1
+└── RunError               a run that could not go on; what is done stays done        exit status 1
 """
 
 from __future__ import annotations
@@ -62,6 +63,12 @@ class OutputError(RequestError):
 
 class InputError(CamvizError):
     """One image that cannot be used."""
+
+    exit_status = 1
+
+
+class RunError(CamvizError):
+    """A run that stopped under way, such as on a cluster that is gone. Run again, it resumes."""
 
     exit_status = 1
 

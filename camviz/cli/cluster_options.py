@@ -67,8 +67,8 @@ class ClusterOptions:
             raise RequestError(
                 f"--shard '{self.shard}' with --engine ray: Ray divides the images itself", "one of them alone"
             )
-        if self.engine == "ray" and not (find_spec("ray") and find_spec("pyarrow")):
-            raise RequestError("--engine ray needs Ray Data, and it is not installed", "pip install 'camviz[ray]'")
+        if self.engine == "ray" and not find_spec("ray"):
+            raise RequestError("--engine ray needs Ray, and it is not installed", "pip install 'camviz[ray]'")
 
     def part(self) -> tuple[Shard | None, str]:
         """The shard, None for everything; and who asked for it, where the command line did not."""

@@ -254,7 +254,7 @@ class Work:
         from camviz.run.distributed.ray_pool import Cluster
 
         with Cluster(self.cluster.address, self.cluster.workers, self.device != "cpu") as cluster:
-            self.console.say(f"ray: {cluster.pool.told}")
+            self.console.say(f"ray: {cluster.pool}")
             for number, (unit, answer) in enumerate(cluster.answers(assignment, inputs)):
                 if not number:
                     self.bar.began(sum(record.seconds for record in answer.records))

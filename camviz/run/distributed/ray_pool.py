@@ -1,248 +1,227 @@
-"""A run on Ray: a pool of processes that hold the model, fed by Ray Data; this process alone keeps the database.
+"""A run on Ray: actors hold the model and answer units of images; this process alone keeps the run database.
 
-Inputs are handed out in units, a few for each process: what is under way never grows with the number of inputs.
-A unit whose process dies is done by another. What comes back twice counts once; what never comes is asked for again.
+Ray's driver runs in a child process. Ray ends a driver whose raylet dies, with a stack on stderr and no exception;
+in a child that is an end of the pipe, and the run ends as every other run does.
 """
 
 from __future__ import annotations
 
-import logging
+import multiprocessing
 import os
-import pickle
+import signal
 import socket
-import sys
 import threading
 import time
-import warnings
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
+from multiprocessing.connection import Connection
+from textwrap import shorten
 from typing import Any
 
-from camviz.errors import CamvizError, RequestError
+from camviz.errors import CamvizError, RequestError, RunError
 from camviz.io.inputs import Input
 from camviz.run.database.records import failure
 from camviz.run.distributed.ray_tasks import Answer, Answers, Assignment, lost
 from camviz.run.threads import cores
 
 UNIT = 32  # images handed out at once: enough to keep decoding, model and encoding busy beside each other
-_AHEAD = 3  # units for each process that are handed out and not back
-_TIMES = 3  # that an image may end its process
-_STALL = 900.0  # seconds without an answer, after which what is handed out counts as lost
+_TIMES = 3  # how often an image may end its worker before it counts as failed
+_PATIENCE = 900.0  # seconds that the cluster may take to place a worker while no other works
+_RAY = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}  # without a GPU a worker sees none
 
 
 @dataclass(frozen=True)
 class Pool:
-    """How many processes, each with so many cores, or a GPU."""
+    """How many workers, each with so many cores, or a GPU."""
 
     size: int
     cpus: int = 1
     gpu: bool = False
 
-    @property
-    def told(self) -> str:
-        """In words."""
+    def __str__(self) -> str:
         each = "a GPU" if self.gpu else f"{self.cpus} core{'s' * (self.cpus > 1)}"
         return f"{self.size} process{'es' * (self.size > 1)}, {each} each"
 
 
+@dataclass(frozen=True)
+class Unit:
+    """Consecutive images, the number of the first, and how often their worker died."""
+
+    number: int = 0
+    inputs: tuple[Input, ...] = ()
+    deaths: int = 0
+
+    def apart(self) -> Iterator[Unit]:
+        """Each image alone, after another death."""
+        return (Unit(self.number + i, (source,), self.deaths + 1) for i, source in enumerate(self.inputs))
+
+
 class Cluster:
-    """Ray as a context: a cluster that is joined, or one that is started on this machine and stopped again."""
+    """Ray as a context: join the cluster at `address`, or start one on this machine and stop it again.
+
+    Raises `RequestError` where that fails.
+    """
 
     def __init__(self, address: str | None = None, workers: int = 0, gpu: bool = True) -> None:
-        self.address, self._workers, self._gpu = address, workers, gpu
+        spawn = multiprocessing.get_context("spawn")
+        self._pipe, pipe = spawn.Pipe()
+        self._driver = spawn.Process(target=drive, args=(pipe, address, workers, gpu), daemon=True)
+        with _interrupts_blocked():  # Ctrl-C reaches all processes of a terminal: only this one acts on it
+            self._driver.start()
+        pipe.close()
+        self._listing_error: BaseException | None = None
 
     def __enter__(self) -> Cluster:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")  # a process without a GPU sees none
-        import ray
-
-        if self.address:
-            _knock(self.address)
-        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-        try:
-            with _without_stderr():
-                if self.address:
-                    ray.init(address=self.address, **quiet)
-                else:
-                    local: dict[str, Any] = {"include_dashboard": False, "object_store_memory": 512 * 2**20}
-                    ray.init(address="local", num_cpus=max(cores(), self._workers), **local, **quiet)
-        except (ConnectionError, ValueError, RuntimeError, OSError) as error:
-            if not self.address:
-                raise
-            raise _nobody(self.address, error) from error
-        _hush()
+        self.pool: Pool = self._receive()
         return self
 
     def __exit__(self, *_error: object) -> None:
-        import ray
-
-        ray.shutdown()
-
-    @property
-    def pool(self) -> Pool:
-        """One process for each GPU, or for each core; or as many as were asked for."""
-        import ray
-
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        gpus = sum(int(node.get("GPU", 0)) for node in nodes) if self._gpu else 0
-        cpus = [int(node.get("CPU", 0)) for node in nodes if node.get("CPU", 0) >= 1] or [1]
-        size = self._workers or gpus or sum(cpus)
-        if gpus:
-            return Pool(min(size, gpus), max(1, sum(cpus) // max(size, 1) // 2), gpu=True)
-        return Pool(min(size, sum(cpus)), max(1, min(cpus) // -(-size // len(cpus))))
+        self._driver.terminate()  # on SIGTERM Ray shuts its processes down
+        self._driver.join(10)
+        self._driver.kill()
+        self._pipe.close()
 
     def answers(self, assignment: Assignment, inputs: Iterable[Input]) -> Iterator[tuple[int, Answer]]:
-        """The answer to each unit as it comes, with the unit's number; raises `CamvizError` for a wrong request."""
-        desk = Desk(iter(inputs), self.pool)
-        while not desk.empty:
-            before = desk.answered
-            try:
-                yield from desk.round(assignment)
-            except CamvizError:
-                raise
-            except Exception as error:
-                if _hopeless(error) or desk.answered == before:
-                    raise _stopped(error) from error
-            yield from desk.given_up()
+        """Yield the number of a unit's first input and the unit's answer, as they come.
+
+        Raises what a worker or the listing raised, and `RunError` when Ray stops.
+        """
+        self._pipe.send(assignment)
+        threading.Thread(target=self._feed, args=(iter(inputs),), name="camviz-units", daemon=True).start()
+        while received := self._receive():
+            number, answer = received
+            if answer.error:
+                raise answer.error
+            yield number, answer
+        if self._listing_error:
+            raise self._listing_error
+
+    def _feed(self, inputs: Iterator[Input]) -> None:
+        """Send units while the pipe has room, in a thread: a slow listing delays no answer."""
+        number = 0
+        try:
+            while unit := tuple(islice(inputs, UNIT)):
+                self._pipe.send(Unit(number, unit))
+                number += len(unit)
+        except BaseException as error:
+            self._listing_error = error
+        with suppress(OSError):
+            self._pipe.send(None)
+
+    def _receive(self) -> Any:
+        try:
+            received = self._pipe.recv()
+        except (EOFError, OSError) as error:
+            raise _stopped("its process on this machine was killed") from error
+        if isinstance(received, CamvizError):
+            raise received
+        return received
 
 
-@dataclass(eq=False)
-class Desk:
-    """Who has what: units that are handed out and not back, in rounds until nothing is left."""
+def drive(pipe: Connection, address: str | None, workers: int, gpu: bool) -> None:
+    """Run Ray's driver in this process; the pipe carries the assignment and units in, the pool and answers out."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    os.dup2(2, 1)
+    for name, value in _RAY.items():
+        os.environ.setdefault(name, value)
+    import ray
 
-    inputs: Iterator[Input]
-    pool: Pool
-    answered: int = 0
-    _out: dict[int, tuple[Input, ...]] = field(default_factory=dict)
-    _again: list[tuple[int, tuple[Input, ...], int]] = field(default_factory=list)  # number, inputs, how often lost
-    _lost: dict[int, int] = field(default_factory=dict)
-    _number: int = 0
-    _ended: bool = False
-    _heard: float = 0.0
-    _error: BaseException | None = None
+    try:
+        _connect(address, workers)
+        pool = _pool(workers, gpu)
+        pipe.send(pool)
+        _Driver(pipe, pool, pipe.recv()).run()
+        pipe.send(None)
+    except (EOFError, BrokenPipeError):  # nobody waits for answers any more
+        pass
+    except CamvizError as error:
+        pipe.send(error)
+    except Exception as error:
+        pipe.send(_stopped(_short(error)))
+    ray.shutdown()
+
+
+class _Driver:
+    """Which worker has which unit. A worker first loads the model (a unit of no images); then it has one at a time."""
+
+    def __init__(self, pipe: Connection, pool: Pool, assignment: Assignment) -> None:
+        import ray
+
+        resources = {"num_gpus": 1} if pool.gpu else {"num_cpus": pool.cpus}
+        actor = ray.remote(Worker).options(**resources, max_restarts=-1, max_task_retries=0)
+        self._pipe, self._pool = pipe, pool
+        self._tasks: dict[Any, tuple[Any, Unit]] = {}  # by the reference of the answer
+        self._idle: list[Any] = []
+        self._again: deque[Unit] = deque()
+        self._ended = False
+        self._crashes = 0
+        self._last_answer = time.monotonic()
+        for _ in range(pool.size):
+            self._submit(actor.remote(assignment, pool.cpus), Unit())
+
+    def _submit(self, worker: Any, unit: Unit) -> None:
+        self._tasks[worker.answer.remote(unit.inputs)] = worker, unit
+
+    def run(self) -> None:
+        """Answer every unit of the pipe."""
+        import ray
+
+        parent = multiprocessing.parent_process()
+        while self._again or not self._ended or self._computing:
+            self._hand_out()
+            seconds = 0.1 if self._idle and not self._ended else 1.0
+            if not self._tasks:
+                self._pipe.poll(seconds)
+            for task in ray.wait([*self._tasks], timeout=seconds)[0] if self._tasks else ():
+                self._receive(task, *self._tasks.pop(task))
+            if parent and not parent.is_alive():
+                raise EOFError
+            if not (self._idle or self._computing) and time.monotonic() - self._last_answer > _PATIENCE:
+                raise _stopped("the cluster has no room for a worker")
 
     @property
-    def empty(self) -> bool:
-        """Whether everything is answered."""
-        return self._ended and not self._again
+    def _computing(self) -> bool:
+        return any(unit.inputs for _, unit in self._tasks.values())
 
-    def round(self, assignment: Assignment) -> Iterator[tuple[int, Answer]]:
-        """Hand out what is left, through one dataset."""
-        from ray.util.queue import Queue
+    def _hand_out(self) -> None:
+        while self._idle and (self._again or (not self._ended and self._pipe.poll())):
+            unit = self._again.popleft() if self._again else self._pipe.recv()
+            if unit:
+                self._submit(self._idle.pop(), unit)
+            else:
+                self._ended = True
 
-        queue = Queue(actor_options={"num_cpus": 0})
-        room = threading.Semaphore(_AHEAD * self.pool.size)
-        stop = threading.Event()
-        self._heard = time.monotonic()
-        feeder = threading.Thread(target=self._feed, args=(queue, room, stop), name="camviz-units", daemon=True)
-        feeder.start()
+    def _receive(self, task: Any, worker: Any, unit: Unit) -> None:
+        """Pass an answer on. Ray restarts a worker that died; its images are tried again, each alone."""
+        import ray
+        from ray.exceptions import RayError, RayTaskError
+
+        self._last_answer = time.monotonic()
         try:
-            for row in dataset(assignment, queue, self.pool).iter_rows():
-                number, answer = pickle.loads(row["answer"])
-                self._heard = time.monotonic()
-                if self._out.pop(number, None) is None:
-                    continue  # done twice: the first counted
-                room.release()
-                self.answered += 1
-                if answer.error:
-                    raise answer.error
-                yield number, answer
-            if self._error:
-                raise self._error
-        finally:
-            stop.set()
-            with suppress(Exception):
-                queue.shutdown(force=True)
-
-    def given_up(self) -> Iterator[tuple[int, Answer]]:
-        """What is still out after a round is to be done again, each image alone; or has failed too often."""
-        out, self._out = self._out, {}
-        for number, inputs in out.items():
-            times = self._lost.pop(number, 0) + 1
-            if times >= _TIMES and len(inputs) == 1:
-                yield number, Answer((failure(inputs[0], lost(inputs[0], times)),))
-                continue
-            for one in inputs:
-                self._number += 1
-                self._again.append((self._number, (one,), times))
-
-    def _units(self) -> Iterator[tuple[int, tuple[Input, ...]]]:
-        again, self._again = self._again, []
-        for number, inputs, times in again:
-            self._lost[number] = times
-            yield number, inputs
-        while inputs := tuple(islice(self.inputs, UNIT)):
-            self._number += 1
-            yield self._number, inputs
-        self._ended = True
-
-    def _feed(self, queue: Any, room: threading.Semaphore, stop: threading.Event) -> None:
-        """Hand out units as long as there is room, in a thread of its own: a slow listing holds nobody up."""
-        try:
-            for number, inputs in self._units():
-                self._out[number] = inputs
-                while not room.acquire(timeout=0.5):
-                    if stop.is_set() or time.monotonic() - self._heard > _STALL:
-                        return
-                queue.put(pickle.dumps((number, inputs)))
-        except BaseException as error:
-            self._error = error
-        finally:
-            with suppress(Exception):
-                queue.put(None)
-
-
-def dataset(assignment: Assignment, queue: Any, pool: Pool) -> Any:
-    """A Ray dataset of answers: one task takes units from the queue, the pool answers them. One row is one unit."""
-    import ray
-    from ray.data import ActorPoolStrategy, DataContext
-
-    context = DataContext.get_current()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
-    context.target_max_block_size = 1  # each row goes on at once, instead of waiting for megabytes
-    context.max_errored_blocks = -1  # a unit that is lost is asked for again, see `Desk`
-    context.execution_options.verbose_progress = False
-    units = ray.data.read_datasource(_source(queue), override_num_blocks=1, num_cpus=0)
-    return units.map_batches(
-        Worker,
-        fn_constructor_args=(assignment, pool.cpus),
-        batch_size=1,
-        compute=ActorPoolStrategy(size=pool.size, max_tasks_in_flight_per_actor=2),
-        num_cpus=0 if pool.gpu else pool.cpus,
-        num_gpus=1 if pool.gpu else 0,
-        max_restarts=-1,
-        max_task_retries=_TIMES - 1,
-    )
-
-
-def _source(queue: Any) -> Any:
-    import pyarrow
-    from ray.data import Datasource, ReadTask
-    from ray.data.block import BlockMetadata
-
-    def taken() -> Iterator[Any]:
-        while (unit := queue.get()) is not None:
-            yield pyarrow.table({"unit": pyarrow.array([unit], pyarrow.large_binary())})
-
-    class Units(Datasource):  # type: ignore[misc]  # of an extra
-        """One endless read task."""
-
-        def get_read_tasks(self, parallelism: int, *_: Any, **__: Any) -> list[Any]:
-            known = BlockMetadata(num_rows=None, size_bytes=None, exec_stats=None, input_files=None)
-            return [ReadTask(taken, known)]
-
-        def estimate_inmemory_data_size(self) -> int | None:
-            return None
-
-    return Units()
+            answer: Answer = ray.get(task)
+        except RayTaskError:
+            raise
+        except RayError as error:
+            self._crashes = 0 if unit.inputs else self._crashes + 1
+            if self._crashes > _TIMES * self._pool.size:
+                raise _stopped(f"its workers end and do not start again: {_short(error)}") from error
+            self._submit(worker, Unit())
+            if len(unit.inputs) == 1 and unit.deaths + 1 >= _TIMES:
+                error_record = failure(unit.inputs[0], lost(unit.inputs[0], _TIMES))
+                self._pipe.send((unit.number, Answer((error_record,))))
+            else:
+                self._again.extend(unit.apart())
+            return
+        self._idle.append(worker)
+        if unit.inputs or answer.error:
+            self._pipe.send((unit.number, answer))
 
 
 class Worker:
-    """A process of the pool: it loads the model once and answers one unit after the other."""
+    """An actor: it loads the model once and answers one unit after the other."""
 
     def __init__(self, assignment: Assignment, cpus: int) -> None:
         from camviz.run.threads import settle
@@ -254,82 +233,71 @@ class Worker:
         self._assignment = assignment
         self._answers: Answers | None = None
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        import pyarrow
-
-        number, inputs = pickle.loads(batch["unit"][0])
-        answer = pickle.dumps((number, self._answer(inputs)))
-        return {"answer": pyarrow.array([answer], pyarrow.large_binary())}
-
-    def _answer(self, inputs: Sequence[Input]) -> Answer:
+    def answer(self, inputs: Sequence[Input]) -> Answer:
+        """Return the records of some images, or an error that concerns all images; without images, load the model."""
         try:
-            if self._answers is None:
-                self._answers = self._assignment.begin()
-            return self._answers(inputs)
+            self._answers = self._answers or self._assignment.begin()
+            return self._answers(inputs) if inputs else Answer()
         except CamvizError as error:
             return Answer(error=error)
-        except Exception as error:  # nobody expected it: told once, by this process's words
-            return Answer(error=failure(inputs[0], error).error)
+        except Exception as error:
+            words = f"unexpected {type(error).__name__}: {error}"
+            return Answer(error=CamvizError(words, "CAMVIZ_TRACEBACK=1 and --engine local show where"))
 
 
-def _nobody(address: str, error: BaseException) -> RequestError:
-    why = next(iter(str(error).splitlines()), "") or type(error).__name__
-    return RequestError(
-        f"no Ray cluster answers at '{address}': {why}", "ray start --head starts one and says its address"
-    )
+def _connect(address: str | None, workers: int) -> None:
+    """Join a cluster, or start one. Raises `RequestError` where no cluster answers."""
+    import ray
 
-
-def _knock(address: str) -> None:
-    """Raise `RequestError` where nobody listens: Ray itself would wait for minutes."""
+    if not address:
+        ray.init(
+            address="local", num_cpus=max(cores(), workers), include_dashboard=False, object_store_memory=512 * 2**20
+        )
+        return
     host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if not colon:
-        return  # auto, or a name that Ray knows
-    from ray.util import get_node_ip_address
+    try:
+        if colon:  # ask first: Ray itself waits for minutes
+            local = host in ("127.0.0.1", "localhost")  # Ray listens on the address of the network
+            socket.create_connection((ray.util.get_node_ip_address() if local else host, int(port)), timeout=10).close()
+        ray.init(address=address)
+    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+        raise RequestError(
+            f"no Ray cluster answers at '{address}': {_short(error)}",
+            "'ray start --head' starts one and prints its address",
+        ) from error
 
-    hosts = [get_node_ip_address(), host] if host in ("127.0.0.1", "localhost") else [host]  # as Ray understands it
-    for place in hosts:
-        try:
-            socket.create_connection((place, int(port)), timeout=10).close()
-            return
-        except (OSError, ValueError) as error:
-            reason = error
-    raise _nobody(address, reason)
+
+def _pool(workers: int, gpu: bool) -> Pool:
+    """One worker for each GPU, or for each core; or as many as were asked for."""
+    import ray
+
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    gpus = sum(int(node.get("GPU", 0)) for node in nodes) if gpu else 0
+    cpus = [int(node.get("CPU", 0)) for node in nodes if node.get("CPU", 0) >= 1] or [1]
+    size = workers or gpus or sum(cpus)
+    if gpus:
+        return Pool(min(size, gpus), max(1, sum(cpus) // max(size, 1) // 2), gpu=True)
+    return Pool(min(size, sum(cpus)), max(1, min(cpus) // -(-size // len(cpus))))
 
 
 @contextmanager
-def _without_stderr() -> Iterator[None]:
-    """Within the block nothing comes out of stderr, not even from C++, which says how little it will say."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
+def _interrupts_blocked() -> Iterator[None]:
+    """Block SIGINT, also in processes that are started within the block, as long as they live."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _hush() -> None:
-    """What Ray Data has to say goes to its own files; ours are the words on stderr."""
-    import ray.data  # noqa: F401  # it sets up its own when it is imported
-
-    for name in ("ray", "ray.data"):
-        logger = logging.getLogger(name)
-        logger.setLevel(logging.ERROR)
-        for handler in logger.handlers:
-            if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
-                handler.setLevel(logging.CRITICAL + 1)
-    warnings.filterwarnings("ignore", module="ray")
-    warnings.filterwarnings("ignore", message=".*ray_remote_args.*")
+def _short(error: BaseException) -> str:
+    return shorten(str(error), 160, placeholder=" …") or type(error).__name__
 
 
-def _hopeless(error: BaseException) -> bool:
-    return isinstance(error, (KeyboardInterrupt, MemoryError))
-
-
-def _stopped(error: BaseException) -> RequestError:
-    words = next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)
-    return RequestError(
-        f"Ray stopped: {words[:300]}", "'ray status' shows the cluster; camviz must be installed on all of its machines"
+def _stopped(why: str) -> RunError:
+    return RunError(
+        f"Ray stopped: {why}", "run it again to resume; on a cluster, camviz must be installed on all of its machines"
     )

@@ -1,4 +1,7 @@
-"""A piece of a run that another process can do: plain values in, records out. Whoever keeps the database adds them."""
+"""A piece of a run that another process can do: plain values in, records out. Whoever keeps the database adds them.
+
+Without torch at the top: Ray's driver imports this, and computes nothing.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,6 @@ from camviz.errors import CamvizError, InputError
 from camviz.io.inputs import Input
 from camviz.io.paths import Url
 from camviz.run.database.records import Record
-from camviz.run.heatmap import heatmaps
-from camviz.run.output.folder import Store
-from camviz.run.replicas import Lane, lanes_for
-from camviz.run.run_context import Workplace
 from camviz.types import Job, Model, ModelRequest
 
 if TYPE_CHECKING:
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from camviz.metrics import Measure
     from camviz.metrics.ground_truth import Truth
     from camviz.run.features import Asked
+    from camviz.run.run_context import Workplace
 
 Answers = Callable[[Sequence[Input]], "Answer"]
 
@@ -62,6 +62,9 @@ class Place:
 
     def records(self, work: Callable[[Workplace], Iterator[Record]]) -> Answer:
         """Do it: files are written, or kept beside the records."""
+        from camviz.run.output.folder import Store
+        from camviz.run.run_context import Workplace
+
         kept: dict[Path, bytes] = {}
         smaller: list[int] = []
         if self.folder is None:
@@ -89,10 +92,12 @@ class Explaining:
     def begin(self) -> Answers:
         """Load the model once; what comes back is asked again and again."""
         from camviz.engine.explain import Explainer
+        from camviz.run.heatmap import heatmaps
+        from camviz.run.replicas import lanes_for
 
         self.place.enter()
         explainer = Explainer(load(self.job.model, self.job.device), self.job)
-        lanes: list[Lane] = lanes_for(self.job, explainer)
+        lanes = lanes_for(self.job, explainer)
 
         def answer(inputs: Sequence[Input]) -> Answer:
             found = self.place.records(lambda workplace: heatmaps(self.job, explainer, inputs, workplace, lanes))

@@ -34,13 +34,13 @@ def pics(tmp_path, write_image, monkeypatch) -> Path:
 
 @pytest.fixture
 def ray():
-    """Only where Ray Data is installed; the run itself starts and stops it."""
-    pytest.importorskip("ray.data", reason="pip install 'camviz[ray]'")
+    """Only where Ray is installed; the run itself starts and stops it."""
+    pytest.importorskip("ray", reason="pip install 'camviz[ray]'")
 
 
 def test_without_the_extra(heatmap, refused, write_image, tmp_path, monkeypatch):
     monkeypatch.setattr("camviz.cli.cluster_options.find_spec", lambda _name: None)
-    told = refused(heatmap(write_image(tmp_path / "a.png"), "--engine", "ray"), "--engine ray needs Ray Data")
+    told = refused(heatmap(write_image(tmp_path / "a.png"), "--engine", "ray"), "--engine ray needs Ray")
     assert "hint: pip install 'camviz[ray]'" in told
 
 
@@ -103,20 +103,20 @@ from net import Net
 class Slow(Net):
     def forward(self, x):
         if x.device.type != "meta":
-            time.sleep(0.05)
+            time.sleep(float(os.environ.get("SECONDS", "0.05")))
         return super().forward(x)
 """
 
 
-def workers(parent: int) -> list[int]:
-    """The processes of the pool that descend from a process."""
+def descendants(parent: int, name: bytes = b"ray::Worker") -> list[int]:
+    """The processes with a name in their command line that descend from a process: those of the pool, or a raylet."""
     found, above = [], {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             try:
                 stat = (entry / "stat").read_text()
                 above[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
-                if b"ray::MapWorker" in (entry / "cmdline").read_bytes():
+                if name in (entry / "cmdline").read_bytes():
                     found.append(int(entry.name))
             except OSError:
                 continue
@@ -158,7 +158,7 @@ def test_a_worker_killed_under_way(start, pics, tmp_path, run):
     killed: list[int] = []
     assert process.stdout.readline()
     for _ in range(2):
-        [first, *_] = workers(process.pid)
+        [first, *_] = descendants(process.pid)
         os.kill(first, signal.SIGKILL)
         killed.append(first)
         time.sleep(1.0)
@@ -188,7 +188,7 @@ def test_the_driver_killed_and_the_same_command_again(start, pics, tmp_path, run
     process = start("--workers", "2", net="slow.py:Slow")
     assert process.stdout.readline()
     time.sleep(1.5)  # a commit
-    pool = workers(process.pid)
+    pool = descendants(process.pid)
     process.kill()
     process.communicate()
     again = start("--workers", "2", net="slow.py:Slow")
@@ -200,6 +200,38 @@ def test_the_driver_killed_and_the_same_command_again(start, pics, tmp_path, run
     assert before + done == COUNT
     assert not [pid for pid in pool if os.path.exists(f"/proc/{pid}")]
     assert "200 done before" in run(*fixed).stderr
+    assert not [name for name in os.listdir(tmp_path / "out") if name.startswith(".")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", ["raylet", "SIGINT", "SIGTERM"])
+def test_what_ends_a_run_under_way(start, pics, tmp_path, monkeypatch, end):
+    """Two lines, the images that are done stay done, and the same command again does the others."""
+    (tmp_path / "slow.py").write_text(SLOW)
+    monkeypatch.setenv("SECONDS", "0.3")
+    process = start("--workers", "2", "--batch-size", "1", net="slow.py:Slow")
+    assert process.stdout.readline()
+    pool = descendants(process.pid)
+    if end == "raylet":
+        [target], signaled = descendants(process.pid, b"raylet/raylet"), signal.SIGKILL
+    else:
+        target, signaled = process.pid, getattr(signal, end)
+    os.kill(target, signaled)
+    stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode in {"raylet": (1,), "SIGINT": (130,), "SIGTERM": (130, 143)}[end]
+    assert [line.partition(":")[0] for line in stderr.splitlines()[-2:]] == ["error", "hint"], stderr
+    assert "Traceback" not in stderr
+    assert "***" not in stderr
+    until = time.monotonic() + 30  # a worker ends with its unit
+    while left := [pid for pid in pool if os.path.exists(f"/proc/{pid}")]:
+        assert time.monotonic() < until, left
+        time.sleep(0.2)
+    monkeypatch.setenv("SECONDS", "0.01")
+    again = start("--workers", "2", "--batch-size", "1", net="slow.py:Slow")
+    _, stderr = again.communicate(timeout=300)
+    before = int(re.search(r"(\d+) done before", stderr)[1])
+    assert before > len(stdout.splitlines())
+    assert before + int(re.search(r"^(\d+) images, \d+ files", stderr, re.MULTILINE)[1]) == COUNT
     assert not [name for name in os.listdir(tmp_path / "out") if name.startswith(".")]
 
 

@@ -1,4 +1,4 @@
-"""The nouns of camviz. Values only: what they hold, and the one thing each knows how to do."""
+"""The value types of camviz."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ Fuse = Literal["none", "mean", "max", "layercam", "product"]
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """A decoded image: RGB, eight bits, upright. `path` is None for pixels that came from Python.
+    """A decoded image: RGB, eight bits, upright. `path` is None for pixels passed from Python.
 
-    `bands` (H, W, 4) are the colors as stored and the alpha channel of a file that has one: for models of two or
-    four channels. `pixels` are what a person sees, on white.
+    `bands` (H, W, 4) are the stored colors and the alpha channel of a file that has one, for models with two or four
+    input channels. `pixels` are composited on white.
     """
 
     pixels: Pixels = field(repr=False)
@@ -43,26 +43,26 @@ class Image:
 
     @property
     def width(self) -> int:
-        """In pixels."""
+        """Width in pixels."""
         return int(self.pixels.shape[1])
 
     @property
     def height(self) -> int:
-        """In pixels."""
+        """Height in pixels."""
         return int(self.pixels.shape[0])
 
     @property
     def name(self) -> str:
-        """Of its file."""
+        """The file name, "image" without a file."""
         return self.path.name if self.path else "image"
 
 
 @dataclass(frozen=True)
 class View:
-    """Which rectangle of an image the model's input shows, and at what size.
+    """The rectangle of an image that the model's input shows, and the size of that input.
 
-    `box` is (left, top, right, bottom) in pixels of the upright image, fractions allowed; it may reach
-    beyond the image (letterbox). `size` is (width, height) of the model's input.
+    `box` is (left, top, right, bottom) in pixels of the upright image, fractions allowed; it may extend
+    beyond the image (letterbox). `image` is (width, height) of the image, `size` that of the model's input.
     """
 
     image: tuple[int, int]
@@ -71,25 +71,25 @@ class View:
 
     @property
     def partial(self) -> bool:
-        """Whether some of the image is outside the view, by more than rounding."""
+        """Whether part of the image is outside the view, by more than rounding."""
         left, top, right, bottom = self.box
         width, height = self.image
         return left > 0.5 or top > 0.5 or right < width - 0.5 or bottom < height - 0.5
 
     def point(self, x: float, y: float) -> tuple[float, float]:
-        """The pixel of the image at (x, y), shares of the view."""
+        """Return the pixel coordinates in the image of (x, y), given as fractions of the view."""
         left, top, right, bottom = self.box
         return left + x * (right - left), top + y * (bottom - top)
 
     @property
     def rectangle(self) -> tuple[int, int, int, int]:
-        """(left, top, right, bottom): the image's pixels whose centers the view shows, ends excluded."""
+        """The image's pixels whose centers are in the view: (left, top, right, bottom), ends excluded."""
         left, top, right, bottom = self.box
         columns, rows = _covered(self.image[0], left, right), _covered(self.image[1], top, bottom)
         return columns.start, rows.start, columns.stop, rows.stop
 
     def place(self, values: Map) -> Map:
-        """Bring a map (h, w) of the view back onto the image: (H, W) float32, NaN where the view is not.
+        """Place a map (h, w) of the view on the image: (H, W) float32, NaN outside the view.
 
         Bilinear between cell centers (align_corners=False), held constant beyond the outermost centers.
         """
@@ -98,20 +98,20 @@ class View:
         cells = np.asarray(values, np.float32)
         placed = np.full((height, width), np.nan, np.float32)
         rows, columns = _covered(height, top, bottom), _covered(width, left, right)
-        with np.errstate(invalid="ignore"):  # a cell that is not finite spoils its neighborhood only
+        with np.errstate(invalid="ignore"):  # a non-finite cell affects its neighborhood only
             wide = _stretch(cells.T, columns, left, right).T
             placed[rows, columns] = _stretch(np.ascontiguousarray(wide), rows, top, bottom)
         return placed
 
 
 def _covered(length: int, start: float, stop: float) -> slice:
-    """The pixels of `length` whose centers lie in [start, stop]."""
+    """Return the pixels of an axis of `length` whose centers lie in [start, stop]."""
     first = max(0, int(np.ceil(start - 0.5)))
     return slice(first, max(first, min(length, int(np.floor(stop - 0.5)) + 1)))
 
 
 def _stretch(values: Map, pixels: slice, start: float, stop: float) -> Map:
-    """Rows (cells, n) that share [start, stop] evenly, read linearly at the pixels' centers: (pixels, n)."""
+    """Interpolate rows (cells, n), evenly spaced over [start, stop], at the pixels' centers: (pixels, n)."""
     cells = len(values)
     centers = (np.arange(pixels.start, pixels.stop) + 0.5 - start) * (cells / (stop - start)) - 0.5
     centers = np.clip(centers, 0, cells - 1)
@@ -126,13 +126,13 @@ def _stretch(values: Map, pixels: slice, start: float, stop: float) -> Map:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How an image becomes a model's input: short side to `resize`, center crop to `crop`, (x - mean) / std.
+    """How an image becomes a model's input: resize the short side, center crop, (x - mean) / std for x in [0, 1].
 
-    `resize` may be a size, to which the image is squashed before the crop; None squashes it to `crop` itself. Sizes
-    are (height, width). With `longest` the whole image is shown: the long side at most so long, no crop, and `fill`
-    added at the right and the bottom until the sides are a `multiple`, as detectors do. `order` is that of the
-    model's channels, also in `mean` and `std`. A model of clips sees so many `frames`, stacked; `crop` is then all
-    of the stack, and the rest is for each frame.
+    `resize` is the short side, or a size to which the image is squashed before the crop; None squashes it to `crop`.
+    Sizes are (height, width). With `longest` the whole image is shown: the long side is at most that long, nothing is
+    cropped, and `fill` is added at the right and the bottom until the sides are a `multiple`, as detectors do.
+    `order` is the order of the model's channels, also in `mean` and `std`. A video model gets `frames` frames,
+    stacked; `crop` is then the size of the stack, and everything else is per frame.
     """
 
     crop: tuple[int, int] = (224, 224)
@@ -144,22 +144,22 @@ class Preprocessing:
     multiple: int = 1
     frames: int = 1
     order: Order = "rgb"
-    fill: tuple[float, float, float] = (0.485, 0.456, 0.406)  # of what is added: the mean color, zero to the model
+    fill: tuple[float, float, float] = (0.485, 0.456, 0.406)  # padding color: the mean, zero after normalization
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A model with all that belongs to it. Nobody else asks "which mean?" or "which class names?"."""
+    """A module with its preprocessing, class names and task."""
 
     name: str
     module: nn.Module
     preprocessing: Preprocessing = Preprocessing()
     labels: tuple[str, ...] = ()
-    task: str = ""  # "": as the output looks
-    output_key: str = ""  # the part of the output that counts, where it has names
-    words: Callable[[str], Tensor] | None = None  # of a model of images and words: a text's embedding (d,)
-    notes: tuple[str, ...] = ()  # what loading had to say: keys stripped, keys missing
-    fitted: tuple[int, int] | None = None  # of a checkpoint: how many of how many tensors came from it
+    task: str = ""  # "": recognized from the output
+    output_key: str = ""  # the part of the output to read, of an output with several parts
+    embed_text: Callable[[str], Tensor] | None = None  # CLIP and SigLIP: the embedding (d,) of a text
+    notes: tuple[str, ...] = ()  # reported by loading: prefixes stripped, keys missing
+    fitted: tuple[int, int] | None = None  # tensors loaded from the checkpoint, of how many
     preprocess: Callable[[PILImage], Tensor] | None = None  # instead of `preprocessing`: an image to (c, h, w)
     inputs: Callable[[Tensor], Any] | None = None  # a batch (n, c, h, w) to the arguments of forward
     outputs: Callable[[Any], Any] | None = None  # what forward returns to logits, boxes or masks
@@ -174,11 +174,11 @@ class Model:
 
 @dataclass(frozen=True)
 class Layer:
-    """A place in a model, and how its output becomes maps (n, c, h, w).
+    """A layer of a model, and how its output becomes maps (n, c, h, w).
 
     plain: (n, c, h, w) already. channels_last: (n, h, w, c). tokens: (n, prefix + h·w, c) in reading order, where the
-    grid (h, w) is the input's size divided by `patch`, give or take one. Of clips, whose t steps become rows below
-    each other, (n, c, t·h, w): clip: (n, c, t, h, w). clip_last: (n, t, h, w, c).
+    grid (h, w) is the input's size divided by `patch`, plus or minus one. Of clips the t steps are stacked
+    vertically, (n, c, t·h, w): clip: (n, c, t, h, w). clip_last: (n, t, h, w, c).
     """
 
     path: str
@@ -188,20 +188,20 @@ class Layer:
     shape: tuple[int, ...] = ()  # of the output for one image, as surveyed
 
     def cells(self, tokens: int, input_size: tuple[int, int]) -> tuple[int, int]:
-        """The grid (height, width) of so many tokens, the prefix among them; raises `ModelError` if there is none."""
+        """Return the grid (height, width) of `tokens` tokens, prefix included. Raises `ModelError` if there is none."""
         down, across = (side / step for side, step in zip(input_size, self.patch, strict=True))
         near = [(int(down) + i, int(across) + j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
         fits = [grid for grid in near if min(grid) > 0 and grid[0] * grid[1] == tokens - self.prefix]
         if not fits:
             raise ModelError(
-                f"layer '{self.path}' gives {tokens} tokens for an input of {input_size[1]}×{input_size[0]}: not "
-                f"{self.prefix} and a grid of patches of {self.patch[1]:g}×{self.patch[0]:g}",
-                "--fit squash shows images at the model's own size; --layer chooses another layer",
+                f"layer '{self.path}' has {tokens} tokens for an input of {input_size[1]}×{input_size[0]}: not "
+                f"{self.prefix} prefix tokens and a grid of {self.patch[1]:g}×{self.patch[0]:g} patches",
+                "--fit squash resizes images to the model's size; --layer chooses another layer",
             )
         return min(fits, key=lambda grid: abs(grid[0] - down) + abs(grid[1] - across))
 
     def to_maps(self, output: Tensor, input_size: tuple[int, int]) -> Tensor:
-        """The output as (n, c, h, w); `input_size` is (height, width) of the model's input."""
+        """Return the output as (n, c, h, w); `input_size` is (height, width) of the model's input."""
         if self.layout == "channels_last":
             return output.permute(0, 3, 1, 2)
         if self.layout in ("clip", "clip_last"):
@@ -214,7 +214,7 @@ class Layer:
         return output
 
     def from_maps(self, maps: Tensor, like: Tensor) -> Tensor:
-        """The inverse of `to_maps`: maps (m, c, h, w) as an output; prefix tokens come from `like` (1 or m, …)."""
+        """Return maps (m, c, h, w) as an output, the inverse of `to_maps`; `like` (1 or m, …) has the prefix tokens."""
         if self.layout == "channels_last":
             return maps.permute(0, 2, 3, 1)
         if self.layout == "clip":
@@ -231,10 +231,10 @@ class Layer:
 
 @dataclass(frozen=True, eq=False)
 class Mark:
-    """Something drawn over a map: a rectangle, a region's outline, a point, with a few words.
+    """An annotation over a map: a box, a region's outline or a point, with a short text.
 
-    Places are shares of the model's input, (0, 0) its left top corner: `box` (left, top, right, bottom), `point`
-    (x, y); `region` (h, w) covers the input.
+    Positions are fractions of the model's input, (0, 0) its left top corner: `box` (left, top, right, bottom),
+    `point` (x, y); `region` (h, w) covers the input.
     """
 
     text: str = ""
@@ -245,10 +245,10 @@ class Mark:
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """What a map explains: a label, and how one scalar is read from one image's row of the output.
+    """What a map explains: a label, and how a scalar score is read from an image's row of the output.
 
-    `pick` takes a row, or where rows are tensors any number of them (…, *row), to a scalar each; `kind` says whether
-    it picks from the row as it is or from probabilities. `likely` makes those: softmax over classes unless given.
+    `pick` maps a row, or a tensor of rows (…, *row), to a scalar per row; `kind` is whether it reads the row itself
+    or probabilities. `likely` maps rows to probabilities: softmax over classes by default.
     """
 
     label: str
@@ -261,11 +261,11 @@ class Target:
     facts: dict[str, Any] = field(default_factory=dict)
 
     def read(self, row: Any, kind: str = "") -> Tensor:
-        """The score of a row, or the scores (…) of a tensor of them; `kind` overrides the target's own."""
+        """Return the score of a row, or the scores (…) of a tensor of rows; `kind` overrides the target's kind."""
         return self.pick(self.likely(row) if (kind or self.kind) == "prob" else row)
 
     def read_all(self, rows: Any, kind: str = "") -> Tensor:
-        """The scores (n,) of the rows of n images: a tensor or a list."""
+        """Return the scores (n,) of the rows of n images: a tensor or a list."""
         if hasattr(rows, "ndim"):
             return self.read(rows, kind)
         import torch
@@ -275,7 +275,7 @@ class Target:
 
 @dataclass(frozen=True, eq=False)
 class SaliencyMap:
-    """A raw map, as the method made it: layer-sized or input-sized, signed, not normalized."""
+    """A raw saliency map: layer-sized or input-sized, signed, not normalized."""
 
     values: Map = field(repr=False)
     method: str
@@ -288,15 +288,23 @@ class SaliencyMap:
     view: View
     image: Image
     facts: dict[str, Any] = field(default_factory=dict)
-    facets: tuple[str, ...] = ()  # what tells it from the image's other maps, for the name of its file
+    facets: tuple[str, ...] = ()  # parts of its file name that distinguish it from the image's other maps
     marks: tuple[Mark, ...] = ()
 
     def overlay(self, **look: Any) -> PILImage:
+<<<<<<< HEAD
         """Return the map over its image as a PIL image; settings as in `Look`."""
         return self.draw(layout="overlay", **look)
 
     def draw(self, **look: Any) -> PILImage:
         """Return the figure that the command line would write, as a PIL image; settings as in `Look`."""
+=======
+        """Return the map over the image, as a PIL image; settings as in `Look`."""
+        return self.draw(layout="overlay", **look)
+
+    def draw(self, **look: Any) -> PILImage:
+        """Return the figure that the command would write; settings as in `Look`."""
+>>>>>>> 4a1598e (Use the vocabulary in models, tasks and hooks)
         from PIL import Image as PILImage
 
         figure = DRAWINGS.find("map").call(self, replace(Look(), **look))
@@ -311,10 +319,10 @@ class SaliencyMap:
 
 @dataclass(frozen=True)
 class Look:
-    """How maps are drawn. None: as the layout has it.
+    """How maps are drawn. None: the layout's default.
 
-    `scale` is which value has full color: "image", the map's own extreme; "row", that of all maps of its image;
-    "run", that of all maps there are; or "fixed:V".
+    `scale` normalizes colors per "image" (the map's own extreme), per "row" (all maps of its image), over the "run",
+    or to a fixed maximum ("fixed:2.5").
     """
 
     layout: str = "overlay"
@@ -329,7 +337,7 @@ class Look:
 
 @dataclass(frozen=True, eq=False)
 class Figure:
-    """Something to write: pixels or bytes, the suffix of its file, and facts about it."""
+    """A figure to write: pixels or bytes, the suffix of its file, and facts about it."""
 
     kind: str
     suffix: str
@@ -343,7 +351,7 @@ DRAWINGS: Registry[Callable[[SaliencyMap, Look], Figure]] = Registry("drawing", 
 
 @dataclass(frozen=True)
 class ModelRequest:
-    """Which model, as it was typed; `camviz.models.load` turns it into a `Model`."""
+    """The requested model, as typed; `camviz.models.load` turns it into a `Model`."""
 
     spec: str = "demo"
     weights: str = "default"
@@ -361,14 +369,14 @@ class ModelRequest:
 
 @dataclass(frozen=True)
 class Job:
-    """Everything that decides what a run computes and draws. The same job makes the same files."""
+    """All settings of a run. The same job writes the same files."""
 
     model: ModelRequest = ModelRequest()
     layers: tuple[str, ...] = ()
-    methods: tuple[str, ...] = ()  # none: what is usual for the model's task, or works where layers are out of reach
-    targets: tuple[str, ...] = ()  # none, as for the score: the default of the model's task
+    methods: tuple[str, ...] = ()  # none: the default of the model's task, or one that works without layers
+    targets: tuple[str, ...] = ()  # none: the default of the model's task
     score: Score | None = None
-    min_score: float = 0.3  # of a detection
+    min_score: float = 0.3  # threshold of detections and multi-label outputs
     fit: Fit = "model"
     device: str = "auto"
     precision: Precision = "fp32"
@@ -377,7 +385,7 @@ class Job:
     smooth: Smooth = "none"
     fuse: Fuse = "none"
     seed: int = 0
-    floor: bool = False  # mark maps that vary no more than those of the same model with shuffled weights
+    floor: bool = False  # flag maps no stronger than those of the model with randomized weights
     save_raw: bool = False
     every: int = 1  # of a video's frames
     look: Look = Look()

@@ -13,11 +13,11 @@ from camviz.engine.forward import Pass
 from camviz.errors import InputError, RequestError
 from camviz.io.images import as_images
 from camviz.models.preprocess import prepare
-from camviz.tasks import Wanted
+from camviz.tasks import TargetSpec
 from camviz.tasks.classification import Classification, label_of
 from camviz.types import Image, Look, Model, SaliencyMap, Target, View
 
-Targets = Sequence[Wanted]
+Targets = Sequence[TargetSpec]
 
 
 @dataclass(eq=False)

@@ -27,7 +27,7 @@ from camviz.methods import WITHOUT_LAYERS, Chosen, choose
 from camviz.models.layers import find_layers, stages_before
 from camviz.models.preprocess import prepare
 from camviz.models.survey import Survey, differentiable, input_channels, survey
-from camviz.tasks import References, Task, Wanted, task_of
+from camviz.tasks import References, TargetSpec, Task, task_of
 from camviz.types import Fuse, Image, Job, Layer, Model, SaliencyMap, Score, Smooth, Target, View
 
 
@@ -87,7 +87,7 @@ class Explainer:
             {layer.path: stages_before(model, seen, layer) for layer in self.layers} if staged else {},
             any(chosen.needs("GAP head") for chosen in self.methods),
         )
-        self.wanted = self.task.complete(self.wanted, References(self._row_of, model.words))
+        self.wanted = self.task.complete(self.wanted, References(self._row_of, model.embed_text))
 
     def _check_clip(self) -> None:
         """Refuse what would take the frames of a clip, which lie below each other, for one image."""
@@ -162,7 +162,7 @@ class Explainer:
         images: Sequence[Image],
         inputs: Sequence[NDArray[np.float32]],
         views: Sequence[View],
-        asking: Callable[[Pass], Sequence[Wanted]],
+        asking: Callable[[Pass], Sequence[TargetSpec]],
     ) -> list[list[SaliencyMap] | InputError]:
         """As calling it, for targets that are chosen when the forward is done."""
         batch = torch.from_numpy(np.stack(inputs)).to(self.model.device)
@@ -206,7 +206,7 @@ class Explainer:
                 facts.setdefault("note", f"{weak}; 'camviz doctor' looks for the cause")
 
     def rounds(
-        self, wanted: Wanted, passed: Pass, views: Sequence[View], errors: dict[int, InputError]
+        self, wanted: TargetSpec, passed: Pass, views: Sequence[View], errors: dict[int, InputError]
     ) -> Iterator[tuple[list[Target], list[int], int | None]]:
         """(one target per image, the images it is meant for, its number): images may have several, or none."""
         chosen: list[list[Target]] = []

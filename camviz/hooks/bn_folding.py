@@ -1,8 +1,8 @@
-"""Batch normalization taken into the convolution before it, for the length of many forwards.
+"""Batch normalization folded into the preceding convolution, for many forwards.
 
 In evaluation it is a scale and a shift per channel: bn(W*x + b) = (s·W)*x + s·(b - mean) + beta with
-s = gamma/√(var + eps), so that one pass over a large tensor is saved. It is done where the new weights are smaller
-than that tensor, where nothing else reads it, and where the model's output stays what it was.
+s = gamma/√(var + eps), which saves a pass over a large tensor. A pair is folded where the new weights are smaller than
+that tensor, where nothing else reads it, and where the model's output stays the same.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from camviz.hooks.capture import watch
 
-WORTH = 200  # forwards: to find out takes two, and time to prepare convolutions for them
+WORTH = 200  # forwards from which folding pays: finding the pairs takes two
 
 Pair = tuple[nn.Conv2d, nn.BatchNorm2d]
 
 
 def fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """The weight and the bias of both in one; the normalization must have running statistics."""
+    """Return the weight and bias of the folded convolution; the normalization must have running statistics."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     scale = torch.rsqrt(norm.running_var + norm.eps)
@@ -37,7 +37,7 @@ def fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
 
 @contextmanager
 def folded(pairs: Sequence[Pair]) -> Iterator[None]:
-    """Within the block each convolution does what both do, by their weights of now, and the normalization nothing."""
+    """Within the block each convolution computes both with the current weights, and the normalization is skipped."""
     try:
         for conv, norm in pairs:
             conv.__dict__["forward"] = _convolution(conv, *fold(conv, norm))
@@ -57,21 +57,21 @@ def _nothing(input: Tensor) -> Tensor:
 
 
 def find_pairs(module: nn.Module, inputs: Tensor, compute: Callable[[Tensor], Any]) -> list[Pair]:
-    """What can be folded, and is worth it, found by two runs of `compute` with inputs (1, c, H, W).
+    """Return the pairs worth folding, found by two runs of `compute` with inputs (1, c, H, W).
 
-    The model is in evaluation mode and its parameters are frozen. The first run is followed in the graph of
-    autograd, which knows all that read a convolution's output; the second, folded, must give what the first gave.
+    The model is in evaluation mode and its parameters are frozen. The autograd graph of the first run shows
+    everything that reads a convolution's output; the second run, folded, must reproduce the first.
     """
     made: dict[Any, nn.Conv2d] = {}
     ran: Counter[nn.Module] = Counter()
     read: list[tuple[Any, nn.BatchNorm2d, int]] = []
 
-    def record(_path: str, part: nn.Module, given: Any, output: Any) -> None:
+    def record(_path: str, part: nn.Module, inputs: Any, output: Any) -> None:
         ran[part] += 1
         if isinstance(part, nn.Conv2d):
             made[output.grad_fn] = part
-        elif isinstance(part, nn.BatchNorm2d) and given and part.running_var is not None:
-            read.append((given[0].grad_fn, part, given[0][0].numel()))
+        elif isinstance(part, nn.BatchNorm2d) and inputs and part.running_var is not None:
+            read.append((inputs[0].grad_fn, part, inputs[0][0].numel()))
 
     parts = {path: part for path, part in module.named_modules() if type(part) in (nn.Conv2d, nn.BatchNorm2d)}
     untouched = {part for part in parts.values() if not _touched(part)}
@@ -95,23 +95,23 @@ def find_pairs(module: nn.Module, inputs: Tensor, compute: Callable[[Tensor], An
 
 
 def _touched(part: nn.Module) -> bool:
-    """Whether somebody has hung something onto it."""
+    """Return whether the module has hooks or a replaced forward."""
     return bool(part._forward_hooks or part._forward_pre_hooks or "forward" in part.__dict__)
 
 
 def _nothing_kept() -> saved_tensors_hooks:
-    """A graph that knows what read what, without the memory of one that can be run back."""
+    """Record a graph without the tensors that a backward pass would need."""
     return saved_tensors_hooks(lambda _tensor: None, lambda _nothing: torch.empty(0))
 
 
 def _readers(root: Any) -> Counter[Any]:
-    """By node of a graph, how many others have read what it made."""
-    found: Counter[Any] = Counter()
+    """Count, for each node of a graph, the nodes that read its output."""
+    counts: Counter[Any] = Counter()
     left, seen = [root], {root}
     while left:
         for node, _number in left.pop().next_functions:
-            found[node] += 1
+            counts[node] += 1
             if node is not None and node not in seen:
                 seen.add(node)
                 left.append(node)
-    return found
+    return counts

@@ -1,4 +1,4 @@
-"""Everything that is attached to a model, and taken off again by leaving a `with`."""
+"""Hooks on a module that are removed at the end of a `with` block."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from camviz.errors import ModelError
 
 @contextmanager
 def borrowed(module: nn.Module) -> Iterator[nn.Module]:
-    """The model in evaluation mode with frozen parameters; modes and requires_grad come back at the end."""
+    """Within the block the module is in evaluation mode with frozen parameters; both are restored at the end."""
     parts = _parts(module)
     training = [part for part in parts if part.training]
     owned = [parameter for part in parts for parameter in part._parameters.values()]
@@ -34,19 +34,19 @@ def borrowed(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def _parts(module: nn.Module) -> list[nn.Module]:
-    """All modules, each once. `modules()` spells out every path on its way: a small model notices."""
-    found, seen = [module], {module}
-    for part in found:  # which grows
+    """Return all modules, each once. `modules()` also builds every path, which is slow for small models."""
+    modules, seen = [module], {module}
+    for part in modules:  # the list grows
         for child in part._modules.values():
             if child is not None and child not in seen:
                 seen.add(child)
-                found.append(child)
-    return found
+                modules.append(child)
+    return modules
 
 
 @contextmanager
 def hooks() -> Iterator[list[Any]]:
-    """A list for hook handles; every handle in it is removed at the end, whatever happens."""
+    """Yield a list for hook handles; every handle in it is removed at the end of the block."""
     handles: list[Any] = []
     try:
         yield handles
@@ -57,7 +57,7 @@ def hooks() -> Iterator[list[Any]]:
 
 @contextmanager
 def watch(modules: Mapping[str, nn.Module], record: Callable[[str, nn.Module, Any, Any], Any]) -> Iterator[None]:
-    """Call `record(path, module, inputs, output)` after every forward of every module given."""
+    """Call `record(path, module, inputs, output)` after every forward of each module."""
 
     def hook_for(path: str) -> Callable[[nn.Module, Any, Any], Any]:
         return lambda module, inputs, output: record(path, module, inputs, output)
@@ -69,31 +69,31 @@ def watch(modules: Mapping[str, nn.Module], record: Callable[[str, nn.Module, An
 
 
 def first_tensor(output: Any) -> Tensor | None:
-    """The tensor a layer's output is about: itself, or the first one in a tuple, list, mapping or dataclass."""
+    """Return the output itself if it is a tensor, else the first tensor in a tuple, list, mapping or dataclass."""
     if isinstance(output, Tensor):
         return output
     if isinstance(output, Mapping):
         output = list(output.values())
     elif is_dataclass(output) and not isinstance(output, type):
-        output = [getattr(output, one.name) for one in fields(output)]
+        output = [getattr(output, item.name) for item in fields(output)]
     if isinstance(output, Sequence) and not isinstance(output, str):
         for part in output:
-            found = first_tensor(part)
-            if found is not None:
-                return found
+            tensor = first_tensor(part)
+            if tensor is not None:
+                return tensor
     return None
 
 
 def with_first_tensor(output: Any, replacement: Tensor) -> Any:
-    """`output` with its `first_tensor` replaced; containers are rebuilt, never changed."""
+    """Return `output` with its `first_tensor` replaced; containers are rebuilt, not modified."""
     if isinstance(output, Tensor):
         return replacement
     if isinstance(output, Mapping):
         keys = list(output)
         values = with_first_tensor(list(output.values()), replacement)
-        return type(output)(zip(keys, values, strict=True))  # type: ignore[call-arg]  # as dict and its like are made
+        return type(output)(zip(keys, values, strict=True))  # type: ignore[call-arg]  # as dict and its subclasses are constructed
     if is_dataclass(output) and not isinstance(output, type):
-        name = next(one.name for one in fields(output) if first_tensor(getattr(output, one.name)) is not None)
+        name = next(item.name for item in fields(output) if first_tensor(getattr(output, item.name)) is not None)
         return replace(output, **{name: with_first_tensor(getattr(output, name), replacement)})
     parts = list(output)
     for position, part in enumerate(parts):
@@ -106,7 +106,7 @@ def with_first_tensor(output: Any, replacement: Tensor) -> Any:
 
 
 def part_of(output: Any, key: str, name: str) -> Any:
-    """The part of an output that `key` names, as in "aux" or "decoder.0.logits"; all of it without a key."""
+    """Return the part of an output at `key`, such as "aux" or "decoder.0.logits"; without a key all of it."""
     for step in key.split(".") if key else ():
         try:
             if isinstance(output, Mapping):
@@ -126,7 +126,7 @@ def _keys(output: Any) -> list[Any]:
     if isinstance(output, Mapping):
         return list(output)
     if is_dataclass(output) and not isinstance(output, type):
-        return [one.name for one in fields(output)]
+        return [item.name for item in fields(output)]
     if isinstance(output, (list, tuple)):
         return list(getattr(output, "_fields", range(len(output))))
     return []
@@ -157,7 +157,7 @@ def capture(module: nn.Module, paths: Sequence[str], gradients: bool) -> Iterato
 
 @contextmanager
 def replaced(module: nn.Module, path: str, tensor: Tensor) -> Iterator[None]:
-    """Within the block the layer at `path` runs, and then gives `tensor` instead of its own."""
+    """Within the block the layer at `path` runs, and its output is replaced by `tensor`."""
 
     def swap(_path: str, _module: nn.Module, _inputs: Any, output: Any) -> Any:
         return with_first_tensor(output, tensor)

@@ -1,4 +1,4 @@
-"""Many forwards in pieces that fit into memory."""
+"""Many forwards in chunks that fit into memory."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ def _nobody(_done: int, _total: int) -> None:
 
 @dataclass
 class Chunks:
-    """How many inputs go through the model at once, halved when memory runs out, in which layout, what is folded."""
+    """How many inputs go through the model at once (halved when memory runs out), memory format, folded pairs."""
 
     size: int
     tick: Callable[[int, int], None] = _nobody
     layout: torch.memory_format = torch.channels_last
-    pairs: Sequence[Pair] | None = None  # None: not looked for yet
+    pairs: Sequence[Pair] | None = None  # None: not searched for yet
 
     def run(self, total: int, compute: Callable[[int, int], Tensor]) -> Tensor:
-        """`compute(start, stop)` for pieces of range(total), joined along the first axis."""
+        """Return `compute(start, stop)` over chunks of range(total), concatenated along the first axis."""
         parts: list[Tensor] = []
         start = 0
         while start < total:
@@ -45,6 +45,6 @@ class Chunks:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that a device, or the machine, has no memory left."""
+    """Return whether an error means that the device or the machine is out of memory."""
     text = str(error).lower()
     return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in text or "can't allocate memory" in text

@@ -1,4 +1,4 @@
-"""Which device computes, at what precision, and how many images at once."""
+"""Device, precision and default batch size."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ if TYPE_CHECKING:
 
 
 def check_device(name: str) -> None:
-    """Refuse what cannot be a device, without importing torch."""
+    """Raise `DeviceError` for a name that is no device, without importing torch."""
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
         raise DeviceError(f"no device '{name}'", "use auto, cpu, cuda, cuda:N or mps")
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """The device called `name`; "auto" takes CUDA, then MPS, then the CPU.
+    """Return the device `name`; "auto" takes CUDA, then MPS, then the CPU.
 
-    Of several CUDA devices, "auto" and "cuda" take the one of this process where torchrun or srun say which it is.
+    Of several CUDA devices, "auto" and "cuda" take the local rank that torchrun or srun set for this process.
     """
     import torch
 
     check_device(name)
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if name in ("auto", "cuda") and cuda and (rank := local_rank()) is not None:
-        return torch.device("cuda", rank % torch.cuda.device_count())  # each may be shown its own device only
+        return torch.device("cuda", rank % torch.cuda.device_count())  # a process may see only its own device
     if name == "auto":
         return torch.device("cuda" if cuda else "mps" if mps else "cpu")
     if name.startswith("cuda"):
         count = torch.cuda.device_count() if cuda else 0
         number = int(name.partition(":")[2] or 0)
         if number >= count:
-            have = f"it has {count} CUDA device(s)" if count else "torch finds no CUDA device"
+            have = f"it has {count} CUDA device(s)" if count else "PyTorch finds no CUDA device"
             raise DeviceError(f"no device '{name}' on this machine: {have}", "use --device auto or --device cpu")
     if name == "mps" and not mps:
         raise DeviceError("no device 'mps' on this machine", "use --device auto or --device cpu")
@@ -45,7 +45,7 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 def local_rank() -> int | None:
-    """Which process of this machine this is, from 0; None where nobody started several."""
+    """Return the rank of this process on this machine, from 0; None outside torchrun and srun."""
     for rank, size in (("LOCAL_RANK", "WORLD_SIZE"), ("SLURM_LOCALID", "SLURM_STEP_NUM_TASKS")):
         here, all_of_them = os.environ.get(rank, ""), os.environ.get(size, "")
         if here.isdecimal() and all_of_them.isdecimal() and int(all_of_them) > 1:
@@ -54,7 +54,7 @@ def local_rank() -> int | None:
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
-    """A context that computes at `precision`; maps and scores leave it as float32."""
+    """Return an autocast context for `precision`; maps and scores are converted to float32 after it."""
     import torch
 
     if precision not in get_args(Precision):
@@ -65,5 +65,5 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
 
 
 def default_batch_size(device: str) -> int:
-    """Images per forward when nobody said. On a CPU more than two are no faster, and one may give other last bits."""
+    """Return the default number of images per forward. On a CPU more than two are no faster."""
     return 2 if device == "cpu" else 32

@@ -1,4 +1,4 @@
-"""Other rules for the gradient of ReLU, for the length of a `with`."""
+"""Other backward rules for ReLU, within a `with` block."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Rule = Callable[[Tensor, Tensor], Tensor]
 
 
 def guided(gradient: Tensor, passing: Tensor) -> Tensor:
-    """Guided backpropagation (arXiv:1412.6806): what the ReLU passed, and only positive gradients."""
+    """Guided backpropagation (arXiv:1412.6806): positive gradients where the ReLU was active."""
     return gradient.clamp(min=0) * passing
 
 
 def deconvnet(gradient: Tensor, _passing: Tensor) -> Tensor:
-    """Deconvnet (arXiv:1311.2901): a ReLU of the gradient itself, whatever the forward passed."""
+    """Deconvnet (arXiv:1311.2901): a ReLU of the gradient, independent of the forward pass."""
     return gradient.clamp(min=0)
 
 
@@ -37,9 +37,9 @@ class _Relu(torch.autograd.Function):
 
 
 class ReluRule(TorchFunctionMode):
-    """Within the block every ReLU and ReLU6, module or functional, in place or not, uses `rule` backwards.
+    """Within the block every ReLU and ReLU6, module or functional, in place or not, uses `rule` in the backward pass.
 
-    Nothing in the model changes: calls are met on their way. `met` counts them.
+    Calls are intercepted; the model itself is unchanged. `met` counts them.
     """
 
     _tops: ClassVar[dict[Any, float]] = {
@@ -62,7 +62,7 @@ class ReluRule(TorchFunctionMode):
         x = args[0] if args else kwargs.get("input")
         top = self._tops.get(func)
         if func is F.hardtanh and (kwargs.get("min_val"), kwargs.get("max_val")) == (0.0, 6.0):
-            top = 6.0  # what nn.ReLU6 calls
+            top = 6.0  # as nn.ReLU6 calls it
         if top is None:
             return func(*args, **kwargs)
         self.met += 1

@@ -1,4 +1,4 @@
-"""What the installed torchvision offers, read from its source text: no import of torch, so it takes milliseconds."""
+"""The models of the installed torchvision, read from its source text without importing torch."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _TASKS = {  # by folder
 
 @dataclass(frozen=True)
 class Listing:
-    """One model of torchvision: its weights by name (oldest first) with their addresses, and the default.
+    """One model of torchvision: its weights by name (oldest first) with their URLs, and the default.
 
-    `categories` is the name that torchvision has for its set of classes: IMAGENET, VOC, COCO, …
+    `categories` is torchvision's name of the set of classes: IMAGENET, VOC, COCO, …
     """
 
     name: str
@@ -45,33 +45,33 @@ class Listing:
 
 
 def _folder() -> Path | None:
-    found = importlib.util.find_spec("torchvision")
-    origin = found.origin if found else None
+    spec = importlib.util.find_spec("torchvision")
+    origin = spec.origin if spec else None
     return Path(origin).parent / "models" if origin else None
 
 
 @cache
 def listings() -> dict[str, Listing]:
-    """Every model of torchvision by name."""
+    """Return every model of torchvision by name."""
     folder = _folder()
-    found: dict[str, Listing] = {}
+    by_name: dict[str, Listing] = {}
     for file in sorted(folder.rglob("*.py")) if folder else []:
         assert folder is not None
         task = _TASKS.get(str(file.parent.relative_to(folder)), "")
         if task:
-            found.update((one.name, one) for one in _listings_of(file.read_text("utf-8"), task))
-    if not found:  # a torchvision written in another style: ask it, slowly
+            by_name.update((listing.name, listing) for listing in _listings_of(file.read_text("utf-8"), task))
+    if not by_name:  # the source has another style: ask torchvision itself, which is slow
         from torchvision import models
 
         for name in models.list_models(module=models):
             members = list(models.get_model_weights(name))
             urls = {member.name: member.url for member in members}
-            found[name] = Listing(name, urls, models.get_model_weights(name).DEFAULT.name, categories="IMAGENET")
-    return dict(sorted(found.items()))
+            by_name[name] = Listing(name, urls, models.get_model_weights(name).DEFAULT.name, categories="IMAGENET")
+    return dict(sorted(by_name.items()))
 
 
 def _listings_of(text: str, task: str) -> Iterator[Listing]:
-    """The models that one file of torchvision registers."""
+    """Yield the models that a source file of torchvision registers."""
     enums = {}
     for enum, body in _WEIGHTS.findall(text + "\nend"):
         default = _DEFAULT.search(body)
@@ -86,13 +86,13 @@ def _listings_of(text: str, task: str) -> Iterator[Listing]:
 
 @cache
 def classifiers() -> dict[str, Listing]:
-    """Every image classifier of torchvision by name."""
-    return {name: one for name, one in listings().items() if one.task == "classification"}
+    """Return every image classifier of torchvision by name."""
+    return {name: listing for name, listing in listings().items() if listing.task == "classification"}
 
 
 @cache
 def class_names(categories: str) -> tuple[str, ...]:
-    """The class names of a set of torchvision's, such as "COCO"; empty when they cannot be read."""
+    """Return the class names of a set of torchvision, such as "COCO"; empty when they cannot be read."""
     folder = _folder()
     if folder is None or not (folder / "_meta.py").exists():
         return ()
@@ -105,12 +105,12 @@ def class_names(categories: str) -> tuple[str, ...]:
 
 
 def imagenet_labels() -> tuple[str, ...]:
-    """The 1000 class names of ImageNet as torchvision spells them; empty when they cannot be read."""
+    """Return the 1000 class names of ImageNet in torchvision's spelling; empty when they cannot be read."""
     return class_names("IMAGENET")
 
 
 def weights_file(url: str) -> Path:
-    """Where torch keeps the download of `url` (TORCH_HOME and XDG_CACHE_HOME are respected)."""
+    """Return the path of torch's download of `url` (TORCH_HOME and XDG_CACHE_HOME are respected)."""
     cache_home = os.environ.get("XDG_CACHE_HOME", "~/.cache")
     home = Path(os.environ.get("TORCH_HOME", Path(cache_home) / "torch")).expanduser()
     return home / "hub" / "checkpoints" / url.rpartition("/")[2]

@@ -1,4 +1,4 @@
-"""Building a model for less than it costs: without memory for its parameters, or without drawing them at random."""
+"""Building a module without memory for its parameters, or without initializing them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from torch.overrides import TorchFunctionMode
 
 
 class _ParametersOnMeta(TorchFunctionMode):
-    """Builds models without memory for their parameters.
+    """Create parameters on the meta device.
 
-    Unlike `torch.device("meta")` it leaves arange, linspace and the like alone: constructors compute with them.
+    Unlike `torch.device("meta")` it leaves arange, linspace and similar functions on the CPU: constructors compute
+    with their values.
     """
 
     _makers = frozenset({torch.empty, torch.zeros, torch.ones, torch.full, torch.randn, torch.rand})
@@ -28,7 +29,7 @@ class _ParametersOnMeta(TorchFunctionMode):
 
 @contextmanager
 def parameters_on_meta() -> Iterator[None]:
-    """Within the block, new modules get parameters on the meta device: any size builds at once."""
+    """Within the block new modules get parameters on the meta device, without memory."""
     with _ParametersOnMeta():
         yield
 
@@ -42,6 +43,6 @@ class _NoInitialization(TorchFunctionMode):
 
 @contextmanager
 def without_initialization() -> Iterator[None]:
-    """Within the block, parameters are not drawn at random: for models whose weights are read right after."""
+    """Within the block parameters are not initialized: for models whose weights are loaded right after."""
     with _NoInitialization():
         yield

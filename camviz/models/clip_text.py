@@ -1,4 +1,4 @@
-"""Models of images and words (CLIP, SigLIP): the half that sees, as a model, and what words are to the other."""
+"""CLIP and SigLIP: the image encoder as a module, and the text encoder as a function of a text."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "se
 TOKENIZERS = (*VOCABULARIES, "merges.txt", "tokenizer_config.json", "special_tokens_map.json")
 
 
-def seeing(module: Any) -> nn.Module:
-    """The same model with a forward from images (n, 3, H, W) to their embeddings (n, d).
+def image_encoder(module: Any) -> nn.Module:
+    """Return the module with a forward from images (n, 3, H, W) to embeddings (n, d).
 
-    Its class is another one, so that layers keep their paths and copies hold nothing of the original.
+    Only its class changes, so that layers keep their paths and copies hold no reference to the original.
     """
 
     def forward(self: Any, images: Tensor) -> Tensor:
@@ -31,23 +31,23 @@ def seeing(module: Any) -> nn.Module:
     return made
 
 
-def words_of(module: Any, folder: Path, spec: str) -> Callable[[str], Tensor]:
-    """What makes a text's embedding (d,), with the folder's own tokenizer, which is read when it is first needed."""
+def text_encoder(module: Any, folder: Path, spec: str) -> Callable[[str], Tensor]:
+    """Return a function from a text to its embedding (d,); the folder's tokenizer is read at the first call."""
 
     @cache
     def tokenizer() -> Any:
         from transformers import AutoTokenizer
 
-        hint = "tokenizer.json and tokenizer_config.json belong beside config.json; similar:REF.jpg needs none"
-        if not any((folder / file).is_file() for file in VOCABULARIES):  # transformers would make one without words
-            raise ModelError(f"no tokenizer in the folder of '{spec}', so it knows no words", hint)
+        hint = "put tokenizer.json and tokenizer_config.json beside config.json; --target similar:REF.jpg needs none"
+        if not any((folder / file).is_file() for file in VOCABULARIES):  # else the vocabulary is empty
+            raise ModelError(f"no tokenizer in the folder of '{spec}'", hint)
         try:
             return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         except Exception as error:
             reason = str(error).strip().partition("\n")[0][:200]
-            raise ModelError(f"the tokenizer of '{spec}' cannot be had: {reason}", hint) from error
+            raise ModelError(f"the tokenizer of '{spec}' does not load: {reason}", hint) from error
 
-    def words(text: str) -> Tensor:
+    def encode(text: str) -> Tensor:
         import torch
 
         tokens = _tokens(tokenizer(), text, module.config, spec)
@@ -55,25 +55,26 @@ def words_of(module: Any, folder: Path, spec: str) -> Callable[[str], Tensor]:
         with torch.no_grad():
             return _embedding(module.get_text_features(**{key: value.to(device) for key, value in tokens.items()}))[0]
 
-    return words
+    return encode
 
 
 def _tokens(tokenizer: Any, text: str, config: Any, spec: str) -> dict[str, Tensor]:
-    """The tokens of a text; SigLIP was trained on texts padded to their full length, without a mask."""
+    """Tokenize a text; SigLIP was trained on texts padded to the full length, without a mask."""
     longest = int(getattr(config.text_config, "max_position_embeddings", 0) or tokenizer.model_max_length)
     count = len(tokenizer(text)["input_ids"])
     if count > longest:
         raise RequestError(
-            f"'text:{text}' is {count} tokens, '{spec}' reads {longest}", "say it in fewer words: 'text:a red car'"
+            f"'text:{text}' has {count} tokens, the limit of '{spec}' is {longest}",
+            "use a shorter text: 'text:a red car'",
         )
     full = "siglip" in str(config.model_type)
     padding = {"padding": "max_length", "max_length": longest} if full else {}
-    found = tokenizer(text, return_tensors="pt", **padding)
+    encoded = tokenizer(text, return_tensors="pt", **padding)
     unread = ("attention_mask", "token_type_ids") if full else ()
-    return {key: value for key, value in found.items() if key not in unread}
+    return {key: value for key, value in encoded.items() if key not in unread}
 
 
-def _embedding(found: Any) -> Tensor:
-    """(n, d): transformers 4 gives it itself, transformers 5 what it was pooled from as well."""
-    pooled: Tensor = getattr(found, "pooler_output", found)
+def _embedding(output: Any) -> Tensor:
+    """Return the embeddings (n, d): transformers 5 wraps them in an output with a `pooler_output`."""
+    pooled: Tensor = getattr(output, "pooler_output", output)
     return pooled

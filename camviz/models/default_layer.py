@@ -1,4 +1,4 @@
-"""Where the default layer of a detector or a segmenter is looked for: in what all its answers are made from."""
+"""Restrict the search for the default layer of a detector or segmenter to its backbone."""
 
 from __future__ import annotations
 
@@ -8,73 +8,72 @@ from dataclasses import replace
 from torch import nn
 
 from camviz.models.detectors import transform_of
-from camviz.models.survey import Seen, Survey
+from camviz.models.survey import LayerRun, Survey
 
 
 def trunk(module: nn.Module, seen: Survey) -> Survey:
-    """The part of a survey in which the default layer of a detector or a segmenter is to be looked for.
+    """Return the survey restricted to the layers from which all boxes or positions are computed.
 
-    What all boxes, and all places, are made from: behind it levels part, or classes are already told at each place.
-    Of a feature pyramid what feeds its top; of several levels the finest; of a model that widens again (U-Net) its
-    coarsest grid. Classifiers keep all their layers.
+    Behind them levels branch, or channels are already class scores. Of a feature pyramid: the layer below its top; of
+    several levels: the finest; of a model with a decoder (U-Net): its coarsest grid. Classifiers keep all layers.
     """
     layers = seen.layers
-    pyramid = next((one.path for one in layers if "FeaturePyramid" in one.kind), "")
+    pyramid = next((run.path for run in layers if "FeaturePyramid" in run.kind), "")
     if pyramid:
         return replace(seen, layers=_to_coarsest(_before(layers, pyramid)))
-    backbone = tuple(one for one in layers if one.path.startswith("backbone."))
+    backbone = tuple(run for run in layers if run.path.startswith("backbone."))
     if transform_of(module) is not None and backbone:
-        whole = next((one for one in layers if one.path == "backbone"), None)
-        finest = whole.shape[-2:] if whole else ()
+        backbone_run = next((run for run in layers if run.path == "backbone"), None)
+        finest = backbone_run.shape[-2:] if backbone_run else ()
         return replace(seen, layers=_finer(backbone, finest))
-    if isinstance(seen.output, Mapping) and "pred_boxes" in seen.output:  # DETR: tokens behind it have no grid
-        found = [one for one in layers if ".backbone." in f".{one.path}" and "position" not in one.kind.lower()]
-        return replace(seen, layers=_without_trunks(tuple(found)) or layers)
+    if isinstance(seen.output, Mapping) and "pred_boxes" in seen.output:  # DETR: its tokens have no grid
+        behind = [run for run in layers if ".backbone." in f".{run.path}" and "position" not in run.kind.lower()]
+        return replace(seen, layers=_without_trunks(tuple(behind)) or layers)
     if len(seen.output_shape) == 3:
         return replace(seen, layers=backbone or _before_scores(_to_coarsest(_without_trunks(layers)), seen))
     return seen
 
 
-def _before_scores(layers: tuple[Seen, ...], seen: Survey) -> tuple[Seen, ...]:
-    """Without what comes last and already has a channel for each class."""
+def _before_scores(layers: tuple[LayerRun, ...], seen: Survey) -> tuple[LayerRun, ...]:
+    """Drop the last layers, which already have a channel per class."""
     end = len(layers)
     while end and layers[end - 1].shape[:1] == seen.output_shape[:1]:
         end -= 1
     return layers[:end] or layers
 
 
-def _without_trunks(layers: tuple[Seen, ...]) -> tuple[Seen, ...]:
-    """Without modules that hold layers of three grids and more: what they give is not all that comes out of them."""
+def _without_trunks(layers: tuple[LayerRun, ...]) -> tuple[LayerRun, ...]:
+    """Drop modules with layers of three or more grids inside: their output is not their only result."""
     grids: dict[str, set[tuple[int, ...]]] = {}
-    for one in layers:
-        parts = one.path.split(".")
-        for end in range(1, len(parts)) if len(one.shape) == 3 else ():
-            grids.setdefault(".".join(parts[:end]), set()).add(one.shape[1:])
-    return tuple(one for one in layers if len(grids.get(one.path, ())) < 3)
+    for run in layers:
+        parts = run.path.split(".")
+        for end in range(1, len(parts)) if len(run.shape) == 3 else ():
+            grids.setdefault(".".join(parts[:end]), set()).add(run.shape[1:])
+    return tuple(run for run in layers if len(grids.get(run.path, ())) < 3)
 
 
-def _before(layers: tuple[Seen, ...], path: str) -> tuple[Seen, ...]:
-    """What finished before anything at or below `path` did."""
-    found = []
-    for one in layers:
-        if one.path == path or one.path.startswith(f"{path}."):
+def _before(layers: tuple[LayerRun, ...], path: str) -> tuple[LayerRun, ...]:
+    """Return the layers that finished before `path` and its children."""
+    earlier = []
+    for run in layers:
+        if run.path == path or run.path.startswith(f"{path}."):
             break
-        found.append(one)
-    return tuple(found)
+        earlier.append(run)
+    return tuple(earlier)
 
 
-def _finer(layers: tuple[Seen, ...], finest: tuple[int, ...]) -> tuple[Seen, ...]:
-    """Up to the last layer with a grid at least as fine as the finest of several levels."""
-    last = max((i for i, one in enumerate(layers) if one.shape[-2:] == finest), default=len(layers) - 1)
+def _finer(layers: tuple[LayerRun, ...], finest: tuple[int, ...]) -> tuple[LayerRun, ...]:
+    """Return the layers up to the last one with the finest grid of several levels."""
+    last = max((i for i, run in enumerate(layers) if run.shape[-2:] == finest), default=len(layers) - 1)
     return layers[: last + 1]
 
 
-def _to_coarsest(layers: tuple[Seen, ...]) -> tuple[Seen, ...]:
-    """Up to the last layer of the coarsest grid that is more than one cell, and no summary of a finer one."""
+def _to_coarsest(layers: tuple[LayerRun, ...]) -> tuple[LayerRun, ...]:
+    """Return the layers up to the last one with the coarsest grid of more than one cell, pooled summaries excluded."""
     makers: dict[tuple[int, ...], str] = {}
-    for one in layers:
-        makers.setdefault(one.shape[1:], one.kind)
-    cells = {i: one.shape[1] * one.shape[2] for i, one in enumerate(layers) if len(one.shape) == 3}
+    for run in layers:
+        makers.setdefault(run.shape[1:], run.kind)
+    cells = {i: run.shape[1] * run.shape[2] for i, run in enumerate(layers) if len(run.shape) == 3}
     sizes = {size for size, kind in makers.items() if min(size, default=0) > 1 and "AdaptiveAvgPool" not in kind}
     gridded = {i: count for i, count in cells.items() if layers[i].shape[1:] in sizes}
     if not gridded:

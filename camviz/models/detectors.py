@@ -1,4 +1,4 @@
-"""What is different about torchvision's detectors: they bring images to their size themselves."""
+"""torchvision's detectors, which normalize and resize their images themselves."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from camviz.types import Preprocessing
 if TYPE_CHECKING:
     from torch import nn
 
-_SURVEYED = 256  # pixels, the short side of what a detector is surveyed with
+_SURVEYED = 256  # pixels, short side of a detector's input in a survey
 _PROPOSALS = 8
 
 
 def transform_of(module: nn.Module) -> Any | None:
-    """The part of a torchvision detector that normalizes and resizes, None for other models."""
+    """Return the transform of a torchvision detector that normalizes and resizes, None for other models."""
     transform = getattr(module, "transform", None)
     return transform if all(hasattr(transform, name) for name in ("image_mean", "min_size", "max_size")) else None
 
 
 def preprocessing_of(module: nn.Module) -> Preprocessing | None:
-    """What a torchvision detector wants: values from 0 to 1, at the size to which it would bring them itself.
+    """Return the preprocessing of a torchvision detector: values in [0, 1], at the size of its own resizing.
 
-    So its own resizing leaves the input as it is, and what a view shows is what the model sees. A `longest` that
-    is no multiple of the padding is lowered to one.
+    Its own resizing then changes nothing, and the view is exactly the input. `longest` is rounded down to a multiple
+    of the padding.
     """
     transform = transform_of(module)
     if transform is None:
@@ -44,7 +44,7 @@ def preprocessing_of(module: nn.Module) -> Preprocessing | None:
 
 @contextmanager
 def economical(module: nn.Module, size: tuple[int, int]) -> Iterator[tuple[int, int]]:
-    """The (height, width) that is enough to survey a model; within the block a detector works small on few boxes."""
+    """Yield a (height, width) sufficient for a survey; within the block a detector uses a small size and few boxes."""
     transform = transform_of(module)
     if transform is None or transform.fixed_size:
         yield size

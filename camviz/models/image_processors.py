@@ -1,8 +1,7 @@
-"""What an image processor of transformers does to an image, found by giving it images.
+"""The preprocessing of a transformers image processor, measured by running it on test images.
 
-Every processor class has settings and habits of its own (a crop percentage that applies below a certain size, a
-second normalization, channels in the other order); what they come to is always a resize, a crop, and a scale and an
-offset for each channel, and that can be measured.
+Processor classes differ in their settings (a crop percentage below a certain size, a second normalization, channels
+in BGR order), but each amounts to a resize, a crop, and a scale and an offset per channel, which can be measured.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ from numpy.typing import NDArray
 from camviz.errors import ModelError
 from camviz.types import Order, Preprocessing
 
-FILES = ("preprocessor_config.json", "processor_config.json")  # the second has it among other things, or has not
+FILES = ("preprocessor_config.json", "processor_config.json")  # the second may or may not describe an image processor
 
-_WIDTH, _HEIGHT = 730, 470  # of an aspect ratio that nobody squashes to
-_STEEP = 0.7  # of a ramp along one axis; the rest, along the other, averages the rounding to eight bits out
+_WIDTH, _HEIGHT = 730, 470  # an aspect ratio that no processor squashes to
+_STEEP = 0.7  # share of a ramp along one axis; the rest along the other axis averages out the rounding to eight bits
 _RESAMPLING: dict[int, Literal["nearest", "bilinear", "bicubic", "lanczos"]] = {
     0: "nearest",
     1: "lanczos",
@@ -33,9 +32,9 @@ _RESAMPLING: dict[int, Literal["nearest", "bilinear", "bicubic", "lanczos"]] = {
 
 
 def preprocessing_of(folder: Path, config: Any, spec: str) -> tuple[Preprocessing, str]:
-    """The preprocessing of a saved model, and whose it is where the folder does not say, else "".
+    """Return the preprocessing of a saved model, and its origin where the folder has none, else "".
 
-    Raises `ModelError` when what the folder says cannot be followed.
+    Raises `ModelError` for a processor that cannot be loaded or measured.
     """
     from transformers import AutoImageProcessor
 
@@ -44,14 +43,14 @@ def preprocessing_of(folder: Path, config: Any, spec: str) -> tuple[Preprocessin
         try:
             processor = AutoImageProcessor.from_pretrained(folder, **settings)
         except Exception as error:
-            raise _unusable(spec, "cannot be had", error) from error
+            raise _unusable(spec, "does not load", error) from error
         return measured(processor, spec), ""
     try:
         with tempfile.TemporaryDirectory() as empty:
             (Path(empty) / "preprocessor_config.json").write_text("{}")
             usual = measured(AutoImageProcessor.from_pretrained(empty, **settings), spec)
-        whose = f"that of {config.model_type}"
-    except Exception:  # a kind of model that has no image processor of its own
+        whose = f"the default of {config.model_type}"
+    except Exception:  # a model type without an image processor
         usual, whose = Preprocessing(), "ImageNet's"
     size = getattr(getattr(config, "vision_config", config), "image_size", None)
     if size and not usual.longest:
@@ -61,12 +60,12 @@ def preprocessing_of(folder: Path, config: Any, spec: str) -> tuple[Preprocessin
 
 
 def _described(folder: Path) -> bool:
-    """Whether the folder says what its image processor does."""
-    own, shared = (folder / name for name in FILES)
-    if own.is_file() or not shared.is_file():
-        return own.is_file()
+    """Return whether the folder describes an image processor."""
+    processor_file, shared_file = (folder / name for name in FILES)
+    if processor_file.is_file() or not shared_file.is_file():
+        return processor_file.is_file()
     try:
-        return "image_processor" in json.loads(shared.read_text("utf-8"))
+        return "image_processor" in json.loads(shared_file.read_text("utf-8"))
     except ValueError:
         return False
 
@@ -79,7 +78,7 @@ def _unusable(spec: str, what: str, error: Exception | None = None) -> ModelErro
 
 
 def measured(processor: Any, spec: str) -> Preprocessing:
-    """The processor as a `Preprocessing`; raises `ModelError` for one that does something else."""
+    """Measure a processor as a `Preprocessing`. Raises `ModelError` for one that does anything else."""
     order, mean, std = _colors(processor, spec)
     resample = getattr(processor, "resample", None)
     interpolation = _RESAMPLING.get(int(resample) if resample is not None else 2, "bilinear")
@@ -87,13 +86,13 @@ def measured(processor: Any, spec: str) -> Preprocessing:
 
 
 def _colors(processor: Any, spec: str) -> tuple[Order, tuple[float, float, float], tuple[float, float, float]]:
-    """The order of the channels, and mean and std: a flat image's value is (x - mean) / std."""
+    """Measure channel order, mean and std on flat images, whose values become (x - mean) / std."""
     flat = np.zeros((4, _HEIGHT, _HEIGHT, 3), np.uint8)  # black, red, green, blue
     for color in range(3):
         flat[color + 1, :, :, color] = 255
     seen = [_run(processor, image, spec) for image in flat]
     black, *others = (values[:, values.shape[1] // 2, values.shape[2] // 2].astype(np.float64) for values in seen)
-    effect = np.array(others) - black  # (color given, channel out)
+    effect = np.array(others) - black  # (input color, output channel)
     orders: tuple[tuple[Order, list[int]], ...] = (("rgb", [0, 1, 2]), ("bgr", [2, 1, 0]))
     for order, sources in orders:
         scale = effect[sources, range(3)]
@@ -105,15 +104,15 @@ def _colors(processor: Any, spec: str) -> tuple[Order, tuple[float, float, float
 
 
 def _three(values: NDArray[np.float64]) -> tuple[float, float, float]:
-    red, green, blue = (round(float(value), 6) + 0.0 for value in values)  # no minus before zero
+    red, green, blue = (round(float(value), 6) + 0.0 for value in values)  # no negative zero
     return red, green, blue
 
 
 def _geometry(
     processor: Any, order: Order, mean: tuple[float, ...], std: tuple[float, ...], spec: str
 ) -> Preprocessing:
-    """With the sizes that the processor makes, read from what becomes of an image that tells its own coordinates."""
-    ramp = np.ones((_HEIGHT, _WIDTH, 3), np.float64)  # blue tells the image from what fills up
+    """Measure resize and crop on an image whose colors encode coordinates."""
+    ramp = np.ones((_HEIGHT, _WIDTH, 3), np.float64)  # blue marks image pixels, as opposed to padding
     x, y = (np.arange(_WIDTH) + 0.5) / _WIDTH, ((np.arange(_HEIGHT) + 0.5) / _HEIGHT)[:, None]
     ramp[..., 0], ramp[..., 1] = _STEEP * x + (1 - _STEEP) * y, _STEEP * y + (1 - _STEEP) * x
     values = _run(processor, np.round(255 * ramp).astype(np.uint8), spec)
@@ -134,21 +133,21 @@ def _geometry(
 
 
 def _longest(processor: Any, short: int) -> int:
-    """The longest side that a processor makes which keeps the whole image at its aspect ratio, as detectors' do."""
+    """Return the longest side of a processor that keeps the whole image at its aspect ratio, as detectors do."""
     size = getattr(processor, "size", None) or {}
     return int(size.get("longest_edge") or 4 * short)
 
 
 def _extent(line: NDArray[np.float64]) -> float:
-    """How many pixels the whole image has along an axis, as resized; `line` is what of its ramp is seen."""
-    edge = len(line) // 8  # where resizing has no neighbors to average
+    """Return the length of the whole resized image along an axis; `line` is the visible part of its ramp."""
+    edge = len(line) // 8  # at the border resizing averages over fewer neighbors
     middle = line[edge : len(line) - edge]
     slope = np.polyfit(np.arange(len(middle)), middle, 1)[0]
     return float(_STEEP / slope) if slope > 0 else math.inf
 
 
 def _run(processor: Any, image: NDArray[np.uint8], spec: str) -> NDArray[np.float64]:
-    """(channels, height, width) that the processor makes of an image."""
+    """Run the processor on an image and return (channels, height, width)."""
     from PIL import Image
 
     try:
@@ -157,5 +156,5 @@ def _run(processor: Any, image: NDArray[np.uint8], spec: str) -> NDArray[np.floa
         raise _unusable(spec, "fails", error) from error
     if np.ndim(values) != 3 or len(values) != 3:
         shape = "×".join(map(str, np.shape(values)))
-        raise _unusable(spec, f"gives {shape}, not one image of three channels")
+        raise _unusable(spec, f"returns {shape}, not one image of three channels")
     return np.asarray(values, np.float64)

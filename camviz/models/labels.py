@@ -9,7 +9,7 @@ from camviz.errors import RequestError
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
-    """Class names in index order: one per line, or JSON as a list, {"0": name, …} or {name: 0, …}."""
+    """Read class names in index order: one per line, or JSON as a list, {"0": name, …} or {name: 0, …}."""
     if not path.is_file():
         raise RequestError(f"no labels file '{path}'", "--labels FILE: one class name per line, or JSON")
     try:
@@ -38,7 +38,7 @@ def _from_json(path: Path, text: str) -> tuple[str, ...]:
         if all(isinstance(value, int) for value in content.values()):
             content = {str(index): name for name, index in content.items()}
         if all(key.isdigit() for key in content):
-            # {"0": ["n01440764", "tench"]} is how Keras writes ImageNet's: the last word is the name
+            # Keras' ImageNet file has {"0": ["n01440764", "tench"]}: the last string is the name
             names = {int(k): v[-1] if isinstance(v, list) and v else v for k, v in content.items()}
             return tuple(str(names.get(i, f"class {i}")) for i in range(max(names, default=-1) + 1))
-    raise RequestError(f"labels file '{path}' is JSON of another form", hint)
+    raise RequestError(f"labels file '{path}' has JSON in an unknown format", hint)

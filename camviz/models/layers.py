@@ -1,4 +1,4 @@
-"""Which layers a model has, which one a path means, and which one to look at when nobody said."""
+"""The layers of a model: list them, find them by path, choose the default layer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 from camviz.errors import ModelError, unknown
 from camviz.models.default_layer import trunk
 from camviz.models.layout import Layouts
-from camviz.models.survey import Seen, Survey, survey
+from camviz.models.survey import LayerRun, Survey, survey
 from camviz.types import Layer, Model
 
 _POOLING = ("MaxPool", "AvgPool", "LPPool", "FractionalMaxPool")
@@ -18,57 +18,57 @@ _REARRANGING = ("Permute", "Identity", "Dropout", "Flatten", "StochasticDepth")
 
 
 def find_layers(model: Model, patterns: Sequence[str], seen: Survey | None = None) -> list[Layer]:
-    """The layers that the patterns mean, in the order of the patterns; the default one without any.
+    """Return the layers that match the patterns, in the order of the patterns; without patterns the default layer.
 
     A pattern is a dotted path; a part of it may be a negative index (`layer4.-1`) or a glob (`features.*`).
-    Raises `UnknownName` for a path that is not there, `ModelError` for one whose output has no grid.
+    Raises `UnknownName` for a path that does not exist, `ModelError` for a layer whose output has no grid.
     """
     seen = seen or survey(model.module, model.preprocessing.crop, model.name)
     if not patterns:
         return [default_layer(model, seen)]
-    found: dict[str, Layer] = {}
+    by_path: dict[str, Layer] = {}
     for pattern in patterns:
         for layer in _match(model, seen, pattern):
-            found.setdefault(layer.path, layer)
-    return list(found.values())
+            by_path.setdefault(layer.path, layer)
+    return list(by_path.values())
 
 
-def list_layers(model: Model, seen: Survey) -> list[tuple[Seen, Layer | None]]:
-    """Every layer that ran, with its `Layer` where its output has a grid."""
+def list_layers(model: Model, seen: Survey) -> list[tuple[LayerRun, Layer | None]]:
+    """Return every layer that ran, with its `Layer` where its output has a grid."""
     layouts = Layouts(model.module, seen)
-    latest = {one.path: one for one in seen.layers}
-    return [(one, layouts.layer(one)) for one in latest.values()]
+    latest = {run.path: run for run in seen.layers}
+    return [(run, layouts.layer(run)) for run in latest.values()]
 
 
 def default_layer(model: Model, seen: Survey) -> Layer:
-    """The last spatial stage before pooling.
+    """Return the last spatial stage before pooling.
 
-    Behind the last attention of a model with a class token the patch tokens get no gradient: there it is the norm
-    before that. Pooling, rearranging, the insides of attention and class-score maps (SqueezeNet) are passed over. Of a
-    detector or a segmenter it is the last one that everything is made from.
+    Behind the last attention of a model with a class token the patch tokens get no gradient, so there it is the norm
+    before that attention. Pooling, rearranging, layers inside attention and class-score maps (SqueezeNet) are
+    skipped. Of a detector or segmenter it is the last layer from which all outputs are computed.
     """
     seen = trunk(model.module, seen)
-    gridded = [(one, layer) for one, layer in list_layers(model, seen) if layer and _spatial(layer, seen)]
-    kinds: dict[int, list[str]] = {}  # of the modules that gave one and the same tensor, its maker first
-    for one in seen.layers:
-        kinds.setdefault(one.output, []).append(one.kind)
+    gridded = [(run, layer) for run, layer in list_layers(model, seen) if layer and _spatial(layer, seen)]
+    kinds: dict[int, list[str]] = {}  # of the modules that returned the same tensor, in order
+    for run in seen.layers:
+        kinds.setdefault(run.output, []).append(run.kind)
     headless = not any(isinstance(part, nn.Linear) for part in model.module.modules())
-    attentions = [one.path for one in seen.layers if _is_attention(one)]
-    outside = [(one, layer) for one, layer in gridded if not _within(one.path, attentions)]
+    attentions = [run.path for run in seen.layers if _is_attention(run)]
+    outside = [(run, layer) for run, layer in gridded if not _within(run.path, attentions)]
     chosen = None
-    for one, layer in outside or gridded:
+    for run, layer in outside or gridded:
         made = (channels_of(layer),) == seen.output_shape
-        scores = made and (headless if layer.layout in ("plain", "clip") else one.kind == "Linear")
-        pooled = any(pool in kinds[one.output][0] for pool in _POOLING)
-        rearranged = all(kind.endswith(_REARRANGING) for kind in kinds[one.output])
+        scores = made and (headless if layer.layout in ("plain", "clip") else run.kind == "Linear")
+        pooled = any(pool in kinds[run.output][0] for pool in _POOLING)
+        rearranged = all(kind.endswith(_REARRANGING) for kind in kinds[run.output])
         if not (scores or pooled or rearranged):
-            chosen = one
+            chosen = run
     if chosen is None:
         raise ModelError(
-            f"no layer of {model.name} has a grid of more than one cell, so there is nothing to draw a map from",
-            f"'camviz layers {model.name}' shows what its layers give",
+            f"no layer of {model.name} has a grid of more than one cell to draw a map from",
+            f"'camviz layers {model.name}' lists the shape of every layer",
         )
-    layers = {one.path: layer for one, layer in gridded}
+    layers = {run.path: layer for run, layer in gridded}
     before = layers.get(_before_last_attention(seen, layers) or "")
     last = layers[chosen.path]
     if before and (last.prefix or (before.prefix and grid(before, seen.input_size) == grid(last, seen.input_size))):
@@ -77,53 +77,53 @@ def default_layer(model: Model, seen: Survey) -> Layer:
 
 
 def stages(model: Model) -> list[Layer]:
-    """The way through a model: the last layer of every resolution up to the default layer, first to last.
+    """Return the last layer of every resolution up to the default layer, first to last.
 
-    A model that keeps one resolution, as transformers do, gives up to six of its blocks, evenly spaced.
+    For a model with a single resolution, such as a transformer, up to six of its blocks, evenly spaced.
     """
     seen = survey(model.module, model.preprocessing.crop, model.name)
     last = default_layer(model, seen)
-    found = [*stages_before(model, seen, last), last]
-    if len(found) > 2:
-        return found
+    layers = [*stages_before(model, seen, last), last]
+    if len(layers) > 2:
+        return layers
     blocks: dict[str, list[Layer]] = {}
-    for one, layer in list_layers(model, seen):
+    for run, layer in list_layers(model, seen):
         if layer and _spatial(layer, seen):
-            blocks.setdefault(one.path.rpartition(".")[0], []).append(layer)
+            blocks.setdefault(run.path.rpartition(".")[0], []).append(layer)
     longest = max(blocks.values(), key=len)
     step = max(1, (len(longest) - 1) / 5)
     return longest if len(longest) <= 6 else [longest[round(i * step)] for i in range(6)]
 
 
 def stages_before(model: Model, seen: Survey, layer: Layer) -> list[Layer]:
-    """For every resolution finer than the layer's: the last layer of it that the layer is computed from, outermost."""
-    listed = {one.path: other for one, other in list_layers(model, seen)}
-    own = grid(layer, seen.input_size)
-    last: dict[tuple[int, int], Seen] = {}
-    for one in seen.layers:
-        if one.path == layer.path:
+    """Return, for every finer resolution, the last (outermost) layer from which the layer is computed."""
+    listed = {run.path: other for run, other in list_layers(model, seen)}
+    cells = grid(layer, seen.input_size)
+    last: dict[tuple[int, int], LayerRun] = {}
+    for run in seen.layers:
+        if run.path == layer.path:
             break
-        other = listed[one.path]
+        other = listed[run.path]
         size = grid(other, seen.input_size) if other else (0, 0)
-        if other and size[0] * size[1] > own[0] * own[1] and _keeps_size(one.path, layer.path, size, listed, seen):
-            last[size] = one
-    found: list[Layer] = []
+        if other and size[0] * size[1] > cells[0] * cells[1] and _keeps_size(run.path, layer.path, size, listed, seen):
+            last[size] = run
+    stages: list[Layer] = []
     finest = float("inf")
-    for size, one in last.items():
+    for size, run in last.items():
         if size[0] * size[1] > finest:
-            continue  # windows and the like, that only look like a finer grid
+            continue  # windows, whose shape only resembles a finer grid
         finest = size[0] * size[1]
-        same = [other for other in seen.layers if other.output == one.output and listed[other.path]]
+        same = [other for other in seen.layers if other.output == run.output and listed[other.path]]
         stage = listed[min(same, key=lambda other: other.path.count(".")).path]
         if stage:
-            found.append(stage)
-    return found
+            stages.append(stage)
+    return stages
 
 
 def _keeps_size(path: str, target: str, size: tuple[int, int], listed: dict[str, Layer | None], seen: Survey) -> bool:
-    """Whether `path` is no inner part of a block that ends at another resolution.
+    """Return whether `path` is not inside a block that ends at another resolution.
 
-    What holds `target`, or layers of three resolutions and more, is a trunk, not a block.
+    A module that contains `target`, or layers of three or more resolutions, is a trunk, not a block.
     """
     if target.startswith(f"{path}."):
         return False
@@ -133,47 +133,49 @@ def _keeps_size(path: str, target: str, size: tuple[int, int], listed: dict[str,
         layer = listed.get(outer)
         if not layer or target.startswith(f"{outer}.") or grid(layer, seen.input_size) == size:
             continue
-        inside = {grid(one, seen.input_size) for other, one in listed.items() if one and other.startswith(f"{outer}.")}
+        inside = {
+            grid(layer, seen.input_size) for other, layer in listed.items() if layer and other.startswith(f"{outer}.")
+        }
         if len(inside - {(1, 1)}) < 3:
             return False
     return True
 
 
-def _stage(model: Model, seen: Survey, chosen: Seen) -> str:
-    """The outermost module that ends in `chosen`'s output, unless that module also did the downsampling."""
-    same = [one for one in seen.layers if one.output == chosen.output]
-    path = min(same, key=lambda one: (one.path.count("."), -seen.layers.index(one))).path
+def _stage(model: Model, seen: Survey, chosen: LayerRun) -> str:
+    """Return the outermost module that returns `chosen`'s output, unless it also does the downsampling."""
+    same = [run for run in seen.layers if run.output == chosen.output]
+    path = min(same, key=lambda run: (run.path.count("."), -seen.layers.index(run))).path
     while True:
         children = _below(seen, path)
-        inside = [one for one in children if one.output == chosen.output]
-        if len({one.shape[-2:] for one in children}) < 2 or not inside:
+        inside = [run for run in children if run.output == chosen.output]
+        if len({run.shape[-2:] for run in children}) < 2 or not inside:
             return path
         path = inside[-1].path
 
 
-def _below(seen: Survey, path: str) -> list[Seen]:
-    """The layers right below `path`: what only holds others (a list of blocks) does not run, and does not count."""
-    inside = [one for one in seen.layers if one.path.startswith(f"{path}.")]
-    ran = {one.path for one in inside}
+def _below(seen: Survey, path: str) -> list[LayerRun]:
+    """Return the layers directly below `path`; containers that do not run (a list of blocks) are skipped."""
+    inside = [run for run in seen.layers if run.path.startswith(f"{path}.")]
+    ran = {run.path for run in inside}
 
     def holder(inner: str) -> str:
         outer = inner.rpartition(".")[0]
         return outer if outer == path or outer in ran else holder(outer)
 
-    return [one for one in inside if holder(one.path) == path]
+    return [run for run in inside if holder(run.path) == path]
 
 
 def _before_last_attention(seen: Survey, layers: dict[str, Layer]) -> str | None:
-    """The outermost layer that gives what the last attention takes in."""
+    """Return the outermost layer whose output is the input of the last attention."""
     for attention in reversed(seen.layers):
         if not _is_attention(attention):
             continue
-        feeding = [one for one in seen.layers if one.output == attention.input and one.path in layers]
-        if not feeding:  # given by keyword, or rearranged on the way: what finished before its first part did
-            inside = [i for i, one in enumerate(seen.layers) if one.path.startswith(f"{attention.path}.")]
-            feeding = [one for i in inside[:1] for one in seen.layers[max(0, i - 1) : i] if one.path in layers]
+        feeding = [run for run in seen.layers if run.output == attention.input and run.path in layers]
+        if not feeding:  # passed by keyword, or rearranged: the layer that finished before the attention's first part
+            inside = [i for i, run in enumerate(seen.layers) if run.path.startswith(f"{attention.path}.")]
+            feeding = [run for i in inside[:1] for run in seen.layers[max(0, i - 1) : i] if run.path in layers]
         if feeding:
-            return min(feeding, key=lambda one: one.path.count(".")).path
+            return min(feeding, key=lambda run: run.path.count(".")).path
     return None
 
 
@@ -181,33 +183,33 @@ def _within(path: str, outer: Sequence[str]) -> bool:
     return any(path.startswith(f"{other}.") for other in outer)
 
 
-def _is_attention(one: Seen) -> bool:
-    words = (one.kind.lower(), one.path.rpartition(".")[2].lower())
-    return any(word in text for text in words for word in ("attention", "attn"))
+def _is_attention(run: LayerRun) -> bool:
+    names = (run.kind.lower(), run.path.rpartition(".")[2].lower())
+    return any(word in text for text in names for word in ("attention", "attn"))
 
 
 def _match(model: Model, seen: Survey, pattern: str) -> list[Layer]:
     paths = expand(model, pattern)
-    listed = {one.path: layer for one, layer in list_layers(model, seen)}
+    listed = {run.path: layer for run, layer in list_layers(model, seen)}
     gridded = [layer for path in paths if (layer := listed.get(path)) is not None]
     if gridded:
         return gridded
     path = paths[0]
     near = _nearest_gridded(path, listed, seen)
-    hint = f"'{near}' has one; 'camviz layers {model.name}' lists all" if near else ""
+    hint = f"--layer {near} has a grid; 'camviz layers {model.name}' lists all" if near else ""
     if path not in listed:
         raise ModelError(f"layer '{path}' does not run in a forward of {model.name}", hint)
     if path in Layouts(model.module, seen).scattered:
         raise ModelError(
-            f"the tokens of layer '{path}' of {model.name} lie in mask units, not in the order of places",
-            f"those of '{default_layer(model, seen).path}' do; 'camviz layers {model.name}' lists all",
+            f"the tokens of layer '{path}' of {model.name} are in the order of mask units, not of positions",
+            f"--layer {default_layer(model, seen).path} has them in order; 'camviz layers {model.name}' lists all",
         )
     shape = "×".join(str(size) for size in (seen.find(path) or seen.layers[0]).shape)
-    raise ModelError(f"layer '{path}' of {model.name} gives {shape}: no grid to draw a map on", hint)
+    raise ModelError(f"the output of layer '{path}' of {model.name} is {shape}: no grid to draw a map on", hint)
 
 
 def _nearest_gridded(path: str, listed: dict[str, Layer | None], seen: Survey) -> str:
-    """The last layer with a grid that finished before `path`, or the very last."""
+    """Return the last layer with a grid that finished before `path`, or else the last of all."""
     last = ""
     for other, layer in listed.items():
         if other == path and last:
@@ -218,15 +220,15 @@ def _nearest_gridded(path: str, listed: dict[str, Layer | None], seen: Survey) -
 
 
 def expand(model: Model, pattern: str) -> list[str]:
-    """All module paths that a pattern means, in the model's order; raises `UnknownName`."""
-    found = [""]
+    """Return all module paths that match a pattern, in the model's order. Raises `UnknownName`."""
+    paths = [""]
     for part in pattern.split("."):
-        found = [path for parent in found for path in _children(model.module, parent, part)]
-    found = [path for path in found if path]
-    if not found:
+        paths = [path for parent in paths for path in _children(model.module, parent, part)]
+    paths = [path for path in paths if path]
+    if not paths:
         known = [path for path, _ in model.module.named_modules() if path]
         raise unknown("layer", pattern, known, model.name, f"'camviz layers {model.name}'")
-    return found
+    return paths
 
 
 def _children(module: nn.Module, parent: str, part: str) -> list[str]:
@@ -244,7 +246,7 @@ def _spatial(layer: Layer, seen: Survey) -> bool:
 
 
 def grid(layer: Layer, input_size: tuple[int, int]) -> tuple[int, int]:
-    """(height, width) of the layer's maps as surveyed."""
+    """Return (height, width) of the layer's maps in the survey."""
     if layer.layout == "plain":
         return layer.shape[1], layer.shape[2]
     if layer.layout == "channels_last":
@@ -256,5 +258,5 @@ def grid(layer: Layer, input_size: tuple[int, int]) -> tuple[int, int]:
 
 
 def channels_of(layer: Layer) -> int:
-    """How many channels the layer's maps have."""
+    """Return the number of channels of the layer's maps."""
     return layer.shape[0] if layer.layout in ("plain", "clip") else layer.shape[-1]

@@ -17,7 +17,7 @@ from camviz.models.detectors import economical, transform_of
 
 
 @dataclass(frozen=True)
-class Seen:
+class LayerRun:
     """One layer as it ran: `shape` without the batch; `output` and `input` name tensors, equal when the same.
 
     `batched`: the first axis is that of the images (it is not where windows or patches have become a batch).
@@ -36,12 +36,12 @@ class Seen:
 class Survey:
     """All layers in the order in which they finished, and what went in and came out."""
 
-    layers: tuple[Seen, ...]
+    layers: tuple[LayerRun, ...]
     input_size: tuple[int, int]
     output_shape: tuple[int, ...]
     output: Any = None  # what came out for one image; on the meta device where possible
 
-    def find(self, path: str) -> Seen | None:
+    def find(self, path: str) -> LayerRun | None:
         """The layer at `path`, as it ran last; None when it did not run."""
         return next((seen for seen in reversed(self.layers) if seen.path == path), None)
 
@@ -113,7 +113,7 @@ def _on_meta(module: nn.Module) -> Iterator[None]:
 def _survey(module: nn.Module, shape: tuple[int, ...], meta: bool) -> Survey:
     """Two images where that costs nothing: one does not tell the images' axis from any other of length 1."""
     images = 2 if meta else 1
-    seen: list[Seen] = []
+    seen: list[LayerRun] = []
     kept: list[Tensor] = []  # a tensor that lives keeps its id
     sizes = {path: sum(p.numel() for p in part.parameters()) for path, part in module.named_modules()}
 
@@ -124,7 +124,7 @@ def _survey(module: nn.Module, shape: tuple[int, ...], meta: bool) -> Survey:
         kept.extend(tensor for tensor in (out, into) if tensor is not None)
         batched = out.ndim > 0 and out.shape[0] == images
         kind = type(part).__name__
-        seen.append(Seen(path, kind, tuple(out.shape[1:]), sizes[path], id(out), id(into), batched))
+        seen.append(LayerRun(path, kind, tuple(out.shape[1:]), sizes[path], id(out), id(into), batched))
 
     parts = {path: part for path, part in module.named_modules() if path}
     device = "meta" if meta else next((p.device for p in module.parameters()), torch.device("cpu"))

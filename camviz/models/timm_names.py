@@ -1,4 +1,4 @@
-"""What the installed timm offers, read from its source text: importing it takes seconds."""
+"""The models of the installed timm, read from its source text: importing timm takes seconds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WHERE = re.compile(r"\b(hf_hub_id|url|file)['\"]?\s*[=:]\s*['\"]([^'\"]+)['\"]"
 _HELPER = re.compile(r"^def (\w*cfg\w*)\(.*?(?=^\S(?<!\)))", re.MULTILINE | re.DOTALL)
 _CLASSES = re.compile(r"\bnum_classes['\"]?\s*[=:]\s*(\d+)")
 
-# the files of class names inside timm, by the number of classes
+# timm's files of class names by the number of classes
 _SYNSETS = {
     11221: "imagenet21k_miil_synsets.txt",
     11821: "imagenet12k_synsets.txt",
@@ -32,9 +32,9 @@ _SYNSETS = {
 
 @dataclass(frozen=True)
 class Pretrained:
-    """One set of weights: where it is (a repository of the hub, or an address), and for how many classes.
+    """One set of weights: its location (a repository of the hub, or a URL) and number of classes.
 
-    `classes` is None where the text does not say.
+    `classes` is None where the source text does not state it.
     """
 
     tag: str
@@ -45,47 +45,47 @@ class Pretrained:
 
 @dataclass(frozen=True)
 class Architecture:
-    """One architecture of timm: its configurations by tag, the default first; some have no weights."""
+    """One architecture of timm with its configurations, the default first; some have no weights."""
 
     name: str
     configurations: tuple[Pretrained, ...] = ()
 
     @property
     def weights(self) -> tuple[Pretrained, ...]:
-        """Those configurations that have weights."""
-        return tuple(one for one in self.configurations if one.hub or one.url)
+        """The configurations that have weights."""
+        return tuple(configuration for configuration in self.configurations if configuration.hub or configuration.url)
 
     def find(self, tag: str) -> Pretrained | None:
-        """The configuration with this tag; the default one for ""."""
+        """Return the configuration with this tag; the default for ""."""
         if not tag:
             return self.configurations[0] if self.configurations else None
-        return next((one for one in self.configurations if one.tag == tag), None)
+        return next((configuration for configuration in self.configurations if configuration.tag == tag), None)
 
 
 def _folder() -> Path | None:
-    found = importlib.util.find_spec("timm")
-    return Path(found.origin).parent if found and found.origin else None
+    spec = importlib.util.find_spec("timm")
+    return Path(spec.origin).parent if spec and spec.origin else None
 
 
 @cache
 def architectures() -> dict[str, Architecture]:
-    """Every architecture of timm by name; empty when timm is not installed."""
+    """Return every architecture of timm by name; empty when timm is not installed."""
     folder = _folder()
     names: list[str] = []
-    found: dict[str, list[tuple[str, Pretrained]]] = {}
+    by_stem: dict[str, list[tuple[str, Pretrained]]] = {}
     for file in sorted((folder / "models").glob("*.py")) if folder else []:
         text = file.read_text("utf-8")
         names += _NAME.findall(text)
         for key, configuration in _configurations(text):
-            found.setdefault(key.partition(".")[0], []).append((key, configuration))
-    return {name: Architecture(name, _by_priority(found.get(name, ()))) for name in sorted(names)}
+            by_stem.setdefault(key.partition(".")[0], []).append((key, configuration))
+    return {name: Architecture(name, _by_priority(by_stem.get(name, ()))) for name in sorted(names)}
 
 
 def _configurations(text: str) -> Iterable[tuple[str, Pretrained]]:
-    """The entries of a file's `default_cfgs`: their keys, tags with the star that marks a default."""
+    """Yield the entries of a file's `default_cfgs` with their keys; a star in the tag marks a default."""
     text = _COMMENT.sub("", text)
-    said = {match[1]: _CLASSES.search(match[0]) for match in _HELPER.finditer(text)}
-    usual = {helper: int(found[1]) for helper, found in said.items() if found}
+    stated = {match[1]: _CLASSES.search(match[0]) for match in _HELPER.finditer(text)}
+    usual = {helper: int(hit[1]) for helper, hit in stated.items() if hit}
     matches = list(_CONFIG.finditer(text))
     starts = [*(match.start() for match in matches), len(text)]
     for match, end in zip(matches, starts[1:], strict=True):
@@ -93,8 +93,12 @@ def _configurations(text: str) -> Iterable[tuple[str, Pretrained]]:
         where = dict(_WHERE.findall(body))
         key = match[1].replace("*", "")
         hub = where.get("hf_hub_id", "")
-        own = _CLASSES.search(body)
-        classes = int(own[1]) if own else usual.get(match[2] or "", usual.get("_cfg") if match[2] in said else None)
+        stated_classes = _CLASSES.search(body)
+        classes = (
+            int(stated_classes[1])
+            if stated_classes
+            else usual.get(match[2] or "", usual.get("_cfg") if match[2] in stated else None)
+        )
         yield (
             match[1],
             Pretrained(
@@ -107,35 +111,35 @@ def _configurations(text: str) -> Iterable[tuple[str, Pretrained]]:
 
 
 def _by_priority(configurations: Sequence[tuple[str, Pretrained]]) -> tuple[Pretrained, ...]:
-    """timm's own rule: first an untagged one with weights or a starred one, or else the first with weights."""
+    """Order as timm does: an untagged entry with weights or a starred entry first, else the first with weights."""
     ordered: list[Pretrained] = []
     settled = weighted = False
-    for key, one in configurations:
-        has_weights = bool(one.hub or one.url)
-        if (has_weights and not one.tag) or (key.endswith("*") and not settled):
-            ordered.insert(0, one)
+    for key, configuration in configurations:
+        has_weights = bool(configuration.hub or configuration.url)
+        if (has_weights and not configuration.tag) or (key.endswith("*") and not settled):
+            ordered.insert(0, configuration)
             settled = True
         elif has_weights and not weighted:
-            ordered.insert(0, one)
+            ordered.insert(0, configuration)
         else:
-            ordered.append(one)
+            ordered.append(configuration)
         weighted = weighted or has_weights
     return tuple(ordered)
 
 
 def task_of(architecture: str, classes: int) -> str:
-    """What a model with so many outputs is for: without classes it embeds, and so do CLIP's."""
+    """Return the task of a model with that many outputs: embedding without classes and for CLIP models."""
     embeds = classes == 0 or ("clip" in architecture and not class_names(classes))
     return "embedding" if embeds else "classification"
 
 
 @cache
 def class_names(classes: int) -> tuple[str, ...]:
-    """The class names of ImageNet's subsets, told apart by their number of classes as timm does; () for others.
+    """Return the class names of ImageNet's subsets by number of classes, as timm does; () for other numbers.
 
-    1000 are spelled as for torchvision's models, which makes timm's own two doubles unique: the same --target and the
-    same caption whatever the library. Of the larger sets a class has its first synonym, all of them or its
-    WordNet number as well where that alone would be ambiguous.
+    The 1000 are spelled as in torchvision, where the two duplicates of timm are unique: the same --target and caption
+    for both libraries. In the larger sets a class has its first synonym, or all synonyms, or the WordNet number as
+    well where the shorter name would be ambiguous.
     """
     if classes == 1000:
         return imagenet_labels()

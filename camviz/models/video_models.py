@@ -1,6 +1,6 @@
-"""Models of video clips as models of images: the frames of a clip are stacked, the first on top.
+"""Video models as image models: the frames of a clip are stacked vertically, the first on top.
 
-So everything that knows (n, c, h, w) knows clips: inputs are (n, 3, frames·H, W), maps (n, c, steps·h, w).
+Code for (n, c, h, w) then works on clips: inputs are (n, 3, frames·H, W), maps (n, c, steps·h, w).
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
-LENGTHS = {"swin3d_t": 32, "swin3d_s": 32, "swin3d_b": 32, "s3d": 64}  # frames of a clip in torchvision's recipes
+LENGTHS = {"swin3d_t": 32, "swin3d_s": 32, "swin3d_b": 32, "s3d": 64}  # frames per clip in torchvision's recipes
 USUAL_LENGTH = 16
 
 
 def stacked(module: Any, frames: int) -> nn.Module:
-    """The same model with a forward from stacked clips (n, 3, frames·H, W); it tells `clip_frames`.
+    """Return the module with a forward from stacked clips (n, 3, frames·H, W) and an attribute `clip_frames`.
 
-    Its class is another one, so that layers keep their paths and copies hold nothing of the original.
+    Only its class changes, so that layers keep their paths and copies hold no reference to the original.
     """
     kind = type(module)
 

@@ -1,4 +1,4 @@
-"""What a model's output means: which scalars can be read from it, and by what names. One task per file.
+"""Tasks: which scalar scores can be read from a model's output, and how they are named. One task per file.
 
 Methods see scalars only. To add a task, write a class that derives from `Task` in a new file here.
 """
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """One target as asked for, before any output is known. `facet` stands for it in file names.
+class TargetSpec:
+    """One requested target, parsed before any output is known. `facet` is its part of a file name.
 
-    `several`: it may mean any number of targets in one image, told apart by a number behind the facet.
+    `several`: it may match any number of targets in one image; a number behind the facet tells them apart.
     """
 
     facet: str
@@ -32,19 +32,19 @@ class Wanted:
 
 @dataclass(frozen=True)
 class References:
-    """What targets may be compared with: `image(path)` is the model's row for another image, `words(text)` the
-    embedding of a text; None where the model knows no words."""
+    """What embeddings are compared with: `image(path)` returns the model's row for another image, `text(prompt)` the
+    embedding of a text; `text` is None for a model without a text encoder."""
 
     image: Callable[[str], Any]
-    words: Callable[[str], Any] | None = None
+    text: Callable[[str], Any] | None = None
 
 
 @dataclass(frozen=True)
 class Task(ABC):
-    """One kind of model: the questions that can be put to it, and how its outputs answer them.
+    """One kind of model: which targets it has, and how a target's score is read from an output.
 
-    `name` and `labels` are the model's; `default` is the target and `method` the method when nobody names one.
-    Without a `score` the task reads the one that is usual for it.
+    `name` and `labels` are the model's; `default` is the target and `method` the method when none is requested.
+    Without a `score` the task reads its usual one.
     """
 
     name: str
@@ -54,35 +54,35 @@ class Task(ABC):
 
     default: ClassVar[str] = "top1"
     method: ClassVar[str] = "gradcam"
-    prefixes: ClassVar[tuple[str, ...]] = ()  # of texts that only this task understands
-    placed: ClassVar[bool] = False  # whether a target has its place in the image
+    prefixes: ClassVar[tuple[str, ...]] = ()  # of targets that only this task has
+    placed: ClassVar[bool] = False  # whether a target has a position in the image
 
     @staticmethod
     @abstractmethod
     def recognizes(output: Any, labels: Sequence[str]) -> bool:
-        """Whether this is the output, for one image, of a model of this kind with these class names."""
+        """Return whether `output`, for one image, comes from a model of this kind with these class names."""
 
     @abstractmethod
-    def parse(self, texts: Sequence[str]) -> Sequence[Wanted]:
-        """What the texts of --target mean, without torch; raises `UnknownName`."""
+    def parse(self, texts: Sequence[str]) -> Sequence[TargetSpec]:
+        """Parse the values of --target, without torch. Raises `UnknownName`."""
 
-    def check(self, wanted: Sequence[Wanted], output: Any) -> None:  # noqa: B027 (some tasks refuse nothing)
-        """Refuse what this model cannot answer; `output` is what it gives for one image, shapes only."""
+    def check(self, specs: Sequence[TargetSpec], output: Any) -> None:  # noqa: B027 (some tasks refuse nothing)
+        """Raise for targets that this model does not have; `output` is for one image, and only its shapes count."""
 
-    def complete(self, wanted: Sequence[Wanted], references: References) -> Sequence[Wanted]:
-        """The targets with what they need from elsewhere: the rows of other images, or of words."""
-        return wanted
+    def complete(self, specs: Sequence[TargetSpec], references: References) -> Sequence[TargetSpec]:
+        """Return the targets with the rows of their reference images or texts filled in."""
+        return specs
 
     @abstractmethod
     def rows(self, output: Any, count: int) -> Tensor | Sequence[Any]:
-        """A model's output as one row per image: a tensor (count, …), or a list. Raises `ModelError`."""
+        """Return the output as one row per image: a tensor (count, …), or a list. Raises `ModelError`."""
 
     @abstractmethod
-    def choose(self, wanted: Wanted, row: Any, view: View) -> list[Target]:
-        """The targets in one image's row; raises `InputError` when there is nothing to explain in it."""
+    def choose(self, spec: TargetSpec, row: Any, view: View) -> list[Target]:
+        """Return the targets in one image's row. Raises `InputError` when the image has none."""
 
     def attending(self, module: nn.Module, size: tuple[int, int]) -> AbstractContextManager[None]:
-        """The model made ready, within the block, for inputs of (height, width)."""
+        """Prepare the model, within the block, for inputs of (height, width)."""
         return nullcontext()
 
 
@@ -90,7 +90,7 @@ TASKS: Registry[type[Task]] = Registry("task", __name__)
 
 
 def task_named(name: str, texts: Sequence[str]) -> str:
-    """The task that is meant: a text such as "similar:cat.jpg" is an embedding's, whatever the model usually does."""
+    """Return the name of the task: a target such as "similar:cat.jpg" makes a classifier an embedding model."""
     if name in ("", "classification"):
         for entry in TASKS:
             if entry.call.prefixes and any(text.startswith(entry.call.prefixes) for text in texts):
@@ -99,19 +99,19 @@ def task_named(name: str, texts: Sequence[str]) -> str:
 
 
 def task_of(model: Model, output: Any, texts: Sequence[str] = (), **settings: Any) -> Task:
-    """The task of a model: as the texts of --target or itself say, or as its output (for one image) looks."""
+    """Return the task of a model: from the targets, from the model, or recognized from its output for one image."""
     name = task_named(model.task, texts)
     name = name or next((entry.name for entry in TASKS if entry.call.recognizes(output, model.labels)), "")
     if not name:
         raise ModelError(
-            f"what {model.name} gives is of no known kind: {described(output)}",
-            f"--output-key chooses a part of it; --task says what it is: {', '.join(TASKS.names())}",
+            f"the output of {model.name} fits no known task: {described(output)}",
+            f"--output-key chooses a part of it; --task sets the task: {', '.join(TASKS.names())}",
         )
     return TASKS.find(name).call(model.name, model.labels, **settings)
 
 
 def described(output: Any) -> str:
-    """An output in words: shapes of tensors, keys of mappings."""
+    """Return a short description of an output: shapes of tensors, keys of mappings."""
     if hasattr(output, "shape"):
         return "×".join(map(str, output.shape)) or "a single number"
     if hasattr(output, "items"):

@@ -1,4 +1,4 @@
-"""Classification: one row of logits per image. Which class, and how its score is read."""
+"""Classification: one row of logits per image."""
 
 from __future__ import annotations
 
@@ -17,60 +17,60 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-W = TypeVar("W", bound=tasks.Wanted)
+W = TypeVar("W", bound=tasks.TargetSpec)
 
 
 @dataclass(frozen=True)
-class Wanted(tasks.Wanted):
-    """Either the class of a `rank` (0: the likeliest), or a class `index`, less the class `minus` when there is one."""
+class TargetSpec(tasks.TargetSpec):
+    """The class of a `rank` (0 is the top-1 class), or the class `index`; `minus` is the other class of a contrast."""
 
     rank: int | None = None
     index: int | None = None
     minus: int | None = None
 
 
-def parse_targets(texts: Sequence[str], labels: Sequence[str], name: str) -> list[Wanted]:
-    """What the texts of --target mean: top1, top3, an index, a class name, "cat vs dog".
+def parse_targets(texts: Sequence[str], labels: Sequence[str], name: str) -> list[TargetSpec]:
+    """Parse the values of --target: top1, top3, an index, a class name, "cat vs dog".
 
     Raises `UnknownName` for a class that does not exist, or a name that several classes share.
     """
-    found: list[Wanted] = []
+    targets: list[TargetSpec] = []
     for text in texts:
-        for one in _parse(text.strip(), labels, name):
-            if one not in found:
-                found.append(one)
-    return distinct(found)
+        for target in _parse(text.strip(), labels, name):
+            if target not in targets:
+                targets.append(target)
+    return distinct(targets)
 
 
-def _parse(text: str, labels: Sequence[str], name: str) -> list[Wanted]:
+def _parse(text: str, labels: Sequence[str], name: str) -> list[TargetSpec]:
     if top := re.fullmatch(r"top-?(\d+)", text, re.IGNORECASE):
         ranks = int(top[1])
         if ranks < 1 or (labels and ranks > len(labels)):
             raise UnknownName(f"no target '{text}': {name} has {len(labels) or 'some'} classes", "--target top1")
-        return [Wanted(f"top{rank + 1}", rank=rank) for rank in range(ranks)]
+        return [TargetSpec(f"top{rank + 1}", rank=rank) for rank in range(ranks)]
     if parts := re.fullmatch(r"(.+?)\s+vs\.?\s+(.+)", text):
         if _exact(text, labels) is None:
             index, minus = (find_class(part.strip(), labels, name) for part in parts.groups())
-            return [Wanted(slug(text), index=index, minus=minus)]
+            return [TargetSpec(slug(text), index=index, minus=minus)]
     elif "," in text and _exact(text, labels) is None:
-        return [one for part in text.split(",") if part.strip() for one in _parse(part.strip(), labels, name)]
-    return [Wanted(slug(text), index=find_class(text, labels, name))]
+        return [target for part in text.split(",") if part.strip() for target in _parse(part.strip(), labels, name)]
+    return [TargetSpec(slug(text), index=find_class(text, labels, name))]
 
 
-def distinct(wanted: Sequence[W]) -> list[W]:
-    """Two texts may shorten to one facet; a number tells them apart."""
+def distinct(specs: Sequence[W]) -> list[W]:
+    """Return the targets with distinct facets: a number is appended where two texts shorten to the same."""
     taken: set[str] = set()
-    found = []
-    for one in wanted:
-        candidates = (f"{one.facet}-{number}" for number in count(2))
-        facet = one.facet if one.facet not in taken else next(name for name in candidates if name not in taken)
+    renamed = []
+    for target in specs:
+        candidates = (f"{target.facet}-{number}" for number in count(2))
+        facet = target.facet if target.facet not in taken else next(name for name in candidates if name not in taken)
         taken.add(facet)
-        found.append(replace(one, facet=facet))
-    return found
+        renamed.append(replace(target, facet=facet))
+    return renamed
 
 
 def slug(text: str) -> str:
-    """What stands for a text in a file name."""
+    """Return the text as a part of a file name."""
     return re.sub(r"[^\w.+-]+", "_", text).strip("_") or "class"
 
 
@@ -81,7 +81,7 @@ def _exact(text: str, labels: Sequence[str]) -> int | None:
 
 
 def find_class(text: str, labels: Sequence[str], name: str) -> int:
-    """The index of the class that `text` means: an index, a name, or a unique word, prefix or part of one."""
+    """Return the index of the class `text`: an index, a name, or a unique word, prefix or part of a name."""
     if text.isdecimal():
         index = int(text)
         if labels and index >= len(labels):
@@ -89,7 +89,7 @@ def find_class(text: str, labels: Sequence[str], name: str) -> int:
         return index
     if not labels:
         raise UnknownName(
-            f"no class '{text}': the class names of {name} are not known", "--labels FILE, or an index: --target 0"
+            f"no class '{text}': the class names of {name} are unknown", "--labels FILE, or an index: --target 0"
         )
     folded = text.casefold()
     names = [label.casefold() for label in labels]
@@ -103,40 +103,40 @@ def find_class(text: str, labels: Sequence[str], name: str) -> int:
             return matches[0]
         if matches:
             listed = ", ".join(f"{i} '{labels[i]}'" for i in matches[:6]) + (", …" if len(matches) > 6 else "")
-            raise UnknownName(f"class '{text}' could be {len(matches)} classes of {name}: {listed}", "type one of them")
+            raise UnknownName(f"class '{text}' matches {len(matches)} classes of {name}: {listed}", "type a full name")
     raise unknown("class", text, labels, name)
 
 
-def check_range(wanted: Sequence[Wanted], classes: int, name: str) -> None:
-    """Refuse targets beyond the classes that a model has."""
-    for one in wanted:
-        for index in (one.index, one.minus, one.rank):
+def check_range(specs: Sequence[TargetSpec], classes: int, name: str) -> None:
+    """Raise `UnknownName` for a class index or rank beyond the number of classes."""
+    for target in specs:
+        for index in (target.index, target.minus, target.rank):
             if index is not None and index >= classes:
                 raise UnknownName(f"no class {index} in {name}", f"it has {classes} classes, 0 to {classes - 1}")
 
 
 def choose(
-    wanted: Wanted, row: Tensor, labels: Sequence[str], score: str | None = None, name: str = "the model"
+    spec: TargetSpec, row: Tensor, labels: Sequence[str], score: str | None = None, name: str = "the model"
 ) -> Target:
-    """The target for one image: `row` holds its logits (classes,)."""
-    check_range([wanted], row.shape[0], name)
+    """Return the target for one image, whose logits are `row` (classes,)."""
+    check_range([spec], row.shape[0], name)
     probabilities = row.detach().softmax(0)
-    index = wanted.index if wanted.rank is None else int(row.detach().topk(wanted.rank + 1).indices[wanted.rank])
+    index = spec.index if spec.rank is None else int(row.detach().topk(spec.rank + 1).indices[spec.rank])
     assert index is not None
     label = label_of(index, labels)
-    if wanted.minus is not None:
-        label = f"{label} vs {label_of(wanted.minus, labels)}"
+    if spec.minus is not None:
+        label = f"{label} vs {label_of(spec.minus, labels)}"
     kind: Score = "prob" if score == "prob" else "logit"
     best = int(probabilities.argmax())
     facts = {"predicted": label_of(best, labels), "confidence": float(probabilities[best])}
-    chance = float(probabilities[index]) if wanted.minus is None else None  # a difference has none
-    return Target(label, _picker(index, wanted.minus), kind, index, chance, facts=facts)
+    chance = float(probabilities[index]) if spec.minus is None else None  # a difference of logits has no probability
+    return Target(label, _picker(index, spec.minus), kind, index, chance, facts=facts)
 
 
 @TASKS.add("classification")
 @dataclass(frozen=True)
 class Classification(Task):
-    """One row of logits per image, one class each."""
+    """One row of logits per image, mutually exclusive classes."""
 
     @staticmethod
     def recognizes(output: Any, labels: Sequence[str]) -> bool:
@@ -145,10 +145,10 @@ class Classification(Task):
         tensor = first_tensor(output)
         return tensor is not None and tensor.ndim == 2 and tensor.shape[1] > 1 and not isinstance(output, list)
 
-    def parse(self, texts: Sequence[str]) -> list[Wanted]:
+    def parse(self, texts: Sequence[str]) -> list[TargetSpec]:
         return parse_targets(texts, self.labels, self.name)
 
-    def check(self, wanted: Sequence[tasks.Wanted], output: Any) -> None:
+    def check(self, specs: Sequence[tasks.TargetSpec], output: Any) -> None:
         from camviz.hooks.capture import first_tensor
 
         tensor = first_tensor(output)
@@ -160,7 +160,7 @@ class Classification(Task):
                 f"{len(self.labels)} class names for {self.name}, which has {classes} classes",
                 "--labels FILE with one name per class, in the order of training",
             )
-        check_range([one for one in wanted if isinstance(one, Wanted)], classes, self.name)
+        check_range([target for target in specs if isinstance(target, TargetSpec)], classes, self.name)
 
     def rows(self, output: Any, count: int) -> Tensor:
         from camviz.hooks.capture import first_tensor
@@ -168,19 +168,19 @@ class Classification(Task):
         tensor = first_tensor(output)
         if tensor is None or tensor.ndim != 2 or tensor.shape[0] != count:
             raise ModelError(
-                f"{self.name} gives {tasks.described(output)} for {count} image(s), "
-                "not one row of class scores for each",
-                f"--task says what it is: {', '.join(TASKS.names())}",
+                f"the output of {self.name} for {count} image(s) is {tasks.described(output)}, "
+                "not one row of class scores per image",
+                f"--task sets the task: {', '.join(TASKS.names())}",
             )
         return tensor.float()
 
-    def choose(self, wanted: tasks.Wanted, row: Tensor, view: View) -> list[Target]:
-        assert isinstance(wanted, Wanted)
-        return [choose(wanted, row, self.labels, self.score, self.name)]
+    def choose(self, spec: tasks.TargetSpec, row: Tensor, view: View) -> list[Target]:
+        assert isinstance(spec, TargetSpec)
+        return [choose(spec, row, self.labels, self.score, self.name)]
 
 
 def label_of(index: int, labels: Sequence[str]) -> str:
-    """The class's name, or "class 7" when names are not known."""
+    """Return the name of the class, or "class 7" when names are unknown."""
     return labels[index] if index < len(labels) else f"class {index}"
 
 

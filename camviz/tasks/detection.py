@@ -17,18 +17,18 @@ from camviz.types import Mark, Target, View
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-MOST = 20  # detections of one image that --target all, or a class, explains
-_LOWEST = 0.05  # what a model itself may throw away: a covered object must not vanish at once
-_SAME = 0.999  # overlap from which a box is the very one that was chosen
-_SHOWN = 0.5  # of an instance's mask
+MOST = 20  # detections per image that --target all, or a class, explains
+_LOWEST = 0.05  # a score threshold of the model is lowered to this: a partly covered object must stay detected
+_SAME = 0.999  # IoU from which a box counts as the chosen box itself
+_SHOWN = 0.5  # threshold of an instance's mask
 
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """What was found in one image: boxes (k, 4) as left, top, right, bottom; scores (k,), labels (k,).
+    """The detections in one image: boxes (k, 4) as left, top, right, bottom; scores (k,), labels (k,).
 
-    Boxes are in pixels of the model's input, or with `shares` in shares of it. `masks` (k, h, w) and `points`
-    (k, p, 2) where the model gives them. Scores are probabilities; `odds` says that their logits are wanted.
+    Boxes are in pixels of the model's input, or with `shares` in fractions of it. `masks` (k, h, w) and `points`
+    (k, p, 2) where the model has them. Scores are probabilities; with `odds` a target reads their logits.
     """
 
     boxes: Tensor
@@ -41,8 +41,8 @@ class Detections:
 
 
 @dataclass(frozen=True)
-class Wanted(tasks.Wanted):
-    """The detection of a `number` (0: the most confident), those of the class `index`, or all."""
+class TargetSpec(tasks.TargetSpec):
+    """The detection `number` (0 is the most confident), all of the class `index`, or all."""
 
     number: int | None = None
     index: int | None = None
@@ -58,7 +58,7 @@ class Detection(Task):
     """
 
     default: ClassVar[str] = "box:0"
-    method: ClassVar[str] = "hirescam"  # a mean over the image, as Grad-CAM's, forgets which box it was
+    method: ClassVar[str] = "hirescam"  # Grad-CAM averages gradients over the image: no position
     prefixes: ClassVar[tuple[str, ...]] = ("box:",)
     placed: ClassVar[bool] = True
 
@@ -66,75 +66,77 @@ class Detection(Task):
     def recognizes(output: Any, labels: Sequence[str]) -> bool:
         return _listed(output) or _logits(output) is not None
 
-    def parse(self, texts: Sequence[str]) -> list[Wanted]:
-        found: list[Wanted] = []
+    def parse(self, texts: Sequence[str]) -> list[TargetSpec]:
+        targets: list[TargetSpec] = []
         for text in (text.strip() for text in texts):
-            found += [one for one in self._parse(text) if one not in found]
-        if any(one.facet == "box" for one in found):  # all of them: what else is asked for by number is among them
-            found = [one for one in found if one.number is None]
-        return distinct(found)
+            targets += [target for target in self._parse(text) if target not in targets]
+        if any(target.facet == "box" for target in targets):  # `all` includes every numbered box
+            targets = [target for target in targets if target.number is None]
+        return distinct(targets)
 
-    def _parse(self, text: str) -> list[Wanted]:
+    def _parse(self, text: str) -> list[TargetSpec]:
         if text.casefold() == "all":
-            return [Wanted("box", several=True)]
+            return [TargetSpec("box", several=True)]
         if top := re.fullmatch(r"top-?(\d+)", text, re.IGNORECASE):
-            return [Wanted(f"box{number}", number=number) for number in range(min(int(top[1]), MOST))]
+            return [TargetSpec(f"box{number}", number=number) for number in range(min(int(top[1]), MOST))]
         if box := re.fullmatch(r"box:?\s*(\d+)", text, re.IGNORECASE):
-            return [Wanted(f"box{int(box[1])}", number=int(box[1]))]
+            return [TargetSpec(f"box{int(box[1])}", number=int(box[1]))]
         if text.startswith("box:") or not text:
             raise RequestError(
-                f"no target '{text}': which detection?", "--target box:0, the most confident; all; a class"
+                f"no target '{text}': it names no detection",
+                "--target box:0 (the most confident), all, or a class name",
             )
         if "," in text and text.casefold() not in (label.casefold() for label in self.labels):
-            return [one for part in text.split(",") if part.strip() for one in self._parse(part.strip())]
-        return [Wanted(f"{slug(text)}-", index=find_class(text, self.labels, self.name), several=True)]
+            return [target for part in text.split(",") if part.strip() for target in self._parse(part.strip())]
+        return [TargetSpec(f"{slug(text)}-", index=find_class(text, self.labels, self.name), several=True)]
 
-    def check(self, wanted: Sequence[tasks.Wanted], output: Any) -> None:
+    def check(self, specs: Sequence[tasks.TargetSpec], output: Any) -> None:
         if not _listed(output) and _logits(output) is None:
-            self.rows(output, 1)  # which says what is there instead
+            self.rows(output, 1)  # raises and describes the output
 
     def rows(self, output: Any, count: int) -> list[Detections]:
-        found = []
+        rows = []
         if _listed(output):
-            found = [_from_dict(one) for one in output]
+            rows = [_from_dict(image_output) for image_output in output]
         elif (logits := _logits(output)) is not None:
-            found = _from_queries(output, logits, len(self.labels))
-        if len(found) != count:
+            rows = _from_queries(output, logits, len(self.labels))
+        if len(rows) != count:
             raise ModelError(
-                f"{self.name} gives {tasks.described(output)} for {count} image(s), not boxes with scores and labels",
-                f"--task says what it is: {', '.join(TASKS.names())}",
+                f"the output of {self.name} for {count} image(s) is {tasks.described(output)}, "
+                "not boxes with scores and labels",
+                f"--task sets the task: {', '.join(TASKS.names())}",
             )
-        return found
+        return rows
 
-    def choose(self, wanted: tasks.Wanted, row: Detections, view: View) -> list[Target]:
-        assert isinstance(wanted, Wanted)
+    def choose(self, spec: tasks.TargetSpec, row: Detections, view: View) -> list[Target]:
+        assert isinstance(spec, TargetSpec)
         scores = row.scores.detach()
         order: list[int] = scores.argsort(descending=True).tolist()
         numbered = [(number, i) for number, i in enumerate(order) if scores[i] >= self.min_score]
-        if wanted.number is not None:
-            found = numbered[wanted.number : wanted.number + 1]
+        if spec.number is not None:
+            found = numbered[spec.number : spec.number + 1]
         else:
-            found = [(n, i) for n, i in numbered if wanted.index in (None, int(row.labels[i]))]
+            found = [(n, i) for n, i in numbered if spec.index in (None, int(row.labels[i]))]
         if not found:
-            raise self._nothing(wanted, row, order, len(numbered))
+            raise self._nothing(spec, row, order, len(numbered))
         return [self._target(row, i, number, view, len(found)) for number, i in found[:MOST]]
 
-    def _nothing(self, wanted: Wanted, row: Detections, order: Sequence[int], enough: int) -> InputError:
-        """Why no detection is the wanted one."""
+    def _nothing(self, spec: TargetSpec, row: Detections, order: Sequence[int], enough: int) -> InputError:
+        """Return the error for an image without a matching detection."""
         scores = row.scores.detach()
-        if enough and wanted.number is not None:
+        if enough and spec.number is not None:
             return InputError(
-                f"{self._some(enough)}, so there is no box {wanted.number}",
-                f"--target box:{enough - 1} is the last; --min-score lowers the bar",
+                f"{self._some(enough)}, so there is no box {spec.number}",
+                f"--target box:{enough - 1} is the last; --min-score sets a lower threshold",
             )
-        what = "detection" if wanted.index is None else f"'{label_of(wanted.index, self.labels)}'"
-        near = [i for i in order if wanted.index in (None, int(row.labels[i]))]
+        what = "detection" if spec.index is None else f"'{label_of(spec.index, self.labels)}'"
+        near = [i for i in order if spec.index in (None, int(row.labels[i]))]
         if not near:
             shown = [f"'{label_of(int(row.labels[i]), self.labels)}' {float(scores[i]):.2g}" for i in order[:enough]]
-            there = f"; there is {', '.join(shown[:4])}{', …' * (enough > 4)}" if enough else ""
-            return InputError(f"no {what} at all{there}", "--target box:0 takes the most confident" if enough else "")
+            there = f"; detected: {', '.join(shown[:4])}{', …' * (enough > 4)}" if enough else ""
+            return InputError(f"no {what} detected{there}", "--target box:0 takes the most confident" if enough else "")
         best = float(scores[near[0]])
-        name = f"'{label_of(int(row.labels[near[0]]), self.labels)}' with " if wanted.index is None else ""
+        name = f"'{label_of(int(row.labels[near[0]]), self.labels)}' with " if spec.index is None else ""
         return InputError(
             f"no {what} reaches {self.min_score:g}; the best is {name}{best:.2g}",
             f"--min-score {int(best * 100) / 100:g}",
@@ -177,9 +179,9 @@ class Detection(Task):
         if hasattr(transform, "min_size") and not getattr(transform, "fixed_size", None):
             changes += [(transform, "min_size", (min(size),)), (transform, "max_size", max(size))]
         for part in (module, getattr(module, "roi_heads", None)):
-            own = getattr(part, "score_thresh", None)
-            if isinstance(own, float):
-                changes.append((part, "score_thresh", min(own, self.min_score, _LOWEST)))
+            threshold = getattr(part, "score_thresh", None)
+            if isinstance(threshold, float):
+                changes.append((part, "score_thresh", min(threshold, self.min_score, _LOWEST)))
         before = [(part, name, getattr(part, name)) for part, name, _ in changes]
         try:
             for part, name, value in changes:
@@ -191,42 +193,46 @@ class Detection(Task):
 
 
 def _listed(output: Any) -> bool:
-    """Whether this is torchvision's way: one dict for each image."""
+    """Return whether the output has torchvision's format: one dict per image."""
     several = isinstance(output, (list, tuple)) and len(output) > 0
-    return several and all(isinstance(one, Mapping) and {"boxes", "scores", "labels"} <= set(one) for one in output)
+    return several and all(
+        isinstance(image_output, Mapping) and {"boxes", "scores", "labels"} <= set(image_output)
+        for image_output in output
+    )
 
 
 def _logits(output: Any) -> Tensor | None:
-    """The class scores (n, queries, classes) of a model of the DETR family."""
+    """Return the class scores (n, queries, classes) of a model of the DETR family, None for other models."""
     if not isinstance(output, Mapping) or output.get("pred_boxes") is None:
         return None
     logits: Tensor | None = output.get("logits", output.get("pred_logits"))
     return logits
 
 
-def _from_dict(found: Mapping[str, Tensor]) -> Detections:
-    masks, points = found.get("masks"), found.get("keypoints")
+def _from_dict(output: Mapping[str, Tensor]) -> Detections:
+    masks, points = output.get("masks"), output.get("keypoints")
     return Detections(
-        found["boxes"].float(),
-        found["scores"].float(),
-        found["labels"],
+        output["boxes"].float(),
+        output["scores"].float(),
+        output["labels"],
         masks=masks[:, 0] if masks is not None and masks.ndim == 4 else masks,
         points=None if points is None else points[..., :2],
     )
 
 
 def _from_queries(output: Mapping[str, Tensor], logits: Tensor, classes: int) -> list[Detections]:
-    """Boxes as (x, y, width, height) around their middle. A last class beyond the names means "no object".
+    """Return the detections of boxes (center x, center y, width, height).
 
-    Without names it is taken for that, as in DETR; models with a sigmoid for each class have none.
+    A last class beyond the class names means "no object"; without class names the last class is taken for it, as in
+    DETR. Models with a sigmoid per class have none.
     """
     import torch
 
     logits = logits.float()
     likely = logits.sigmoid() if logits.shape[-1] == classes else logits.softmax(-1)[..., :-1]
     scores, labels = likely.max(-1)
-    given = output["pred_boxes"].float()
-    middle, half = given[..., :2], given[..., 2:] / 2
+    centers = output["pred_boxes"].float()
+    middle, half = centers[..., :2], centers[..., 2:] / 2
     boxes = torch.cat([middle - half, middle + half], -1)
     masks = output.get("pred_masks")
     return [
@@ -248,18 +254,18 @@ def _reader(box: Tensor, index: int) -> Callable[[Detections], Tensor]:
 
 
 def similarity(row: Detections, box: Tensor, index: int) -> Tensor:
-    """How surely a detection is still there, 0 to 1: the largest IoU x score of its class; its own score for itself."""
+    """Return the largest IoU × score of the class, 0 to 1; for the same box its own score."""
     same = row.labels == index
     scores = row.scores[same]
     if not len(scores):
-        return row.scores.sum() * 0  # part of the graph all the same
+        return row.scores.sum() * 0  # 0, but still part of the graph
     overlap = iou(row.boxes[same].detach(), box)
     itself = overlap > _SAME
     return scores[itself].max() if bool(itself.any()) else (overlap * scores).max()
 
 
 def iou(boxes: Tensor, other: Tensor) -> Tensor:
-    """Intersection over union of boxes (k, 4) with one (4,): (k,)."""
+    """Return the intersection over union (k,) of boxes (k, 4) with a box (4,)."""
     import torch
 
     other = other.to(boxes)

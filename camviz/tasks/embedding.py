@@ -1,4 +1,4 @@
-"""Embeddings: what makes an image like another one, or like words."""
+"""Embeddings: the similarity of an image to another image, or to a text."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Wanted(tasks.Wanted):
-    """Likeness to an image (its path), or to words. `row` (d,) is what that is to the model, once known.
+class TargetSpec(tasks.TargetSpec):
+    """Similarity to an image (its path), or to a text. `row` (d,) is its embedding, once computed.
 
-    With `minus`, how much more like this than like that.
+    With `minus`, the difference of the similarities to two references.
     """
 
     text: str = ""
-    words: bool = False
+    is_text: bool = False
     row: Any = field(default=None, compare=False)
-    minus: Wanted | None = None
+    minus: TargetSpec | None = None
 
     @property
     def label(self) -> str:
-        """What it is like."""
-        name = f"“{self.text}”" if self.words else Path(self.text).name
+        """The name of the reference."""
+        name = f"“{self.text}”" if self.is_text else Path(self.text).name
         return f"{name} vs {self.minus.label}" if self.minus else name
 
 
 @TASKS.add("embedding")
 @dataclass(frozen=True)
 class Embedding(Task):
-    """One vector per image; similar:REF.jpg is its cosine with another image's, text:WORDS with that of words.
+    """One vector per image; similar:REF.jpg is its cosine with another image's vector, text:PROMPT with a text's.
 
     A contrast ("text:a cat vs a dog", "similar:A.jpg vs similar:B.jpg") is the difference of two cosines.
     """
@@ -50,77 +50,82 @@ class Embedding(Task):
 
     @staticmethod
     def recognizes(output: Any, labels: Sequence[str]) -> bool:
-        return False  # it looks like a classifier's: --task embedding, or a target, says it
+        return False  # has the shape of a classifier's output: `models/outputs.py`, --task or a target decides
 
-    def parse(self, texts: Sequence[str]) -> list[Wanted]:
-        found = []
+    def parse(self, texts: Sequence[str]) -> list[TargetSpec]:
+        targets = []
         for text in texts:
-            one, *others = re.split(" vs (?=text:|similar:)", text, maxsplit=1)
-            if not others and text.startswith("text:"):  # a file's name may have a " vs " in it
-                one, *others = text.split(" vs ", 1)
+            first, *others = re.split(" vs (?=text:|similar:)", text, maxsplit=1)
+            if not others and text.startswith("text:"):  # a file name may contain " vs "
+                first, *others = text.split(" vs ", 1)
                 others = [f"text:{other}" for other in others]
-            wanted = self._parse(one)
+            spec = self._parse(first)
             if others:
                 minus = self._parse(others[0])
-                wanted = replace(wanted, facet=f"{wanted.facet}-vs-{minus.facet}", minus=minus)
-            found.append(wanted)
-        return distinct(list(dict.fromkeys(found)))
+                spec = replace(spec, facet=f"{spec.facet}-vs-{minus.facet}", minus=minus)
+            targets.append(spec)
+        return distinct(list(dict.fromkeys(targets)))
 
-    def _parse(self, text: str) -> Wanted:
-        """One text without a contrast."""
+    def _parse(self, text: str) -> TargetSpec:
+        """Parse one reference, without a contrast."""
         kind, colon, rest = text.partition(":")
         if not text:
-            raise RequestError(f"{self.name} gives embeddings: like what?", "--target similar:REF.jpg, or 'text:a car'")
+            raise RequestError(
+                f"{self.name} outputs embeddings, and --target names nothing to compare with",
+                "--target similar:REF.jpg, or 'text:a car' for a model with a text encoder",
+            )
         if not colon or f"{kind}:" not in self.prefixes or not rest.strip():
             raise UnknownName(
-                f"no target '{text}': {self.name} gives embeddings", "--target similar:REF.jpg, or 'text:a red car'"
+                f"no target '{text}': {self.name} outputs embeddings", "--target similar:REF.jpg, or 'text:a red car'"
             )
-        words = kind == "text"
-        if not words and not Path(rest).is_file():
-            raise RequestError(f"no image '{rest}' to be similar to", "--target similar:FILE")
-        name = slug(rest)[:40] if words else slug(Path(rest).stem)
-        return Wanted(f"{kind}_{name}", text=rest.strip() if words else rest, words=words)
+        is_text = kind == "text"
+        if not is_text and not Path(rest).is_file():
+            raise RequestError(f"no reference image '{rest}'", "--target similar:FILE, an image file that exists")
+        name = slug(rest)[:40] if is_text else slug(Path(rest).stem)
+        return TargetSpec(f"{kind}_{name}", text=rest.strip() if is_text else rest, is_text=is_text)
 
-    def complete(self, wanted: Sequence[tasks.Wanted], references: References) -> list[Wanted]:
-        return [self._complete(one, references) for one in wanted if isinstance(one, Wanted)]
+    def complete(self, specs: Sequence[tasks.TargetSpec], references: References) -> list[TargetSpec]:
+        return [self._complete(target, references) for target in specs if isinstance(target, TargetSpec)]
 
-    def _complete(self, one: Wanted, references: References) -> Wanted:
-        if one.words and not references.words:
+    def _complete(self, target: TargetSpec, references: References) -> TargetSpec:
+        if target.is_text and not references.text:
             raise ModelError(
-                f"{self.name} knows no words: 'text:{one.text}' means nothing to it",
-                "a model of images and text does, as --model hf:FOLDER of a CLIP; similar:REF.jpg works here",
+                f"{self.name} has no text encoder for 'text:{target.text}'",
+                "--model hf:FOLDER of a CLIP has one; --target similar:REF.jpg works here",
             )
-        row = references.words(one.text) if one.words and references.words else references.image(one.text)
-        return replace(one, row=row, minus=self._complete(one.minus, references) if one.minus else None)
+        row = references.text(target.text) if target.is_text and references.text else references.image(target.text)
+        return replace(target, row=row, minus=self._complete(target.minus, references) if target.minus else None)
 
     def rows(self, output: Any, count: int) -> Tensor:
-        """(count, d): the output itself, or its mean over places when it has any."""
+        """Return the embeddings (count, d): the output itself, or its mean over positions when it has any."""
         from camviz.hooks.capture import first_tensor
 
         tensor = first_tensor(output)
         if tensor is None or tensor.ndim < 2 or tensor.shape[0] != count:
             raise ModelError(
-                f"{self.name} gives {tasks.described(output)} for {count} image(s), not one vector for each",
+                f"the output of {self.name} for {count} image(s) is {tasks.described(output)}, "
+                "not one vector per image",
                 "--output-key chooses a part of the output",
             )
         tensor = tensor.float()
         return tensor.flatten(2).mean(2) if tensor.ndim == 4 else tensor.flatten(1)
 
-    def choose(self, wanted: tasks.Wanted, row: Tensor, view: View) -> list[Target]:
-        assert isinstance(wanted, Wanted)
-        sides = [side for side in (wanted, wanted.minus) if side]
+    def choose(self, spec: tasks.TargetSpec, row: Tensor, view: View) -> list[Target]:
+        assert isinstance(spec, TargetSpec)
+        sides = [side for side in (spec, spec.minus) if side]
         for side in sides:
             if side.row.shape != row.shape:
                 raise ModelError(
-                    f"'{side.text}' is {len(side.row)} numbers to {self.name}, an image {len(row)}",
-                    "--output-key chooses the part of the output that has the image's embedding",
+                    f"the embedding of '{side.text}' has {len(side.row)} values, "
+                    f"that of an image {len(row)} ({self.name})",
+                    "--output-key chooses the part of the output with the image's embedding",
                 )
         pick = _cosine(*(side.row.detach().float() for side in sides))
-        return [Target(f"like {wanted.label}", pick, likely=lambda same: same)]
+        return [Target(f"similarity to {spec.label}", pick, likely=lambda same: same)]
 
 
 def _cosine(reference: Tensor, other: Tensor | None = None) -> Callable[[Any], Tensor]:
-    """cos(row, reference) over the last axis, less cos(row, other) where there is another."""
+    """Return a reader of cos(row, reference) over the last axis, minus cos(row, other) for a contrast."""
 
     def pick(row: Tensor) -> Tensor:
         from torch.nn import functional as F

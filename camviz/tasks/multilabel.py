@@ -1,4 +1,4 @@
-"""Several classes at once: a sigmoid for each."""
+"""Multi-label classification: a sigmoid per class."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from camviz import tasks
 from camviz.errors import InputError
 from camviz.tasks import TASKS
-from camviz.tasks.classification import Classification, Wanted, choose, label_of, parse_targets
+from camviz.tasks.classification import Classification, TargetSpec, choose, label_of, parse_targets
 from camviz.types import Target, View
 
 if TYPE_CHECKING:
@@ -19,34 +19,36 @@ if TYPE_CHECKING:
 @TASKS.add("multilabel")
 @dataclass(frozen=True)
 class MultiLabel(Classification):
-    """Classes that do not exclude each other; `all` means those of at least --min-score."""
+    """Classes that do not exclude each other; `all` takes those of at least --min-score."""
 
     @staticmethod
     def recognizes(output: Any, labels: Sequence[str]) -> bool:
-        return False  # it looks like a classifier's: --task multilabel says it
+        return False  # has the shape of a classifier's output: `models/outputs.py` or --task decides
 
-    def parse(self, texts: Sequence[str]) -> list[Wanted]:
-        found: list[Wanted] = []
+    def parse(self, texts: Sequence[str]) -> list[TargetSpec]:
+        targets: list[TargetSpec] = []
         for text in texts:
-            found += [Wanted("all", several=True)] if text == "all" else parse_targets([text], self.labels, self.name)
-        return list(dict.fromkeys(found))
+            targets += (
+                [TargetSpec("all", several=True)] if text == "all" else parse_targets([text], self.labels, self.name)
+            )
+        return list(dict.fromkeys(targets))
 
-    def choose(self, wanted: tasks.Wanted, row: Tensor, view: View) -> list[Target]:
-        assert isinstance(wanted, Wanted)
+    def choose(self, spec: tasks.TargetSpec, row: Tensor, view: View) -> list[Target]:
+        assert isinstance(spec, TargetSpec)
         chances = row.detach().sigmoid()
-        found = [wanted]
-        if wanted.several:
+        chosen = [spec]
+        if spec.several:
             order = chances.argsort(descending=True).tolist()
-            found = [replace(wanted, index=i, several=False) for i in order if chances[i] >= self.min_score]
-        if not found:
+            chosen = [replace(spec, index=i, several=False) for i in order if chances[i] >= self.min_score]
+        if not chosen:
             best = int(chances.argmax())
             raise InputError(
-                f"no class of {self.name} reaches {self.min_score:g}; the likeliest is "
+                f"no class of {self.name} reaches {self.min_score:g}; the highest is "
                 f"'{label_of(best, self.labels)}' with {float(chances[best]):.2g}",
-                "--min-score lowers the bar; --target top1 takes the likeliest",
+                f"--min-score {int(float(chances[best]) * 100) / 100:g}, or --target top1",
             )
-        targets = [choose(one, row, self.labels, self.score, self.name) for one in found]
-        return [replace(one, probability=float(chances[one.index or 0]), likely=_sigmoid) for one in targets]
+        targets = [choose(target, row, self.labels, self.score, self.name) for target in chosen]
+        return [replace(target, probability=float(chances[target.index or 0]), likely=_sigmoid) for target in targets]
 
 
 def _sigmoid(row: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Numbers: regression, and the two-class model with a single logit."""
+"""Regression, and binary classification with a single logit."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Wanted(tasks.Wanted):
-    """The output number `index` times `sign`; a sign of 0: as the output itself has it."""
+class TargetSpec(tasks.TargetSpec):
+    """The output `index` times `sign`; 0 takes the sign of the output itself."""
 
     index: int = 0
     sign: int = 1
@@ -28,7 +28,7 @@ class Wanted(tasks.Wanted):
 @TASKS.add("regression")
 @dataclass(frozen=True)
 class Regression(Task):
-    """One or several numbers per image: output:0 is what raises the first, -output:0 what lowers it."""
+    """One or several numbers per image: output:0 explains an increase of the first, -output:0 a decrease."""
 
     default: ClassVar[str] = "output:0"
     prefixes: ClassVar[tuple[str, ...]] = ("output:", "-output:")
@@ -37,24 +37,26 @@ class Regression(Task):
     def recognizes(output: Any, labels: Sequence[str]) -> bool:
         return _numbers(output) == 1 and len(labels) != 2
 
-    def parse(self, texts: Sequence[str]) -> list[Wanted]:
-        found = []
-        for text in (part.strip() for one in texts for part in one.split(",")):
+    def parse(self, texts: Sequence[str]) -> list[TargetSpec]:
+        targets = []
+        for text in (part.strip() for value in texts for part in value.split(",")):
             match = re.fullmatch(r"(-?)output:(\d+)", text)
             if not match and text not in self.labels:
                 known = f", or a name: {', '.join(self.labels[:4])}" if self.labels else ""
-                raise UnknownName(f"no target '{text}': {self.name} gives numbers", f"--target output:0{known}")
+                raise UnknownName(f"no target '{text}': {self.name} is a regression model", f"--target output:0{known}")
             index = int(match[2]) if match else self.labels.index(text)
             minus = match[1] if match else ""
-            found.append(Wanted(f"{'minus_' if minus else ''}output{index}", index=index, sign=-1 if minus else 1))
-        return distinct(list(dict.fromkeys(found)))
+            targets.append(
+                TargetSpec(f"{'minus_' if minus else ''}output{index}", index=index, sign=-1 if minus else 1)
+            )
+        return distinct(list(dict.fromkeys(targets)))
 
-    def check(self, wanted: Sequence[tasks.Wanted], output: Any) -> None:
+    def check(self, specs: Sequence[tasks.TargetSpec], output: Any) -> None:
         numbers = _numbers(output)
-        for one in wanted:
-            if isinstance(one, Wanted) and numbers is not None and one.index >= numbers:
+        for target in specs:
+            if isinstance(target, TargetSpec) and numbers is not None and target.index >= numbers:
                 raise UnknownName(
-                    f"no output {one.index} in {self.name}", f"it gives {numbers} number(s), output:0 the first"
+                    f"no output {target.index} in {self.name}", f"it has {numbers} output(s), the first is output:0"
                 )
 
     def rows(self, output: Any, count: int) -> Tensor:
@@ -63,23 +65,24 @@ class Regression(Task):
         tensor = first_tensor(output)
         if tensor is None or tensor.ndim not in (1, 2) or tensor.shape[0] != count:
             raise ModelError(
-                f"{self.name} gives {tasks.described(output)} for {count} image(s), not a few numbers for each",
-                f"--task says what it is: {', '.join(TASKS.names())}",
+                f"the output of {self.name} for {count} image(s) is {tasks.described(output)}, "
+                "not a few numbers per image",
+                f"--task sets the task: {', '.join(TASKS.names())}",
             )
         return tensor.reshape(count, -1).float()
 
-    def choose(self, wanted: tasks.Wanted, row: Tensor, view: View) -> list[Target]:
-        assert isinstance(wanted, Wanted)
-        self.check([wanted], row[None])
-        name = self.labels[wanted.index] if wanted.index < len(self.labels) else f"output {wanted.index}"
-        label = f"-{name}" if wanted.sign < 0 else name
-        return [Target(label, _reader(wanted.index, wanted.sign), index=wanted.index, likely=lambda same: same)]
+    def choose(self, spec: tasks.TargetSpec, row: Tensor, view: View) -> list[Target]:
+        assert isinstance(spec, TargetSpec)
+        self.check([spec], row[None])
+        name = self.labels[spec.index] if spec.index < len(self.labels) else f"output {spec.index}"
+        label = f"-{name}" if spec.sign < 0 else name
+        return [Target(label, _reader(spec.index, spec.sign), index=spec.index, likely=lambda same: same)]
 
 
 @TASKS.add("binary")
 @dataclass(frozen=True)
 class Binary(Regression):
-    """Two classes told apart by the sign of one logit: the second class is what raises it."""
+    """Two classes and one logit: a positive logit means the second class."""
 
     default: ClassVar[str] = "top1"
     prefixes: ClassVar[tuple[str, ...]] = ()
@@ -88,21 +91,21 @@ class Binary(Regression):
     def recognizes(output: Any, labels: Sequence[str]) -> bool:
         return _numbers(output) == 1 and len(labels) == 2
 
-    def parse(self, texts: Sequence[str]) -> list[Wanted]:
+    def parse(self, texts: Sequence[str]) -> list[TargetSpec]:
         names = self._names()
-        found = []
-        for text in (part.strip() for one in texts for part in one.split(",")):
+        targets = []
+        for text in (part.strip() for value in texts for part in value.split(",")):
             if text == "top1":
-                found.append(Wanted("top1", sign=0))
+                targets.append(TargetSpec("top1", sign=0))
             else:
                 side = find_class(text, names, self.name)
-                found.append(Wanted(names[side], sign=1 if side else -1))
-        return distinct(list(dict.fromkeys(found)))
+                targets.append(TargetSpec(names[side], sign=1 if side else -1))
+        return distinct(list(dict.fromkeys(targets)))
 
-    def choose(self, wanted: tasks.Wanted, row: Tensor, view: View) -> list[Target]:
-        assert isinstance(wanted, Wanted)
-        self.check([wanted], row[None])
-        side = int(row[0] > 0) if wanted.sign == 0 else int(wanted.sign > 0)
+    def choose(self, spec: tasks.TargetSpec, row: Tensor, view: View) -> list[Target]:
+        assert isinstance(spec, TargetSpec)
+        self.check([spec], row[None])
+        side = int(row[0] > 0) if spec.sign == 0 else int(spec.sign > 0)
         sign = 1 if side else -1
         probability = float((sign * row.detach()[0]).sigmoid())
         kind = self.score or "logit"
@@ -114,7 +117,7 @@ class Binary(Regression):
 
 
 def _numbers(output: Any) -> int | None:
-    """How many numbers an output has for one image; None when it is of another kind."""
+    """Return how many numbers an output has for one image; None for an output of another kind."""
     from camviz.hooks.capture import first_tensor
 
     tensor = first_tensor(output)
@@ -131,7 +134,7 @@ def _reader(index: int, sign: int) -> Callable[[Any], Tensor]:
 
 
 def _likelihood(sign: int) -> Callable[[Any], Tensor]:
-    """Probabilities such that a pick times `sign` is that of the side: sign·σ(sign·z)."""
+    """Return the map z → sign·σ(sign·z), from which a pick times `sign` is the probability of that class."""
 
     def likely(row: Tensor) -> Tensor:
         return sign * (sign * row).sigmoid()

@@ -7,7 +7,7 @@ import torch
 
 from camviz.errors import UnknownName
 from camviz.models.catalog import imagenet_labels
-from camviz.tasks.classification import Wanted, choose, find_class, label_of, parse_targets
+from camviz.tasks.classification import TargetSpec, choose, find_class, label_of, parse_targets
 
 PETS = ("tabby", "tiger cat", "Persian cat", "dog, hot", "hotdog", "crane", "crane", "cat fish vs bird", "catapult")
 
@@ -127,7 +127,7 @@ ROW = torch.tensor([1.0, 4.0, 2.0, -1.0])
 
 def test_the_likeliest_and_the_next():
     labels = ("a", "b", "c", "d")
-    chosen = [choose(Wanted("x", rank=rank), ROW, labels) for rank in range(4)]
+    chosen = [choose(TargetSpec("x", rank=rank), ROW, labels) for rank in range(4)]
     assert [(one.label, one.index) for one in chosen] == [("b", 1), ("c", 2), ("a", 0), ("d", 3)]
     assert sum(one.probability for one in chosen) == pytest.approx(1)
     assert {one.facts["predicted"] for one in chosen} == {"b"}
@@ -135,9 +135,9 @@ def test_the_likeliest_and_the_next():
 
 
 def test_logit_probability_and_difference():
-    assert float(choose(Wanted("x", index=2), ROW, ()).read(ROW)) == 2
-    assert float(choose(Wanted("x", index=2), ROW, (), "prob").read(ROW)) == pytest.approx(float(ROW.softmax(0)[2]))
-    versus = choose(Wanted("x", index=1, minus=0), ROW, ("a", "b", "c", "d"))
+    assert float(choose(TargetSpec("x", index=2), ROW, ()).read(ROW)) == 2
+    assert float(choose(TargetSpec("x", index=2), ROW, (), "prob").read(ROW)) == pytest.approx(float(ROW.softmax(0)[2]))
+    versus = choose(TargetSpec("x", index=1, minus=0), ROW, ("a", "b", "c", "d"))
     assert float(versus.read(ROW)) == 3
     assert versus.probability is None
     assert (versus.label, versus.index) == ("b vs a", 1)
@@ -145,14 +145,16 @@ def test_logit_probability_and_difference():
 
 def test_the_reader_keeps_the_gradient():
     row = ROW.clone().requires_grad_()
-    choose(Wanted("x", index=1, minus=0), row, ()).read(row).backward()
+    choose(TargetSpec("x", index=1, minus=0), row, ()).read(row).backward()
     assert row.grad.tolist() == [-1, 1, 0, 0]
 
 
-@pytest.mark.parametrize("wanted", [Wanted("x", index=4), Wanted("x", rank=4), Wanted("x", index=0, minus=9)])
+@pytest.mark.parametrize(
+    "wanted", [TargetSpec("x", index=4), TargetSpec("x", rank=4), TargetSpec("x", index=0, minus=9)]
+)
 def test_a_class_the_model_does_not_have(wanted):
     with pytest.raises(UnknownName) as caught:
-        choose(wanted, ROW, (), name="net")
+        choose(TargetSpec("x", **chosen), ROW, (), name="net")
     assert caught.value.hint == "it has 4 classes, 0 to 3"
 
 

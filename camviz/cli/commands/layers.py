@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from camviz.feature_maps.receptive_field import Field
-    from camviz.models.survey import Seen
+    from camviz.models.survey import LayerRun
     from camviz.types import Layer
 
 Named = Annotated[str | None, typer.Argument(metavar="MODEL", help="The same as --model.", show_default=False)]
@@ -96,7 +96,7 @@ def layers(
 class _Row(NamedTuple):
     """One layer as it is listed."""
 
-    seen: Seen
+    seen: LayerRun
     layer: Layer | None
     stride: float | None
     default: bool

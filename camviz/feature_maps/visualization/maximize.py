@@ -30,7 +30,7 @@ from camviz.render.bar import number
 from camviz.render.frame import Line, percent
 from camviz.render.gallery import Tile, gallery
 from camviz.render.montage import columns_for
-from camviz.tasks.classification import Wanted, choose, parse_targets
+from camviz.tasks.classification import TargetSpec, choose, parse_targets
 from camviz.types import Image, Model, Pixels
 
 NOISES = 32  # noise images, whose mean is the baseline
@@ -143,7 +143,7 @@ def maximize_classes(model: Model, targets: Sequence[str], **how: Any) -> Maximi
     return ascent.run(lambda row: [_class(wanted, row, model) for wanted in classes], "the output", "", "logit")
 
 
-def check_classes(targets: Sequence[str], labels: Sequence[str], name: str, image: bool) -> list[Wanted]:
+def check_classes(targets: Sequence[str], labels: Sequence[str], name: str, image: bool) -> list[TargetSpec]:
     """Parse the classes of --target; raise `RequestError` for top1 and the like without an initial image."""
     classes = parse_targets(targets, labels, name)
     ranked = next((wanted for wanted in classes if wanted.rank is not None), None)
@@ -154,7 +154,7 @@ def check_classes(targets: Sequence[str], labels: Sequence[str], name: str, imag
     return classes
 
 
-def _class(wanted: Wanted, row: Tensor, model: Model) -> _Objective:
+def _class(wanted: TargetSpec, row: Tensor, model: Model) -> _Objective:
     target = choose(wanted, row, model.labels, "logit", model.name)
     return _Objective(target.label, target.read, target.index)
 

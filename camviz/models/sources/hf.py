@@ -16,7 +16,7 @@ from typing import Any
 from camviz.errors import CheckpointError, ModelError, RequestError, UnknownName
 from camviz.models import hub
 from camviz.models.checkpoint import kind_of, read_weights
-from camviz.models.clip_text import TOKENIZERS, seeing, words_of
+from camviz.models.clip_text import TOKENIZERS, image_encoder, text_encoder
 from camviz.models.image_processors import FILES, preprocessing_of
 from camviz.models.sources import LISTINGS, SOURCES, Offer, Plan, need
 from camviz.models.sources.timm import read_config, weights_in
@@ -164,7 +164,7 @@ def _load(spec: str, folder: Path, pretrained: bool, meta: bool, allow_pickle: b
     model = Model(spec, module, preprocessing, described.labels, described.task, notes=notes)
     if described.task != "embedding":
         return model
-    return replace(model, module=seeing(module), words=words_of(module, folder, spec))
+    return replace(model, module=image_encoder(module), embed_text=text_encoder(module, folder, spec))
 
 
 def _untrained(builder: Any, config: Any, spec: str) -> Any:

@@ -292,19 +292,11 @@ class SaliencyMap:
     marks: tuple[Mark, ...] = ()
 
     def overlay(self, **look: Any) -> PILImage:
-<<<<<<< HEAD
         """Return the map over its image as a PIL image; settings as in `Look`."""
         return self.draw(layout="overlay", **look)
 
     def draw(self, **look: Any) -> PILImage:
         """Return the figure that the command line would write, as a PIL image; settings as in `Look`."""
-=======
-        """Return the map over the image, as a PIL image; settings as in `Look`."""
-        return self.draw(layout="overlay", **look)
-
-    def draw(self, **look: Any) -> PILImage:
-        """Return the figure that the command would write; settings as in `Look`."""
->>>>>>> 4a1598e (Use the vocabulary in models, tasks and hooks)
         from PIL import Image as PILImage
 
         figure = DRAWINGS.find("map").call(self, replace(Look(), **look))

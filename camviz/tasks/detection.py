@@ -134,7 +134,10 @@ class Detection(Task):
         if not near:
             shown = [f"'{label_of(int(row.labels[i]), self.labels)}' {float(scores[i]):.2g}" for i in order[:enough]]
             there = f"; detected: {', '.join(shown[:4])}{', …' * (enough > 4)}" if enough else ""
-            return InputError(f"no {what} detected{there}", "--target box:0 takes the most confident" if enough else "")
+            return InputError(
+                f"{'no detections' if spec.index is None else f'no {what} detected'}{there}",
+                "--target box:0 takes the most confident" if enough else "",
+            )
         best = float(scores[near[0]])
         name = f"'{label_of(int(row.labels[near[0]]), self.labels)}' with " if spec.index is None else ""
         return InputError(

@@ -28,7 +28,7 @@ def a(tmp_path, write_image, monkeypatch):
         (["--target", "top5"], ["net:Net", "4 classes"]),
         (["--target", "tabby"], ["no class 'tabby'", "--labels"]),
         (["--labels", "names.txt", "--target", "tigr cat"], ["no class 'tigr cat'", "did you mean 'tiger cat'"]),
-        (["--labels", "names.txt", "--target", "cat"], ["'cat' could be 2 classes", "0 'tabby cat', 1 'tiger cat'"]),
+        (["--labels", "names.txt", "--target", "cat"], ["'cat' matches 2 classes", "0 'tabby cat', 1 'tiger cat'"]),
         (["--labels", "names.txt", "--target", "zzzz"], ["no class 'zzzz'", "there is 'tabby cat'"]),
         (["--labels", "gone.txt"], ["no labels file 'gone.txt'"]),
         (["--model", "resnet5"], ["no model 'resnet5'", "did you mean 'resnet50'", "'camviz models' lists all"]),

@@ -225,7 +225,7 @@ def test_an_output_that_is_no_row_of_scores():
 def test_an_output_of_no_known_kind():
     from torch import nn
 
-    with pytest.raises(ModelError, match="no known kind: 1×4×2×222×222"):
+    with pytest.raises(ModelError, match="no known task: 1×4×2×222×222"):
         camviz.explain(Model("odd", nn.Sequential(nn.Conv2d(3, 8, 3), nn.Unflatten(1, (4, 2)))), random_images(1))
 
 

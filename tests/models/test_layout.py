@@ -216,7 +216,7 @@ def test_tokens_of_another_input_keep_their_prefix():
     assert layer.cells(5 + 10 * 16, (160, 256)) == (10, 16)
     assert layer.cells(5 + 11 * 16, (170, 256)) == (11, 16)  # padded to whole patches
     assert layer.cells(5 + 13 * 15, (216, 232)) == (13, 15)
-    with pytest.raises(ModelError, match=r"'blocks\.1' gives 200 tokens for an input of 256×160: not 5 and a grid"):
+    with pytest.raises(ModelError, match=r"'blocks\.1' has 200 tokens for an input of 256×160: not 5 prefix"):
         layer.cells(200, (160, 256))
 
 

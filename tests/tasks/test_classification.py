@@ -60,7 +60,7 @@ def test_a_word_wins_over_a_prefix_and_a_prefix_over_a_part():
 def test_several_matching_classes_list_themselves(text, listed):
     with pytest.raises(UnknownName) as caught:
         parsed(text)
-    assert "could be" in caught.value.message
+    assert " 2 classes" in caught.value.message or " 3 classes" in caught.value.message
     assert all(one in caught.value.message for one in listed)
     assert caught.value.hint
 
@@ -74,7 +74,7 @@ def test_several_matching_classes_list_themselves(text, listed):
         ("²", "no class '²'", "there is"),
         ("top0", "no target 'top0'", "top1"),
         ("top10", "no target 'top10'", "top1"),
-        ("", "class '' could be 9 classes", "one of them"),
+        ("", "class '' matches 9 classes", "full name"),
     ],
 )
 def test_a_class_that_does_not_exist(text, message, hint):
@@ -86,7 +86,7 @@ def test_a_class_that_does_not_exist(text, message, hint):
 
 def test_without_names_only_numbers_and_ranks():
     assert parsed("7", "top2", labels=())[0] == ("7", None, 7, None)
-    with pytest.raises(UnknownName, match="not known") as caught:
+    with pytest.raises(UnknownName, match="tabby") as caught:
         parsed("tabby", labels=())
     assert "--labels" in caught.value.hint
 
@@ -114,7 +114,7 @@ def test_imagenet_names():
     assert find_class("tabby", labels, "net") == 281
     assert find_class("tench", labels, "net") == 0
     assert labels[find_class("goldfinch", labels, "net")] == "goldfinch"
-    with pytest.raises(UnknownName, match=r"could be \d+ classes of net: 282 'tiger cat', 283 'Persian cat'"):
+    with pytest.raises(UnknownName, match=r"'cat' .* \d+ classes of net: 282 'tiger cat', 283 'Persian cat'"):
         find_class("cat", labels, "net")
     with pytest.raises(UnknownName, match="no class 1000 in net"):
         find_class("1000", labels, "net")
@@ -149,10 +149,8 @@ def test_the_reader_keeps_the_gradient():
     assert row.grad.tolist() == [-1, 1, 0, 0]
 
 
-@pytest.mark.parametrize(
-    "wanted", [TargetSpec("x", index=4), TargetSpec("x", rank=4), TargetSpec("x", index=0, minus=9)]
-)
-def test_a_class_the_model_does_not_have(wanted):
+@pytest.mark.parametrize("chosen", [{"index": 4}, {"rank": 4}, {"index": 0, "minus": 9}])
+def test_a_class_the_model_does_not_have(chosen):
     with pytest.raises(UnknownName) as caught:
         choose(TargetSpec("x", **chosen), ROW, (), name="net")
     assert caught.value.hint == "it has 4 classes, 0 to 3"

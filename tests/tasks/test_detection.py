@@ -101,10 +101,10 @@ def test_no_more_than_twenty_at_once_and_it_says_of_how_many():
     [
         ("box:0", row([0.213, 0.1]), "no detection reaches 0.3; the best is 'cat' with 0.21", "--min-score 0.21"),
         ("all", row([0.219]), "the best is 'cat' with 0.22", "--min-score 0.21"),
-        ("box:0", row([]), "no detection at all", ""),
+        ("box:0", row([]), "no detections", ""),
         ("box:2", row([0.9, 0.8]), "2 detections of at least 0.3, so there is no box 2", "box:1 is the last"),
         ("dog", row([0.9, 0.1], [1, 2]), "no 'dog' reaches 0.3; the best is 0.1", "--min-score 0.1"),
-        ("bird", row([0.9]), "no 'bird' at all; there is 'cat' 0.9", "--target box:0"),
+        ("bird", row([0.9]), "no 'bird' detected; detected: 'cat' 0.9", "--target box:0"),
     ],
 )
 def test_nothing_to_explain_says_what_there_is(text, found, message, hint):

@@ -65,12 +65,12 @@ def test_what_a_target_means(text, expected):
 @pytest.mark.parametrize(
     ("text", "error", "message"),
     [
-        ("point:3", RequestError, "a point is two numbers"),
-        ("point:-1,2", RequestError, "a point is two numbers"),
+        ("point:3", RequestError, "two coordinates"),
+        ("point:-1,2", RequestError, "two coordinates"),
         ("mask:nothing.png", RequestError, "no mask file 'nothing.png'"),
         ("horse", UnknownName, "no class 'horse'"),
         ("horse@point:1,1", UnknownName, "no class 'horse'"),
-        ("top1@point:1,1", RequestError, "one class at a place"),
+        ("top1@point:1,1", RequestError, "top1@point:1,1"),
     ],
 )
 def test_a_target_that_means_nothing(text, error, message):
@@ -108,14 +108,14 @@ def test_the_largest_class_is_not_the_background():
     asked = task()
     assert [asked.choose(one, ROW, WHOLE)[0].label for one in asked.parse(["top2"])] == ["cat", "dog"]
     assert chosen("top1", scores([[0, 0], [0, 0]])).label == "background"
-    with pytest.raises(InputError, match=r"no class of rank 3: there is 'background' 50%, 'cat' 38%, 'dog' 12%"):
+    with pytest.raises(InputError, match=r"no class of rank 3: .*'background' 50%, 'cat' 38%, 'dog' 12%"):
         asked.choose(asked.parse(["top3"])[2], ROW, WHOLE)
 
 
 def test_a_class_that_is_not_predicted_names_those_that_are():
     with pytest.raises(InputError) as caught:
         chosen("dog", scores([[0, 0], [1, 0]]))
-    assert caught.value.message == "no 'dog' is predicted; there is 'background' 75%, 'cat' 25%"
+    assert caught.value.message == "'dog' is predicted nowhere; predicted are 'background' 75%, 'cat' 25%"
     assert "point:X,Y" in caught.value.hint
 
 
@@ -133,7 +133,7 @@ def test_a_point_of_a_cropped_view():
     view = View((8, 4), (2, 0, 6, 4), (16, 16))  # the middle half
     assert float(chosen("point:2,0", view=view).read(ROW)) == 3
     assert float(chosen("point:5,0", view=view).read(ROW)) == 6
-    with pytest.raises(InputError, match="does not see the point 6,0"):
+    with pytest.raises(InputError, match="point 6,0"):
         chosen("point:6,0", view=view)
     with pytest.raises(InputError, match="point 8,0 is outside the image of 8×4"):
         chosen("point:8,0")
@@ -155,7 +155,7 @@ def test_a_mask_of_another_size_or_of_nothing(tmp_path):
     PILImage.new("L", (5, 5), 1).save(tmp_path / "other.png")
     PILImage.new("L", (8, 4), 0).save(tmp_path / "empty.png")
     (tmp_path / "text.png").write_text("no image")
-    for name, message in (("other", "5×5, the image 8×4"), ("empty", "is empty, or too small"), ("text", "cannot")):
+    for name, message in (("other", "5×5, the image 8×4"), ("empty", "empty.png"), ("text", "cannot")):
         with pytest.raises(InputError, match=message):
             chosen(f"mask:{tmp_path / name}.png")
 
@@ -187,7 +187,7 @@ def test_outputs_of_all_kinds():
     assert Segmentation.recognizes(OrderedDict(out=torch.rand(1, 21, 4, 4), aux=torch.rand(1, 9, 4, 4)), ())
     assert task().rows(OrderedDict(out=plain, aux=plain[:, :2]), 2) is not None
     torch.testing.assert_close(task().rows(OrderedDict(loss=None, logits=plain), 2), plain)
-    with pytest.raises(ModelError, match="not a score for every class"):
+    with pytest.raises(ModelError, match="2×3"):
         task().rows(torch.rand(2, 3), 2)
 
 

@@ -28,10 +28,6 @@ FLOORS = [
     ["camviz.cli"],
     ["camviz.__main__"],
 ]
-# what a type does for a notebook: the noun reaches up to whoever draws it
-DOORS = {
-    ("camviz.metrics.results", "camviz.metrics.table"),
-}
 LINES, LONGEST = 400, 50  # of a file, of a function
 
 
@@ -42,10 +38,6 @@ def room(module: str) -> tuple[int, str]:
     ]
     assert fitting, f"{module} has no line in FLOORS"
     return max(fitting)[1:]
-
-
-def is_door(module: str, other: str) -> bool:
-    return any(within(module, here) and within(other, there) for here, there in DOORS)
 
 
 def within(module: str, name: str) -> bool:
@@ -84,13 +76,13 @@ def imported(module: str) -> set[str]:
 def test_imports_go_one_way(module):
     number, own = room(module)
     for other in imported(module):
-        if within(other, "camviz") and other != "camviz" and not is_door(module, other):
+        if within(other, "camviz") and other != "camviz":
             below, there = room(other)
             assert below < number or there == own, f"{module} imports {other}, which is not below it"
 
 
 def test_no_file_imports_what_imports_it():
-    left = {module: {other for other in imported(module) if not is_door(module, other)} for module in modules()}
+    left = {module: imported(module) for module in modules()}
     while ground := [module for module, others in left.items() if not others & left.keys()]:
         for module in ground:
             del left[module]

@@ -9,7 +9,7 @@ from typing import Any
 
 from camviz.comparison import MOST, Comparison, Comparisons, check_count
 from camviz.engine.explain import Explainer, as_list, job_of
-from camviz.engine.forward import Pass
+from camviz.engine.forward import ForwardPass
 from camviz.errors import InputError, RequestError
 from camviz.io.images import as_images
 from camviz.models.preprocess import prepare
@@ -115,7 +115,7 @@ def _maps(explainer: Explainer, image: Image, choose: Callable[[Target | None], 
     """Return an image's maps for the targets that `choose` returns for the prediction; raise `InputError`."""
     values, view = prepare(image, explainer.model.preprocessing, explainer.job.fit)
 
-    def targets(passed: Pass) -> Targets:
+    def targets(passed: ForwardPass) -> Targets:
         return choose(_prediction(explainer, passed.rows[0], view))
 
     [maps] = explainer.maps([image], [values], [view], targets)

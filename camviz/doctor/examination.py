@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from camviz.engine.explain import Explainer
-from camviz.engine.forward import Ask, Pass, call, run_forward
+from camviz.engine.forward import ForwardPass, ForwardRequest, call, run_forward
 from camviz.engine.probe import Probe, Reading
 from camviz.errors import CamvizError, ModelError
 from camviz.hooks.capture import borrowed, first_tensor, watch
@@ -119,10 +119,10 @@ class Examination:
         return found
 
     @cached_property
-    def watched(self) -> Pass:
+    def watched(self) -> ForwardPass:
         """One forward that can be differentiated to every layer with a grid."""
         layers = [layer for _, layer in list_layers(self.model, self.seen) if layer]
-        ask = Ask(self.model, tuple(layers), True, self.explainer.task, self.job.precision)
+        ask = ForwardRequest(self.model, tuple(layers), True, self.explainer.task, self.job.precision)
         return run_forward(ask, self.inputs)
 
     @cached_property
@@ -154,7 +154,7 @@ class Examination:
         return Reading(self.explainer_pass, self.targets).gradients[self.layer.path]
 
     @cached_property
-    def explainer_pass(self) -> Pass:
+    def explainer_pass(self) -> ForwardPass:
         """The explainer's own forward."""
         return run_forward(self.explainer.ask, self.inputs)
 

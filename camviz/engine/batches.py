@@ -1,4 +1,4 @@
-"""Images that can go through a model at once."""
+"""Group images into batches."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 def by_shape(items: Iterable[T], size: int, key: Callable[[T], Any]) -> Iterator[list[T]]:
-    """Neighbors with the same `key` in groups of at most `size`: they fit into one batch."""
+    """Yield batches of at most `size` consecutive items with the same `key`, such as the input's shape."""
     group: list[T] = []
     for item in items:
         if group and (len(group) == size or key(group[0]) != key(item)):

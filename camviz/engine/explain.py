@@ -1,4 +1,4 @@
-"""`Explainer`: images in, saliency maps out; one forward serves all targets, layers and methods."""
+"""`Explainer`: compute saliency maps of images; one forward serves all targets, layers and methods."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 
 from camviz.engine.batches import by_shape
-from camviz.engine.forward import MASKS_AT_ONCE, Ask, Pass, run_forward
-from camviz.engine.map_checks import Found, Kind, variations, why_blank, why_weak
+from camviz.engine.forward import MASKS_AT_ONCE, ForwardPass, ForwardRequest, run_forward
+from camviz.engine.map_checks import Kind, MethodMaps, variations, why_blank, why_weak
 from camviz.engine.probe import Probe, Reading
-from camviz.engine.randomize import shuffled
+from camviz.engine.randomize import randomized
 from camviz.engine.smoothing import fuse, run_method
 from camviz.engine.tail_replay import finished_before
 from camviz.errors import InputError, ModelError, RequestError, UnknownName
@@ -31,25 +31,26 @@ from camviz.tasks import References, TargetSpec, Task, task_of
 from camviz.types import Fuse, Image, Job, Layer, Model, SaliencyMap, Score, Smooth, Target, View
 
 
-def _check_words(job: Job) -> None:
-    """From Python any text can come; one that means nothing must not be taken for something."""
+def _check_choices(job: Job) -> None:
+    """Raise `RequestError` for a value of score, smooth or fuse that does not exist: Python accepts any text."""
     known = {"score": get_args(Score), "smooth": get_args(Smooth), "fuse": get_args(Fuse)}
-    for noun, words in known.items():
-        typed = getattr(job, noun)
-        if typed not in words and (noun, typed) != ("score", None):
-            raise RequestError(f"no {noun} '{typed}'", f"one of: {', '.join(words)}")
+    for name, choices in known.items():
+        typed = getattr(job, name)
+        if typed not in choices and (name, typed) != ("score", None):
+            raise RequestError(f"no {name} '{typed}'", f"one of: {', '.join(choices)}")
 
 
 class Explainer:
-    """A job's question to a model, checked once and asked of many batches. `tick(done, total)` hears of re-scoring.
+    """Compute the maps of a job for one model: checked once, called for many batches.
 
-    `skipped` says why methods of a group were passed over, `notes` what was chosen where nobody asked.
+    `tick(done, total)` is called while many forwards run. `skipped`: why methods of a group were skipped, by name.
+    `notes`: defaults that were chosen.
     """
 
     def __init__(self, model: Model, job: Job, tick: Callable[[int, int], None] | None = None) -> None:
         self.model, self.job = model, job
-        _check_words(job)
-        if job.methods:  # a wrong one is told before the model is looked at
+        _check_choices(job)
+        if job.methods:  # an unknown name is reported before the model runs
             choose(job.methods, job.settings, job.smooth)
         seen = survey(model.module, model.preprocessing.crop, model.name)
         output = part_of(seen.output, model.output_key, model.name)
@@ -59,8 +60,8 @@ class Explainer:
         self.task.check(self.wanted, output)
         if job.smooth == "aug" and self.task.placed:
             raise RequestError(
-                f"--smooth aug mirrors the image, and in {type(self.task).__name__.lower()} a target has its place",
-                "--smooth noise leaves everything where it is",
+                f"--smooth aug mirrors the image, and {type(self.task).__name__.lower()} targets have a position in it",
+                "--smooth noise moves nothing",
             )
         self.skipped: dict[str, str] = {}
         self._instead = ""
@@ -68,14 +69,14 @@ class Explainer:
         if model.preprocessing.frames > 1:
             self._check_clip()
         if not job.methods and self.task.method != Task.method:
-            self.notes.append(f"method: {self.task.method} (--method chooses another)")
+            self.notes.append(f"method: {self.task.method} (choose another with --method)")
         self.layers = self._reachable(seen)
         chunks = Chunks(job.batch_size or MASKS_AT_ONCE)
         if tick:
             chunks.tick = tick
         replayed = any(chosen.needs("many forwards") and chosen.layered for chosen in self.methods)
         staged = any(chosen.entry.facts.get("layer") == "stages" for chosen in self.methods)
-        self.ask = Ask(
+        self.ask = ForwardRequest(
             model,
             tuple(self.layers),
             any(chosen.needs("gradients") for chosen in self.methods),
@@ -90,7 +91,7 @@ class Explainer:
         self.wanted = self.task.complete(self.wanted, References(self._row_of, model.embed_text))
 
     def _check_clip(self) -> None:
-        """Refuse what would take the frames of a clip, which lie below each other, for one image."""
+        """Refuse options and methods that would treat the frames of a clip, stacked vertically, as one image."""
         if self.job.smooth == "aug" or self.job.fuse != "none":
             option = "--smooth aug" if self.job.smooth == "aug" else f"--fuse {self.job.fuse}"
             raise RequestError(f"{option} is for images, and {self.model.name} takes clips", "leave it out")
@@ -103,13 +104,13 @@ class Explainer:
             self.skipped[chosen.name] = reason
 
     def _row_of(self, path: str) -> Any:
-        """The model's row for another image, seen as the job's images are."""
+        """Return the model's output row for another image, preprocessed like the job's images."""
         values, _ = prepare(read_image(Path(path)), self.model.preprocessing, self.job.fit)
         inputs = torch.from_numpy(values[None]).to(self.model.device)
-        return run_forward(Ask(self.model, (), False, self.task, self.job.precision), inputs).rows[0]
+        return run_forward(ForwardRequest(self.model, (), False, self.task, self.job.precision), inputs).rows[0]
 
     def _reachable(self, seen: Survey) -> list[Layer]:
-        """The layers asked for. In a model that has none, or none in reach, only methods that need none remain."""
+        """Return the requested layers; none where the model has no layer in reach and the methods need none."""
         sealed: str = getattr(self.model.module, "sealed", "")
         if sealed and not self.job.layers:
             self._without_layers(sealed, seen)
@@ -125,7 +126,7 @@ class Explainer:
             return []
 
     def _without_layers(self, why: str, seen: Survey) -> None:
-        """Choose a method that needs no layer, or see to it that those asked for need none."""
+        """Choose a method that needs no layer, or check that the requested ones need none."""
         free = self._free(seen)
         if not self.job.methods:
             self.methods = choose([WITHOUT_LAYERS], self.job.settings, self.job.smooth)
@@ -142,7 +143,7 @@ class Explainer:
             raise ModelError(next(iter(self.skipped.values())), free)
 
     def _free(self, seen: Survey) -> str:
-        """The methods that need no layer, as something to type."""
+        """Return a hint at the methods that need no layer."""
         shape = (1, input_channels(self.model.module), *seen.input_size)
         reached = differentiable(self.model.module, shape)
         names = "occlusion, rise, smoothgrad or integrated-gradients" if reached else "occlusion or rise"
@@ -151,9 +152,9 @@ class Explainer:
     def __call__(
         self, images: Sequence[Image], inputs: Sequence[NDArray[np.float32]], views: Sequence[View]
     ) -> list[list[SaliencyMap] | InputError]:
-        """The maps of each image: targets × layers × methods, in this order. Inputs are of one shape.
+        """Return the maps of each image: targets × layers × methods, in this order. Inputs have one shape.
 
-        An image in which there is nothing to explain gets the error that says so.
+        An image without anything to explain (no detection, say) gets an `InputError` instead of maps.
         """
         return self.maps(images, inputs, views, lambda _passed: self.wanted)
 
@@ -162,53 +163,54 @@ class Explainer:
         images: Sequence[Image],
         inputs: Sequence[NDArray[np.float32]],
         views: Sequence[View],
-        asking: Callable[[Pass], Sequence[TargetSpec]],
+        choose_targets: Callable[[ForwardPass], Sequence[TargetSpec]],
     ) -> list[list[SaliencyMap] | InputError]:
-        """As calling it, for targets that are chosen when the forward is done."""
+        """Return the maps as `__call__` does, for targets chosen after the forward by `choose_targets`."""
         batch = torch.from_numpy(np.stack(inputs)).to(self.model.device)
         maps: list[list[SaliencyMap]] = [[] for _ in images]
         errors: dict[int, InputError] = {}
         with self.task.attending(self.model.module, (batch.shape[2], batch.shape[3])):
             passed = run_forward(self.ask, batch)
-            questions = asking(passed)
-            for wanted in questions:
-                for targets, here, number in self.rounds(wanted, passed, views, errors):
+            requests = choose_targets(passed)
+            for wanted in requests:
+                for targets, present, number in self.rounds(wanted, passed, views, errors):
                     reading = Reading(passed, targets)
-                    facet = (wanted.facet,) if len(questions) > 1 else ()
+                    facet = (wanted.facet,) if len(requests) > 1 else ()
                     facet = facet if number is None else (f"{wanted.facet}{number}",)
                     noise = self._noise(batch, targets) if self.job.floor else {}
-                    for found in self.read(reading):
-                        self._mark_weak(found, noise)
-                        for i in here:
-                            place = (images[i], views[i])
-                            maps[i].append(self._map(found, i, targets[i], reading, place, facet))
+                    for method_maps in self.read(reading):
+                        self._mark_weak(method_maps, noise)
+                        for i in present:
+                            image = (images[i], views[i])
+                            maps[i].append(self._map(method_maps, i, targets[i], reading, image, facet))
         named = {i: InputError(f"{images[i].name}: {error.message}", error.hint) for i, error in errors.items()}
         return [named[i] if i in named and not made else made for i, made in enumerate(maps)]
 
     @cached_property
-    def twin(self) -> Explainer:
-        """The same question to the model with its weights shuffled."""
-        return Explainer(shuffled(self.model, self.job.seed), replace(self.job, floor=False))
+    def randomized(self) -> Explainer:
+        """The explainer of the same job for the model with randomized weights."""
+        return Explainer(randomized(self.model, self.job.seed), replace(self.job, floor=False))
 
     def _noise(self, batch: torch.Tensor, targets: Sequence[Target]) -> dict[Kind, list[float]]:
-        """By how much the maps of the twin vary for a batch and its targets."""
-        twin = self.twin
-        with twin.task.attending(twin.model.module, (batch.shape[2], batch.shape[3])):
-            return variations(twin.read(Reading(run_forward(twin.ask, batch), targets)))
+        """Return the variation of the randomized model's maps for a batch and its targets."""
+        other = self.randomized
+        with other.task.attending(other.model.module, (batch.shape[2], batch.shape[3])):
+            return variations(other.read(Reading(run_forward(other.ask, batch), targets)))
 
-    def _mark_weak(self, found: Found, noise: dict[Kind, list[float]]) -> None:
-        """Say so of maps that vary no more than those of the twin."""
-        for facts, values, floor in zip(found.facts, found.values, noise.get(found.kind, ()), strict=False):
-            facts["floor"] = floor
-            weak = why_weak(values, floor)
+    def _mark_weak(self, method_maps: MethodMaps, noise: dict[Kind, list[float]]) -> None:
+        """Mark maps that vary no more than those of the randomized model."""
+        levels = noise.get(method_maps.kind, ())
+        for facts, values, level in zip(method_maps.facts, method_maps.values, levels, strict=False):
+            facts["floor"] = level
+            weak = why_weak(values, level)
             if weak:
                 facts["weak"] = weak
-                facts.setdefault("note", f"{weak}; 'camviz doctor' looks for the cause")
+                facts.setdefault("note", f"{weak}; 'camviz doctor' looks for causes")
 
     def rounds(
-        self, wanted: TargetSpec, passed: Pass, views: Sequence[View], errors: dict[int, InputError]
+        self, wanted: TargetSpec, passed: ForwardPass, views: Sequence[View], errors: dict[int, InputError]
     ) -> Iterator[tuple[list[Target], list[int], int | None]]:
-        """(one target per image, the images it is meant for, its number): images may have several, or none."""
+        """Yield (one target per image, the images that have it, its number): an image may have several, or none."""
         chosen: list[list[Target]] = []
         for i, (row, view) in enumerate(zip(passed.rows, views, strict=True)):
             try:
@@ -217,25 +219,25 @@ class Explainer:
                 errors[i] = error
                 chosen.append([])
         for number in range(max(map(len, chosen))):
-            here = [i for i, targets in enumerate(chosen) if number < len(targets)]
-            spare = chosen[here[0]][number]  # where an image has none left, its row is read for another's target
+            present = [i for i, targets in enumerate(chosen) if number < len(targets)]
+            spare = chosen[present[0]][number]  # an image without this target is read with another image's
             targets = [targets[number] if number < len(targets) else spare for targets in chosen]
-            yield targets, here, number if wanted.several else None
+            yield targets, present, number if wanted.several else None
 
     def _map(
         self,
-        found: Found,
+        method_maps: MethodMaps,
         i: int,
         target: Target,
         reading: Reading,
-        place: tuple[Image, View],
+        shown: tuple[Image, View],
         facet: tuple[str, ...],
     ) -> SaliencyMap:
-        image, view = place
+        image, view = shown
         return SaliencyMap(
-            found.values[i],
-            found.method,
-            found.layer,
+            method_maps.values[i],
+            method_maps.method,
+            method_maps.layer,
             target.label,
             target.index,
             float(reading.scores[i].detach()),
@@ -243,24 +245,24 @@ class Explainer:
             self.model.name,
             view,
             image,
-            {**target.facts, **found.facts[i]},
-            (*facet, *found.facets),
+            {**target.facts, **method_maps.facts[i]},
+            (*facet, *method_maps.facets),
             target.marks,
         )
 
-    def read(self, reading: Reading) -> Iterator[Found]:
-        """All maps of one reading: layers × methods; a method without a layer once, a fused one once.
+    def read(self, reading: Reading) -> Iterator[MethodMaps]:
+        """Yield all maps of one reading: layers × methods; methods without a layer and fused maps once.
 
-        Raises `ModelError` where nothing of a group works.
+        Raises `ModelError` where no method of a group works.
         """
-        given = False
-        for found in self._read(reading):
-            given = True
-            yield found
-        if not given and self.skipped:
+        empty = True
+        for method_maps in self._read(reading):
+            empty = False
+            yield method_maps
+        if empty and self.skipped:
             raise ModelError(next(iter(self.skipped.values())), self._instead)
 
-    def _read(self, reading: Reading) -> Iterator[Found]:
+    def _read(self, reading: Reading) -> Iterator[MethodMaps]:
         probes = [Probe(reading, layer) for layer in self.layers or [Layer("input")]]
         active = [chosen for chosen in self.methods if chosen.name not in self.skipped]
         for number, probe in enumerate(probes):
@@ -274,7 +276,7 @@ class Explainer:
                 else:
                     yield from self._try(chosen, [probe])
 
-    def _try(self, chosen: Chosen, probes: Sequence[Probe]) -> Iterator[Found]:
+    def _try(self, chosen: Chosen, probes: Sequence[Probe]) -> Iterator[MethodMaps]:
         try:
             yield from self._run(chosen, probes)
         except ModelError as error:
@@ -283,7 +285,7 @@ class Explainer:
             self.skipped[chosen.name] = error.message
             self._instead = self._instead or error.hint
 
-    def _run(self, chosen: Chosen, probes: Sequence[Probe]) -> Iterator[Found]:
+    def _run(self, chosen: Chosen, probes: Sequence[Probe]) -> Iterator[MethodMaps]:
         runs, facts = [], []
         for probe in probes:
             probe.facts = [{} for _ in probe.targets]
@@ -295,16 +297,16 @@ class Explainer:
         facets += [chosen.name] if len(self.methods) > 1 else []
         for number, parts in enumerate(zip(*runs, strict=True)):
             values = (fuse(parts, self.job.fuse) if len(parts) > 1 else parts[0]).cpu().numpy()
-            own = [
-                {**fact, **({"note": str(reason)} if (reason := why_blank(one, probes[0], i)) else {})}
-                for i, (fact, one) in enumerate(zip(merged, values, strict=True))
+            part_facts = [
+                {**fact, **({"note": str(reason)} if (reason := why_blank(saliency_map, probes[0], i)) else {})}
+                for i, (fact, saliency_map) in enumerate(zip(merged, values, strict=True))
             ]
-            shares = [fact.pop("shares", None) for fact in own]
+            shares = [fact.pop("shares", None) for fact in part_facts]
             if chosen.parts > 1:
-                for fact, share in zip(own, shares, strict=True):
+                for fact, share in zip(part_facts, shares, strict=True):
                     fact.update({"part": number + 1, "share": share[number]} if share else {"part": number + 1})
             part = [f"part{number + 1}"] if chosen.parts > 1 else []
-            yield Found(chosen.name, layer, values, own, (*facets, *part))
+            yield MethodMaps(chosen.name, layer, values, part_facts, (*facets, *part))
 
 
 def explain(
@@ -318,10 +320,10 @@ def explain(
     fit: str = "model",
     **job: Any,
 ) -> list[SaliencyMap]:
-    """Saliency maps of one image or several, in the order images × targets × layers × methods.
+    """Return the saliency maps of one or several images, in the order images × targets × layers × methods.
 
-    `model` is a `Model`, an `nn.Module`, or what `camviz.load` takes; an image is a path, a PIL image, an array
-    (H, W, 3) uint8, or a `Image`; `settings` are of the method ({"samples": 50}, {"rise.samples": 500}). Other
+    `model` is a `Model`, an `nn.Module`, or a name or path as for `camviz.load`; an image is a path, a PIL image, an
+    array (H, W, 3) uint8, or an `Image`; `settings` belong to methods ({"samples": 50}, {"rise.samples": 500}). Other
     keywords are those of `Job`: score, precision, batch_size, smooth, fuse, seed. Raises `InputError` for an image
     that cannot be read.
     """
@@ -332,14 +334,14 @@ def explain(
     explainer = Explainer(model, job_of(method, target, layer, settings, fit=fit, **job))
     prepared = [(image, *prepare(image, model.preprocessing, fit)) for image in as_images(images)]
     size = explainer.job.batch_size or default_batch_size(model.device)
-    found: list[SaliencyMap] = []
-    for group in by_shape(prepared, size, key=lambda one: one[1].shape):
-        images, inputs, views = zip(*group, strict=True)
+    saliency_maps: list[SaliencyMap] = []
+    for batch in by_shape(prepared, size, key=lambda item: item[1].shape):
+        images, inputs, views = zip(*batch, strict=True)
         for maps in explainer(images, inputs, views):
             if isinstance(maps, InputError):
                 raise maps
-            found += maps
-    return found
+            saliency_maps += maps
+    return saliency_maps
 
 
 def job_of(
@@ -349,12 +351,12 @@ def job_of(
     settings: Mapping[str, Any] | None = None,
     **job: Any,
 ) -> Job:
-    """The job that the arguments of `explain` mean: one name or several, settings of any type."""
+    """Return the `Job` of `explain`'s arguments: one name or several, settings of any type."""
     typed = tuple((key, str(value)) for key, value in (settings or {}).items())
-    targets = tuple(str(one) for one in as_list(target))
+    targets = tuple(str(text) for text in as_list(target))
     return Job(methods=tuple(as_list(method)), targets=targets, layers=tuple(as_list(layer)), settings=typed, **job)
 
 
 def as_list(value: Any) -> list[Any]:
-    """One as a list of one."""
+    """Return the value as a list; a single value becomes a list of length 1."""
     return list(value) if isinstance(value, (list, tuple)) else [value]

@@ -1,4 +1,4 @@
-"""One forward through a model, and everything of it that somebody may ask for."""
+"""Run one forward pass and keep the tensors that methods need."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ MASKS_AT_ONCE = 5  # on a CPU more is not faster, and the peak is the first laye
 
 
 @dataclass(frozen=True, eq=False)
-class Ask:
-    """What forwards are for: which layers to capture, for which task, at what precision, in what pieces, what seed.
+class ForwardRequest:
+    """What a forward pass must capture: which layers, for which task, at which precision, chunk size and seed.
 
     By a layer's path: `frozen` are the modules whose outputs are recorded for replaying the tail, `stages` the
-    last layers of the finer resolutions before it. `head`: linear layers keep their inputs, to find the last one.
-    `structures`: how the model's attention is built, noted for each size of input that was looked at.
+    last layers of the finer resolutions before it. `head`: record the inputs of linear layers, to find the last one.
+    `structures`: the structure of the model's attention by input size.
     """
 
     model: Model
@@ -47,63 +47,65 @@ class Ask:
 
     @property
     def captured(self) -> list[str]:
-        """Paths of all layers to capture."""
+        """The paths of all layers to capture."""
         paths = [layer.path for layer in self.layers]
         paths += [stage.path for stages in self.stages.values() for stage in stages]
         return list(dict.fromkeys(paths))
 
 
 @dataclass(eq=False)
-class Pass:
-    """One forward: inputs (n, c, H, W), what came out, the tensors at the layers, recorded outputs."""
+class ForwardPass:
+    """One forward pass: inputs (n, c, H, W), the model's output, the layers' tensors, recorded outputs."""
 
-    ask: Ask
+    ask: ForwardRequest
     inputs: Tensor
     output: Any
     captured: Mapping[str, Tensor]
-    outputs: Mapping[str, Any]  # whole outputs of the layers and of the frozen modules, where wanted
-    head: tuple[nn.Linear, Tensor] | None  # the last linear layer, if asked for and its output is all, and its input
+    outputs: Mapping[str, Any]  # whole outputs of the layers and of the frozen modules, where requested
+    head: tuple[nn.Linear, Tensor] | None  # if requested: the last layer and its input, when it is linear
 
     @cached_property
     def rows(self) -> Any:
-        """The output as one row per image, as the task has it; raises `ModelError` for another kind of output."""
-        with torch.enable_grad():  # float() is part of the graph, whatever the caller has switched off
+        """The output as one row per image, as the task defines it; raises `ModelError` for another kind of output."""
+        with torch.enable_grad():  # float() is part of the graph, whatever the caller disabled
             return rows_of(self.ask, self.output, len(self.inputs))
 
 
-def run_forward(ask: Ask, inputs: Tensor) -> Pass:
-    """One forward over a batch (n, c, H, W); the model comes back as it was."""
+def run_forward(ask: ForwardRequest, inputs: Tensor) -> ForwardPass:
+    """Run one forward over a batch (n, c, H, W); the model is left unchanged."""
     module = ask.model.module
     heads: list[tuple[nn.Linear, Tensor, Tensor]] = []
     outputs: dict[str, Any] = {}
 
-    def record_head(_path: str, linear: nn.Module, given: Any, output: Any) -> None:
+    def record_head(_path: str, linear: nn.Module, inputs_: Any, output: Any) -> None:
         assert isinstance(linear, nn.Linear)
-        heads.append((linear, given[0].detach(), output))
+        heads.append((linear, inputs_[0].detach(), output))
 
-    def record_output(path: str, _module: nn.Module, _given: Any, output: Any) -> None:
+    def record_output(path: str, _module: nn.Module, _inputs: Any, output: Any) -> None:
         outputs[path] = copied(output)
 
-    parts = module.named_modules() if ask.head else ()
-    linears = {path: part for path, part in parts if isinstance(part, nn.Linear)}
-    wanted = {path for layer, before in ask.frozen.items() for path in (layer, *before)}
+    submodules = module.named_modules() if ask.head else ()
+    linears = {path: submodule for path, submodule in submodules if isinstance(submodule, nn.Linear)}
+    recorded = {path for layer, before in ask.frozen.items() for path in (layer, *before)}
     with ExitStack() as stack:
         stack.enter_context(borrowed(module))
         stack.enter_context(watch(linears, record_head))
-        stack.enter_context(watch({path: module.get_submodule(path) for path in wanted}, record_output))
+        stack.enter_context(watch({path: module.get_submodule(path) for path in recorded}, record_output))
         captured = stack.enter_context(capture(module, ask.captured, ask.gradients))
         stack.enter_context(autocast(inputs.device, ask.precision))
         output = call(ask.model, inputs)
-    head = next(((linear, given) for linear, given, made in reversed(heads) if made is output), None)
-    return Pass(ask, inputs, output, captured, outputs, head)
+    head = next(((linear, pooled) for linear, pooled, scores in reversed(heads) if scores is output), None)
+    return ForwardPass(ask, inputs, output, captured, outputs, head)
 
 
-def rescore(ask: Ask, target: Target, total: int, batch: Callable[[int, int], Tensor], kind: str = "") -> Tensor:
-    """The target's scores (total,) for the inputs that `batch(start, stop)` makes piece by piece."""
+def rescore(
+    ask: ForwardRequest, target: Target, total: int, batch: Callable[[int, int], Tensor], kind: str = ""
+) -> Tensor:
+    """Return the target's scores (total,) for the inputs that `batch(start, stop)` makes chunk by chunk."""
 
     def compute(start: int, stop: int) -> Tensor:
         inputs = batch(start, stop)
-        return target.read_all(rows_of(ask, _quickly(ask, inputs), len(inputs)), kind)
+        return target.read_all(rows_of(ask, _call_in_layout(ask, inputs), len(inputs)), kind)
 
     device = torch.device(ask.model.device)
     with ExitStack() as stack:
@@ -114,19 +116,19 @@ def rescore(ask: Ask, target: Target, total: int, batch: Callable[[int, int], Te
         return ask.chunks.run(total, compute)
 
 
-def _pairs(ask: Ask, batch: Callable[[int, int], Tensor]) -> Sequence[Pair]:
-    """What can be folded: on a CPU in full precision, where it was measured to be faster. Looked for once."""
+def _pairs(ask: ForwardRequest, batch: Callable[[int, int], Tensor]) -> Sequence[Pair]:
+    """Return the BatchNorm layers to fold, searched once: only on a CPU in fp32, where it was measured to be faster."""
     chunks = ask.chunks
     if chunks.pairs is None:
         chunks.pairs = []
         if ask.precision == "fp32" and torch.device(ask.model.device).type == "cpu":
-            with suppress(Exception):  # a model that this is too much for does without
+            with suppress(Exception):  # a model for which the search fails runs without folding
                 chunks.pairs = find_pairs(ask.model.module, batch(0, 1), lambda x: rows_of(ask, call(ask.model, x), 1))
     return chunks.pairs
 
 
-def _quickly(ask: Ask, inputs: Tensor) -> Any:
-    """The model's output, the inputs laid out as convolutions like them best if its own views allow that."""
+def _call_in_layout(ask: ForwardRequest, inputs: Tensor) -> Any:
+    """Return the model's output for inputs in the fastest memory format that its own `view` calls allow."""
     try:
         return call(ask.model, inputs.contiguous(memory_format=ask.chunks.layout))
     except (InputError, ModelError):
@@ -137,7 +139,10 @@ def _quickly(ask: Ask, inputs: Tensor) -> Any:
 
 
 def call(model: Model, inputs: Tensor) -> Any:
-    """The model's output; whatever it raises becomes words."""
+    """Return the model's output, the part `output_key` if set.
+
+    Raises `InputError` or `ModelError` for any exception of the model itself, except running out of memory.
+    """
     try:
         return part_of(model.module(inputs), model.output_key, model.name)
     except ModelError:
@@ -154,6 +159,6 @@ def call(model: Model, inputs: Tensor) -> Any:
         raise ModelError(message, "--input-size WIDTHxHEIGHT sets another size") from error
 
 
-def rows_of(ask: Ask, output: Any, count: int) -> Any:
-    """One row per image of a model's output."""
+def rows_of(ask: ForwardRequest, output: Any, count: int) -> Any:
+    """Return a model's output as one row per image."""
     return (ask.task or Classification(ask.model.name)).rows(output, count)

@@ -1,4 +1,4 @@
-"""What a method may read: one layer of one pass, for one target per image."""
+"""The interface of methods: activations, gradients and scores at one layer, for one target per image."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from camviz.engine.attention_flow import Attention
-from camviz.engine.forward import Pass, call, rescore, rows_of, run_forward
-from camviz.engine.tail_replay import answering, spread
+from camviz.engine.forward import ForwardPass, call, rescore, rows_of, run_forward
+from camviz.engine.tail_replay import spread, substituted
 from camviz.errors import ModelError
 from camviz.hooks.capture import borrowed, replaced, watch, with_first_tensor
 from camviz.hooks.devices import autocast
@@ -26,9 +26,9 @@ from camviz.types import Layer, Target
 
 @dataclass(eq=False)
 class Reading:
-    """One target per image, read from one pass; its gradients are computed once, for all layers."""
+    """One target per image, read from one forward pass; gradients are computed once for all layers."""
 
-    passed: Pass
+    passed: ForwardPass
     targets: Sequence[Target]
 
     @cached_property
@@ -38,7 +38,7 @@ class Reading:
             return self.read(self.passed.rows)
 
     def read(self, rows: Any) -> Tensor:
-        """Each image's score (n,) from its own row."""
+        """Return each image's score (n,) from its output row."""
         return torch.stack([target.read(row) for target, row in zip(self.targets, rows, strict=True)])
 
     @cached_property
@@ -47,7 +47,7 @@ class Reading:
         return self.backward(self.scores)
 
     def backward(self, scores: Tensor) -> dict[str, Tensor]:
-        """Gradients of the summed scores for every captured layer."""
+        """Return the gradients of the summed scores at every captured layer."""
         paths = list(self.passed.captured)
         grads: Sequence[Tensor | None] = [None] * len(paths)
         if scores.requires_grad:
@@ -57,16 +57,16 @@ class Reading:
         for path, grad in zip(paths, grads, strict=True):
             if grad is None:
                 raise ModelError(
-                    f"the score does not depend on layer '{path}' of {name}, or not in a way that can be "
-                    "differentiated (is there a no_grad or a detach in its forward?)",
-                    f"'camviz layers {name}' stars the default; methods without gradients work too",
+                    f"no gradient flows from the score to layer '{path}' of {name}: the score does not depend on it, "
+                    "or the forward uses no_grad or detach",
+                    f"'camviz layers {name}' marks the default layer; methods without gradients work too",
                 )
         return {path: grad for path, grad in zip(paths, grads, strict=True) if grad is not None}
 
 
 @dataclass(eq=False)
 class Probe:
-    """One layer of a reading. `facts` are noted by methods, one dict per image."""
+    """One layer of a reading. Methods add facts to `facts`, one dict per image."""
 
     reading: Reading
     layer: Layer
@@ -92,7 +92,7 @@ class Probe:
         if isinstance(rows, Tensor) and rows.ndim == 2:
             return rows
         raise ModelError(
-            f"{self.reading.passed.ask.model.name} does not give one row of class scores per image",
+            f"the output of {self.reading.passed.ask.model.name} is not one row of class scores per image",
             "--method gradcam explains any score",
         )
 
@@ -102,7 +102,7 @@ class Probe:
         return self.reading.scores.detach()
 
     def maps(self, tensor: Tensor) -> Tensor:
-        """A tensor of the layer's output as (n, c, h, w), float32."""
+        """Return a tensor of the layer's shape as maps (n, c, h, w), float32."""
         height, width = self.inputs.shape[2:]
         return self.layer.to_maps(tensor.detach(), (height, width)).float()
 
@@ -113,27 +113,27 @@ class Probe:
 
     @cached_property
     def gradients(self) -> Tensor:
-        """G = dS/dA as (n, c, h, w), float32; each image's own score."""
+        """G = dS/dA as (n, c, h, w), float32, of each image's score."""
         return self.maps(self.reading.gradients[self.layer.path])
 
     def gradients_of(self, scores: Tensor) -> Tensor:
-        """dS'/dA (n, c, h, w) for other scores (n,) made from `logits`."""
+        """Return dS'/dA (n, c, h, w) for other scores S' (n,) computed from `logits`."""
         return self.maps(self.reading.backward(scores)[self.layer.path])
 
     @cached_property
     def hessian_product(self) -> Tensor:
-        """H·A (n, c, h, w), H the second derivative of S; zero where the model is piecewise linear behind A."""
+        """H·A (n, c, h, w), H the second derivative of S; zero where the model is piecewise linear after A."""
         try:
             return self._hessian_product()
         except RuntimeError as error:
             if "double backward" in str(error):
                 raise ModelError(
-                    f"{self.reading.passed.ask.model.name} has a part without a second derivative: {error}",
-                    "--method gradcam needs the first alone",
+                    f"an operation of {self.reading.passed.ask.model.name} has no second derivative: {error}",
+                    "--method gradcam needs first derivatives only",
                 ) from error
             if "is not implemented" not in str(error):
                 raise
-        with sdpa_kernel(SDPBackend.MATH):  # fused attention has no second derivative, its plain form has
+        with sdpa_kernel(SDPBackend.MATH):  # fused attention has no second derivative, the math backend does
             return self.again(self.inputs)._hessian_product()
 
     def _hessian_product(self) -> Tensor:
@@ -173,7 +173,7 @@ class Probe:
 
     @cached_property
     def attention(self) -> Attention:
-        """The model's attention over the inputs, all layers: not tied to this one."""
+        """The model's attention over the inputs, of all layers."""
         passed = self.reading.passed
 
         def scores(output: Any, start: int, stop: int) -> Tensor:
@@ -184,41 +184,41 @@ class Probe:
     # other inputs
 
     def gray(self, level: float) -> Tensor:
-        """What a gray level, 0 black to 1 white, is to the model: (1, channels, 1, 1), normalized."""
-        how = self.reading.passed.ask.model.preprocessing
-        mean, std = (torch.tensor(values, device=self.inputs.device) for values in (how.mean, how.std))
+        """Return a gray level, 0 black to 1 white, as a normalized input (1, channels, 1, 1)."""
+        preprocessing = self.reading.passed.ask.model.preprocessing
+        mean, std = (torch.tensor(x, device=self.inputs.device) for x in (preprocessing.mean, preprocessing.std))
         return ((level - mean) / std)[None, :, None, None]
 
     def upsample(self, maps: Tensor) -> Tensor:
-        """Maps (m, c, h, w) at the input's size, bilinear, align_corners=False."""
+        """Return maps (m, c, h, w) at the input's size, bilinear, align_corners=False."""
         return F.interpolate(maps, size=self.inputs.shape[2:], mode="bilinear", align_corners=False)
 
     def masked(self, image: int, masks: Tensor) -> Tensor:
-        """One image under masks (m, 1, H, W): X ⊙ mask before normalization, so that 0 is black."""
+        """Return one image under masks (m, 1, H, W): X ⊙ mask before normalization, so that 0 is black."""
         black = self.gray(0)
         return black + masks * (self.inputs[image : image + 1] - black)
 
     @cached_property
     def stages(self) -> list[Probe]:
-        """This layer, and before it the last layer of every finer resolution."""
+        """The last layer of every finer resolution, then this layer."""
         paths = self.reading.passed.ask.stages.get(self.layer.path, ())
         return [*(Probe(self.reading, layer, self.facts) for layer in paths), self]
 
     def again(self, inputs: Tensor) -> Probe:
-        """The same layer and targets over other inputs (n, channels, H, W): one more forward."""
+        """Return a probe of the same layer and targets for other inputs (n, channels, H, W): one more forward."""
         return Probe(Reading(run_forward(self.reading.passed.ask, inputs), self.targets), self.layer, self.facts)
 
     def generators(self, purpose: str) -> list[torch.Generator]:
-        """A source of random numbers per image, that depends on the seed and the image, not on the batch."""
+        """Return one random generator per image, seeded by the job's seed and the image, not by the batch."""
         seed = self.reading.passed.ask.seed
-        made = []
+        generators = []
         for image in self.inputs:
             digest = zlib.crc32(image.cpu().numpy().tobytes(), zlib.crc32(f"{seed} {purpose}".encode()))
-            made.append(torch.Generator().manual_seed(digest))
-        return made
+            generators.append(torch.Generator().manual_seed(digest))
+        return generators
 
     def noisy(self, samples: int, noise: float) -> Iterator[Tensor]:
-        """`samples` inputs with Gaussian noise; its deviation is a share `noise` of each image's range."""
+        """Yield `samples` inputs with Gaussian noise of standard deviation `noise` × each image's range."""
         generators = self.generators("noise")
         flat = self.inputs.flatten(1)
         spread_ = (flat.amax(1) - flat.amin(1))[:, None, None, None]
@@ -227,14 +227,14 @@ class Probe:
             yield self.inputs + noise * spread_ * torch.stack(drawn).to(self.inputs)
 
     def input_gradients(self, inputs: Tensor | None = None, rule: Rule | None = None) -> Tensor:
-        """dS/d(input) (n, channels, H, W), under another rule for ReLUs if given."""
+        """Return dS/d(input) (n, channels, H, W), with another backward rule for ReLUs if `rule` is set."""
         model = self.reading.passed.ask.model
         inputs = (self.inputs if inputs is None else inputs).detach().clone().requires_grad_()
         with ReluRule(rule) if rule else nullcontext() as mode:
             scores = self._scores_through(inputs)
         if mode and not mode.met:
             raise ModelError(
-                f"{model.name} has no ReLU, so there is nothing for guided backpropagation or deconvnet to change",
+                f"{model.name} has no ReLU, which guided backpropagation and deconvnet modify",
                 "--method gradient, smoothgrad or integrated-gradients works on any model",
             )
         (gradient,) = torch.autograd.grad(scores.sum(), inputs, allow_unused=True)
@@ -268,7 +268,7 @@ class Probe:
         return tensors[0].new_zeros(()) if grads[0] is None else grads[0].float(), products
 
     def _scores_through(self, inputs: Tensor) -> Tensor:
-        """S (n,), differentiable down to the inputs."""
+        """Return S (n,), differentiable with respect to the inputs."""
         ask = self.reading.passed.ask
         with torch.enable_grad(), borrowed(ask.model.module), autocast(inputs.device, ask.precision):
             output = call(ask.model, inputs)
@@ -279,22 +279,21 @@ class Probe:
 
     def _not_differentiable(self) -> ModelError:
         return ModelError(
-            f"the score of {self.reading.passed.ask.model.name} does not depend on its input in a way that can be "
-            "differentiated",
+            f"no gradient flows from the score of {self.reading.passed.ask.model.name} to its input",
             "--method rise or occlusion needs no gradient",
         )
 
     # many forwards
 
     def score_inputs(self, image: int, total: int, batch: Callable[[int, int], Tensor], kind: str = "") -> Tensor:
-        """Scores (total,) of one image's target over the inputs that `batch(start, stop)` makes."""
+        """Return the scores (total,) of one image's target for the inputs that `batch(start, stop)` makes."""
         return rescore(self.reading.passed.ask, self.targets[image], total, batch, kind)
 
     def score_activations(self, image: int, total: int, alter: Callable[[int, int], Tensor]) -> Tensor:
-        """Scores (total,) of one image's target with the layer's maps altered: (m, c, h, w) by `alter`.
+        """Return the scores (total,) of one image's target with the layer's maps replaced by `alter`'s (m, c, h, w).
 
-        Replays only what comes behind the layer where that reproduces the recorded logits, else the whole model;
-        `facts["rescored"]` says which.
+        Replays only the tail after the layer where that reproduces the recorded logits, else the whole model;
+        `facts["rescored"]` is "tail" or "whole model".
         """
         tail = self.replays
         self.facts[image]["rescored"] = "tail" if tail else "whole model"
@@ -316,9 +315,9 @@ class Probe:
         model = passed.ask.model
         try:
             with borrowed(model.module), torch.no_grad(), autocast(self.inputs.device, passed.ask.precision):
-                # clones: an in-place operation behind the layer writes into what it is given
+                # clones: an in-place operation after the layer would overwrite the activations
                 rows = [self._replay(i, self.activations[i : i + 1].clone()) for i in range(len(self.targets))]
-        except Exception:  # whatever goes wrong, the whole model still works
+        except Exception:  # if the replay fails for any reason, the whole model still works
             return False
         if isinstance(passed.rows, Tensor):
             before, again = passed.rows.detach(), torch.cat(rows)
@@ -328,28 +327,28 @@ class Probe:
         return bool(torch.allclose(again, before, rtol=1e-3, atol=1e-4 * max(scale, 1e-3)))
 
     def _altered(self, image: int, maps: Tensor) -> Any:
-        """The layer's whole output for one image with other maps (m, c, h, w)."""
+        """Return the layer's whole output for one image with other maps (m, c, h, w)."""
         passed = self.reading.passed
         output = spread(passed.outputs[self.layer.path], image, len(self.targets), len(maps))
         stored = passed.captured[self.layer.path].detach()
-        own = spread(stored, image, len(self.targets), len(maps))
-        return with_first_tensor(output, self.layer.from_maps(maps, own).to(stored.dtype))
+        like = spread(stored, image, len(self.targets), len(maps))
+        return with_first_tensor(output, self.layer.from_maps(maps, like).to(stored.dtype))
 
     def _replay(self, image: int, maps: Tensor) -> Any:
         passed = self.reading.passed
         model, count = passed.ask.model, len(maps)
-        answers = {
+        outputs = {
             path: spread(passed.outputs[path], image, len(self.targets), count)
             for path in passed.ask.frozen[self.layer.path]
         }
-        answers[self.layer.path] = self._altered(image, maps)
-        with answering(model.module, answers):
+        outputs[self.layer.path] = self._altered(image, maps)
+        with substituted(model.module, outputs):
             return rows_of(passed.ask, call(model, self.inputs[image : image + 1].expand(count, -1, -1, -1)), count)
 
     def _replace(self, image: int, maps: Tensor) -> Any:
         ask, count = self.reading.passed.ask, len(maps)
-        own = spread(self.reading.passed.captured[self.layer.path].detach(), image, len(self.targets), count)
-        altered = self.layer.from_maps(maps, own).to(own.dtype)
+        like = spread(self.reading.passed.captured[self.layer.path].detach(), image, len(self.targets), count)
+        altered = self.layer.from_maps(maps, like).to(like.dtype)
         inputs = self.inputs[image : image + 1].expand(count, -1, -1, -1)
         with replaced(ask.model.module, self.layer.path, altered):
             return rows_of(ask, call(ask.model, inputs), count)

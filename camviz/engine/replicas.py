@@ -1,4 +1,4 @@
-"""The same model several times, side by side: what each runs is its own, the weights are shared."""
+"""Replicas of a model that share its weights, for running several forwards side by side."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from torch import nn
 
 from camviz.types import Model
 
-_SMALL = 50_000_000  # parameters at 224×224: beyond, one model on all cores is as fast, and needs less memory
+_SMALL = 50_000_000  # parameters at 224×224; with more, one model on all cores is as fast and needs less memory
 
 
 def small(model: Model) -> bool:
-    """Whether one thread does a forward in so little time that several side by side are the faster way."""
+    """Return whether a forward is so cheap that several in parallel, one thread each, are faster."""
     height, width = model.preprocessing.crop
     parameters = sum(parameter.numel() for parameter in model.module.parameters())
     return parameters * (height * width) / 224**2 <= _SMALL
 
 
 def sibling(model: Model) -> Model | None:
-    """The model once more, with the same parameters; None where a copy might not be independent."""
-    if any(_entangled(part) for part in model.module.modules()):
+    """Return a replica of the model with the same parameters; None where a copy might not be independent."""
+    if any(_entangled(submodule) for submodule in model.module.modules()):
         return None
-    model.module.requires_grad_(False)  # or each would thaw the other's at the end of its pass
+    model.module.requires_grad_(False)  # or each would restore requires_grad of the other's at the end of its pass
     shared: dict[int, Any] = {id(parameter): parameter for parameter in model.module.parameters()}
     try:
         return replace(model, module=copy.deepcopy(model.module, shared))
-    except Exception:  # somebody's module that cannot be copied
+    except Exception:  # a module that cannot be copied
         return None
 
 
-def _entangled(part: nn.Module) -> bool:
-    """Whether a module holds functions, which a copy would share: they may lead back to the original."""
-    held = [value for name, value in vars(part).items() if not name.startswith("_")]
-    if part._forward_hooks or part._forward_pre_hooks:
+def _entangled(submodule: nn.Module) -> bool:
+    """Return whether a module holds hooks or functions, which a copy would share with the original."""
+    values = [value for name, value in vars(submodule).items() if not name.startswith("_")]
+    if submodule._forward_hooks or submodule._forward_pre_hooks:
         return True
-    return any(isinstance(value, (FunctionType, MethodType, partial)) for value in held)
+    return any(isinstance(value, (FunctionType, MethodType, partial)) for value in values)

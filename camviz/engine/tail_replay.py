@@ -1,7 +1,7 @@
-"""Running only what comes behind a layer, on any module, without tracing.
+"""Run only the part of a module after a layer (its tail), on any module, without tracing.
 
-One forward is recorded. Then every module that had finished before the layer answers with what it gave, the layer
-answers with altered activations, and the model's own forward does the rest: residual additions included.
+One forward is recorded. In the replay every module that finished before the layer returns its recorded output, the
+layer returns altered activations, and the model's own forward computes the rest, including residual additions.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from camviz.models.survey import Survey
 
 
 def finished_before(seen: Survey, path: str) -> list[str]:
-    """The outermost modules that had finished before the layer at `path` had; those that ran twice are left out."""
-    runs = Counter(one.path for one in seen.layers)
+    """Return the outermost modules that finished before the layer at `path`, without those that ran twice."""
+    runs = Counter(layer.path for layer in seen.layers)
     earlier: list[str] = []
-    for one in seen.layers:
-        if one.path == path:
+    for layer in seen.layers:
+        if layer.path == path:
             break
-        earlier.append(one.path)
-    whole = {other for other in earlier if runs[other] == 1 and not other.startswith(f"{path}.")}
-    return [other for other in whole if not any(_inside(other, outer) for outer in whole)]
+        earlier.append(layer.path)
+    once = {other for other in earlier if runs[other] == 1 and not other.startswith(f"{path}.")}
+    return [other for other in once if not any(_inside(other, outer) for outer in once)]
 
 
 def _inside(path: str, outer: str) -> bool:
@@ -34,21 +34,21 @@ def _inside(path: str, outer: str) -> bool:
 
 
 @contextmanager
-def answering(module: nn.Module, answers: Mapping[str, Any]) -> Iterator[None]:
-    """Within the block the submodules at these paths return these outputs, without running."""
+def substituted(module: nn.Module, outputs: Mapping[str, Any]) -> Iterator[None]:
+    """Make the submodules at these paths return these outputs without running, within the block."""
     before: list[tuple[nn.Module, Any]] = []
     try:
-        for path, output in answers.items():
-            part = module.get_submodule(path)
-            before.append((part, part.__dict__.get("forward")))
-            part.__dict__["forward"] = _constant(output)
+        for path, output in outputs.items():
+            submodule = module.get_submodule(path)
+            before.append((submodule, submodule.__dict__.get("forward")))
+            submodule.__dict__["forward"] = _constant(output)
         yield
     finally:
-        for part, forward in before:
+        for submodule, forward in before:
             if forward is None:
-                del part.__dict__["forward"]
+                del submodule.__dict__["forward"]
             else:
-                part.__dict__["forward"] = forward
+                submodule.__dict__["forward"] = forward
 
 
 def _constant(output: Any) -> Callable[..., Any]:
@@ -56,7 +56,7 @@ def _constant(output: Any) -> Callable[..., Any]:
 
 
 def spread(output: Any, image: int, images: int, count: int) -> Any:
-    """The part of a recorded output that belongs to one image of the batch, `count` times, without copying."""
+    """Return the part of a recorded output that belongs to one image of the batch, `count` times, without copying."""
 
     def part(tensor: Tensor) -> Tensor:
         if tensor.ndim and tensor.shape[0] == images:
@@ -67,18 +67,18 @@ def spread(output: Any, image: int, images: int, count: int) -> Any:
 
 
 def copied(output: Any) -> Any:
-    """A record that a later in-place operation cannot change."""
+    """Return a copy that a later in-place operation cannot change."""
     return mapped(output, lambda tensor: tensor.detach().clone())
 
 
 def mapped(output: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """An output with every tensor in it changed; containers are rebuilt."""
+    """Return the output with `change` applied to every tensor; containers are rebuilt."""
     if isinstance(output, Tensor):
         return change(output)
     if isinstance(output, Mapping):
-        return type(output)({key: mapped(value, change) for key, value in output.items()})  # type: ignore[call-arg]  # as dict and its like are made
+        return type(output)({key: mapped(value, change) for key, value in output.items()})  # type: ignore[call-arg]  # a dict's constructor
     if is_dataclass(output) and not isinstance(output, type):
-        return replace(output, **{one.name: mapped(getattr(output, one.name), change) for one in fields(output)})
+        return replace(output, **{field.name: mapped(getattr(output, field.name), change) for field in fields(output)})
     if isinstance(output, (tuple, list)):
         parts = [mapped(part, change) for part in output]
         return type(output)(*parts) if hasattr(output, "_fields") else type(output)(parts)

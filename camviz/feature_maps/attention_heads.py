@@ -13,7 +13,7 @@ from torch import Tensor
 
 from camviz.engine.attention_flow import Attention
 from camviz.engine.attention_structure import Structure
-from camviz.engine.forward import Ask
+from camviz.engine.forward import ForwardRequest
 from camviz.errors import ModelError
 from camviz.feature_maps.maps import FeatureMaps
 from camviz.models.layers import expand
@@ -45,7 +45,7 @@ class HeadExtractor:
 
     def __init__(self, model: Model, patterns: Sequence[str], precision: str = "fp32") -> None:
         self.model = model
-        self.ask = Ask(model, (), gradients=False, precision=precision)
+        self.ask = ForwardRequest(model, (), gradients=False, precision=precision)
         size = model.preprocessing.crop
         blank = torch.zeros((1, input_channels(model.module), *size), device=model.device)
         try:

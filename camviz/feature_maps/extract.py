@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from camviz.engine.forward import Ask, run_forward
+from camviz.engine.forward import ForwardRequest, run_forward
 from camviz.engine.probe import Probe, Reading
 from camviz.feature_maps.maps import FeatureMaps
 from camviz.feature_maps.receptive import receptive_fields
@@ -42,7 +42,7 @@ class Extractor:
             self.task = task_of(model, output)
             self.wanted = self.task.parse([target])[0]
             self.task.check([self.wanted], output)
-        self.ask = Ask(model, tuple(layers), bool(target), self.task, precision)
+        self.ask = ForwardRequest(model, tuple(layers), bool(target), self.task, precision)
         self.names = [layer.path for layer in layers]
 
     def __call__(

@@ -1,13 +1,13 @@
-"""Methods: each is one decorated function from a probe to raw maps. Formulas as in the papers named.
+"""Saliency methods: each is one decorated function from a `Probe` to raw maps, after the formula of its paper.
 
-A method returns maps (n, h, w); or what each channel contributes (n, c, h, w), which adds up to the map; or a list
-of maps (n, h, w) where it finds several parts (`parts` names the setting that counts them). Facts:
+A method returns maps (n, h, w); or the contributions of the channels (n, c, h, w), whose sum is the map; or a list
+of maps (n, h, w), one per part (`parts` names the setting with their number). Facts:
 
-needs    what the pass must hold: "gradients", "activations", "GAP head", "many forwards", "input gradients",
-         "attention"
-cost     beside one forward, for people
-gives    "channels" for a method that says what each channel contributes
-layer    "none" for a method that is not tied to a layer; "stages" for one that reads all resolutions
+needs    what the forward pass must capture: "gradients", "activations", "GAP head", "many forwards",
+         "input gradients", "attention"
+cost     in addition to one forward, as text
+gives    "channels" for a method that returns the channels' contributions
+layer    "none" for a method that needs no layer; "stages" for one that reads all resolutions
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Method = Callable[..., "Tensor | list[Tensor]"]
 METHODS: Registry[Method] = Registry("method", __name__, listing="'camviz methods'")
 
 DEFAULT = "gradcam"
-WITHOUT_LAYERS = "occlusion"  # of models whose layers cannot be reached
+WITHOUT_LAYERS = "occlusion"  # the default for models whose layers cannot be hooked
 
 GROUPS: dict[str, Callable[[Entry[Any]], bool]] = {
     "all": lambda entry: True,
@@ -39,31 +39,29 @@ GROUPS: dict[str, Callable[[Entry[Any]], bool]] = {
 
 @dataclass(frozen=True, eq=False)
 class Chosen(Choice[Method]):
-    """A method with its settings. One that came with a group is passed over where it cannot work."""
+    """A method with its settings. A method that was chosen by a group is skipped where it does not apply."""
 
     @property
     def layered(self) -> bool:
-        """Whether the method looks at a layer."""
+        """Whether the method reads a layer."""
         return self.entry.facts.get("layer") != "none"
 
     @property
     def parts(self) -> int:
-        """How many maps it finds in one image, 1 unless it looks for several."""
+        """The number of maps per image and target."""
         setting = self.entry.facts.get("parts")
         return int((self.entry.settings | self.settings)[setting]) if setting else 1
 
     def needs(self, what: str) -> bool:
-        """Whether the pass must hold `what`."""
+        """Return whether the forward pass must capture `what`."""
         return what in self.entry.facts["needs"].split(", ")
 
 
 def choose(names: Sequence[str], settings: Sequence[tuple[str, str]] = (), smooth: str = "none") -> list[Chosen]:
-    """The methods that names and groups mean, with typed settings: ("smoothgrad.samples", "50") or ("samples", "50").
+    """Return the methods for names and groups, with their settings: ("smoothgrad.samples", "50") or ("samples", "50").
 
-    No name is `DEFAULT`. With `smooth` "eigen" only those that say what each channel contributes; a group is
-    thinned out to them.
-
-    Raises `UnknownName` and `RequestError` with what to type instead.
+    Without a name it is `DEFAULT`. With `smooth` "eigen" only methods that return the channels' contributions are
+    allowed; a group is reduced to them. Raises `UnknownName` and `RequestError`.
     """
     entries = METHODS.select(names or [DEFAULT], GROUPS)
     if smooth == "eigen":
@@ -71,7 +69,7 @@ def choose(names: Sequence[str], settings: Sequence[tuple[str, str]] = (), smoot
         for name in entries:
             if not _gives_channels(name):
                 raise RequestError(
-                    f"--smooth eigen needs a method that weighs channels; '{name}' does not",
+                    f"--smooth eigen needs a method that weights channels; '{name}' does not",
                     "--method gradcam --smooth eigen, or --method eigencam",
                 )
     values: dict[str, dict[str, Any]] = {name: {} for name in entries}
@@ -79,28 +77,29 @@ def choose(names: Sequence[str], settings: Sequence[tuple[str, str]] = (), smoot
         method = key.rpartition(".")[0]
         if not method and len(entries) > 1:
             raise RequestError(
-                f"--set {key}={text}: which of the {len(entries)} methods?", f"--set {next(iter(entries))}.{key}={text}"
+                f"--set {key}={text} could belong to any of {len(entries)} methods",
+                f"--set {next(iter(entries))}.{key}={text}",
             )
         method = method or next(iter(entries))
         if method not in entries:
-            METHODS.find(method)  # a wrong name is told as one
+            METHODS.find(method)  # raises for an unknown name
             raise RequestError(
-                f"--set {key}={text}: '{method}' is not computed", f"--method {','.join((*entries, method))}"
+                f"--set {key}={text}: method '{method}' is not selected", f"--method {','.join((*entries, method))}"
             )
         if not METHODS.find(method).settings:
-            raise RequestError(f"--set {key}={text}: '{method}' has no settings", _who_has(key))
+            raise RequestError(f"--set {key}={text}: '{method}' has no settings", _methods_with(key))
         setting, value = METHODS.typed(method, key, text, f"'camviz methods {method}'")
         values[method][setting] = value
     return [Chosen(METHODS.find(name), values[name], optional) for name, optional in entries.items()]
 
 
-def _who_has(key: str) -> str:
-    """A hint at the methods that have a setting of that name."""
-    having = [entry.name for entry in METHODS if key.rpartition(".")[2] in entry.settings]
-    if not having:
-        return "'camviz methods NAME' shows the settings of one"
-    others = f", or {', '.join(having[1:])}" if having[1:] else ""
-    return f"--method {having[0]}{others}"
+def _methods_with(key: str) -> str:
+    """Return a hint at the methods that have a setting of that name."""
+    names = [entry.name for entry in METHODS if key.rpartition(".")[2] in entry.settings]
+    if not names:
+        return "'camviz methods NAME' lists the settings of a method"
+    others = f", or {', '.join(names[1:])}" if names[1:] else ""
+    return f"--method {names[0]}{others}"
 
 
 def _gives_channels(name: str) -> bool:

@@ -31,7 +31,7 @@ def gradcam(probe: Probe) -> Tensor:
 
 @_gradient("gradcam++", paper="arXiv:1710.11063")
 def gradcam_plus_plus(probe: Probe) -> Tensor:
-    """Positive gradients weighted by the share of each place: w = Σ_ij α·relu(G), α = G² / (2G² + ΣA·G³) (eq. 19)."""
+    """Channels weighted by weighted positive gradients: w = Σ_ij α·relu(G), α = G² / (2G² + ΣA·G³) (eq. 19)."""
     gradients = probe.gradients
     return _plus_plus(gradients, gradients**2, gradients**3, probe.activations)
 
@@ -64,19 +64,19 @@ def xgradcam(probe: Probe) -> Tensor:
 
 @_gradient("hirescam", paper="arXiv:2011.08891")
 def hirescam(probe: Probe) -> Tensor:
-    """Gradient times activation, place by place: Σ_k G_k ⊙ A_k."""
+    """Gradient times activation, element by element: Σ_k G_k ⊙ A_k."""
     return probe.gradients * probe.activations
 
 
 @_gradient("gradcam-elementwise", paper="none: HiResCAM's positive part")
 def gradcam_elementwise(probe: Probe) -> Tensor:
-    """Only what speaks for the class, place by place: Σ_k relu(G_k ⊙ A_k)."""
+    """Only the positive evidence, element by element: Σ_k relu(G_k ⊙ A_k)."""
     return (probe.gradients * probe.activations).clamp(min=0)
 
 
 @_gradient("layercam", paper="doi:10.1109/TIP.2021.3089943")
 def layercam(probe: Probe) -> Tensor:
-    """Activations weighted by positive gradients, place by place: Σ_k relu(G_k) ⊙ A_k."""
+    """Activations weighted by positive gradients, element by element: Σ_k relu(G_k) ⊙ A_k."""
     return probe.gradients.clamp(min=0) * probe.activations
 
 
@@ -123,22 +123,22 @@ def _references(probe: Probe, row: Tensor, own: int | None, text: str) -> list[i
     layer="stages",
 )  # fmt: skip
 def refinecam(probe: Probe) -> Tensor:
-    """The product of the Grad-CAM maps of all resolutions up to this layer, each scaled to [0, 1]."""
+    """Product of the Grad-CAM maps of all resolutions up to this layer, each scaled to [0, 1]."""
     from torch.nn import functional as F
 
     maps = [gradcam(stage).sum(1).clamp(min=0) for stage in probe.stages]
-    finest = max((one.shape[1:] for one in maps), key=lambda shape: shape[0] * shape[1])
+    finest = max((stage_map.shape[1:] for stage_map in maps), key=lambda shape: shape[0] * shape[1])
     product = maps[0].new_ones(len(maps[0]), *finest)
-    for one in maps:
-        wide = F.interpolate(one[:, None], size=finest, mode="bilinear", align_corners=False)[:, 0]
+    for stage_map in maps:
+        wide = F.interpolate(stage_map[:, None], size=finest, mode="bilinear", align_corners=False)[:, 0]
         top = wide.amax((1, 2), keepdim=True)
         product = product * wide / top.where(top > 0, top + 1)
     return product
 
 
-@METHODS.add("random", family="cam", paper="none: the floor of every comparison", needs="activations", cost="nothing")
+@METHODS.add("random", family="cam", paper="none: baseline of every metric", needs="activations", cost="nothing")
 def random(probe: Probe) -> Tensor:
-    """Uniform noise of the layer's size, from the seed and the image: what every metric is read against."""
+    """Uniform noise of the layer's size, seeded by the job and the image: the baseline of every metric."""
     import torch
 
     size = probe.activations.shape[2:]

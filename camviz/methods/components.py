@@ -1,4 +1,4 @@
-"""CAMs without weights: what the activations themselves are made of."""
+"""CAMs without class weights: principal components and factors of the activations."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def eigengradcam(probe: Probe) -> Tensor:
 def segeigencam(probe: Probe) -> Tensor:
     """EigenCAM of |G| ⊙ A: made for segmentation, where gradients of both signs matter.
 
-    Its sign makes the largest magnitude positive (eq. 13 of the paper): |G| has forgotten what speaks for the class.
+    Its sign makes the largest magnitude positive (eq. 13 of the paper), since |G| has no sign to follow.
     """
     found = principal(probe.gradients.abs() * probe.activations)
     low, high = found.amin((1, 2), keepdim=True), found.amax((1, 2), keepdim=True)
@@ -47,11 +47,11 @@ def principal(maps: Tensor) -> Tensor:
 
     n, _, h, w = maps.shape
     rows = maps.flatten(2).transpose(1, 2).double()  # (n, positions, channels)
-    fewer_places = rows.shape[1] <= rows.shape[2]
-    gram = rows @ rows.mT if fewer_places else rows.mT @ rows
+    fewer_positions = rows.shape[1] <= rows.shape[2]
+    gram = rows @ rows.mT if fewer_positions else rows.mT @ rows
     finite = torch.isfinite(gram).flatten(1).all(1)
     values, vectors = torch.linalg.eigh(gram.masked_fill(~finite[:, None, None], 0))
-    if fewer_places:  # the first left singular vector, times its value
+    if fewer_positions:  # the first left singular vector, times its value
         projected = vectors[:, :, -1] * values[:, -1:].clamp(min=0).sqrt()
     else:
         projected = (rows @ vectors[:, :, -1:])[:, :, 0]
@@ -81,7 +81,7 @@ def kpcacam(probe: Probe, *, gamma: float = 0.0) -> Tensor:
 
 @_plain("fem", paper="hal-02963298", gives="channels", cost="nothing")
 def fem(probe: Probe, *, deviations: float = 2.0) -> Tensor:
-    """Where channels are unusually strong: Σ_k mean(A_k) · 1[A_k > μ_k + 2σ_k]; same for every class."""
+    """Sum of channels where they are unusually strong: Σ_k mean(A_k) · 1[A_k > μ_k + 2σ_k]. Not class-specific."""
     activations = probe.activations
     mean = activations.mean((2, 3), keepdim=True)
     spread = activations.std((2, 3), keepdim=True, correction=0)
@@ -90,26 +90,26 @@ def fem(probe: Probe, *, deviations: float = 2.0) -> Tensor:
 
 @_plain("dff", paper="arXiv:1806.10206", cost="a small factorization", parts="concepts")
 def dff(probe: Probe, *, concepts: int = 4, steps: int = 100) -> list[Tensor]:
-    """Non-negative factorization of the activations into concepts, the strongest first; their shares are noted."""
+    """Non-negative factorization of the activations into concepts, the largest first, with their shares."""
     import torch
 
     n, _, h, w = probe.activations.shape
     rows = torch.nan_to_num(probe.activations).clamp(min=0).flatten(2).transpose(1, 2)  # (n, positions, channels)
-    places, features = _factorize(rows, concepts, steps)
-    mass = places.sum(1) * features.sum(2)  # (n, concepts): how much of the activations each concept makes up
+    positions, features = _factorize(rows, concepts, steps)
+    mass = positions.sum(1) * features.sum(2)  # (n, concepts): the sum of the activations that each concept explains
     order = mass.argsort(1, descending=True)
     shares = mass / mass.sum(1, keepdim=True).clamp(min=1e-12)
-    weighted = places * features.norm(dim=2)[:, None]
+    weighted = positions * features.norm(dim=2)[:, None]
     for image in range(n):
         probe.facts[image]["shares"] = [round(float(shares[image, k]), 4) for k in order[image]]
     return [weighted[torch.arange(n), :, order[:, k]].reshape(n, h, w) for k in range(concepts)]
 
 
 def _factorize(rows: Tensor, concepts: int, steps: int) -> tuple[Tensor, Tensor]:
-    """W (n, positions, k), H (n, k, channels) ≥ 0 with W·H ≈ rows: coordinate descent from the singular vectors.
+    """Return W (n, positions, k), H (n, k, channels) ≥ 0 with W·H ≈ rows, by coordinate descent from an SVD.
 
-    Multiplicative updates from random numbers stop at saddles where a concept is lost; this start has none to lose,
-    and the same image always has the same concepts.
+    Multiplicative updates from random numbers can stop at saddle points with empty concepts; this start has none,
+    and it is deterministic.
     """
     import torch
 
@@ -130,7 +130,7 @@ def _factorize(rows: Tensor, concepts: int, steps: int) -> tuple[Tensor, Tensor]
 
 
 def _descend(rows: Tensor, w: Tensor, h: Tensor) -> Tensor:
-    """One round of exact minimization of |rows - W·H|² over each row of H in turn, kept non-negative."""
+    """Minimize |rows - W·H|² exactly over each row of H in turn, kept non-negative."""
     cross, gram = w.mT @ rows, w.mT @ w
     h = h.clone()
     for k in range(h.shape[1]):

@@ -28,7 +28,7 @@ def scorecam(probe: Probe, *, score: str = "prob") -> Tensor:
 
 @_forwards("sscam", gives="channels", paper="arXiv:2006.14255", cost="`samples` forwards per channel")
 def sscam(probe: Probe, *, score: str = "prob", samples: int = 10, noise: float = 2.0) -> Tensor:
-    """Score-CAM with the score averaged over `samples` masks (0 to 1) with Gaussian noise of deviation `noise`."""
+    """Score-CAM with the score averaged over `samples` masks (0 to 1) plus Gaussian noise of std `noise`."""
     import torch
 
     def noisy(masks: Tensor, seeds: list[int], _variants: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ def iscam(probe: Probe, *, score: str = "prob", samples: int = 10) -> Tensor:
 def _mask_cam(probe: Probe, score: str, variants: int, change: Callable[[Tensor, list[int], Tensor], Tensor]) -> Tensor:
     """Σ_k softmax_k(mean over variants of f(X ⊙ mask_k) - f(black)) A_k, as contributions (n, c, h, w).
 
-    Softmax does not see what all channels share, so f(black) need not be computed.
+    f(black) is the same for all channels and softmax ignores constants, so it is not computed.
     """
     import torch
 
@@ -66,7 +66,7 @@ def _mask_cam(probe: Probe, score: str, variants: int, change: Callable[[Tensor,
 
         scores = probe.score_inputs(image, channels * variants, batch, score)
         weights.append(scores.reshape(channels, variants).mean(1))
-    return torch.stack([one.softmax(0) for one in weights])[:, :, None, None] * probe.activations
+    return torch.stack([scores.softmax(0) for scores in weights])[:, :, None, None] * probe.activations
 
 
 @_forwards(
@@ -76,7 +76,7 @@ def _mask_cam(probe: Probe, score: str, variants: int, change: Callable[[Tensor,
     cost="1 forward per channel, of the tail only",
 )
 def ablationcam(probe: Probe) -> Tensor:
-    """Channels weighted by how much the score falls without them: w_k = S - S(A_k = 0)."""
+    """Channels weighted by the drop of the score without them: w_k = S - S(A_k = 0)."""
     import torch
 
     channels = probe.activations.shape[1]
@@ -94,11 +94,11 @@ def ablationcam(probe: Probe) -> Tensor:
     return torch.stack(weights)[:, :, None, None] * probe.activations
 
 
-@_forwards("occlusion", paper="arXiv:1311.2901", cost="1 forward per place of the patch", layer="none")
+@_forwards("occlusion", paper="arXiv:1311.2901", cost="1 forward per patch position", layer="none")
 def occlusion(probe: Probe, *, patch: int = 0, stride: int = 0) -> Tensor:
-    """How much the score falls when a black patch hides a place, averaged over the patches that cover a pixel.
+    """Drop of the score under a black patch, averaged over the patches that cover a pixel.
 
-    `patch` and `stride` in pixels of the input; 0 stands for a seventh of the short side, and half a patch.
+    `patch` and `stride` in pixels of the input; 0 means a seventh of the short side, and half a patch.
     """
     import torch
 
@@ -138,18 +138,17 @@ def rise(probe: Probe, *, samples: int = 1000, cells: int = 7, keep: float = 0.5
 
 @_forwards("drise", paper="arXiv:2006.03204", cost="`samples` forwards", layer="none")
 def drise(probe: Probe, *, samples: int = 1000, cells: int = 16, keep: float = 0.5, score: str = "prob") -> Tensor:
-    """RISE for one detection: masks weighted by how surely it is still found under them, less their mean weight.
+    """RISE for one detection: masks weighted by the largest IoU · score among detections of its class, minus the mean.
 
-    The weight is the largest IoU · score among the detections of its class; without the mean, 0 means that a place
-    does not matter.
+    With the mean subtracted, 0 means that a position has no influence.
     """
     from camviz.tasks.detection import Detection
 
     ask = probe.reading.passed.ask
     if not isinstance(ask.task, Detection):
         raise ModelError(
-            f"method 'drise' explains a detection, and {ask.model.name} gives none",
-            "--method rise is the same for any other score",
+            f"method 'drise' explains detections, and {ask.model.name} is not a detector",
+            "--method rise does the same for any other score",
         )
     return _random_masks(probe, "drise", samples, cells, keep, score, centered=True)
 
@@ -166,7 +165,7 @@ def _random_masks(
 
     def draw(start: int, stop: int, seed: int) -> Tensor:
         masks = []
-        for item in range(start, stop):  # each from its own seed: the same whatever the pieces
+        for item in range(start, stop):  # each mask has its own seed: independent of the chunk size
             generator = torch.Generator().manual_seed(seed + item)
             grid = (torch.rand(1, 1, cells + 1, cells + 1, generator=generator) < keep).float()
             size = ((cells + 1) * cell[0], (cells + 1) * cell[1])

@@ -1,6 +1,6 @@
 """The pixel family: maps of the input's own size, from gradients with respect to the input. Not tied to a layer.
 
-`reduce` brings the color channels together: "max" of absolute values, "sum" (signed), or "norm".
+`reduce` reduces the color channels: "max" of absolute values, "sum" (signed), or "norm".
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ def reduced(values: Tensor, how: str) -> Tensor:
         return values.sum(1)
     if how == "norm":
         return values.square().sum(1).sqrt()
-    raise RequestError(f"no reduce '{how}'", "--set reduce=max, sum or norm")
+    raise RequestError(f"no reduce '{how}'", "--set reduce=max, reduce=sum or reduce=norm")
 
 
 @_once("gradient", paper="arXiv:1312.6034")
 def gradient(probe: Probe, *, reduce: str = "max") -> Tensor:
-    """How much each pixel moves the score: |dS/dx|, the largest over the colors."""
+    """Absolute gradient of the score with respect to each pixel, |dS/dx|, maximum over channels."""
     return reduced(probe.input_gradients(), reduce)
 
 
 @_once("gradient-x-input", paper="arXiv:1605.01713")
 def gradient_x_input(probe: Probe, *, reduce: str = "sum") -> Tensor:
-    """Gradient times the normalized input, summed over the colors: signed."""
+    """Gradient times the normalized input, summed over channels; signed."""
     return reduced(probe.input_gradients() * probe.inputs, reduce)
 
 
 @_pixel("smoothgrad", paper="arXiv:1706.03825", cost="`samples` forwards and backwards")
 def smoothgrad(probe: Probe, *, samples: int = 25, noise: float = 0.15, reduce: str = "max") -> Tensor:
-    """The gradient averaged over noisy inputs; `noise` is a share of the input's range."""
+    """The gradient averaged over noisy inputs; `noise` is a fraction of the input's range."""
     total = 0 * probe.inputs
     for inputs in probe.noisy(samples, noise):
         total = total + probe.input_gradients(inputs)
@@ -54,7 +54,7 @@ def smoothgrad(probe: Probe, *, samples: int = 25, noise: float = 0.15, reduce: 
 
 @_pixel("vargrad", paper="arXiv:1810.03292", cost="`samples` forwards and backwards")
 def vargrad(probe: Probe, *, samples: int = 25, noise: float = 0.15, reduce: str = "sum") -> Tensor:
-    """The variance of the gradient over noisy inputs, summed over the colors."""
+    """The variance of the gradient over noisy inputs, summed over channels."""
     mean, square = 0 * probe.inputs, 0 * probe.inputs
     for count, inputs in enumerate(probe.noisy(samples, noise), start=1):
         grads = probe.input_gradients(inputs)
@@ -66,15 +66,15 @@ def vargrad(probe: Probe, *, samples: int = 25, noise: float = 0.15, reduce: str
 
 @_pixel("integrated-gradients", paper="arXiv:1703.01365", cost="`steps` forwards and backwards")
 def integrated_gradients(probe: Probe, *, steps: int = 32, baseline: str = "black", reduce: str = "sum") -> Tensor:
-    """(x - b) ⊙ mean gradient on the way from the baseline to x (Gauss-Legendre); black, mean or white baseline.
+    """(x - b) ⊙ mean gradient on the line from the baseline b to x (Gauss-Legendre); b is black, mean or white.
 
-    Notes `completeness_gap`: the share by which the map's sum misses S(x) - S(b).
+    Reports `completeness_gap`: the relative difference between the map's sum and S(x) - S(b).
     """
     import numpy as np
 
     levels = {"black": 0.0, "white": 1.0}
     if baseline not in ("mean", *levels):
-        raise RequestError(f"no baseline '{baseline}'", "--set baseline=black, mean or white")
+        raise RequestError(f"no baseline '{baseline}'", "--set baseline=black, baseline=mean or baseline=white")
     start = 0 * probe.inputs if baseline == "mean" else probe.gray(levels.get(baseline, 0)).expand_as(probe.inputs)
     nodes, weights = np.polynomial.legendre.leggauss(steps)
     total = 0 * probe.inputs
@@ -82,8 +82,8 @@ def integrated_gradients(probe: Probe, *, steps: int = 32, baseline: str = "blac
         total = total + float(weight) * probe.input_gradients(start + float(node) * (probe.inputs - start))
     values = total * (probe.inputs - start)
     for image in range(len(values)):
-        floor = start[image : image + 1]
-        rise = float(probe.scores[image] - probe.score_inputs(image, 1, lambda *_, floor=floor: floor)[0])
+        base = start[image : image + 1]
+        rise = float(probe.scores[image] - probe.score_inputs(image, 1, lambda *_, base=base: base)[0])
         gap = float(values[image].sum()) - rise
         probe.facts[image]["completeness_gap"] = round(abs(gap) / max(abs(rise), 1e-12), 6)
     return reduced(values, reduce)
@@ -91,7 +91,7 @@ def integrated_gradients(probe: Probe, *, steps: int = 32, baseline: str = "blac
 
 @_once("guided-backprop", paper="arXiv:1412.6806")
 def guided_backprop(probe: Probe, *, reduce: str = "max") -> Tensor:
-    """The gradient that passes ReLUs only where both it and what went forward are positive."""
+    """The gradient, passed through ReLUs only where both it and the forward activation are positive."""
     from camviz.hooks.relu_rules import guided
 
     return reduced(probe.input_gradients(rule=guided), reduce)
@@ -99,7 +99,7 @@ def guided_backprop(probe: Probe, *, reduce: str = "max") -> Tensor:
 
 @_once("deconvnet", paper="arXiv:1311.2901")
 def deconvnet(probe: Probe, *, reduce: str = "max") -> Tensor:
-    """The gradient that passes ReLUs where it is itself positive."""
+    """The gradient, passed through ReLUs only where it is positive."""
     from camviz.hooks import relu_rules
 
     return reduced(probe.input_gradients(rule=relu_rules.deconvnet), reduce)
@@ -129,7 +129,7 @@ def fullgrad(probe: Probe) -> Tensor:
 
 
 def _psi(values: Tensor) -> Tensor:
-    """|·| of (n, c, h, w), each image's layer brought to [0, 1] as a whole."""
+    """Return |·| of (n, c, h, w), scaled to [0, 1] over each image's whole layer."""
     size = values.abs()
     low, high = size.amin((1, 2, 3), keepdim=True), size.amax((1, 2, 3), keepdim=True)
     return (size - low) / (high - low).clamp(min=1e-12)

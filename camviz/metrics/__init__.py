@@ -1,13 +1,13 @@
 """Metrics: how faithful maps are. Each is one decorated function from a `Case` to one number per map.
 
-A metric takes a case (one image, one target, k maps) and returns (k,), or (k, t) where one of t thresholds is
-chosen afterwards, the same for all images. NaN: the question makes no sense for this image. Facts:
+A metric takes a case (one image, one target, k maps) and returns (k,), or (k, t) for t thresholds of which the best
+one over all images is chosen afterwards. NaN: not defined for this image. Facts:
 
 family   "faithfulness", "localization", "robustness", "sanity" or "sparsity"
-paper    where it was proposed
+paper    its reference
 better   "higher" or "lower"
 needs    "forwards", "truth", "new maps" or "nothing"
-part     of which metric it is half: measured only when asked for by name
+part     the metric of which it is a part: measured only when named
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ GROUPS: dict[str, Callable[[Entry[Any]], bool]] = {
 
 @dataclass(frozen=True, eq=False)
 class Measure(Choice[Metric]):
-    """A metric with its settings. One that came with a group is passed over where there is no truth."""
+    """A metric with its settings. A metric that was chosen by a group is skipped without ground truth."""
 
     @property
     def family(self) -> str:
-        """What it is about."""
+        """The family of the metric."""
         return self.entry.facts["family"]
 
     @property
     def sign(self) -> int:
-        """1 where more is better, -1 where less is."""
+        """1 if higher is better, -1 if lower is."""
         return 1 if self.entry.facts["better"] == "higher" else -1
 
     def __call__(self, case: Case) -> NDArray[np.float64]:
@@ -60,20 +60,20 @@ class Measure(Choice[Metric]):
 
 
 def choose(names: Sequence[str] = ("all",), settings: Sequence[tuple[str, str]] = ()) -> list[Measure]:
-    """The metrics that names and families mean, with typed settings: ("pointing.tolerance", "15")."""
+    """Return the metrics for names and families, with their settings: ("pointing.tolerance", "15")."""
     entries = METRICS.select(names, GROUPS)
     values: dict[str, dict[str, Any]] = {name: {} for name in entries}
     for key, text in settings:
         metric = key.rpartition(".")[0]
         if metric not in entries:
-            raise unknown("metric", metric, entries, "what this command measures")
+            raise unknown("metric", metric, entries, "the metrics of this command")
         setting, value = METRICS.typed(metric, key, text, METRICS.listing)
         values[metric][setting] = value
     chosen = [Measure(METRICS.find(name), values[name], optional) for name, optional in entries.items()]
-    return sorted(chosen, key=lambda one: FAMILIES.index(one.family))
+    return sorted(chosen, key=lambda measure: FAMILIES.index(measure.family))
 
 
 def split_settings(pairs: Sequence[tuple[str, str]]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Settings of methods, and those whose prefix names a metric."""
-    own = [(key, text) for key, text in pairs if key.rpartition(".")[0] in METRICS]
-    return [pair for pair in pairs if pair not in own], own
+    """Return (settings of methods, settings of metrics): those whose prefix is the name of a metric."""
+    metric_settings = [(key, text) for key, text in pairs if key.rpartition(".")[0] in METRICS]
+    return [pair for pair in pairs if pair not in metric_settings], metric_settings

@@ -1,4 +1,4 @@
-"""What every number is read against: maps that know nothing of the model."""
+"""Baseline maps that do not depend on the model: every metric is reported next to them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _SIGMA = 0.25  # of each side
 
 
 def noise(shape: tuple[int, ...], seed: int) -> Map:
-    """Independent uniform values, of the size of the other maps at the layer."""
+    """Return independent uniform values in [0, 1)."""
     return np.random.default_rng(seed).random(shape, np.float32)
 
 
 def centered(shape: tuple[int, ...]) -> Map:
-    """A Gaussian in the middle, a quarter of each side wide: what knowing that photographers aim is worth."""
+    """Return a centered Gaussian with a standard deviation of a quarter of each side."""
     down, across = (np.exp(-0.5 * (((np.arange(n) + 0.5) / n - 0.5) / _SIGMA) ** 2) for n in shape)
     return np.asarray(down[:, None] * across[None], np.float32)

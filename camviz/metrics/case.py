@@ -1,4 +1,4 @@
-"""What a metric may read: one image, one target, and the maps that claim to explain it."""
+"""The interface of metrics: one image, one target, and the maps to measure."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ Scores = Callable[[int, Batch], "Tensor"]  # how many, and how they are made: (t
 class Case:
     """One image's input (c, H, W) and k raw maps of any size.
 
-    `score` reads the target from inputs made piece by piece: the probability of a class. `again` explains other
-    inputs (n, c, H, W) for the same target: n times k maps. `shuffled` gives the k maps of ever more
-    randomized models. `truth` (H, W) is where the target is in the image; None where nobody knows.
+    `score` returns the target's probability for inputs made chunk by chunk. `again` returns the n × k maps of other
+    inputs (n, c, H, W) for the same target. `randomized` returns the k maps of each stage of the cascading
+    randomization. `truth` (H, W): the pixels of the target in the image, None if unknown.
     """
 
     inputs: Tensor
@@ -33,7 +33,7 @@ class Case:
     view: View
     score: Scores
     again: Callable[[Tensor], list[list[Map]]]
-    shuffled: Callable[[], list[list[Map]]]
+    randomized: Callable[[], list[list[Map]]]
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
     truth: NDArray[np.bool_] | None = None
@@ -49,7 +49,7 @@ class Case:
 
     @cached_property
     def ranks(self) -> Tensor:
-        """Each pixel's place in its map, 0 for the highest; equal ones in random order: (k, H·W)."""
+        """Each pixel's rank in its map, 0 for the highest; equal values in random order: (k, H·W)."""
         import torch
 
         flat = self.wide.flatten(1)
@@ -60,7 +60,7 @@ class Case:
 
     @cached_property
     def shares(self) -> Tensor:
-        """The positive part of each map from 0 to 1, at the input's size: (k, 1, H, W). Zero for a blank map."""
+        """The positive part of each map scaled to [0, 1], at the input's size: (k, 1, H, W). Zero for a blank map."""
         scaled = []
         for values in self.maps:
             positive = np.maximum(values, 0)
@@ -70,19 +70,19 @@ class Case:
 
     @cached_property
     def placed(self) -> list[Map]:
-        """The positive part of each map on the image: k times (H, W), NaN where the model saw nothing."""
+        """The positive part of each map on the image: k times (H, W), NaN outside the model's view."""
         return [np.maximum(self.view.place(values), 0) for values in self.maps]
 
     @cached_property
     def seen_truth(self) -> NDArray[np.bool_] | None:
-        """The part of the truth that the model saw; None when there is none."""
+        """The part of the truth inside the model's view; None when there is none."""
         if self.truth is None:
             return None
         seen = self.truth & np.isfinite(self.placed[0])
         return seen if seen.any() else None
 
     def upsample(self, maps: Sequence[Map]) -> Tensor:
-        """Maps at the input's size: (k, H, W). What is not finite counts as the least."""
+        """Return maps at the input's size: (k, H, W). Values that are not finite become the minimum."""
         import torch
         from torch.nn import functional as F
 
@@ -97,27 +97,27 @@ class Case:
     # the input
 
     def gray(self, level: float) -> Tensor:
-        """What a gray level, 0 black to 1 white, is to the model: (c, 1, 1)."""
+        """Return a gray level, 0 black to 1 white, as a normalized input: (c, 1, 1)."""
         mean, std = (self.inputs.new_tensor(values)[:, None, None] for values in (self.mean, self.std))
         return (level - mean) / std
 
     @cached_property
     def original(self) -> float:
-        """The score of the image as it is."""
+        """The score of the unchanged image."""
         return float(self.score(1, lambda *_: self.inputs[None])[0])
 
     @cached_property
     def left(self) -> dict[str, float]:
-        """By metric: the share of the score that the image keeps when all its pixels are taken away."""
+        """By metric: the fraction of the score that remains when all pixels are replaced."""
         return {}
 
     @cached_property
     def memo(self) -> dict[Any, NDArray[np.float64]]:
-        """Curves that several metrics read."""
+        """Curves shared by several metrics."""
         return {}
 
     def generator(self, purpose: int) -> Any:
-        """A source of random numbers of its own for each purpose, the same every time."""
+        """Return a random generator for each purpose, with a fixed seed."""
         import torch
 
         return torch.Generator().manual_seed(1000 * self.seed + purpose)

@@ -1,4 +1,4 @@
-"""`evaluate`: how faithful are these maps? Images in, an `Evaluation` out."""
+"""`evaluate`: measure the maps of methods and layers over images; returns an `Evaluation`."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from numpy.typing import NDArray
 from camviz.errors import InputError, RequestError
 from camviz.metrics import Measure, choose, split_settings
 from camviz.metrics.ground_truth import Mask, Match, Truth, read_boxes, read_masks
-from camviz.metrics.results import Evaluation, Row
-from camviz.metrics.source import Asked, Source, Unanswered
+from camviz.metrics.results import Evaluation
+from camviz.metrics.source import ImageCase, ImageError, Source
+from camviz.metrics.statistics import Row
 from camviz.types import Image, Model, View
 
 if TYPE_CHECKING:
     from camviz.engine.explain import Explainer
 
-Marked = Callable[[Image, str], Mask | None]  # what a target's label means in an image
+Marked = Callable[[Image, str], Mask | None]  # (image, target's label) -> the target's pixels, None if unknown
 FEWEST = 4
-SATURATED = 0.5  # of the score without any pixel: a curve from there shows little
+SATURATED = 0.5  # fraction of the score that remains without any pixel: a curve from there shows little
 
 
 class Evaluator:
-    """Measures batch by batch what a job's methods give, and remembers the rows."""
+    """Measures the maps of a job batch by batch and collects the rows."""
 
     def __init__(
         self,
@@ -38,9 +39,10 @@ class Evaluator:
     ) -> None:
         if forwards < FEWEST:
             raise RequestError(f"{forwards} forwards are too few for a curve", f"--forwards {FEWEST} or more")
-        if any(one.entry.facts["needs"] == "truth" and not one.optional for one in measures) and marked is None:
-            raise RequestError("localization needs to know where things are", "--boxes FILE or --masks FOLDER")
-        self.measures = [one for one in measures if marked is not None or one.entry.facts["needs"] != "truth"]
+        localizing = [measure for measure in measures if measure.entry.facts["needs"] == "truth"]
+        if any(not measure.optional for measure in localizing) and marked is None:
+            raise RequestError("localization metrics need ground truth", "--boxes FILE or --masks FOLDER")
+        self.measures = [measure for measure in measures if marked is not None or measure not in localizing]
         self.explainer, self.marked, self.resamples = explainer, marked, resamples
         self.source = Source(explainer.model, explainer, forwards)
         self.rows: list[Row] = []
@@ -55,46 +57,46 @@ class Evaluator:
         views: Sequence[View],
         names: Sequence[str],
     ) -> Iterator[tuple[int, InputError | None]]:
-        """Measure a batch; yields the number of each image that is done, or what is wrong with it."""
+        """Measure a batch; yield the number of each image, with its error if it failed."""
         failed: dict[int, InputError] = {}
-        for asked in self.source(inputs, views):
-            if isinstance(asked, Unanswered):
-                if not any(row.image == names[asked.image] for row in self.rows):
-                    failed[asked.image] = asked.error
+        for item in self.source(inputs, views):
+            if isinstance(item, ImageError):
+                if not any(row.image == names[item.image] for row in self.rows):
+                    failed[item.image] = item.error
                 continue
-            if asked.image in failed:
+            if item.image in failed:
                 continue
             try:
-                self.rows += self._measure(asked, images[asked.image], names[asked.image])
+                self.rows += self._measure(item, images[item.image], names[item.image])
             except InputError as error:
-                failed[asked.image] = error
+                failed[item.image] = error
         if failed:
             self.rows = [row for row in self.rows if row.image not in {names[number] for number in failed}]
         for number in range(len(images)):
             yield number, failed.get(number)
 
-    def _measure(self, asked: Asked, image: Image, name: str) -> list[Row]:
-        case = asked.case
+    def _measure(self, item: ImageCase, image: Image, name: str) -> list[Row]:
+        case = item.case
         if self.marked:
-            case.truth = self.marked(image, asked.target.label)
+            case.truth = self.marked(image, item.target.label)
             self._without += case.seen_truth is None
         self._cases += 1
         values = {measure.name: measure(case) for measure in self.measures}
         for metric, share in case.left.items():
             self._left.setdefault(metric, []).append(share)
         return [
-            Row(name, asked.target.label, *one, {metric: numbers[k] for metric, numbers in values.items()})
-            for k, one in enumerate(asked.names)
+            Row(name, item.target.label, *map_name, {metric: numbers[k] for metric, numbers in values.items()})
+            for k, map_name in enumerate(item.names)
         ]
 
     @property
     def found(self) -> tuple[Any, ...]:
-        """All that was measured so far, as plain values: for `absorb` of another."""
+        """Everything measured so far, as plain values, for `absorb` of another evaluator."""
         return self.rows, self._left, self._without, self._cases
 
-    def absorb(self, found: tuple[Any, ...]) -> None:
-        """Take in what another evaluator of the same job has found."""
-        rows, left, without, cases = found
+    def absorb(self, measured: tuple[Any, ...]) -> None:
+        """Add everything that another evaluator of the same job measured."""
+        rows, left, without, cases = measured
         self.rows += rows
         for metric, shares in left.items():
             self._left.setdefault(metric, []).extend(shares)
@@ -102,30 +104,30 @@ class Evaluator:
         self._cases += cases
 
     def result(self) -> Evaluation:
-        """What was measured so far."""
+        """Return the evaluation of everything measured so far."""
         notes = [f"skipped: {name}: {why}" for name, why in self.explainer.skipped.items()]
         for metric, shares in self._left.items():
             if np.mean(shares) > SATURATED:
                 setting = "insertion.start" if metric == "insertion" else "deletion.end"
                 notes.append(
-                    f"{metric} says little here: an image without any of its pixels keeps {np.mean(shares):.0%} "
-                    f"of its score; --set {setting}=black (or mean, white, blur) takes more away"
+                    f"{metric} is not informative here: without any of its pixels an image keeps "
+                    f"{np.mean(shares):.0%} of its score; try --set {setting}=black (or mean, white, blur)"
                 )
         if self._without:
             notes.append(
-                f"{self._without} of {self._cases} targets are not marked in their image, or not where the model "
-                "looked: without localization; --match any counts whatever is marked"
+                f"{self._without} of {self._cases} targets have no ground truth inside the model's view and no "
+                "localization values; --match any uses every marked object"
             )
         job = self.explainer.job
         return Evaluation(self.explainer.model.name, self.measures, self.rows, self.resamples, job.seed, notes)
 
 
 def read_truth(boxes: Path | None, masks: Path | None, value: str = "", match: str = "label") -> Truth | None:
-    """What --boxes or --masks name; None without either."""
+    """Read the ground truth of --boxes or --masks; None without either."""
     if boxes and masks:
-        raise RequestError("--boxes and --masks both say where things are", "one of them")
+        raise RequestError("both --boxes and --masks are set", "leave one of them out")
     if value and not masks:
-        raise RequestError(f"--mask-value '{value}' without masks", "--masks FOLDER")
+        raise RequestError(f"--mask-value '{value}' needs masks", "--masks FOLDER")
     if match not in get_args(Match):
         raise RequestError(f"no match '{match}'", f"one of: {', '.join(get_args(Match))}")
     if masks:
@@ -152,11 +154,11 @@ def evaluate(
     fit: str = "model",
     **job: Any,
 ) -> Evaluation:
-    """How faithful the maps of methods and layers are, on average over images; prints as tables.
+    """Measure how faithful the maps of methods and layers are, on average over images; prints as tables.
 
-    Arguments as in `camviz.explain`. `metric`: names or families; `boxes` and `masks`: files and folders as on the
-    command line; `truth`: instead of them, one mask (H, W) per image, None where there is none. `forwards` per map
-    and metric at most; `settings` of metrics as {"pointing.tolerance": 15}.
+    Arguments as in `camviz.explain`. `metric`: names or families. `boxes` and `masks`: files and folders as on the
+    command line. `truth`: instead of them, one mask (H, W) per image, None where unknown. `forwards`: the most per map
+    and metric. `settings`: of metrics, as {"pointing.tolerance": 15}.
     """
     from camviz.engine.batches import by_shape
     from camviz.engine.explain import Explainer, as_list, job_of
@@ -166,27 +168,27 @@ def evaluate(
     from camviz.models.preprocess import prepare
 
     model = model if isinstance(model, Model) else load(model)
-    question = job_of(method, target, layer, settings, fit=fit, **job)
-    own, measured = split_settings(question.settings)
+    request = job_of(method, target, layer, settings, fit=fit, **job)
+    method_settings, metric_settings = split_settings(request.settings)
     images = as_images(images)
     known = read_truth(Path(boxes) if boxes else None, Path(masks) if masks else None, mask_value, match)
-    marked = known.mask if known else _given(images, truth) if truth is not None else None
-    explainer = Explainer(model, replace(question, settings=tuple(own)))
-    evaluator = Evaluator(explainer, choose(as_list(metric), measured), marked, forwards, resamples)
+    marked = known.mask if known else _from_masks(images, truth) if truth is not None else None
+    explainer = Explainer(model, replace(request, settings=tuple(method_settings)))
+    evaluator = Evaluator(explainer, choose(as_list(metric), metric_settings), marked, forwards, resamples)
     names = _distinct([image.name for image in images])
     prepared = [(p, name, *prepare(p, model.preprocessing, fit)) for p, name in zip(images, names, strict=True)]
     size = explainer.job.batch_size or default_batch_size(model.device)
-    for group in by_shape(prepared, size, key=lambda one: one[2].shape):
-        batch, own_names, inputs, views = zip(*group, strict=True)
-        for _, error in evaluator(batch, inputs, views, own_names):
+    for group in by_shape(prepared, size, key=lambda item: item[2].shape):
+        batch, batch_names, inputs, views = zip(*group, strict=True)
+        for _, error in evaluator(batch, inputs, views, batch_names):
             if error:
                 raise error
     return evaluator.result()
 
 
-def _given(images: Sequence[Image], truth: Sequence[NDArray[np.bool_] | None]) -> Marked:
+def _from_masks(images: Sequence[Image], truth: Sequence[NDArray[np.bool_] | None]) -> Marked:
     if len(truth) != len(images):
-        raise RequestError(f"{len(truth)} masks for {len(images)} images", "one for each; None where there is none")
+        raise RequestError(f"{len(truth)} masks for {len(images)} images", "pass one mask or None per image")
     known = {id(image): mask for image, mask in zip(images, truth, strict=True)}
     for image, mask in zip(images, truth, strict=True):
         if mask is not None and mask.shape != (image.height, image.width):
@@ -203,6 +205,6 @@ def _given(images: Sequence[Image], truth: Sequence[NDArray[np.bool_] | None]) -
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
-    """Images from Python have no names, and two files may share one: a number tells them apart."""
+    """Number the names if two are equal: arrays have no name, and files may share one."""
     many = len(set(names)) < len(names)
     return [f"{number} {name}" if many else name for number, name in enumerate(names)]

@@ -1,7 +1,7 @@
-"""Faithfulness: does the score depend on what the map points at? Scores are probabilities of the target's class.
+"""Faithfulness: does the score depend on the pixels the map highlights? Scores are probabilities of the target class.
 
-Every metric runs at most `forwards` inputs of each map through the model; the image as it is, and the one that
-a curve starts or ends with, are the same for all maps.
+Every metric runs at most `forwards` inputs per map through the model; the unchanged image and the image without any
+pixel, where curves start or end, are shared by all maps.
 """
 
 from __future__ import annotations
@@ -26,37 +26,37 @@ _GRAYS = {"black": 0.0, "white": 1.0}
 
 @_measure("insertion", paper="arXiv:1806.07421", better="higher")
 def insertion(case: Case, *, start: str = "blur") -> NDArray[np.float64]:
-    """Area under the score while pixels are inserted into a blurred image, those the map values most first.
+    """Area under the score while pixels are inserted into a blurred image, the most relevant first.
 
     RISE (Petsiuk et al. 2018, sec. 4.1). `start`: blur (Gaussian of 5/224 of the short side, as theirs), or
-    black, white, mean. The area is trapezoidal, over the share of pixels inserted.
+    black, white, mean. Trapezoidal area over the fraction of pixels inserted.
     """
     return _area(case, _empty(case, start), inserting=True)
 
 
 @_measure("deletion", paper="arXiv:1806.07421", better="lower")
 def deletion(case: Case, *, end: str = "mean") -> NDArray[np.float64]:
-    """Area under the score while pixels are deleted, those the map values most first.
+    """Area under the score while pixels are deleted, the most relevant first.
 
-    RISE (Petsiuk et al. 2018, sec. 4.1). `end`: what they become, mean (zero to the model, as theirs), or
+    RISE (Petsiuk et al. 2018, sec. 4.1). `end`: the replacement, mean (zero after normalization, as theirs), or
     black, white, blur.
     """
     return _area(case, _empty(case, end), inserting=False)
 
 
 def _empty(case: Case, name: str) -> Tensor:
-    """The image without its pixels: (c, H, W)."""
+    """Return the image without any of its pixels: (c, H, W)."""
     if name == "blur":
         return blurred(case.inputs, 5 / 224 * min(case.inputs.shape[1:]))
     if name == "mean":
         return 0 * case.inputs
     if name in _GRAYS:
         return case.gray(_GRAYS[name]).expand_as(case.inputs)
-    raise RequestError(f"no image '{name}' to start from", "blur, mean, black or white")
+    raise RequestError(f"no replacement '{name}' for pixels", "use blur, mean, black or white")
 
 
 def blurred(image: Tensor, sigma: float) -> Tensor:
-    """An image (c, H, W) under a Gaussian of `sigma` pixels, mirrored at the border."""
+    """Return an image (c, H, W) blurred by a Gaussian of `sigma` pixels, mirrored at the border."""
     import torch
     from torch.nn import functional as F
 
@@ -69,7 +69,7 @@ def blurred(image: Tensor, sigma: float) -> Tensor:
 
 
 def _area(case: Case, empty: Tensor, inserting: bool) -> NDArray[np.float64]:
-    """The area under each map's curve, the share of pixels changed going from 0 to 1 in equal steps."""
+    """Return the area under each map's curve, over the fraction of changed pixels from 0 to 1 in equal steps."""
     import torch
 
     pixels = case.ranks.shape[1]
@@ -102,7 +102,7 @@ def _score(case: Case, image: Tensor) -> float:
 
 
 def _under_map(case: Case) -> NDArray[np.float64]:
-    """O: the score of the image (not of its normalized values) multiplied by each map from 0 to 1."""
+    """Return O: the score of the image (before normalization) multiplied by each map scaled to [0, 1]."""
     black = case.gray(0)
     if "under map" not in case.memo:
         case.memo["under map"] = _scores(
@@ -113,7 +113,7 @@ def _under_map(case: Case) -> NDArray[np.float64]:
 
 @_measure("average-drop", paper="arXiv:1710.11063", better="lower")
 def average_drop(case: Case) -> NDArray[np.float64]:
-    """max(0, Y - O) / Y: the share of the score that is lost when only what the map shows is left.
+    """max(0, Y - O) / Y: the fraction of the score that is lost when the image is masked by the map.
 
     Grad-CAM++ (Chattopadhay et al. 2018, sec. 4.1). Y is the score of the image, O that of the image times the
     map's positive part from 0 to 1.
@@ -123,7 +123,7 @@ def average_drop(case: Case) -> NDArray[np.float64]:
 
 @_measure("increase", paper="arXiv:1710.11063", better="higher")
 def increase(case: Case) -> NDArray[np.float64]:
-    """1 where the score rises when only what the map shows is left, else 0: increase in confidence.
+    """1 where the score rises when the image is masked by the map, else 0: increase in confidence.
 
     Grad-CAM++ (Chattopadhay et al. 2018, sec. 4.1), with Y and O as in average-drop.
     """
@@ -132,10 +132,10 @@ def increase(case: Case) -> NDArray[np.float64]:
 
 @_measure("road", paper="arXiv:2202.00449", better="higher")
 def road(case: Case, *, percentiles: int = 9, noise: float = 0.01) -> NDArray[np.float64]:
-    """(LeRF - MoRF) / 2: the score with the least relevant pixels removed, less that with the most relevant removed.
+    """(LeRF - MoRF) / 2: the score with the least relevant pixels removed minus that with the most relevant removed.
 
     ROAD (Rong et al. 2022): 10 %, 20 %, … 90 % of the pixels are replaced by the weighted mean of their neighbors
-    and a little noise; the mean over these shares. No retraining, and a mask leaves no edges to be seen.
+    plus a little noise; the mean over these fractions. It needs no retraining, and masks leave no visible edges.
     """
     curves = _road(case, percentiles, noise)
     return np.asarray((curves[:, 1].mean(1) - curves[:, 0].mean(1)) / 2)
@@ -154,7 +154,7 @@ def road_lerf(case: Case, *, percentiles: int = 9, noise: float = 0.01) -> NDArr
 
 
 def _road(case: Case, percentiles: int, noise: float) -> NDArray[np.float64]:
-    """Scores (k, 2, percentiles): most relevant removed first, least relevant removed first."""
+    """Return the scores (k, 2, percentiles): most relevant removed first, least relevant removed first."""
     import torch
 
     levels = max(1, min(percentiles, case.forwards // 2))

@@ -1,4 +1,4 @@
-"""Where things are in images, as somebody marked it: Pascal VOC XML, COCO JSON, folders of masks."""
+"""Read ground truth: Pascal VOC XML, COCO JSON, folders of masks."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ Match = Literal["label", "any"]
 
 @dataclass(frozen=True, eq=False)
 class Thing:
-    """One marked object: its class's name ("" when it has none), and its box or mask in an image of `size`."""
+    """One annotated object: its class name ("" without one), and its box or mask in an image of `size`."""
 
     label: str
-    size: tuple[int, int] | None  # (width, height) that was marked, where known
+    size: tuple[int, int] | None  # (width, height) of the annotated image, where known
     box: Box | None = None
     mask: Callable[[], Mask] | None = None
 
     def draw(self, image: Image) -> Mask:
-        """The pixels of the object in the image (H, W), which may be a smaller or larger copy of the marked one."""
+        """Return the object's pixels in the image (H, W), scaled if the annotated image has another size."""
         if self.mask:
             return _fitted(self.mask(), image)
         assert self.box
@@ -47,18 +47,18 @@ class Thing:
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """What is known of many images, by file name; `find` also for images that moved, by name or stem."""
+    """The annotated objects of many images, by file name."""
 
     source: str
     things: Mapping[str, Sequence[Thing]] = field(repr=False)
     match: str = "label"
 
     def find(self, path: Path | None) -> Sequence[Thing] | None:
-        """What is marked in an image; None when it is not among those that were looked at."""
+        """Return the objects of an image, by path, name or stem; None if the image is not annotated."""
         if path is None:
             return None
         parts = path.as_posix().split("/")
-        for start in range(len(parts)):  # the longest name first: folders may tell two apart
+        for start in range(len(parts)):  # the longest path first: files in two folders may share a name
             name = "/".join(parts[start:])
             for key in (name, name.rpartition(".")[0]):
                 if key and key in self.things:
@@ -66,18 +66,20 @@ class Truth:
         return None
 
     def mask(self, image: Image, target: str) -> Mask | None:
-        """The pixels of everything in the image that the target's label means; None when nothing does."""
-        found = self.find(image.path) or ()
-        chosen = [one for one in found if self.match == "any" or not one.label or same_class(one.label, target)]
-        masks = [one.draw(image) for one in chosen]
+        """Return the pixels of all objects of the target's class in the image; None when there are none."""
+        things = self.find(image.path) or ()
+        chosen = [
+            thing for thing in things if self.match == "any" or not thing.label or same_class(thing.label, target)
+        ]
+        masks = [thing.draw(image) for thing in chosen]
         mask = np.logical_or.reduce(masks) if masks else None
         return mask if mask is not None and mask.any() else None
 
 
 def same_class(marked: str, label: str) -> bool:
-    """Whether a marked name means a model's label: the same words, or the last ones of a synonym ("cat", "tiger cat").
+    """Return whether an annotated name matches a model's label: the same words, or its last ones ("cat", "tiger cat").
 
-    A label may list synonyms with commas.
+    A label may list synonyms separated by commas.
     """
     words = _words(marked)
     return any(_words(synonym)[-len(words) :] == words for synonym in label.split(",")) if words else False
@@ -88,7 +90,7 @@ def _words(name: str) -> list[str]:
 
 
 def read_boxes(path: Path, match: str = "label") -> Truth:
-    """Boxes from a Pascal VOC XML file or a folder of them, or from a COCO JSON file.
+    """Read boxes from a Pascal VOC XML file or a folder of them, or from a COCO JSON file.
 
     Raises `RequestError` for anything else.
     """
@@ -110,17 +112,17 @@ def read_boxes(path: Path, match: str = "label") -> Truth:
 
 
 def _read_voc(path: Path) -> Iterator[tuple[str, list[Thing]]]:
-    """VOC counts pixels from 1, and the last one belongs to the box."""
+    """Read one VOC file; it counts pixels from 1 and includes the last one."""
     try:
         root = ElementTree.parse(path).getroot()
         sides = [root.findtext(f"size/{side}") for side in ("width", "height")]
         size = (int(sides[0]), int(sides[1])) if sides[0] and sides[1] and int(sides[0]) and int(sides[1]) else None
         things = []
-        for one in root.iter("object"):
+        for node in root.iter("object"):
             left, top, right, bottom = (
-                float(one.findtext(f"bndbox/{side}") or "") for side in ("xmin", "ymin", "xmax", "ymax")
+                float(node.findtext(f"bndbox/{side}") or "") for side in ("xmin", "ymin", "xmax", "ymax")
             )
-            things.append(Thing(one.findtext("name") or "", size, (left - 1, top - 1, right, bottom)))
+            things.append(Thing(node.findtext("name") or "", size, (left - 1, top - 1, right, bottom)))
     except (ElementTree.ParseError, ValueError, OSError) as error:
         raise RequestError(
             f"'{path}' is not Pascal VOC XML: {error}", "it needs object/name and object/bndbox/xmin, ymin, xmax, ymax"
@@ -148,18 +150,19 @@ _COCO = 'it needs "images" (id, file_name), "annotations" (image_id, category_id
 
 
 def _read_coco(content: dict[str, Any]) -> dict[str, list[Thing]]:
-    names = {one["id"]: str(one["name"]) for one in content.get("categories", ())}
+    names = {category["id"]: str(category["name"]) for category in content.get("categories", ())}
     sizes, files, things = {}, {}, {}
-    for one in content["images"]:
-        files[one["id"]] = str(one["file_name"])
-        sizes[one["id"]] = (int(one["width"]), int(one["height"])) if one.get("width") and one.get("height") else None
-        things[files[one["id"]]] = list[Thing]()
-    for one in content["annotations"]:
-        if one.get("bbox") and one["image_id"] in files:
-            left, top, width, height = map(float, one["bbox"])
-            label = names.get(one["category_id"], str(one["category_id"]))
+    for image in content["images"]:
+        files[image["id"]] = str(image["file_name"])
+        known = image.get("width") and image.get("height")
+        sizes[image["id"]] = (int(image["width"]), int(image["height"])) if known else None
+        things[files[image["id"]]] = list[Thing]()
+    for item in content["annotations"]:
+        if item.get("bbox") and item["image_id"] in files:
+            left, top, width, height = map(float, item["bbox"])
+            label = names.get(item["category_id"], str(item["category_id"]))
             box = (left, top, left + width, top + height)
-            things[files[one["image_id"]]].append(Thing(label, sizes[one["image_id"]], box))
+            things[files[item["image_id"]]].append(Thing(label, sizes[item["image_id"]], box))
     return things
 
 
@@ -170,24 +173,24 @@ def decode_runs(runs: Sequence[int], width: int, height: int) -> Mask:
 
 
 def _read_runs(files: dict[str, Any]) -> dict[str, list[Thing]]:
-    """The format of the bundled samples: masks as run lengths."""
+    """Read the format of the bundled samples: masks as run lengths."""
 
     def unfold(shape: dict[str, Any], width: int, height: int) -> Callable[[], Mask]:
         return lambda: decode_runs(shape["runs"], width, height)
 
     return {
         name: [
-            Thing(shape["kind"], (one["width"], one["height"]), mask=unfold(shape, one["width"], one["height"]))
-            for shape in one["shapes"]
+            Thing(shape["kind"], (file["width"], file["height"]), mask=unfold(shape, file["width"], file["height"]))
+            for shape in file["shapes"]
         ]
-        for name, one in files.items()
+        for name, file in files.items()
     }
 
 
 def read_masks(folder: Path, value: str = "", match: str = "label") -> Truth:
-    """Mask images with the stems of the images; what is not zero is the target, or what has the `value`.
+    """Read mask images named like the images; pixels that are not zero, or that have the `value`, are the target.
 
-    `value` is an index (or gray level), or a color as #rrggbb. In a mask with a palette 255 is no object, as in VOC.
+    `value` is an index (or gray level), or a color as #rrggbb. In masks with a palette 255 is ignored, as in VOC.
     """
     from camviz.io.images import SUFFIXES
 
@@ -202,8 +205,8 @@ def read_masks(folder: Path, value: str = "", match: str = "label") -> Truth:
         return lambda: _read_mask(path, wanted)
 
     things = {path: [Thing("", None, mask=reader(path))] for path in files}
-    names = {path.stem: one for path, one in things.items()}
-    names |= {path.relative_to(folder).with_suffix("").as_posix(): one for path, one in things.items()}
+    names = {path.stem: masks for path, masks in things.items()}
+    names |= {path.relative_to(folder).with_suffix("").as_posix(): masks for path, masks in things.items()}
     return Truth(str(folder), names, match)
 
 
@@ -231,7 +234,7 @@ def _read_mask(path: Path, value: int | tuple[int, ...] | None) -> Mask:
             else:
                 values = np.asarray(image)
     except (OSError, UnidentifiedImageError, ValueError) as error:
-        raise InputError(f"mask '{path}' cannot be read: {error}", "any common image file will do") from error
+        raise InputError(f"mask '{path}' cannot be read: {error}", "use PNG or another common image format") from error
     if values.ndim == 3:
         values = values.max(-1)
     if value is not None:
@@ -250,10 +253,10 @@ def _fitted(mask: Mask, image: Image) -> Mask:
 
 
 def _check_shape(size: tuple[int, int], image: Image) -> None:
-    """Refuse marks of an image with another shape: turned, cropped, or another one altogether."""
+    """Raise `InputError` if the annotated image has another aspect ratio: rotated, cropped, or another image."""
     across, down = image.width / size[0], image.height / size[1]
     if max(across, down) > 1.02 * min(across, down):
         raise InputError(
-            f"'{image.path}' is {image.width}×{image.height}, but what marks it is for {size[0]}×{size[1]}",
-            "leave it out, or mark the image as it is shown upright",
+            f"'{image.path}' is {image.width}×{image.height}, but its annotation is for {size[0]}×{size[1]}",
+            "leave it out, or annotate the image with its orientation applied",
         )

@@ -1,8 +1,8 @@
 """Noisy linear imputation (ROAD, arXiv:2202.00449, sec. 4.2): a removed pixel is the weighted mean of its neighbors.
 
-Direct neighbors weigh 1/6, diagonal ones 1/12, and beyond the border there is nothing: one linear system per mask,
-with the pixels that stay as its boundary. It is solved for many masks at once, by conjugate gradients that
-a multigrid cycle preconditions.
+Direct neighbors have weight 1/6, diagonal ones 1/12, pixels outside the image 0: one linear system per mask, with the
+kept pixels as its boundary. It is solved for many masks at once by conjugate gradients with a multigrid cycle as
+preconditioner.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _CYCLES = 40
-_IN_CACHE = 200_000  # numbers: so many masks at a time are the fastest on a CPU
+_IN_CACHE = 200_000  # values per chunk of masks: the fastest on a CPU
 
 
 class _Level(NamedTuple):
-    """The equations at one size: which pixels are free (m, 1, H, W), how long a step is, the own weight."""
+    """The equations at one size: the free pixels (m, 1, H, W), the step length, the weight of the pixel itself."""
 
     free: Tensor
     scale: Tensor
@@ -27,9 +27,9 @@ class _Level(NamedTuple):
 
 
 def impute(image: Tensor, removed: Tensor, tolerance: float = 3e-3) -> Tensor:
-    """The image (c, H, W) with removed pixels (m, H, W) filled in: (m, c, H, W).
+    """Return the image (c, H, W) with removed pixels (m, H, W) filled in: (m, c, H, W).
 
-    The equations hold to within `tolerance` of the image's range; where nothing is left, pixels become its mean.
+    The equations hold to within `tolerance` of the image's range. Without any kept pixel, all become the mean.
     """
     import torch
 
@@ -52,7 +52,7 @@ def _impute(image: Tensor, removed: Tensor, tolerance: float) -> Tensor:
 
 
 def _spread(known: Tensor, kept: Tensor) -> Tensor:
-    """A first guess: every pixel from the finest level of a pyramid that has kept pixels near it."""
+    """Return a first guess: every pixel from the finest level of a pyramid that has kept pixels near it."""
     from torch.nn import functional as F
 
     if min(known.shape[2:]) < 2:
@@ -64,7 +64,7 @@ def _spread(known: Tensor, kept: Tensor) -> Tensor:
 
 
 def _solve(values: Tensor, free: Tensor, tolerance: float) -> Tensor:
-    """Preconditioned conjugate gradients, one step length per mask and color; the other pixels keep their values."""
+    """Solve by preconditioned conjugate gradients, one step length per mask and channel; kept pixels do not change."""
     levels = _pyramid(free)
     rest = _pull(values, levels[0])
     direction = power = rest.new_zeros(())
@@ -83,7 +83,7 @@ def _solve(values: Tensor, free: Tensor, tolerance: float) -> Tensor:
 
 
 def _cycle(rest: Tensor, levels: list[_Level]) -> Tensor:
-    """One V-cycle for the error behind a residual (m, c, H, W): smoothed, corrected from half the size, smoothed."""
+    """Return one V-cycle's estimate of the error of a residual (m, c, H, W): smooth, correct at half size, smooth."""
     from torch.nn import functional as F
 
     level = levels[0]
@@ -100,7 +100,7 @@ def _cycle(rest: Tensor, levels: list[_Level]) -> Tensor:
 
 
 def _pyramid(free: Tensor) -> list[_Level]:
-    """The free pixels at ever half the size: a coarse pixel is free when all of its pixels are."""
+    """Return the free pixels at halved sizes: a coarse pixel is free when all of its pixels are."""
     from torch.nn import functional as F
 
     masks = [free]
@@ -117,17 +117,17 @@ def _finer(values: Tensor, height: int, width: int) -> Tensor:
 
 
 def _pull(values: Tensor, level: _Level) -> Tensor:
-    """Twelve times (the weighted mean of the neighbors - x) at the free pixels: zero when solved."""
+    """Return 12 × (the weighted mean of the neighbors - x) at the free pixels: zero when solved."""
     return _sums(values).addcmul_(values, level.center, value=-1).mul_(level.free)
 
 
 def _sums(values: Tensor) -> Tensor:
-    """Σ over 3×3 with the weights (1 2 1) ⊗ (1 2 1), nothing beyond the border."""
+    """Return Σ over 3×3 with the weights (1 2 1) ⊗ (1 2 1), zero outside the image."""
     return _line(_line(values, 2), 3)
 
 
 def _line(values: Tensor, axis: int) -> Tensor:
-    """Σ along an axis with the weights 1 2 1: pairs of pairs."""
+    """Return Σ along an axis with the weights 1 2 1, as sums of pairs of pairs."""
     import torch
 
     length = values.shape[axis]
@@ -145,7 +145,7 @@ def _line(values: Tensor, axis: int) -> Tensor:
 
 @cache
 def _weight(height: int, width: int, device: torch.device) -> Tensor:
-    """Twelve times the weights of the neighbors that exist: (1, 1, H, W)."""
+    """Return 12 × the weights of the neighbors inside the image: (1, 1, H, W)."""
     import torch
 
     with torch.inference_mode(False):
@@ -153,7 +153,7 @@ def _weight(height: int, width: int, device: torch.device) -> Tensor:
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
-    """Σ over the pixels of each mask and color: (m, c, 1, 1)."""
+    """Return Σ over the pixels of each mask and channel: (m, c, 1, 1)."""
     import torch
 
     product: Tensor = torch.linalg.vecdot(a.flatten(2), b.flatten(2))

@@ -1,4 +1,4 @@
-"""Localization: does the map lie where the target is? On the image, and only where the model saw it."""
+"""Localization: does the map lie on the target? Measured on the image, inside the model's view."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _measure = partial(METRICS.add, family="localization", needs="truth", better="hi
 def pointing(case: Case, *, tolerance: float = 0.0) -> NDArray[np.float64]:
     """The pointing game: whether the map's highest pixel is on the target, or within `tolerance` pixels of it.
 
-    Excitation backprop (Zhang et al. 2016, sec. 4.1; they allow 15 pixels: --set pointing.tolerance=15). Where several
-    pixels are the highest, the share of them that is: a blank map points anywhere.
+    Excitation backprop (Zhang et al. 2016, sec. 4.1; they allow 15 pixels: --set pointing.tolerance=15). If several
+    pixels share the maximum, the fraction of them that is on the target.
     """
     truth = case.seen_truth
     if truth is None:
@@ -29,7 +29,7 @@ def pointing(case: Case, *, tolerance: float = 0.0) -> NDArray[np.float64]:
 
 
 def _grown(truth: NDArray[np.bool_], tolerance: float) -> NDArray[np.bool_]:
-    """All pixels within `tolerance` of the truth."""
+    """Return all pixels within `tolerance` of the truth."""
     if tolerance <= 0:
         return truth
     import cv2
@@ -40,9 +40,9 @@ def _grown(truth: NDArray[np.bool_], tolerance: float) -> NDArray[np.bool_]:
 
 @_measure("energy", paper="arXiv:1910.01279")
 def energy(case: Case) -> NDArray[np.float64]:
-    """The share of the map's positive part that lies on the target: the energy-based pointing game.
+    """The fraction of the map's positive part on the target: the energy-based pointing game.
 
-    Score-CAM (Wang et al. 2020, sec. 4.3). A blank map has none of it there.
+    Score-CAM (Wang et al. 2020, sec. 4.3). 0 for a blank map.
     """
     truth = case.seen_truth
     if truth is None:
@@ -54,10 +54,10 @@ def energy(case: Case) -> NDArray[np.float64]:
 
 @_measure("iou", paper="arXiv:2001.07437")
 def iou(case: Case, *, thresholds: int = 19) -> NDArray[np.float64]:
-    """Intersection over union of the target and the map above a share of its maximum: the best share for all images.
+    """Intersection over union of the target and the map above a threshold, a fraction of its maximum.
 
-    One threshold for all images, each method's own best: Choe et al. 2020, sec. 4.2, with masks in place of boxes
-    around them. (k, thresholds), shares from 0.05 to 0.95.
+    One threshold for all images, the best for each method: Choe et al. 2020, sec. 4.2, with masks instead of boxes.
+    (k, thresholds), fractions from 0.05 to 0.95.
     """
     truth = case.seen_truth
     if truth is None:
@@ -67,11 +67,11 @@ def iou(case: Case, *, thresholds: int = 19) -> NDArray[np.float64]:
 
 
 def overlaps(values: Map, truth: NDArray[np.bool_], levels: NDArray[np.float64]) -> NDArray[np.float64]:
-    """IoU of the truth and `values > level · maximum` at every level; NaN pixels are outside of both."""
+    """Return the IoU of the truth and `values > level · maximum` at every level; NaN pixels belong to neither."""
     highest = np.nanmax(values)
     cells = np.nan_to_num(values.astype(np.float64), nan=-1.0)
     cuts = levels * highest
-    inside, all_of_it = np.sort(cells[truth]), np.sort(cells, axis=None)
+    inside, everywhere = np.sort(cells[truth]), np.sort(cells, axis=None)
     hits = len(inside) - np.searchsorted(inside, cuts, side="right")
-    above = all_of_it.size - np.searchsorted(all_of_it, cuts, side="right")
+    above = everywhere.size - np.searchsorted(everywhere, cuts, side="right")
     return np.asarray(hits / (above + len(inside) - hits))

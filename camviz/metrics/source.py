@@ -1,4 +1,4 @@
-"""Where cases come from: the one place of the metrics that knows the engine."""
+"""Make cases from a job's maps: the only module of the metrics that uses the engine."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 Name = tuple[str, str]  # method, layer
 Maps = dict[Name, Map]
-_STAGES = 4  # of forgetting, for the metric of sanity
+_STAGES = 4  # of the cascading randomization, for the sanity metric
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
-    """The maps of one image of a batch for one target, by name, as a case."""
+class ImageCase:
+    """The case of one image of a batch and one target, with the names of its maps."""
 
     image: int
     target: Target
@@ -37,26 +37,28 @@ class Asked:
 
 
 @dataclass(frozen=True, eq=False)
-class Unanswered:
-    """An image of a batch in which there is nothing to explain."""
+class ImageError:
+    """An image of a batch without anything to explain."""
 
     image: int
     error: InputError
 
 
 class Source:
-    """A job's methods and layers over one model, with the baselines beside them."""
+    """Computes the maps of a job's methods and layers for one model, and the baselines."""
 
     def __init__(self, model: Model, explainer: Explainer, forwards: int) -> None:
         self.model, self.explainer, self.forwards = model, explainer, forwards
 
     @property
     def job(self) -> Job:
-        """What is explained, and how."""
+        """The job of the explainer."""
         return self.explainer.job
 
-    def __call__(self, inputs: Sequence[NDArray[np.float32]], views: Sequence[View]) -> Iterator[Asked | Unanswered]:
-        """The cases of a batch, target by target, and the images without anything to explain; inputs of one shape."""
+    def __call__(
+        self, inputs: Sequence[NDArray[np.float32]], views: Sequence[View]
+    ) -> Iterator[ImageCase | ImageError]:
+        """Yield the cases of a batch, target by target, then the images without any; inputs have one shape."""
         import torch
 
         from camviz.engine.forward import run_forward
@@ -66,30 +68,31 @@ class Source:
         with self.explainer.task.attending(self.model.module, (batch.shape[2], batch.shape[3])):
             passed = run_forward(self.explainer.ask, batch)
             for wanted in self.explainer.wanted:
-                for targets, here, _ in self.explainer.rounds(wanted, passed, views, errors):
-                    found = _read(self.explainer, passed, targets)
-                    for i in here:
-                        yield Asked(i, targets[i], list(found[i]), self._case(batch[i], found[i], views[i], targets[i]))
+                for targets, present, _ in self.explainer.rounds(wanted, passed, views, errors):
+                    maps = _read(self.explainer, passed, targets)
+                    for i in present:
+                        case = self._case(batch[i], maps[i], views[i], targets[i])
+                        yield ImageCase(i, targets[i], list(maps[i]), case)
         for i, error in errors.items():
-            yield Unanswered(i, error)
+            yield ImageError(i, error)
 
-    def _case(self, inputs: Tensor, found: Maps, view: View, target: Target) -> Case:
-        how, names = self.model.preprocessing, list(found)
+    def _case(self, inputs: Tensor, maps: Maps, view: View, target: Target) -> Case:
+        how, names = self.model.preprocessing, list(maps)
 
         def again(others: Tensor) -> list[list[Map]]:
-            return [_ordered(maps, names) for maps in _explain(self.explainer, others, target)]
+            return [_ordered(other, names) for other in _explain(self.explainer, others, target)]
 
-        def shuffled() -> list[list[Map]]:
-            found = [_explain(one, inputs[None], target, salt)[0] for salt, one in enumerate(self._shuffled, 1)]
-            return [_ordered(maps, names) for maps in found]
+        def randomized() -> list[list[Map]]:
+            stages = enumerate(self._randomized, 1)
+            return [_ordered(_explain(stage, inputs[None], target, salt)[0], names) for salt, stage in stages]
 
         return Case(
             inputs,
-            list(found.values()),
+            list(maps.values()),
             view,
             self._scores(target),
             again,
-            shuffled,
+            randomized,
             how.mean,
             how.std,
             forwards=self.forwards,
@@ -102,46 +105,46 @@ class Source:
         return lambda total, batch: rescore(self.explainer.ask, target, total, batch, "prob")
 
     @cached_property
-    def _shuffled(self) -> list[Explainer]:
-        """The same question to models that have forgotten ever more."""
+    def _randomized(self) -> list[Explainer]:
+        """The explainers of the same job for the stages of the cascading randomization."""
         from camviz.engine.explain import Explainer
-        from camviz.engine.randomize import twins
+        from camviz.engine.randomize import cascade
 
-        return [Explainer(twin, self.job) for twin in twins(self.model, _STAGES, self.job.seed)]
+        return [Explainer(stage, self.job) for stage in cascade(self.model, _STAGES, self.job.seed)]
 
 
 def _explain(explainer: Explainer, inputs: Tensor, target: Target, salt: int = 0) -> list[Maps]:
-    """The maps of other inputs (n, c, H, W) for a target chosen before."""
+    """Return the maps of other inputs (n, c, H, W) for one target."""
     from camviz.engine.forward import run_forward
 
-    found: list[Maps] = []
+    maps: list[Maps] = []
     size = explainer.ask.chunks.size
-    for part in (inputs[start : start + size] for start in range(0, len(inputs), size)):
-        found += _read(explainer, run_forward(explainer.ask, part), [target] * len(part), salt)
-    return found
+    for chunk in (inputs[start : start + size] for start in range(0, len(inputs), size)):
+        maps += _read(explainer, run_forward(explainer.ask, chunk), [target] * len(chunk), salt)
+    return maps
 
 
 def _read(explainer: Explainer, passed: object, targets: Sequence[Target], salt: int = 0) -> list[Maps]:
-    """All maps of one pass, and the baselines: one dict per image. Another `salt`, another random map."""
-    from camviz.engine.forward import Pass
+    """Return all maps of one forward pass and the baselines, one dict per image; `salt` varies the random map."""
+    from camviz.engine.forward import ForwardPass
     from camviz.engine.probe import Reading
 
-    assert isinstance(passed, Pass)
+    assert isinstance(passed, ForwardPass)
     maps: list[Maps] = [{} for _ in targets]
-    for found in explainer.read(Reading(passed, targets)):
-        for own, values, facts in zip(maps, found.values, found.facts, strict=True):
-            method = f"{found.method} part {facts['part']}" if "part" in facts else found.method
-            own[method, found.layer] = values
-    asked_random = any(chosen.name == RANDOM for chosen in explainer.methods)
-    for own, image in zip(maps, passed.inputs, strict=True):
+    for method_maps in explainer.read(Reading(passed, targets)):
+        for image_maps, values, facts in zip(maps, method_maps.values, method_maps.facts, strict=True):
+            method = f"{method_maps.method} part {facts['part']}" if "part" in facts else method_maps.method
+            image_maps[method, method_maps.layer] = values
+    random_chosen = any(chosen.name == RANDOM for chosen in explainer.methods)
+    for image_maps, image in zip(maps, passed.inputs, strict=True):
         seed = zlib.crc32(image.cpu().numpy().tobytes(), explainer.job.seed + 7919 * salt)
-        sizes = {layer: values.shape for (_, layer), values in own.items()}
-        for number, (layer, shape) in enumerate(sizes.items() if not asked_random else ()):
-            own[RANDOM, layer] = noise(shape, seed + number)
-        own[GAUSSIAN, ""] = centered(tuple(image.shape[1:]))
+        sizes = {layer: values.shape for (_, layer), values in image_maps.items()}
+        for number, (layer, shape) in enumerate(sizes.items() if not random_chosen else ()):
+            image_maps[RANDOM, layer] = noise(shape, seed + number)
+        image_maps[GAUSSIAN, ""] = centered(tuple(image.shape[1:]))
     return maps
 
 
 def _ordered(maps: Maps, names: Sequence[Name]) -> list[Map]:
-    """The maps of the names; NaN for one that this model does not give."""
+    """Return the maps in the order of the names; NaN for a map that this model does not have."""
     return [maps.get(name, np.full((1, 1), np.nan, np.float32)) for name in names]

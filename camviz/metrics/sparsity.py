@@ -1,4 +1,4 @@
-"""Sparsity: does the map say little, or everything?"""
+"""Sparsity: how concentrated is the map?"""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from camviz.types import Map
 
 @METRICS.add("sparsity", paper="arXiv:1810.06583", family="sparsity", needs="nothing", better="higher")
 def sparsity(case: Case) -> NDArray[np.float64]:
-    """The Gini index of |map|: 0 when all cells say the same, towards 1 when one cell says all.
+    """The Gini index of |map|: 0 for a constant map, close to 1 for a single non-zero cell.
 
     Chalasani et al. 2020, sec. 2, after Hurley and Rickard 2009, at the map's own size. A map of zeros has 0.
     """

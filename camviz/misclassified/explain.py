@@ -58,9 +58,9 @@ def check_classifier(explainer: Explainer) -> None:
 def _logits(explainer: Explainer, batch: NDArray[np.float32]) -> Tensor:
     import torch  # a finished run is drawn without it
 
-    from camviz.engine.forward import Ask, run_forward
+    from camviz.engine.forward import ForwardRequest, run_forward
 
-    ask = Ask(explainer.model, (), False, explainer.task, explainer.job.precision)
+    ask = ForwardRequest(explainer.model, (), False, explainer.task, explainer.job.precision)
     rows = run_forward(ask, torch.from_numpy(batch).to(explainer.model.device)).rows
     assert isinstance(rows, torch.Tensor)
     return rows

@@ -1,4 +1,4 @@
-"""A model without what it has learned: what is shuffled, in which order, and what stays."""
+"""Randomized weights: which layers, in which order, and statistics that fit the new weights."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from camviz.engine.randomize import by_layer, cascade, shuffled
+import camviz
+from camviz.engine.randomize import by_layer, cascade, randomized, randomized_copies, reestimate_statistics
 from camviz.types import Model, Preprocessing
 from tests.helpers.modules import SIZE, make
 
@@ -19,7 +20,8 @@ def module():
 
 def test_weights_are_lost_from_the_top(module):
     before = {key: value.clone() for key, value in module.state_dict().items()}
-    first, *_, last = cascade(module, ["0", "1", "2", "3", "4"], 4)
+    stages = randomized_copies(module, ["0", "1", "2", "3", "4"], 4)
+    first, last = stages[0].module, stages[-1].module
     assert all(torch.equal(value, before[key]) for key, value in module.state_dict().items())
 
     def same(copy, name):
@@ -44,25 +46,58 @@ def test_every_parameter_belongs_to_a_layer():
             self.head = nn.Linear(4, 2)
 
     net = Net()
-    layers = by_layer(net, ["attention", "head", "attention"])
-    assert sum(len(own) for own in layers) == len(list(net.parameters()))
-    assert {id(one) for one in layers[0]} == {id(one) for one in net.head.parameters()}
-    assert {id(one) for one in layers[1]} == {id(one) for one in net.attention.parameters()}
+    layers = [parameters for _, parameters in by_layer(net, ["attention", "head", "attention"])]
+    assert sum(map(len, layers)) == len(list(net.parameters()))
+    assert set(map(id, layers[0])) == set(map(id, net.head.parameters()))
+    assert set(map(id, layers[1])) == set(map(id, net.attention.parameters()))
     assert layers[2][0] is net.token
 
 
-def test_the_same_seed_shuffles_the_same(module):
-    one, two, three = (cascade(module, ["0", "4"], 1, seed)[0].get_parameter("4.weight") for seed in (1, 1, 2))
-    assert torch.equal(one, two)
-    assert not torch.equal(one, three)
+def test_the_same_seed_randomizes_the_same(module):
+    first, again, other = (
+        randomized_copies(module, ["0", "4"], 1, seed)[0].module.get_parameter("4.weight") for seed in (1, 1, 2)
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
 
 
-def test_a_shuffled_twin_has_the_same_values_in_other_places():
-    module = Model("plain", make("plain"), Preprocessing((SIZE, SIZE), SIZE))
-    before = [p.clone() for p in module.module.parameters()]
-    twin = shuffled(module)
-    for own, other, was in zip(module.module.parameters(), twin.module.parameters(), before, strict=True):
-        assert torch.equal(own, was)
-        assert torch.equal(own.flatten().sort().values, other.flatten().sort().values)
-    assert not torch.equal(module.module.fc.weight, twin.module.fc.weight)
-    assert twin.module.fc.weight.shape == module.module.fc.weight.shape
+def test_randomized_weights_are_the_same_values_in_another_order():
+    model = Model("plain", make("plain"), Preprocessing((SIZE, SIZE), SIZE))
+    before = [parameter.clone() for parameter in model.module.parameters()]
+    copy = randomized(model)
+    for original, other, was in zip(model.module.parameters(), copy.module.parameters(), before, strict=True):
+        assert torch.equal(original, was)
+        assert torch.equal(original.flatten().sort().values, other.flatten().sort().values)
+    assert not torch.equal(model.module.fc.weight, copy.module.fc.weight)
+
+
+def test_statistics_are_those_of_the_batch_through_the_layers_before(module):
+    """Two normalizations in a row: the second sees the output of the first one with its new statistics."""
+    net = nn.Sequential(nn.BatchNorm2d(2), nn.ReLU(), nn.BatchNorm2d(2)).eval()
+    batch = 5 * torch.rand(4, 2, 3, 3) + 7
+    reestimate_statistics(net, batch, ["0", "1", "2"])
+    mean, variance = batch.mean((0, 2, 3)), batch.var((0, 2, 3), correction=0)
+    assert torch.allclose(net[0].running_mean, mean)
+    assert torch.allclose(net[0].running_var, variance)
+    normalized = ((batch - mean[:, None, None]) / (variance[:, None, None] + 1e-5).sqrt()).clamp(min=0)
+    assert torch.allclose(net[2].running_mean, normalized.mean((0, 2, 3)), atol=1e-5)
+    assert not net.training
+
+
+def test_a_cascade_keeps_the_statistics_below_the_randomized_layers():
+    demo = camviz.load("demo")
+    first, last = cascade(demo, 4)[0].module, cascade(demo, 4)[-1].module
+    buffers = dict(demo.module.named_buffers())
+    means = [name for name in buffers if name.endswith("running_mean")]
+    assert torch.equal(first.get_buffer(means[0]), buffers[means[0]])
+    assert not torch.equal(last.get_buffer(means[0]), buffers[means[0]])
+    assert not torch.equal(first.get_buffer(means[-1]), buffers[means[-1]])
+
+
+def test_scores_of_randomized_weights_stay_in_the_range_of_trained_ones():
+    """Without new statistics the scores of the bundled model's randomized copy grow by orders of magnitude."""
+    demo = camviz.load("demo")
+    inputs = torch.rand(2, 3, 128, 128)
+    with torch.no_grad():
+        trained, random = (model.module(inputs).abs().max() for model in (demo, randomized(demo)))
+    assert 0.01 < random / trained < 100

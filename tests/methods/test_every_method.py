@@ -158,8 +158,8 @@ def test_groups_pass_over_what_cannot_work():
     [
         (["gradcom"], [], "no method 'gradcom'"),
         (["smoothgrad"], [("sample", "5")], "no setting 'sample' in method 'smoothgrad'"),
-        (["smoothgrad", "rise"], [("samples", "5")], "which of the 2 methods"),
-        (["smoothgrad"], [("rise.samples", "5")], "'rise' is not computed"),
+        (["smoothgrad", "rise"], [("samples", "5")], "2 methods"),
+        (["smoothgrad"], [("rise.samples", "5")], "'rise'"),
         (["smoothgrad"], [("samples", "many")], "a whole number is needed"),
         (["smoothgrad"], [("noise", "much")], "a number is needed"),
     ],

@@ -33,7 +33,7 @@ def case() -> Callable[..., Case]:
             View((width, height), (0, 0, width, height), (width, height)),
             scores,
             fields.pop("again", lambda inputs: []),
-            fields.pop("shuffled", list),
+            fields.pop("randomized", list),
             (0.0,),
             (1.0,),
             truth=None if truth is None else np.asarray(truth, bool),

@@ -56,7 +56,7 @@ def test_boxes_of_a_smaller_copy_grow_with_the_image(tmp_path):
 
 def test_boxes_of_another_shape_are_refused(tmp_path):
     (tmp_path / "a.xml").write_text(VOC.format(name="a.jpg"))
-    with pytest.raises(InputError, match="8×10, but what marks it is for 10×8"):
+    with pytest.raises(InputError, match=r"8×10, .* 10×8"):
         read_boxes(tmp_path).mask(write_image(tmp_path / "a.jpg", 8, 10), "dog")
 
 
@@ -159,7 +159,7 @@ def test_masks_in_folders_and_of_another_size(masks):
     truth = read_masks(masks)
     assert truth.mask(write_image(masks / "y" / "x" / "gray.jpg"), "").all()
     PILImage.fromarray(np.full((4, 4), 255, np.uint8)).save(masks / "square.png")
-    with pytest.raises(InputError, match="10×8, but what marks it is for 4×4"):
+    with pytest.raises(InputError, match=r"10×8, .* 4×4"):
         read_masks(masks).mask(write_image(masks / "square.jpg"), "")
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from camviz.metrics import choose
-from camviz.metrics.results import Evaluation, Row, _places
+from camviz.metrics.results import Evaluation
+from camviz.metrics.statistics import Row, _ranks
 
 
 def evaluation(numbers, metrics=("insertion", "deletion"), **fields):
@@ -71,8 +72,8 @@ def test_the_same_seed_gives_the_same_interval():
 # best and rank
 
 
-def test_places():
-    assert _places(np.array([[3.0], [1.0], [3.0]]))[:, 0].tolist() == [1.5, 3, 1.5]
+def test_ranks():
+    assert _ranks(np.array([[3.0], [1.0], [3.0]]))[:, 0].tolist() == [1.5, 3, 1.5]
 
 
 def test_the_best_by_the_direction_of_the_metric():

@@ -19,5 +19,5 @@ def test_spearman_by_hand():
 
 def test_sanity_is_the_mean_over_the_cascade(case):
     original, turned = np.array([[1, 2, 3]]), np.array([[3, 2, 1]])
-    asked = case([[0.0]], [original, original], shuffled=lambda: [[original, turned], [turned, turned]])
+    asked = case([[0.0]], [original, original], randomized=lambda: [[original, turned], [turned, turned]])
     assert sanity(asked) == pytest.approx([0, -1])

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import camviz
-from camviz.engine.forward import Ask, run_forward
+from camviz.engine.forward import ForwardRequest, run_forward
 from camviz.errors import ModelError
 from camviz.hooks.capture import first_tensor
 from camviz.models.layers import find_layers, grid, list_layers
@@ -227,7 +227,7 @@ def alive(model: Model, layer: Layer) -> float:
     """The share of the layer's cells where the scores have a gradient."""
     size = model.preprocessing.crop
     torch.manual_seed(3)
-    passed = run_forward(Ask(model, (layer,)), torch.randn(1, 3, *size))
+    passed = run_forward(ForwardRequest(model, (layer,)), torch.randn(1, 3, *size))
     output = first_tensor(passed.output)
     (gradient,) = torch.autograd.grad(output[:, :3].sum(), [passed.captured[layer.path]])
     return float((layer.to_maps(gradient, size).abs().amax(1) > 0).float().mean())
@@ -240,7 +240,7 @@ def hottest(model: Model, layer: Layer) -> tuple[float, float]:
     inputs = torch.randn(1, 3, height, width).expand(2, -1, -1, -1).clone()
     inputs[1, :, int(height * 0.15) : int(height * 0.3), int(width * 0.65) : int(width * 0.85)] += 3
     maps = layer.to_maps(
-        run_forward(Ask(model, (layer,), gradients=False), inputs).captured[layer.path], (height, width)
+        run_forward(ForwardRequest(model, (layer,), gradients=False), inputs).captured[layer.path], (height, width)
     )
     change = (maps[1] - maps[0]).square().sum(0)
     place = int(change.argmax())

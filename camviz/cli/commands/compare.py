@@ -217,12 +217,12 @@ def _run(job: CompareJob, top: int, works: list[Work]) -> int:
 def _comparer(job: CompareJob, works: list[Work]) -> Comparer:
     from camviz.comparison.compare import Comparer, Member
     from camviz.engine.explain import Explainer
-    from camviz.engine.randomize import shuffled
+    from camviz.engine.randomize import randomized
 
     def make(number: int) -> Explainer:
         model = works[number].load(name=job.names[number] if len(works) > 1 else "")
         if job.models[number].weights == "shuffled":
-            model = shuffled(model, job.job.seed)
+            model = randomized(model, job.job.seed)
         explainer = Explainer(model, replace(job.job, model=job.models[number], layers=job.layers[number]))
         for note in explainer.notes:
             works[0].console.say(f"note: {note}")

@@ -70,7 +70,7 @@ def plan(request: ModelRequest) -> Plan:
     """Check a request without importing torch, and say how to build the model it asks for."""
     request = _with_weights_file(request)
     if request.checkpoint:
-        check_file(Path(request.checkpoint), request.allow_pickle)
+        check_file(Path(request.checkpoint))
     labels = read_labels(Path(request.labels)) if request.labels else ()
     prefix, name = _split(request.spec)
     if request.arguments and prefix != "py":

@@ -16,27 +16,49 @@ if TYPE_CHECKING:
 State = dict[str, "Tensor"]
 Dialect = Callable[[State], tuple[State, str] | None]
 
-NESTS = ("state_dict", "model_state_dict", "model", "net", "model", "module", "params", "weights", "student")
-AVERAGES = ("ema", "model_ema", "ema_model", "state_dict_ema", "ema_state_dict", "model_ema_state_dict", "params_ema")
+AVERAGES = (
+    "ema", "model_ema", "ema_model", "state_dict_ema", "ema_state_dict", "model_ema_state_dict", "params_ema",
+    "teacher",
+)  # fmt: skip
+NESTS = (
+    "state_dict", "model_state_dict", "model", "net", "network", "module", "params", "weights", "student",
+    "generator", "encoder_q", "target_encoder", "online_network",
+)  # fmt: skip
 _WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")  # of torch, anywhere in a name
-_PREFIXES = ("model", "net", "model", "backbone", "encoder", "classifier", "student", "_model", "base_model")
+_PREFIXES = ("model", "net", "network", "backbone", "encoder", "classifier", "student", "_model", "base_model")
 _FLAT_AVERAGES = ("model_ema.", "ema_model.", "ema.", "ema_net.", "teacher.")
 
 
-def nested(content: Mapping[Any, Any]) -> tuple[str, bool]:
-    """The key under which the tensors lie ("" for here), and whether averaged weights were chosen over raw ones."""
-    raw = next((key for key in NESTS if _holds(content.get(key))), "")
-    average = next((key for key in AVERAGES if _holds(content.get(key))), "")
-    return (average, bool(raw)) if average else (raw, False)
+def nested(content: Mapping[Any, Any], wanted: str = "") -> tuple[str, list[str]]:
+    """Return the key under which the tensors are ("" for this level), and the other keys that hold weights.
+
+    `wanted` is taken when it is there; then averaged weights (EMA, a teacher) before raw ones.
+    """
+    keys = [key for key in (*AVERAGES, *NESTS) if _holds(content.get(key))]
+    if wanted and _holds(content.get(wanted)):
+        keys.insert(0, wanted)
+    return (keys[0], [key for key in keys[1:] if key != keys[0]]) if keys else ("", [])
+
+
+def parts_of(content: Mapping[Any, Any]) -> State:
+    """Return the tensors of parts saved side by side, such as {"backbone": …, "classifier": …}; {} without any."""
+    parts = {key: value for key, value in content.items() if isinstance(key, str) and _only_tensors(value)}
+    return {f"{part}.{name}": tensor for part, state in parts.items() for name, tensor in state.items()}
+
+
+def _only_tensors(value: Any) -> bool:
+    if not isinstance(value, Mapping) or not value:
+        return False
+    return all(isinstance(name, str) and hasattr(tensor, "shape") for name, tensor in value.items())
 
 
 def _holds(value: Any) -> bool:
-    """Whether tensors by name, or a model, lie in `value` or in what is nested in it."""
+    """Whether tensors by name, or a model, are in `value` or in what is nested in it."""
     if hasattr(value, "state_dict"):
         return True
     if not isinstance(value, Mapping):
         return False
-    return any(hasattr(one, "shape") for one in value.values()) or any(
+    return any(hasattr(tensor, "shape") for tensor in value.values()) or any(
         _holds(value.get(key)) for key in (*NESTS, *AVERAGES)
     )
 

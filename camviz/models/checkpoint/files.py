@@ -1,36 +1,63 @@
-"""A file of weights looked at from outside, without torch: what it is, and whether its size claims can be true."""
+"""Recognize a file of weights from outside, without torch, and refuse sizes that cannot be true."""
 
 from __future__ import annotations
 
 import tarfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from camviz.errors import CheckpointError
+from camviz.errors import CamvizError, CheckpointError
+from camviz.models.checkpoint.foreign import refuse_foreign
 
 SUFFIXES = (".pth", ".pt", ".th", ".tar", ".ckpt", ".bin", ".safetensors", ".pt2", ".ptl", ".pkl", ".model")
 Kind = Literal["safetensors", "torch", "torchscript", "exported", "pickle"]
 
+_ZIP = b"PK\x03\x04"
 _HEADER = 100_000_000  # bytes of a safetensors header; the format's own limit
 _RATIO, _SLACK = 20, 16_000_000  # an archive may unpack to so many times its length, and so many bytes more
-_CODE = 64_000_000  # bytes of source text in a TorchScript archive
-_WRITERS = (b"from_file", b"aten.save", b"torch.save", b"aten::save")  # operators that touch files
 
 
-def check_file(path: Path, allow_pickle: bool = False) -> None:
+def check_file(path: Path) -> None:
     """Refuse, without importing torch, what cannot be a checkpoint, or claims sizes that cannot be true.
 
-    Missing, empty, a folder, a web page, another archive, a bomb: raises `CheckpointError`.
+    Raises `CheckpointError` for a file that is missing, empty, unreadable, a folder, a device, a web page, another
+    archive, another program's file, or an archive that unpacks to far more than its length.
     """
     if not path.exists():
         raise CheckpointError(f"no checkpoint file '{path}'", "--checkpoint FILE: .pth, .pt, .ckpt, .safetensors")
     if path.is_dir():
         raise CheckpointError(f"checkpoint '{path}' is a folder", "name the file in it")
+    if not path.is_file():
+        raise CheckpointError(f"checkpoint '{path}' is not a file", "--checkpoint FILE: .pth, .pt, .ckpt, .safetensors")
     if path.stat().st_size == 0:
         raise CheckpointError(f"checkpoint '{path}' is empty (0 bytes)", "copy or download it again")
-    with path.open("rb") as file:
-        start = file.read(512)
+    start = _start(path)
+    _refuse_downloads(path, start)
+    if start.startswith(_ZIP):
+        refuse_foreign(path, start, _names(path))
+        with readable(path):
+            _check_archive(path)
+        return
+    refuse_foreign(path, start, [])
+    if kind_of(path) == "safetensors":
+        _check_safetensors(path, start)
+    elif start[257:262] == b"ustar" or (path.suffix == ".tar" and tarfile.is_tarfile(path)):
+        _refuse_tar(path)
+
+
+def _start(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(512)
+    except OSError as error:
+        raise CheckpointError(f"checkpoint '{path}' cannot be read: {error.strerror}", f"ls -l {path}") from error
+
+
+def _refuse_downloads(path: Path, start: bytes) -> None:
+    """Refuse what comes instead of a file when a download goes wrong, or before it is unpacked."""
     text = start.lstrip().lower()
     if text.startswith((b"<!doctype", b"<html", b"<?xml")):
         raise CheckpointError(
@@ -41,20 +68,12 @@ def check_file(path: Path, allow_pickle: bool = False) -> None:
         raise CheckpointError(f"checkpoint '{path}' is a Git LFS pointer, not weights", "run 'git lfs pull'")
     if start.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf")):
         raise CheckpointError(f"checkpoint '{path}' is compressed", "unpack it, and name the file that was in it")
-    kind = kind_of(path)
-    if kind == "safetensors":
-        _check_safetensors(path, start)
-    elif start.startswith(b"PK\x03\x04"):
-        _check_archive(path, allow_pickle)
-    elif start[257:262] == b"ustar" or (path.suffix == ".tar" and tarfile.is_tarfile(path)):
-        _refuse_tar(path)
 
 
 def kind_of(path: Path) -> Kind:
-    """What a file is by what is in it; its name decides only about what has no mark of its own."""
-    with path.open("rb") as file:
-        start = file.read(16)
-    if start.startswith(b"PK\x03\x04"):
+    """Return what a file is by its content; its name decides only about what has no mark of its own."""
+    start = _start(path)
+    if start.startswith(_ZIP):
         names = {name.partition("/")[2] or name for name in _names(path)}
         if "constants.pkl" in names or any(name.startswith("code/") for name in names):
             return "torchscript"
@@ -70,7 +89,7 @@ def _names(path: Path) -> list[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+    except Exception:  # a damaged directory: `_check_archive` reports it
         return []
 
 
@@ -87,16 +106,11 @@ def _check_safetensors(path: Path, start: bytes) -> None:
         )
 
 
-def _check_archive(path: Path, allow_pickle: bool) -> None:
-    """Refuse a zip archive that would unpack to far more than it is, that is no checkpoint, or whose code writes."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-            _check_sizes(path, entries)
-            if not allow_pickle:
-                _check_code(path, archive, entries)
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise damaged(path, error) from error
+def _check_archive(path: Path) -> None:
+    """Refuse a zip archive that would unpack to far more than its length, or that is no checkpoint."""
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+    _check_sizes(path, entries)
     names = [entry.filename for entry in entries]
     if any(name.endswith("data.pkl") for name in names) or kind_of(path) != "torch":
         return
@@ -120,21 +134,6 @@ def _check_sizes(path: Path, entries: list[zipfile.ZipInfo]) -> None:
         )
 
 
-def _check_code(path: Path, archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo]) -> None:
-    """TorchScript's language reaches no Python, but a few of its operators write files."""
-    code = [entry for entry in entries if entry.filename.endswith(".py")]
-    if sum(entry.file_size for entry in code) > _CODE:
-        raise CheckpointError(f"checkpoint '{path}' holds over {bytes_text(_CODE)} of code", "that is no model")
-    for entry in code:
-        text = archive.read(entry)
-        found = next((word for word in _WRITERS if word in text), None)
-        if found:
-            raise CheckpointError(
-                f"checkpoint '{path}': the code in it uses '{found.decode()}', which touches files",
-                "--allow-pickle runs it, only if you trust whoever made it",
-            )
-
-
 def _refuse_tar(path: Path) -> None:
     try:
         with tarfile.open(path) as archive:
@@ -151,8 +150,24 @@ def _unpack(path: Path, inside: list[str], command: str) -> str:
     return f"{command} {path}, then --checkpoint {inside[0] if inside else 'FILE, the weights in it'}"
 
 
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Within the block, turn whatever a reader raises on a damaged file into a `CheckpointError`."""
+    try:
+        yield
+    except CamvizError:
+        raise
+    except MemoryError as error:
+        raise CheckpointError(
+            f"checkpoint '{path}' ({bytes_text(path.stat().st_size)}) claims more memory than there is",
+            "it is damaged, or made to do so: get the file from somewhere else",
+        ) from error
+    except Exception as error:  # zipfile, pickle, json and torch fail in many ways
+        raise damaged(path, error) from error
+
+
 def damaged(path: Path, error: BaseException) -> CheckpointError:
-    """The error for a file that its reader gave up on."""
+    """Return the error for a file that its reader could not read."""
     reason = str(error).partition("\n")[0].partition(". ")[0].strip() or type(error).__name__
     if reason.startswith("Weights only"):
         reason = "of no known format"
@@ -163,7 +178,7 @@ def damaged(path: Path, error: BaseException) -> CheckpointError:
 
 
 def bytes_text(size: float) -> str:
-    """A number of bytes for people."""
+    """Return a number of bytes with a unit, such as "3 MB"."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if size < 1000:
             return f"{size:.0f} {unit}" if unit != "GB" else f"{size:.1f} GB"

@@ -15,8 +15,9 @@ from torch import nn
 
 from camviz.errors import CamvizError, CheckpointError, ModelError
 from camviz.hooks.capture import first_tensor
-from camviz.models.checkpoint.files import damaged
+from camviz.models.checkpoint.files import damaged, readable
 from camviz.models.checkpoint.interpret import Restored, agree, restored, with_layers
+from camviz.models.checkpoint.script_code import check_code, check_graph
 
 _INPUTS = ((3, 224), (1, 28), (3, 32), (1, 32), (3, 299), (3, 256), (3, 384), (1, 224), (3, 64), (3, 512), (3, 640))
 Shape = tuple[int, int, int]  # channels, height, width
@@ -70,13 +71,23 @@ def _silence() -> Iterator[None]:
         os.close(nowhere)
 
 
-def read_script(path: Path) -> Any:
-    """The model of a TorchScript archive, on the CPU."""
+def read_script(path: Path, allow_pickle: bool = False) -> Any:
+    """Return the model of a TorchScript archive, on the CPU. Raises `CheckpointError` where it may touch files."""
+    with readable(path):
+        if not allow_pickle:
+            check_code(path)
+        script = _load(path)
+        if not allow_pickle:
+            check_graph(path, script)
+    return script
+
+
+def _load(path: Path) -> Any:
     try:
         with warnings.catch_warnings(), _silence():
             warnings.simplefilter("ignore")
             return torch.jit.load(str(path), map_location="cpu").eval()  # type: ignore[no-untyped-call]  # torch's
-    except (RuntimeError, ValueError, AttributeError, MemoryError) as error:
+    except (RuntimeError, ValueError, AttributeError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reason = next((line for line in reversed(lines) if "Error" in line), lines[0] if lines else "")
         if "Unknown builtin op" in str(error) or "operator" in reason:

@@ -23,7 +23,7 @@ def weights_file(name: str, request: ModelRequest) -> Plan:
     path = Path(name)
     if not path.exists():
         raise CheckpointError(f"no file of weights '{name}'", "--model FILE: .pth, .pt, .ckpt, .safetensors; or a name")
-    check_file(path, request.allow_pickle)
+    check_file(path)
     if request.checkpoint and Path(request.checkpoint) != path:
         raise RequestError(
             f"two files of weights: '{name}' and '{request.checkpoint}'",
@@ -161,7 +161,7 @@ def _scripted(path: Path, request: ModelRequest) -> Model:
     from camviz.models.checkpoint.interpret import agree
     from camviz.models.checkpoint.script import Sealed, input_shape, reaches, read_script, takes_several, with_hooks
 
-    script = read_script(path)
+    script = read_script(path, request.allow_pickle)
     size = (request.input_size[1], request.input_size[0]) if request.input_size else None
     shape = input_shape(script, path, size)
     sizes = f"input {'×'.join(map(str, shape))}" + ("" if size else ", found by trying (--input-size sets another)")

@@ -56,7 +56,7 @@ def hf(name: str, request: ModelRequest) -> Plan:
     config = folder / "config.json" if local else hub.cached(name, "config.json")
     described = _describe(read_config(config, spec), spec) if config else None
     if local and pretrained:
-        weights_in(folder, spec, request.allow_pickle, _INDEX)  # what is wrong is said before anything is built
+        weights_in(folder, spec, _INDEX)  # what is wrong is said before anything is built
 
     def build(meta: bool = False) -> Model:
         wanted = pretrained and not meta
@@ -181,7 +181,7 @@ def _trained(builder: Any, config: Any, folder: Path, spec: str, allow_pickle: b
     import torch
     import transformers
 
-    file = weights_in(folder, spec, allow_pickle, _INDEX)
+    file = weights_in(folder, spec, _INDEX)
     safe = file.name == _INDEX or kind_of(file) == "safetensors"
     state = None if safe else read_weights(file, allow_pickle).state
     own = builder if safe else getattr(transformers, config.architectures[0])  # the former wants a folder

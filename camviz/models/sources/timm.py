@@ -80,7 +80,7 @@ def _from_folder(spec: str, folder: Path, name: str, request: ModelRequest) -> P
     if facts:
         _architecture(facts, spec)
     if local and pretrained:
-        weights_in(folder, spec, request.allow_pickle)  # what is wrong with it is said before anything is built
+        weights_in(folder, spec)  # what is wrong with it is said before anything is built
 
     def build(meta: bool = False) -> Model:
         source = folder if local else hub.get(name, "config.json", by_hand).parent
@@ -89,7 +89,7 @@ def _from_folder(spec: str, folder: Path, name: str, request: ModelRequest) -> P
         if pretrained and not meta:
             if not local:
                 hub.get(name, "model.safetensors", by_hand)
-            file = weights_in(source, spec, request.allow_pickle)
+            file = weights_in(source, spec)
             if kind_of(file) != "safetensors":
                 untrained = build_from(own, overlay, replace(request, weights="none"), meta)
                 fitted, notes = fit(untrained.module, read_weights(file, request.allow_pickle).state, str(file), spec)
@@ -120,14 +120,14 @@ def read_config(path: Path, spec: str) -> dict[str, Any]:
     return content
 
 
-def weights_in(folder: Path, spec: str, allow_pickle: bool, index: str = "") -> Path:
+def weights_in(folder: Path, spec: str, index: str = "") -> Path:
     """The file of weights in the folder of a saved model, looked at: safetensors, or else a pickle.
 
     `index` is a file that may stand for several files of weights.
     """
     parts = sorted(folder.glob("*.safetensors"))
     for path in parts:
-        check_file(path, allow_pickle)
+        check_file(path)
     for path in [folder / "model.safetensors", *([folder / index] if index else []), *parts]:
         if path.is_file():
             return path
@@ -136,7 +136,7 @@ def weights_in(folder: Path, spec: str, allow_pickle: bool, index: str = "") -> 
         raise CheckpointError(
             f"no weights in '{folder}' for '{spec}'", "model.safetensors belongs there; --weights none goes without"
         )
-    check_file(pickled[0], allow_pickle)
+    check_file(pickled[0])
     return pickled[0]
 
 

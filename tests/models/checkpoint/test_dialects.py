@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 import camviz
 from camviz.models.checkpoint import fit, kind_of, read_weights
 from camviz.models.checkpoint.dialects import DIALECTS, nested, strip, variants
-from tests.models.checkpoint.test_security import exported, scripted
+from tests.helpers.archives import exported, scripted
 
 
 def named(state, prefix):
@@ -29,10 +29,13 @@ def other(state):
 
 WRAPPINGS = {
     "net": (lambda s: {"net": s}, "taken from 'net'"),
-    "ema": (lambda s: {"model": other(s), "ema": s}, "EMA weights taken from 'ema', not the raw ones"),
-    "model_ema": (lambda s: {"state_dict": other(s), "model_ema": s}, "EMA weights taken from 'model_ema'"),
+    "ema": (lambda s: {"model": other(s), "ema": s}, "taken from 'ema', not from 'model' (--checkpoint-key model)"),
+    "model_ema": (lambda s: {"state_dict": other(s), "model_ema": s}, "taken from 'model_ema'"),
     "state_dict_ema": (lambda s: {"state_dict": other(s), "state_dict_ema": named(s, "module.")}, "state_dict_ema"),
-    "ema in a dict": (lambda s: {"model": other(s), "ema": {"state_dict": s, "decay": 0.99}}, "EMA weights taken"),
+    "ema in a dict": (
+        lambda s: {"model": other(s), "ema": {"state_dict": s, "decay": 0.99}},
+        "taken from 'ema', not from 'model'",
+    ),
     "ema alone": (lambda s: {"ema": s}, "taken from 'ema'"),
     "ema that is no state": (lambda s: {"model": s, "ema": {"decay": 0.99}}, "taken from 'model'"),
     "_orig_mod.": (lambda s: named(s, "_orig_mod."), "'_orig_mod.' stripped"),
@@ -100,7 +103,7 @@ def test_each_dialect_passes_by_where_its_sign_is_not(net):
     assert [dialect(state) for dialect in DIALECTS] == [None] * len(DIALECTS)
     assert strip(state) == (state, [])
     assert list(variants(state)) == [(state, [])]
-    assert nested({"epoch": 3, "model": "resnet18"}) == ("", False)
+    assert nested({"epoch": 3, "model": "resnet18"}) == ("", [])
 
 
 def test_prefixes_that_are_the_models_own_stay():

@@ -1,4 +1,4 @@
-"""What a reader of the README has before typing: images, models, weights to download, and a shell."""
+"""What a reader of README and docs has before typing: images, models, weights to download, and a shell."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ _BOXES = """<annotation><size><width>96</width><height>72</height></size><object
 
 
 def write_folder(folder: Path) -> None:
-    """The files that the README's lines name. Images are small, models untrained."""
+    """The files that lines to type name. Images are small, models untrained."""
     import torch
 
     samples = sorted(sample_folder().glob("*.jpg"))
-    for name, sample in zip(("img.jpg", "other.jpg", "street.jpg"), samples, strict=False):
+    for name, sample in zip(("photo.jpg", "other.jpg", "street.jpg"), samples, strict=False):
         _image(sample, folder / name)
     rows = []
     for number, sample in enumerate(samples[3:7]):
@@ -103,7 +103,7 @@ def write_saved(folder: Path) -> None:
     test_clip_text.save(folder / "my_clip", "CLIP")
 
 
-# models behind the README's names: the same layers and shapes of images, but few channels, and untrained weights
+# models behind the names: the same layers and shapes of images, but few channels, and untrained weights
 
 
 def narrow(patch: pytest.MonkeyPatch) -> None:

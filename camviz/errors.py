@@ -9,6 +9,7 @@ CamvizError                a message that quotes what was given, and a hint: wha
 │   ├── DeviceError        a device or precision this machine does not have
 │   └── OutputError        an output folder that cannot be written
 ├── InputError             one image that cannot be used; the others go on            exit status 1
+│   └── NothingFound       the target is not in the image, such as no detection; that image counts as done
 └── RunError               a run that could not go on; what is done stays done        exit status 1
 """
 
@@ -65,6 +66,10 @@ class InputError(CamvizError):
     """One image that cannot be used."""
 
     exit_status = 1
+
+
+class NothingFound(InputError):
+    """The image has nothing of what is to be explained, such as no detection above the threshold."""
 
 
 class RunError(CamvizError):

@@ -17,7 +17,7 @@ TREE = {name for name, one in vars(errors).items() if isinstance(one, type) and 
 
 def test_exit_statuses():
     statuses = {name: getattr(errors, name).exit_status for name in TREE}
-    assert {name for name, status in statuses.items() if status == 1} == {"InputError", "RunError"}
+    assert {name for name, status in statuses.items() if status == 1} == {"InputError", "NothingFound", "RunError"}
     assert set(statuses.values()) == {1, 2}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import shlex
@@ -18,6 +19,7 @@ from camviz.cli.config import configurable, origin
 from camviz.cli.console import Console, wants_traceback
 from camviz.cli.help import epilog, for_people
 from camviz.cli.registry import add_commands, commands
+from camviz.cli.signals import INTERRUPTED, READER_LEFT, TERMINATED, Terminated, terminable
 from camviz.errors import CamvizError, RequestError, closest
 
 
@@ -37,10 +39,11 @@ class Boundary(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """What Typer would answer with a status of its own, without a word."""
         try:
-            return super().invoke(ctx)
-        except BrokenPipeError:  # whoever read our output has seen enough
+            with terminable():
+                return super().invoke(ctx)
+        except BrokenPipeError:  # the reader of stdout left
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
+            return READER_LEFT
         except KeyboardInterrupt as error:
             raise typer.Abort from error
 
@@ -56,19 +59,26 @@ class Boundary(TyperGroup):
             if type(error).__name__ != "NoArgsIsHelpError":  # then the help was shown, and says it all
                 console.error(_usage(error, [*(extra.get("args") or (args and args[0]) or sys.argv[1:])]))
             return 2
-        except typer.Abort:
-            console.error(CamvizError("interrupted", "run it again to go on"))
-            return 130
-        except Exception as error:
-            if wants_traceback():
-                raise
-            console.error(
-                CamvizError(
-                    f"unexpected {type(error).__name__}: {error}",
-                    "this is a bug in camviz; CAMVIZ_TRACEBACK=1 before the command shows where",
-                )
-            )
+        except typer.Abort as error:
+            terminated = isinstance(error.__cause__, Terminated)
+            console.error(CamvizError("terminated" if terminated else "interrupted", "run it again to resume"))
+            return TERMINATED if terminated else INTERRUPTED
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT) or wants_traceback():
+                return self._unexpected(console, error)
+            console.error(CamvizError(f"cannot write: {error.strerror}", "free some space, and run it again to resume"))
             return 2
+        except Exception as error:
+            return self._unexpected(console, error)
+
+    def _unexpected(self, console: Console, error: Exception) -> int:
+        if wants_traceback():
+            raise error
+        message = f"unexpected {type(error).__name__}: {error}"
+        console.error(
+            CamvizError(message, "this is a bug in camviz; CAMVIZ_TRACEBACK=1 before the command shows where")
+        )
+        return 2
 
 
 def _usage(error: TyperException, typed_words: Sequence[str]) -> CamvizError:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import io
 import json
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from camviz.models.sources import Plan
     from camviz.run.database.records import Record
     from camviz.run.distributed.ray_tasks import Answer, Assignment, Place
+    from camviz.run.listing import Listing
     from camviz.run.output.written import Written
     from camviz.run.resume import Run
     from camviz.run.run_context import Workplace
@@ -134,7 +134,11 @@ class Work:
         """
         from camviz.models.load import to_device
 
-        self._check_there()
+        if self.images and not any(path == "-" or is_url(path) for path in self.images):
+            for error in (missing := self.listing.missing())[1:]:
+                self.console.error(error)
+            if missing:
+                raise missing[0]
         spread = self.cluster.engine == "ray"  # then it is only looked at here, and computes elsewhere
         model = to_device(self.plan.build(), "cpu" if spread else self.device)
         if model.preprocessing.frames > 1 and not clips:
@@ -159,28 +163,18 @@ class Work:
 
     # inputs
 
-    def _check_there(self) -> None:
-        """Where nothing of what was named is there, say so before a model is loaded, or even downloaded."""
-        if not self.images or any(one == "-" or is_url(one) for one in self.images):
-            return
-        from camviz.io.images import no_file
-
-        gone = []
-        for one in self.listing():
-            if one.error is None and os.path.lexists(one.path):
-                return
-            gone.append(one.error or no_file(one.path))
-        for error in gone[1:]:
-            self.console.error(error)
-        raise gone[0]
-
-    def listing(self) -> Iterator[Input]:
-        """The images asked for, or the bundled samples."""
+    @cached_property
+    def listing(self) -> Listing:
+        """The images of the command, or the bundled samples; listed once."""
         from camviz.demo import sample_folder
         from camviz.io.inputs import list_inputs
+        from camviz.run.listing import Listing
 
-        return list_inputs(
-            self.images or [str(sample_folder())], skip=self.folder if self.writes else None, stdin=_own_stdin()
+        images, skip = self.images or [str(sample_folder())], self.folder if self.writes else None
+        shard = self.shard
+        return Listing(
+            list_inputs(images, skip=skip, stdin=_own_stdin()),
+            lambda name: shard is None or home(name, shard.count) == shard.number,
         )
 
     def inputs(self) -> Iterator[Input]:
@@ -190,7 +184,7 @@ class Work:
         if self.writes:
             prepare_folder(self.folder)
         self._say_samples()
-        return self.listing()
+        return self.listing
 
     def _say_samples(self) -> None:
         if not self.images:
@@ -290,7 +284,7 @@ class Work:
 
     def tell(self, written: Iterable[Written], notes: Notes = lambda _: ()) -> int:
         """Say what is written as it comes; returns the exit status."""
-        with self.bar, terminable():
+        with self.bar:
             for one in written:
                 self._tell(one, notes)
         return self._summary()
@@ -304,13 +298,16 @@ class Work:
     ) -> int:
         """Remember each image and say what was written of it, and `then`; returns the exit status."""
         self.bar.count(self._count)
-        with self.bar, terminable():
-            for record in run.keep(records):
-                for one in record.written:
-                    self._tell(one, notes)
-                if record.error:
-                    self.console.error(record.error)
-                self.bar.update(self.outcome)
+        with self.bar:
+            with closing(run.keep(one for one in records)) as kept:
+                for record in kept:
+                    for one in record.written:
+                        self._tell(one, notes)
+                    if record.error:
+                        self.console.error(record.error)
+                    if record.note:
+                        self.console.say(f"note: {record.note}")
+                    self.bar.update(self.outcome)
             for one in then():
                 self._tell(one, notes)
             run.close()
@@ -338,23 +335,7 @@ class Work:
 
     def _count(self) -> int | None:
         """How many images there are, where that can be known beforehand."""
-        if "-" in (self.images or []):
-            return None
-        here = self.shard
-        return sum(1 for one in self.listing() if here is None or home(one.name, here.count) == here.number)
-
-
-@contextmanager
-def terminable() -> Iterator[None]:
-    """Within the block, being asked to end (SIGTERM) is like Ctrl-C: what is done stays, nothing half-done does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        return None if "-" in (self.images or []) else self.listing.list_all()
 
 
 def _own_stdin() -> TextIO | None:

@@ -183,7 +183,7 @@ class Explainer:
                         for i in present:
                             image = (images[i], views[i])
                             maps[i].append(self._map(method_maps, i, targets[i], reading, image, facet))
-        named = {i: InputError(f"{images[i].name}: {error.message}", error.hint) for i, error in errors.items()}
+        named = {i: type(error)(f"{images[i].name}: {error.message}", error.hint) for i, error in errors.items()}
         return [named[i] if i in named and not made else made for i, made in enumerate(maps)]
 
     @cached_property

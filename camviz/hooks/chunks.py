@@ -47,4 +47,8 @@ class Chunks:
 def out_of_memory(error: BaseException) -> bool:
     """Return whether an error means that the device or the machine is out of memory."""
     text = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in text or "can't allocate memory" in text
+    return (
+        isinstance(error, (torch.OutOfMemoryError, MemoryError))
+        or "not enough memory" in text
+        or "can't allocate memory" in text
+    )

@@ -47,6 +47,9 @@ def list_inputs(arguments: Sequence[str], skip: Path | None = None, stdin: TextI
         found = False
         for path, stamp in _expand(argument, skipped, stdin):
             found = True
+            if isinstance(path, Input):
+                yield path
+                continue
             whole = _absolute(path)
             if not once:
                 if whole in seen:  # the same file named twice is one input
@@ -57,8 +60,8 @@ def list_inputs(arguments: Sequence[str], skip: Path | None = None, stdin: TextI
             yield Input(place(argument), argument, _nothing(argument))
 
 
-def _expand(argument: str, skipped: str | None, stdin: TextIO | None) -> Iterator[tuple[Path, Stamp | None]]:
-    """Each path, and its stamp where the listing tells it."""
+def _expand(argument: str, skipped: str | None, stdin: TextIO | None) -> Iterator[tuple[Path | Input, Stamp | None]]:
+    """Each path, with its stamp where the listing has it; an input with its error for a line that is no path."""
     if is_url(argument) and isinstance(url := place(argument), Url):
         with _reachable(url):
             yield from _expand_url(url, skipped)
@@ -87,11 +90,15 @@ def _walk_url(folder: Url, skipped: str | None) -> Iterator[tuple[Path, Stamp | 
             yield one, stamp
 
 
-def _expand_path(argument: str, skipped: str | None, stdin: TextIO | None) -> Iterator[Path]:
+def _expand_path(argument: str, skipped: str | None, stdin: TextIO | None) -> Iterator[Path | Input]:
     if argument == "-":
         for line in stdin or sys.stdin:
-            if line.strip():
-                yield place(line.rstrip("\r\n"))
+            typed = line.rstrip("\r\n")
+            if typed.strip():
+                try:
+                    yield place(typed)
+                except RequestError as error:  # of one line of many
+                    yield Input(Path(typed), typed, InputError(error.message, error.hint))
     elif os.path.isdir(argument):
         yield from _walk(argument, skipped)
     elif not os.path.lexists(argument) and any(sign in argument for sign in _MAGIC):

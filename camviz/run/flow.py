@@ -1,6 +1,6 @@
-"""Images through three stages: read and written in threads, computed in batches, handed out in order.
+"""Run images through three stages: read and write in threads, compute in batches, return records in order.
 
-Nothing here grows with the number of inputs: they are listed as they are needed, and so many are under way at once.
+Memory does not grow with the number of images: only a window of them is in progress at any time.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
-from camviz.errors import InputError, RequestError
+from camviz.errors import CamvizError, OutputError
 from camviz.io.inputs import Input
-from camviz.run.database.records import Record, failure
+from camviz.run.database.records import Record, failure, model_failure
 
 R = TypeVar("R")
 C = TypeVar("C")
@@ -25,35 +25,38 @@ C = TypeVar("C")
 
 @dataclass(frozen=True)
 class Stages(Generic[R, C]):
-    """What happens to an image. `read` and `write` run in many threads at once; each engine in one at a time.
+    """The three stages of an image. `read` and `write` run in many threads; each engine in one thread at a time.
 
-    An engine takes images of one `shape` and gives something for each; an exception in its place fails that one.
+    An engine takes images of one `shape` and returns a result for each; an exception among the results fails that
+    image alone. `pad`: fill up every batch with copies of its last image, so that a result does not depend on which
+    other images are in the batch.
     """
 
     read: Callable[[Input], R]
     shape: Callable[[R], Hashable]
     engines: Sequence[Callable[[list[R]], Sequence[C | Exception]]]
     write: Callable[[Input, R, C], Record]
+    pad: bool = True
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How many images go through the model at once, and how many threads work beside it.
+    """The number of images in a batch, and of threads that read and write.
 
-    A batch is always full, the last image repeated, so that no result depends on which others it meets.
-    `strict`: an error that nobody expected ends the run, instead of failing its image.
+    `strict`: an unexpected error ends the run instead of failing its image. `smaller` is called with the new batch
+    size when memory ran out.
     """
 
     batch: int = 1
     threads: int = 2
     strict: bool = False
     out_of_memory: Callable[[BaseException], bool] = lambda error: isinstance(error, MemoryError)
-    smaller: Callable[[int], None] = lambda _size: None  # hears of the batch that fits
+    smaller: Callable[[int], None] = lambda _size: None
 
 
 @dataclass(eq=False)
 class _Item(Generic[R]):
-    """An image that was read, and what that took."""
+    """An image after `read`, with the seconds spent on it so far."""
 
     source: Input
     read: R
@@ -62,7 +65,7 @@ class _Item(Generic[R]):
 
 @dataclass(eq=False)
 class _Feed:
-    """Lists the inputs in a thread of its own, a little ahead: a slow listing holds nobody up."""
+    """List the inputs in a separate thread, a little ahead, so that a slow listing does not block the flow."""
 
     inputs: Iterable[Input]
     wake: threading.Event
@@ -95,7 +98,7 @@ class _Feed:
             self.wake.set()
 
     def get(self) -> Input | None:
-        """The next input if one is there."""
+        """Return the next input if it is listed already."""
         try:
             return self.ready.get_nowait()
         except queue.Empty:
@@ -103,12 +106,12 @@ class _Feed:
 
     @property
     def dry(self) -> bool:
-        """Whether nothing is there, and nothing will come."""
+        """Whether all inputs were taken."""
         return self.ended and self.ready.empty()
 
 
 class Flow(Generic[R, C]):
-    """One pass of inputs through stages; iterate over it once for the records, in the order of the batches."""
+    """One pass of inputs through stages. Iterate over it once; records come in the order of the batches."""
 
     def __init__(self, inputs: Iterable[Input], stages: Stages[R, C], pace: Pace) -> None:
         self._inputs, self._stages, self._pace = inputs, stages, pace
@@ -119,7 +122,7 @@ class Flow(Generic[R, C]):
             self._engines.put(engine)
         self._inline = len(stages.engines) == 1  # in the calling thread, where Ctrl-C reaches it
         self._computing = 0
-        self._proven = False  # whether the model has worked at all; until then one batch at a time
+        self._proven = False  # whether the model has worked at all; until then one batch at a time is computed
         self._reading: deque[tuple[Input, Future[_Item[R]]]] = deque()
         self._waiting: list[_Item[R]] = []
         self._writing: deque[Future[Any]] = deque()
@@ -129,9 +132,15 @@ class Flow(Generic[R, C]):
         pool = ThreadPoolExecutor(self._pace.threads, "camviz")
         feed = _Feed(self._inputs, self._wake, self._window)
         try:
-            with warnings.catch_warnings():  # those of a decoder; in threads it cannot keep them to itself
+            with warnings.catch_warnings():  # warnings of decoders, which threads cannot catch themselves
                 warnings.filterwarnings("ignore", module=r"PIL\.")
                 yield from self._run(feed, pool)
+        except KeyboardInterrupt:
+            for _, reading in self._reading:
+                reading.cancel()
+            pool.shutdown(wait=True)
+            yield from self._finished()  # what is computed is written, and counts as done
+            raise
         finally:
             feed.stopped = True
             pool.shutdown(wait=True, cancel_futures=True)
@@ -153,8 +162,8 @@ class Flow(Generic[R, C]):
             else:
                 self._wake.wait()
 
-    def _submit(self, pool: ThreadPoolExecutor, work: Callable[..., Any], *given: Any) -> Future[Any]:
-        future = pool.submit(work, *given)
+    def _submit(self, pool: ThreadPoolExecutor, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        future = pool.submit(work, *arguments)
         future.add_done_callback(lambda _: self._wake.set())
         return future
 
@@ -189,16 +198,16 @@ class Flow(Generic[R, C]):
         return moved
 
     def _failed(self, source: Input, error: BaseException) -> Record:
-        """The record of a failure; raises what concerns more than this image."""
-        expected = isinstance(error, InputError)
-        if not isinstance(error, Exception) or isinstance(error, RequestError) or (self._pace.strict and not expected):
+        """Return the record of an image that failed; raise an error that concerns the whole run."""
+        strict = self._pace.strict and not isinstance(error, CamvizError) and not self._pace.out_of_memory(error)
+        if not isinstance(error, Exception) or isinstance(error, OutputError) or strict:
             raise error
-        return failure(source, error)
+        return failure(source, error, self._pace.out_of_memory(error))
 
     # computing
 
     def _batch(self, feed: _Feed) -> list[_Item[R]]:
-        """The next images to compute: a full batch, or what there is when nothing else is to be done."""
+        """Return the next images to compute: a full batch, or a smaller one when nothing else can be done."""
         engines = len(self._stages.engines) if self._proven else 1
         busy = self._computing >= engines or len(self._writing) >= 2 * self._window
         if busy or not self._waiting:
@@ -220,8 +229,8 @@ class Flow(Generic[R, C]):
 
     def _compute(self, batch: list[_Item[R]], pool: ThreadPoolExecutor) -> None:
         if self._inline:
-            found = self._timed(batch)
-            self._writing.extend(self._submit(pool, self._write, item, one) for item, one in found)
+            results = self._timed(batch)
+            self._writing.extend(self._submit(pool, self._write, item, result) for item, result in results)
             return
         with self._lock:
             self._computing += 1
@@ -229,61 +238,54 @@ class Flow(Generic[R, C]):
 
     def _compute_and_write(self, batch: list[_Item[R]]) -> list[Record]:
         try:
-            found = self._timed(batch)
+            results = self._timed(batch)
         finally:
             with self._lock:
                 self._computing -= 1
             self._wake.set()
-        return [record for item, one in found for record in self._write(item, one)]
+        return [record for item, result in results for record in self._write(item, result)]
 
     def _timed(self, batch: list[_Item[R]]) -> list[tuple[_Item[R], C | Exception]]:
         start, engine = time.perf_counter(), self._engines.get()
         try:
-            found = self._attempt(engine, batch)
+            results = self._attempt(engine, batch)
         finally:
             self._engines.put(engine)
         share = (time.perf_counter() - start) / len(batch)
-        return [(replace(item, seconds=item.seconds + share), one) for item, one in zip(batch, found, strict=True)]
+        return [(replace(item, seconds=item.seconds + share), made) for item, made in zip(batch, results, strict=True)]
 
     def _attempt(self, engine: Any, batch: list[_Item[R]]) -> list[C | Exception]:
-        """What the engine finds; halved when memory runs out, one by one to find out which image is to blame."""
+        """Compute a batch: in halves when memory runs out, one image at a time after any other error."""
         size = self._size
         if len(batch) > size:
             return self._attempt(engine, batch[:size]) + self._attempt(engine, batch[size:])
-        full = batch + [batch[-1]] * (size - len(batch))
+        full = batch + [batch[-1]] * (size - len(batch)) if self._stages.pad else batch
         try:
-            found = list(engine([item.read for item in full]))[: len(batch)]
+            results = list(engine([item.read for item in full]))[: len(batch)]
             self._proven = True
-            return found
+            return results
         except Exception as error:
-            if self._pace.out_of_memory(error):
-                if size > 1:
-                    self._halve(size)
-                    return self._attempt(engine, batch)
-                hint = "--device cpu, --precision bf16, or a smaller --input-size"
-                return [InputError(f"not enough memory for '{batch[0].source.path}' alone", hint)]
+            if self._pace.out_of_memory(error) and len(full) > 1:
+                self._halve(size)
+                return self._attempt(engine, batch)
             if len(batch) > 1:
-                return [found for item in batch for found in self._attempt(engine, [item])]
-            if not isinstance(error, RequestError):
-                return [error]
-            if not self._proven:
-                raise
-            return [InputError(f"'{batch[0].source.path}': {error.message}", error.hint)]
+                return [result for item in batch for result in self._attempt(engine, [item])]
+            return [model_failure(error) if not self._pace.strict and not self._pace.out_of_memory(error) else error]
 
     def _halve(self, size: int) -> None:
         with self._lock:
             if self._size == size:
-                self._size = size // 2
+                self._size = max(1, size // 2)
         self._pace.smaller(self._size)
 
     # writing
 
-    def _write(self, item: _Item[R], found: C | Exception) -> list[Record]:
-        if isinstance(found, Exception):
-            return [self._failed(item.source, found)]
+    def _write(self, item: _Item[R], result: C | Exception) -> list[Record]:
+        if isinstance(result, Exception):
+            return [self._failed(item.source, result)]
         start = time.perf_counter()
         try:
-            record = self._stages.write(item.source, item.read, found)
+            record = self._stages.write(item.source, item.read, result)
         except Exception as error:
             return [self._failed(item.source, error)]
         return [replace(record, seconds=item.seconds + time.perf_counter() - start)]

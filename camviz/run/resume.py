@@ -1,4 +1,4 @@
-"""A run in its output folder: what is done already, what is missing, and remembering what comes."""
+"""A run in its output folder: which images are done, which are missing, and adding records to the run database."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import hashlib
 import os
 import platform
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
@@ -26,30 +26,31 @@ from camviz.run.outcome import Outcome
 from camviz.run.output.folder import OutputFolder
 from camviz.types import ModelRequest
 
+_SAME = 8  # images that fail with the same error of the model before the run is given up
+
 
 @dataclass(frozen=True)
 class Again:
-    """What to do about images that were there before."""
+    """What to compute of images that an earlier run has done, or that failed in it."""
 
-    overwrite: bool = False  # everything once more
-    retry: bool = False  # also those that failed
-    together: bool = False  # all, as soon as one is missing: they share a scale
-    drawn_later: bool = False  # an image is done when its maps are there, whatever its files
+    overwrite: bool = False  # everything
+    retry: bool = False  # the failed images
+    together: bool = False  # everything as soon as one image is missing, because the images share a scale
+    drawn_later: bool = False  # an image is done when its maps are in the database; files are drawn later
 
 
 @dataclass(eq=False)
 class Run:
-    """One job over the inputs that `listing` gives, in one output folder. `close` it, or use it as a context.
+    """One job over the inputs of `listing`, in one output folder. `close` it, or use it as a context.
 
-    A `shard` does its part of them and has a database of its own; what is done in the folder's database counts as done.
-
-    Nothing is made before `open`; `look` reads what is there.
+    With a `shard` only its images are computed, into a database of its own; images that are done in the folder's
+    database count as done. Nothing is written before `open`; `look` only reads.
     """
 
     folder: Path
     command: str
     settings: Mapping[str, Any]
-    listing: Callable[[], Iterable[Input]]
+    listing: Iterable[Input]  # taken from once
     outcome: Outcome
     again: Again = Again()
     shard: Shard | None = None
@@ -72,16 +73,20 @@ class Run:
         self.close()
 
     def complete(self) -> bool:
-        """Whether nothing is missing. Costs nothing where there was no run; leaves the folder open where there was."""
+        """Return whether nothing is missing. Where a run exists, its folder is open afterwards."""
         there = [tag for tag in {"", self._tag} if database_path(self.folder, tag).exists()]
         if self.again.overwrite or not there:
             return False
         self.open()
         if not any(self._row(database) for database in (self._database, self._before)):
             return False
+        listed: list[Input] = []
+        if self.again.together:
+            self.listing = _noting(self.listing, listed)
         missing = self._missing()
         first = next(missing, None)
         if first is not None and self.again.together:
+            self.listing = chain(listed, self.listing)
             self.again, self.outcome.before, self.outcome.failed_before = Again(overwrite=True), 0, 0
             return False
         self._found = missing if first is None else chain([first], missing)
@@ -91,14 +96,14 @@ class Run:
         return first is None
 
     def look(self) -> Iterator[Input]:
-        """What is missing, without making or locking anything."""
+        """Return the missing images without writing or locking anything."""
         if database_path(self.folder, self._tag).is_file():
             self._database = Database(self.folder, shard=self._tag)
         self._read_before()
         return self._missing()
 
     def open(self) -> OutputFolder:
-        """Make and lock the folder, and open its database."""
+        """Make and lock the folder and open its database."""
         if self.output is None:
             self.output = OutputFolder(self.folder, self._tag)
             self._database = Database(self.folder, write=True, shard=self._tag)
@@ -114,7 +119,7 @@ class Run:
         return next((job for job in database.jobs() if job.key == key), None) if database else None
 
     def inputs(self) -> Iterator[Input]:
-        """What is missing, as it is found."""
+        """Return the missing images as they are listed."""
         self.open()
         self._begin()
         found, self._found = self._found, None
@@ -127,29 +132,30 @@ class Run:
             self._database.begun(self.job.id)
 
     def _finish(self) -> None:
-        """Everything that was listed is in the database."""
+        """Note that every listed image is in the database."""
         if self._database and self.job and self._share:
             self._database.commit()
             self._database.finished(self.job.id, self._share.listed, self._share.taken, self._share.digest)
 
-    def keep(self, records: Iterable[Record]) -> Iterator[Record]:
-        """Remember each image as it comes, and count it."""
-        for record in records:
-            assert self._database
-            assert self.job
-            self._database.add(self.job.id, record)
-            self.outcome.count(record)
-            yield record
+    def keep(self, records: Generator[Record]) -> Generator[Record]:
+        """Add each record to the database and count it; raises `RequestError` where the model fails on every image."""
+        with closing(_judged(records, lambda: self.outcome.before > 0)) as judged:
+            for record in judged:
+                assert self._database
+                assert self.job
+                self._database.add(self.job.id, record)
+                self.outcome.count(record)
+                yield record
         self._finish()
 
     @property
     def database(self) -> Database:
-        """The database of the folder that is open."""
+        """The open database."""
         assert self._database
         return self._database
 
     def smaller(self, size: int) -> None:
-        """So many images at once fit into memory: the next run begins with that."""
+        """Remember the batch size that fits into memory for the next run."""
         if self._database and self.job:
             self._database.remember_batch(self.job.id, size)
 
@@ -171,8 +177,7 @@ class Run:
             for database in (self._database, self._before)
             if database and (row := self._row(database))
         ]
-        listing = self.listing()
-        for source in self._share.of(listing) if self._share else listing:
+        for source in self._share.of(self.listing) if self._share else self.listing:
             if source.error:
                 yield source
                 continue
@@ -182,7 +187,7 @@ class Run:
             yield Input(source.path, source.name, None, now)
 
     def _settled(self, jobs: Sequence[tuple[Database, int]], name: str, now: tuple[int, int]) -> bool:
-        """Whether nothing is to be done for an image: done before with all its files, or failed before."""
+        """Return whether an image is done with all of its files, or failed before."""
         known = next((found for database, job in jobs if (found := database.known(job, name))), None)
         if known is None or (known.size, known.mtime_ns) != now:
             return False
@@ -198,6 +203,38 @@ class Run:
             return False
         self.outcome.before += 1
         return True
+
+
+def _noting(listing: Iterable[Input], listed: list[Input]) -> Iterator[Input]:
+    """Yield the inputs and append each to `listed`."""
+    for source in listing:
+        listed.append(source)
+        yield source
+
+
+def _judged(records: Generator[Record], worked_before: Callable[[], bool]) -> Generator[Record]:
+    """Yield the records, but raise the error of the request where the model works for no image.
+
+    Failures that may concern the model are held back until one image works.
+    """
+    held: list[Record] = []
+    works = False
+    with closing(records):
+        for record in records:
+            works = works or record.done or worked_before()
+            if record.request_error and not works:
+                held.append(record)
+                same = [one for one in held if str(one.request_error) == str(record.request_error)]
+                if len(same) == _SAME:
+                    raise record.request_error
+                continue
+            if works:
+                yield from held
+                held.clear()
+            yield record
+    if held and not worked_before():
+        raise held[0].request_error or AssertionError
+    yield from held
 
 
 def check_shards(folder: Path, shard: Shard | None) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from camviz import tasks
-from camviz.errors import InputError, ModelError, RequestError
+from camviz.errors import ModelError, NothingFound, RequestError
 from camviz.tasks import TASKS, Task
 from camviz.tasks.classification import distinct, find_class, label_of, slug
 from camviz.types import Mark, Target, View
@@ -121,11 +121,11 @@ class Detection(Task):
             raise self._nothing(spec, row, order, len(numbered))
         return [self._target(row, i, number, view, len(found)) for number, i in found[:MOST]]
 
-    def _nothing(self, spec: TargetSpec, row: Detections, order: Sequence[int], enough: int) -> InputError:
+    def _nothing(self, spec: TargetSpec, row: Detections, order: Sequence[int], enough: int) -> NothingFound:
         """Return the error for an image without a matching detection."""
         scores = row.scores.detach()
         if enough and spec.number is not None:
-            return InputError(
+            return NothingFound(
                 f"{self._some(enough)}, so there is no box {spec.number}",
                 f"--target box:{enough - 1} is the last; --min-score sets a lower threshold",
             )
@@ -134,13 +134,13 @@ class Detection(Task):
         if not near:
             shown = [f"'{label_of(int(row.labels[i]), self.labels)}' {float(scores[i]):.2g}" for i in order[:enough]]
             there = f"; detected: {', '.join(shown[:4])}{', …' * (enough > 4)}" if enough else ""
-            return InputError(
+            return NothingFound(
                 f"{'no detections' if spec.index is None else f'no {what} detected'}{there}",
                 "--target box:0 takes the most confident" if enough else "",
             )
         best = float(scores[near[0]])
         name = f"'{label_of(int(row.labels[near[0]]), self.labels)}' with " if spec.index is None else ""
-        return InputError(
+        return NothingFound(
             f"no {what} reaches {self.min_score:g}; the best is {name}{best:.2g}",
             f"--min-score {int(best * 100) / 100:g}",
         )

@@ -110,8 +110,9 @@ def test_asked_to_end_it_ends_clean_and_goes_on_later(pics, start, finish, tmp_p
     first = process.stdout.readline().strip()
     process.send_signal(how)
     _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert stderr.splitlines() == ["error: interrupted", "hint: run it again to go on"]
+    word = "interrupted" if how == signal.SIGINT else "terminated"
+    assert process.returncode == 128 + how
+    assert stderr.splitlines() == [f"error: {word}", "hint: run it again to resume"]
     assert (tmp_path / first).exists()
     assert hidden(tmp_path / "out") == []
     with Database(tmp_path / "out") as database:

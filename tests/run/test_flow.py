@@ -103,20 +103,42 @@ def test_what_concerns_all_ends_the_run(error):
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("camviz_")]
 
 
-def test_a_model_that_never_works_ends_the_run_and_one_that_did_does_not():
-    def never(_group):
-        raise RequestError("no rows")
-
-    with pytest.raises(RequestError):
-        run(10, 2, engines=[never])
-
+def test_an_error_of_the_model_fails_its_image_and_names_the_request():
     def moody(group):
         if 4 in group:
-            raise RequestError("no rows")
+            raise RequestError("no rows", "other rows")
+        if 6 in group:
+            raise ValueError("six")
         return group
 
     records, _ = run(10, 2, engines=[moody])
-    assert [record.source.name for record in records if record.error] == ["4"]
+    failed = {record.source.name: record for record in records if record.error}
+    assert set(failed) == {"4", "6"}
+    assert "'4': no rows" in failed["4"].error.message
+    assert failed["4"].request_error.message == "no rows"
+    assert "ValueError: six" in failed["6"].request_error.message
+
+
+def test_an_interruption_keeps_what_is_written():
+    def interrupted(group):
+        if 5 in group:
+            raise KeyboardInterrupt
+        return group
+
+    def write(one, _read, _found):
+        time.sleep(0.05)
+        return Record(one)
+
+    stages = Stages(lambda one: int(one.name), lambda _: 0, [interrupted], write)
+    names: list[str] = []
+
+    def take():
+        for record in Flow(inputs(10), stages, Pace(1, 5)):
+            names.append(record.source.name)
+
+    with pytest.raises(KeyboardInterrupt):
+        take()
+    assert names == ["0", "1", "2", "3", "4"]
 
 
 def test_memory_that_runs_out_halves_the_batch_for_good():
@@ -138,7 +160,7 @@ def test_one_image_too_many():
         raise MemoryError
 
     [record], _ = run(1, 1, engines=[full])
-    assert "not enough memory for '0' alone" in record.error.message
+    assert record.error.message == "'0': not enough memory"
 
 
 def test_a_slow_listing_holds_nobody_up():

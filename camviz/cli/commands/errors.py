@@ -113,7 +113,9 @@ def _run(job: Job, work: Work, style: Style, labels_from: str, removal: bool) ->
         check_classifier(explainer)
         known = TrueLabels(model.labels, table)
         if "-" not in (work.images or ()):  # standard input is read once
-            known.check(one.path for one in work.listing() if not one.error)
+            from camviz.io.inputs import list_inputs
+
+            known.check(one.path for one in list_inputs(work.images or []) if not one.error)
         made = mistakes(explainer, known, work.missing(run), removal)
         return work.tell_records(run, made, lambda _: (), lambda: _drawn(job, work, style, run))
 

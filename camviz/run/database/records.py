@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from camviz.errors import CamvizError, InputError
+from camviz.errors import CamvizError, InputError, NothingFound, RequestError
 from camviz.io.inputs import Input
 from camviz.run.output.written import Written
 from camviz.types import Image, Map, Mark, SaliencyMap, View
+
+_BUG = "this is a bug in camviz; CAMVIZ_TRACEBACK=1 before the command shows where"
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +59,8 @@ class SavedMap:
 class Record:
     """One image, done or failed. `written` are its files, complete under their final names.
 
-    `predictions` says what was explained: label, index, score and probability of each target.
+    `predictions` are plain values of the command: label, index, score and probability of each explained target, or
+    the rows of an evaluation. `request_error` is the error to raise when no image at all works.
     """
 
     source: Input
@@ -67,21 +70,45 @@ class Record:
     predictions: tuple[dict[str, Any], ...] = ()
     error: CamvizError | None = None
     traceback: str = ""
+    note: str = ""
+    request_error: RequestError | None = None
 
     @property
     def done(self) -> bool:
-        """Whether everything that was asked for is there."""
+        """Whether the image did not fail."""
         return self.error is None
 
 
-def failure(source: Input, error: BaseException) -> Record:
-    """The record of an image that failed. What nobody raised on purpose is told as a bug."""
+def failure(source: Input, error: BaseException, out_of_memory: bool = False) -> Record:
+    """Return the record of an image whose error is `error`.
+
+    `NothingFound` is no failure: the image is done, with a note. A `RequestError`, and a lack of memory, may concern
+    the model and not the image; see `Record.request_error`.
+    """
     trace = "".join(traceback.format_exception(error))
+    if isinstance(error, NothingFound):
+        return Record(source, note=": ".join(filter(None, (error.message, error.hint))))
+    if out_of_memory:
+        error = RequestError("not enough memory", "--device cpu, --precision bf16, or a smaller --input-size")
+    if isinstance(error, RequestError):
+        named = InputError(f"'{source.path}': {error.message}", error.hint)
+        return Record(source, error=named, traceback=trace, request_error=error)
     if not isinstance(error, CamvizError):
-        words = " ".join(f"{type(error).__name__}: {error}".split())
-        hint = "this is a bug in camviz; CAMVIZ_TRACEBACK=1 before the command shows where"
-        error = InputError(f"'{source.path}': unexpected {words}", hint)
+        error = InputError(f"'{source.path}': unexpected {_words(error)}", _BUG)
     return Record(source, error=error, traceback=trace)
+
+
+def model_failure(error: Exception) -> CamvizError:
+    """Return the error for an exception that a model raised; those of camviz stay as they are."""
+    if isinstance(error, CamvizError):
+        return error
+    raised = RequestError(f"the model raised {_words(error)}", "CAMVIZ_TRACEBACK=1 before the command shows where")
+    raised.__cause__ = error
+    return raised
+
+
+def _words(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def predictions(maps: Sequence[SaliencyMap]) -> tuple[dict[str, Any], ...]:

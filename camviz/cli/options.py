@@ -50,7 +50,7 @@ Floor = Annotated[
     bool,
     typer.Option(
         "--floor",
-        help="Mark maps as weak that vary no more than those of the model with shuffled weights: doubles the time.",
+        help="Mark maps as weak whose target has no evidence above the noise floor (scores on images without content).",
     ),
 ]
 SaveRaw = Annotated[bool, typer.Option("--save-raw", help="Also write the raw values: .npy, float32.")]

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from camviz.doctor import CHECKS, Finding
 from camviz.doctor.examination import Examination
+from camviz.engine.untrained import untrained_head, untrained_weights
 from camviz.hooks.capture import first_tensor
 
 _NORMS = (nn.modules.batchnorm._BatchNorm,)
-_LAYERS = (nn.Linear, nn.Conv2d, nn.Conv3d)
-_AFFINE = (nn.LayerNorm, nn.GroupNorm)
 
 
 @CHECKS.add("nan")
@@ -47,66 +46,17 @@ def misfit(e: Examination) -> Finding | None:
 
 @CHECKS.add("untrained")
 def untrained(e: Examination) -> Finding | None:
-    """Weights that are still as they were made."""
-    parts = dict(e.model.module.named_modules())
-    batch = [part for part in parts.values() if isinstance(part, _NORMS) and part.track_running_stats]
-    fresh = [part for part in batch if _is(part.running_mean, 0) and _is(part.running_var, 1)]
-    mend = e.command("--checkpoint FILE")
-    if e.job.model.weights == "none" or e.job.model.spec == "demo":
-        mend = e.command("--weights default") + ", or --checkpoint FILE"
-    if batch:
-        if len(fresh) < len(batch) / 2:
-            return _untrained_head(e)
-        seen = f"{len(fresh)} of {len(batch)} batch normalizations have never seen an image (mean 0, variance 1)"
-        return Finding("the model is untrained", seen, mend)
-    affine = [part for part in parts.values() if isinstance(part, _AFFINE) and part.weight is not None]
-    if affine:
-        same = [part for part in affine if _is(part.weight, 1) and (part.bias is None or _is(part.bias, 0))]
-        if len(same) < len(affine) / 2:
-            return _untrained_head(e)
-        seen = f"{len(same)} of {len(affine)} normalizations have weight 1 and bias 0"
-        return Finding("the model is untrained", seen, mend)
-    layers = [part for part in parts.values() if _weighted(part)]
-    made = [part for part in layers if _as_made(part)]
-    if layers and len(made) > len(layers) / 2:
-        seen = f"the weights of {len(made)} of {len(layers)} layers are spread as PyTorch makes them"
-        return Finding("the model is untrained", seen, mend)
-    return _untrained_head(e)
-
-
-def _untrained_head(e: Examination) -> Finding | None:
-    layers = [(path, part) for path, part in e.model.module.named_modules() if isinstance(part, nn.Linear)]
-    if not layers or not _as_made(layers[-1][1]):
-        return None
-    path, head = layers[-1]
-    return Finding(
-        "the classifier's last layer is untrained",
-        f"'{path}' ({head.in_features} to {head.out_features}) is spread as PyTorch makes it, the rest is not",
-        "--checkpoint FILE of the model after its training",
-    )
-
-
-def _weighted(part: nn.Module) -> bool:
-    return isinstance(part, _LAYERS) and part.weight.numel() > 64
-
-
-def _as_made(part: nn.Module) -> bool:
-    """Whether weight and bias are uniform within 1/√fan-in, as `nn.Linear` and `nn.Conv2d` make them.
-
-    A uniform distribution reaches its bound and has a deviation of bound / √3; training moves both.
-    """
-    if not isinstance(part, _LAYERS) or not _weighted(part):
-        return False
-    weight = part.weight.detach().float()
-    bound = weight[0].numel() ** -0.5
-    least = 1 - 20 / weight.numel()
-    reach, spread = float(weight.abs().max()) / bound, float(weight.std()) * 3**0.5 / bound
-    biased = part.bias is None or (float(part.bias.detach().abs().max()) <= bound and bool(part.bias.detach().any()))
-    return least <= reach <= 1 + 1e-5 and abs(spread - 1) < 4 / weight.numel() ** 0.5 and biased
-
-
-def _is(tensor: Tensor | None, value: float) -> bool:
-    return tensor is not None and bool((tensor == value).all())
+    """Weights that are still as initialized: all of them, or those of the classifier alone."""
+    module = e.model.module
+    if seen := untrained_weights(module):
+        fix = e.command("--checkpoint FILE")
+        if e.job.model.weights == "none" or e.job.model.spec == "demo":
+            fix = e.command("--weights default") + ", or --checkpoint FILE"
+        return Finding("the model is untrained", seen, fix)
+    if seen := untrained_head(module):
+        fix = "--checkpoint FILE of the model after its training"
+        return Finding("the classifier's last layer is untrained", seen, fix)
+    return None
 
 
 @CHECKS.add("random")

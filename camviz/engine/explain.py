@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
@@ -14,9 +13,9 @@ from numpy.typing import NDArray
 
 from camviz.engine.batches import by_shape
 from camviz.engine.forward import MASKS_AT_ONCE, ForwardPass, ForwardRequest, run_forward
-from camviz.engine.map_checks import Kind, MethodMaps, variations, why_blank, why_weak
+from camviz.engine.map_checks import MethodMaps, why_blank
+from camviz.engine.noise_floor import NoiseFloor, why_weak
 from camviz.engine.probe import Probe, Reading
-from camviz.engine.randomize import randomized
 from camviz.engine.smoothing import fuse, run_method
 from camviz.engine.tail_replay import finished_before
 from camviz.errors import InputError, ModelError, RequestError, UnknownName
@@ -177,9 +176,9 @@ class Explainer:
                     reading = Reading(passed, targets)
                     facet = (wanted.facet,) if len(requests) > 1 else ()
                     facet = facet if number is None else (f"{wanted.facet}{number}",)
-                    noise = self._noise(batch, targets) if self.job.floor else {}
                     for method_maps in self.read(reading):
-                        self._mark_weak(method_maps, noise)
+                        if self.job.floor:
+                            self._mark_weak(method_maps, reading)
                         for i in present:
                             image = (images[i], views[i])
                             maps[i].append(self._map(method_maps, i, targets[i], reading, image, facet))
@@ -187,22 +186,18 @@ class Explainer:
         return [named[i] if i in named and not made else made for i, made in enumerate(maps)]
 
     @cached_property
-    def randomized(self) -> Explainer:
-        """The explainer of the same job for the model with randomized weights."""
-        return Explainer(randomized(self.model, self.job.seed), replace(self.job, floor=False))
+    def noise_floor(self) -> NoiseFloor:
+        """The scores of the model on images without content."""
+        return NoiseFloor(self.ask)
 
-    def _noise(self, batch: torch.Tensor, targets: Sequence[Target]) -> dict[Kind, list[float]]:
-        """Return the variation of the randomized model's maps for a batch and its targets."""
-        other = self.randomized
-        with other.task.attending(other.model.module, (batch.shape[2], batch.shape[3])):
-            return variations(other.read(Reading(run_forward(other.ask, batch), targets)))
-
-    def _mark_weak(self, method_maps: MethodMaps, noise: dict[Kind, list[float]]) -> None:
-        """Mark maps that vary no more than those of the randomized model."""
-        levels = noise.get(method_maps.kind, ())
-        for facts, values, level in zip(method_maps.facts, method_maps.values, levels, strict=False):
-            facts["floor"] = level
-            weak = why_weak(values, level)
+    def _mark_weak(self, method_maps: MethodMaps, reading: Reading) -> None:
+        """Add the evidence for the target to every map's facts, and mark maps without any above the noise floor."""
+        rows = zip(method_maps.facts, method_maps.values, reading.targets, reading.passed.rows, strict=True)
+        for facts, values, target, row in rows:
+            evidence = self.noise_floor.evidence(target, row)
+            if evidence is not None:
+                facts["evidence"] = round(evidence, 3)
+            weak = why_weak(values, target.label, evidence, self.noise_floor.untrained)
             if weak:
                 facts["weak"] = weak
                 facts.setdefault("note", f"{weak}; 'camviz doctor' looks for causes")

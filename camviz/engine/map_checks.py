@@ -1,8 +1,7 @@
-"""Checks of raw maps: why a map is blank, and whether it is weaker than maps of randomized weights."""
+"""Checks of raw maps: why a map is blank, and how much it varies."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,8 +14,6 @@ from camviz.types import Map
 if TYPE_CHECKING:
     from camviz.engine.probe import Probe
 
-Kind = tuple[str, str, int]  # method, layer, part
-
 
 @dataclass(frozen=True, eq=False)
 class MethodMaps:
@@ -27,11 +24,6 @@ class MethodMaps:
     values: NDArray[np.float32]
     facts: list[dict[str, Any]]
     facets: tuple[str, ...]
-
-    @property
-    def kind(self) -> Kind:
-        """Method, layer, and the number of the part, for methods with several parts."""
-        return self.method, self.layer, int(self.facts[0].get("part", 0)) if self.facts else 0
 
 
 class Reason(NamedTuple):
@@ -64,16 +56,3 @@ def variation(values: Map) -> float:
     """Return the range of a raw map, its largest minus its smallest finite value."""
     finite = values[np.isfinite(values)]
     return float(finite.max() - finite.min()) if finite.size else 0.0
-
-
-def variations(maps: Iterable[MethodMaps]) -> dict[Kind, list[float]]:
-    """Return the variation of each map of a batch, by method, layer and part."""
-    return {method_maps.kind: [variation(values) for values in method_maps.values] for method_maps in maps}
-
-
-def why_weak(values: Map, noise: float) -> str:
-    """Return why a map is weak: it varies no more than the map of the randomized model; "" if it varies more."""
-    varies = variation(values)
-    if varies > noise:
-        return ""
-    return f"weak: the map varies by {varies:.3g}, with randomized weights by {noise:.3g}"

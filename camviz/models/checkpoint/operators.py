@@ -86,7 +86,7 @@ is_sparse is_sparse_csr is_vulkan is_xla is_xpu itemsize layout max min name nby
 unchecked_cast unchecked_unwrap_optional Return Param shape Closure unpack
 """
 _TORCHVISION = """
-nms roi_align roi_pool ps_roi_align ps_roi_pool deform_conv2d qnms qroi_align
+nms roi_align roi_pool ps_roi_align ps_roi_pool deform_conv2d qnms qroi_align box_iou_rotated
 """
 _QUANTIZED = re.compile(
     r"(add|add_relu|add_scalar|add_scalar_relu|batch_norm\w*|cat|cat_relu|celu|clamp|conv[123]d\w*|conv_\w+|dropout|elu|"

@@ -28,7 +28,8 @@ _FUNCTION = re.compile(rb"(?<![\w.])torch\s*\.\s*(\w+)\s*\(")  # `__torch__.torc
 _OPS = re.compile(rb"(?<![\w.])ops\b")  # `torchvision.ops.misc` is the name of a module
 _OPERATOR = re.compile(_OPS.pattern + rb"\s*\.\s*(\w+)\s*\.\s*(\w+)")
 _CLASSES = re.compile(rb"\bclasses\s*\.\s*(\w+)")
-_HIDING = re.compile(rb"#|\\[xuUN0-7\r\n]")  # torch writes neither; both could hide a name
+_STRING = re.compile(rb"\"((?:\\.|[^\"\\\n])*)\"|'((?:\\.|[^'\\\n])*)'")
+_HIDING = re.compile(rb"[#\\\"']")  # outside strings: torch writes none of them, and they could hide a name
 _STATEMENTS = {"fork", "wait", "print", "breakpoint", "exec", "eval", "open"}
 _GLOBALS = re.compile(
     r"__torch__\.[\w.]+ \w+|torch\._utils _rebuild_\w+|torch\.jit\._pickle \w+|torch \w+Storage|torch\.storage \w+|"
@@ -64,8 +65,13 @@ def _entries(path: Path) -> int:
 
 def _check_text(path: Path, text: bytes) -> None:
     """Whatever is called like an operator must be listed, with any white space in between."""
+    if b'"""' in text or b"'''" in text:
+        raise _refused(path, "a string over several lines")
+    strings = {(double or single).decode("latin-1") for double, single in _STRING.findall(text)}
+    text = _STRING.sub(b" ", text)
     called = {name.decode() for name in _CALL.findall(text)}
-    refused = sorted(called & (_refused_names() | _STATEMENTS))
+    called |= {name for name in strings if b"getattr" in text and ("\\" in name or name in _refused_names())}
+    refused = sorted(name for name in called if "\\" in name or name in _refused_names() | _STATEMENTS)
     functions = {name.decode() for name in _FUNCTION.findall(text)}
     refused += sorted(name for name in functions if not (listed("aten", name) or listed("prim", name)))
     operators = {(space.decode(), name.decode()) for space, name in _OPERATOR.findall(text)}

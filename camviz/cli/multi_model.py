@@ -131,13 +131,23 @@ def check_images(images: Sequence[str] | None) -> None:
             raise RequestError(f"'{one}' is a checkpoint, not an image", "quote patterns: --checkpoint 'epoch_*.pth'")
 
 
+def _tails(specs: list[str]) -> list[str]:
+    """The ends of paths, as short as tells different ones apart: "old/net.py:Net" and "new/net.py:Net"."""
+    parts = [spec.split("/") for spec in specs]
+    for length in range(1, max(map(len, parts))):
+        tails = ["/".join(names[-length:]) for names in parts]
+        if len(set(tails)) == len(set(specs)):
+            return tails
+    return specs
+
+
 def names_of(found: Sequence[tuple[ModelRequest, tuple[str, ...]]], given: Sequence[str]) -> list[str]:
     """What the models are called: as typed, or by what tells them apart."""
     if given:
         if len(given) != len(found):
             raise RequestError(f"{len(given)} names for {len(found)} models", "--name once for each, in their order")
         return list(given)
-    specs = [Path(request.spec).name if "/" in request.spec else request.spec for request, _ in found]
+    specs = _tails([request.spec for request, _ in found])
     stems = [Path(request.checkpoint).stem if request.checkpoint else "" for request, _ in found]
     weights = [request.weights if request.weights != "default" else "" for request, _ in found]
     if len(set(specs)) == len(specs):

@@ -11,7 +11,7 @@ import re
 _ATEN = """
 abs absolute acos acosh add addbmm addcdiv addcmul addmm addmv addr angle asin asinh atan atan2 atanh ceil clamp
 clamp_max clamp_min clip conj copysign cos cosh cumprod cumsum deg2rad degrees diff digamma div divide divmod dot erf
-erfc erfinv exp exp2 expm1 fabs fix float_power floor floor_divide floordiv fmax fmin fmod frac frexp gcd hypot
+erfc erfinv exp exp2 expm1 fabs fix float_power floor floor_divide floordiv fmax fmin fmod frac frexp gamma gcd hypot
 inner inverse isclose isfinite isinf isnan lcm ldexp lerp lgamma log log10 log1p log2 logaddexp logcumsumexp logit
 logsumexp mathremainder maximum minimum mul multiply mv nan_to_num neg negative outer polygamma positive pow rad2deg
 radians real imag reciprocal remainder round rsqrt rsub sgn sigmoid sign signbit sin sinc sinh sqrt square sub

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +30,7 @@ def python_file(name: str, request: ModelRequest) -> Plan:
     if not attribute:
         attribute = _only_candidate(path, names)
     shown = f"{path.stem}:{attribute}"
-    return Plan(shown, lambda: Model(shown, _build(path, attribute, dict(request.arguments))))
+    return Plan(shown, lambda: _build(path, attribute, dict(request.arguments)))
 
 
 def parameters_of(name: str) -> set[str]:
@@ -85,48 +83,26 @@ def _only_candidate(path: Path, names: dict[str, ast.stmt]) -> str:
     raise RequestError(f"'{path}' {what}: which one is the model?", f"--model {path}:{example}")
 
 
-def _build(path: Path, attribute: str, arguments: dict[str, str]) -> Any:
+def _build(path: Path, attribute: str, arguments: dict[str, str]) -> Model:
     from torch import nn
 
-    module = _run(path)
-    if not hasattr(module, attribute):
-        raise unknown("name", attribute, [name for name in vars(module) if not name.startswith("_")], str(path))
-    maker = getattr(module, attribute)
-    if isinstance(maker, nn.Module):
-        return maker
-    try:
-        module = maker(**{key: _literal(text) for key, text in arguments.items()})
-    except Exception as error:
-        raise ModelError(
-            f"'{attribute}' of '{path}' failed: {type(error).__name__}: {error}",
-            "--model-args key=value gives it arguments",
-        ) from error
+    from camviz.models.sources.user_code import explained, import_file, project
+
+    with project(path):
+        with explained(path, f"importing '{path}'"):
+            namespace = vars(import_file(path))
+        if attribute not in namespace:
+            raise unknown("name", attribute, [name for name in namespace if not name.startswith("_")], str(path))
+        module = namespace[attribute]
+        if not isinstance(module, nn.Module):
+            with explained(path, f"'{attribute}' of '{path}'"):
+                module = module(**{key: _literal(text) for key, text in arguments.items()})
     if not isinstance(module, nn.Module):
         raise ModelError(
             f"'{attribute}' of '{path}' gave a {type(module).__name__}, not a torch.nn.Module",
             f"--model {path}:NAME names a class, or a function that returns a model",
         )
-    return module
-
-
-def _run(path: Path) -> Any:
-    """Import the file, with its folder importable for the files beside it."""
-    folder = str(path.resolve().parent)
-    spec = importlib.util.spec_from_file_location(f"camviz_user_{path.stem}", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    sys.path.insert(0, folder)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise ModelError(
-            f"importing '{path}' failed: {type(error).__name__}: {error}", f"python {path} shows where"
-        ) from error
-    finally:
-        sys.path.remove(folder)
-    return module
+    return Model(f"{path.stem}:{attribute}", module)
 
 
 def _literal(text: str) -> Any:

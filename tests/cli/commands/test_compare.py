@@ -205,3 +205,9 @@ def test_models_of_other_architectures_are_called_by_those():
     found = [(ModelRequest("resnet18", checkpoint="w/a.pth"), ()), (ModelRequest("vgg16", checkpoint="w/b.pth"), ())]
     assert names_of(found, ()) == ["resnet18", "vgg16"]
     assert names_of([(replace(one, spec="vgg16"), ()) for one, _ in found], ()) == ["a", "b"]
+
+
+def test_models_of_the_same_file_name_are_told_apart_by_their_folders():
+    found = [(ModelRequest(f"{folder}/net.py:Net"), ()) for folder in ("/a/old", "/a/new")]
+    assert names_of(found, ()) == ["old/net.py:Net", "new/net.py:Net"]
+    assert names_of([found[0], found[0]], ()) == ["net.py:Net", "net.py:Net"]

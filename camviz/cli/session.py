@@ -17,7 +17,7 @@ from camviz.cli.cluster_options import ClusterOptions
 from camviz.cli.console import Bar, Console, wants_traceback
 from camviz.cli.options import ComputeOptions, MethodOptions, ModelOptions, OutputOptions, ResumeOptions, several
 from camviz.errors import CamvizError, InputError, ModelError, RequestError
-from camviz.io.paths import Url, is_url
+from camviz.io.paths import is_remote, is_url
 from camviz.run.distributed.shard import home
 from camviz.run.outcome import Outcome
 from camviz.run.threads import settle
@@ -231,7 +231,7 @@ class Work:
         from camviz.run.distributed.ray_tasks import Place
 
         joined = self.cluster.address is not None  # its machines may have other disks
-        shared = not joined or isinstance(self.folder, Url)
+        shared = not joined or is_remote(self.folder)
         workplace = self.workplace(run)
         output = run.open()
         place = Place(strict=workplace.strict, fits=workplace.fits)

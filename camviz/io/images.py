@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from camviz.errors import InputError
-from camviz.io.paths import Url
+from camviz.io.paths import is_remote, read_bytes
 from camviz.io.videos import is_video, starts_like_video
 from camviz.types import Image
 
@@ -54,7 +54,7 @@ def read_image(path: Path) -> Image:
     from PIL import ImageOps, UnidentifiedImageError
 
     try:
-        source, size = _fetched(path) if isinstance(path, Url) else (path, path.stat().st_size)
+        source, size = _fetched(path) if is_remote(path) else (path, path.stat().st_size)
         if size == 0:
             raise InputError(f"'{path}' is empty (0 bytes)", "copy or download it again")
         with warnings.catch_warnings():
@@ -90,10 +90,10 @@ def read_image(path: Path) -> Image:
         raise InputError(f"'{path}' is damaged: {reason}", "copy or download it again") from error
 
 
-def _fetched(url: Url) -> tuple[io.BytesIO, int]:
+def _fetched(url: Path) -> tuple[io.BytesIO, int]:
     """An object's bytes, and how many they are."""
     try:
-        data = url.read_bytes()
+        data = read_bytes(url)
     except (FileNotFoundError, IsADirectoryError):
         raise
     except OSError as error:

@@ -13,7 +13,7 @@ from typing import TextIO
 
 from camviz.errors import CamvizError, InputError, RequestError
 from camviz.io.images import SUFFIXES
-from camviz.io.paths import Stamp, Url, absolute, is_url, place
+from camviz.io.paths import Stamp, absolute, entries, is_folder, is_remote, is_url, matching, place
 from camviz.io.videos import is_video
 
 _MAGIC = "*?["
@@ -62,29 +62,29 @@ def list_inputs(arguments: Sequence[str], skip: Path | None = None, stdin: TextI
 
 def _expand(argument: str, skipped: str | None, stdin: TextIO | None) -> Iterator[tuple[Path | Input, Stamp | None]]:
     """Each path, with its stamp where the listing has it; an input with its error for a line that is no path."""
-    if is_url(argument) and isinstance(url := place(argument), Url):
+    if is_url(argument) and is_remote(url := place(argument)):
         with _reachable(url):
             yield from _expand_url(url, skipped)
     else:
         yield from ((path, None) for path in _expand_path(os.fspath(place(argument)), skipped, stdin))
 
 
-def _expand_url(url: Url, skipped: str | None) -> Iterator[tuple[Path, Stamp | None]]:
+def _expand_url(url: Path, skipped: str | None) -> Iterator[tuple[Path, Stamp | None]]:
     if "*" in str(url):
-        yield from ((match, stamp) for match, stamp in url.matching() if _is_image(match.name) and match.name[0] != ".")
-    elif url.is_dir():
+        yield from ((match, stamp) for match, stamp in matching(url) if _is_image(match.name) and match.name[0] != ".")
+    elif is_folder(url):
         yield from _walk_url(url, skipped)
     else:
         yield url, None
 
 
-def _walk_url(folder: Url, skipped: str | None) -> Iterator[tuple[Path, Stamp | None]]:
+def _walk_url(folder: Path, skipped: str | None) -> Iterator[tuple[Path, Stamp | None]]:
     """The images below a folder of a store in sorted order, listed a folder at a time."""
-    for name, is_folder, stamp in folder.listed():
+    for name, has_objects, stamp in entries(folder):
         one = folder / name
         if name.startswith(".") or _absolute(one) == skipped:
             continue
-        if is_folder:
+        if has_objects:
             yield from _walk_url(one, skipped)
         elif _is_image(name):
             yield one, stamp
@@ -164,15 +164,13 @@ def _base(arguments: Sequence[str]) -> str:
 
 
 def _is_folder(argument: str) -> bool:
-    if not is_url(argument):
-        return os.path.isdir(argument)
     with _reachable(argument):
-        return place(argument).is_dir()
+        return is_folder(place(argument))
     return False
 
 
 @contextmanager
-def _reachable(url: Url | str) -> Iterator[None]:
+def _reachable(url: Path | str) -> Iterator[None]:
     """Raises `RequestError` for a store that does not answer as it should."""
     try:
         yield
@@ -184,7 +182,7 @@ def _reachable(url: Url | str) -> Iterator[None]:
 
 def _absolute(path: Path) -> str:
     """A path that begins with /, also of a URL: what names are cut from."""
-    return "/" + str(path).replace("://", ":/") if isinstance(path, Url) else absolute(path)
+    return "/" + str(path).replace("://", ":/") if is_remote(path) else absolute(path)
 
 
 def _fixed(pattern: str) -> str:

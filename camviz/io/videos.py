@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from camviz.errors import InputError
-from camviz.io.paths import Url
+from camviz.io.paths import is_remote
 from camviz.types import Pixels
 
 SUFFIXES = frozenset(
@@ -87,7 +87,7 @@ def evenly(frames: int, count: int) -> list[int]:
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     """The file's decoder; what it would print of a damaged file is in the error instead."""
-    if isinstance(path, Url):
+    if is_remote(path):
         raise InputError(f"'{path}' is a video in a store, out of OpenCV's reach", "copy it to this machine first")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     import cv2

@@ -15,12 +15,12 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from camviz.errors import OutputError, RequestError
-from camviz.io.paths import Url
+from camviz.io.paths import is_remote
 from camviz.run.database.database import Database
 from camviz.run.database.jobs import files_of
 from camviz.run.database.records import SavedMap, plain
 from camviz.run.database.rows import InputRow, JobRow
-from camviz.run.output.files import result_path
+from camviz.run.output.files import result_path, write_file
 
 Tick = Callable[[int], None]  # so many images are done
 COLUMNS = (
@@ -32,13 +32,13 @@ COLUMNS = (
 def write_export(database: Database, job: JobRow, folder: Path, format: str, tick: Tick = lambda _: None) -> Path:
     """Write maps.csv, maps.jsonl or maps.npz, complete or not at all; nothing is held in memory."""
     path = folder / f"maps.{format}"
-    aside = Path(tempfile.gettempdir()) if isinstance(folder, Url) else folder
+    aside = Path(tempfile.gettempdir()) if is_remote(folder) else folder
     part = aside / f".{path.name}-{os.getpid()}.part"
     try:
         with part.open("wb") as file:
             WRITERS[format](database, job, file, tick)
-        if isinstance(path, Url):
-            path.write_bytes(part.read_bytes())
+        if is_remote(path):
+            write_file(path, part.read_bytes())
         else:
             os.replace(part, path)
     except OSError as error:

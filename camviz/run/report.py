@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from camviz.errors import InputError
 from camviz.io.images import SUFFIXES, read_image
+from camviz.io.paths import relative
 from camviz.render.color import settled
 from camviz.render.html import Card, Page, PageFile, PageImage, shrunk, thumb_side, thumbnail
 from camviz.render.overlay import blend
@@ -112,8 +113,8 @@ class _Maker:
             return ""
 
     def _link(self, file: FileRow) -> PageFile:
-        relative = os.path.relpath(self.database.folder / file.path, self.place).replace(os.sep, "/")
-        return PageFile(file.path, url_of(relative), file.kind, _showable(file))
+        link = url_of(relative(self.database.folder / file.path, self.place))
+        return PageFile(file.path, link, file.kind, _showable(file))
 
 
 def _showable(file: FileRow) -> bool:

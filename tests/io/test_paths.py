@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from camviz.errors import RequestError
+from camviz.io import paths
 from camviz.io.inputs import list_inputs
-from camviz.io.paths import Sizes, Url, absolute, place, stamp
+from camviz.io.paths import Sizes, absolute, is_remote, matching, names_beginning, place, read_bytes, stamp, write_bytes
 from tests.helpers.runs import known, results
 
 COUNT = 5
@@ -42,12 +43,13 @@ def test_a_file_url_is_a_path():
 
 def test_a_url_is_a_path_of_its_store():
     url = place("memory://box/a b/图.png")
-    assert isinstance(url, Url)
-    assert (str(url), os.fspath(url), absolute(url)) == ("memory://box/a b/图.png",) * 3
+    assert is_remote(url)
+    assert not is_remote(Path("box"))
+    assert (str(url), absolute(url)) == ("memory://box/a b/图.png",) * 2
     assert (url.name, str(url.parent), str(url.parent / "c")) == ("图.png", "memory://box/a b", "memory://box/a b/c")
     assert str(url.relative_to(place("memory://box"))) == "a b/图.png"
     assert pickle.loads(pickle.dumps(url)) == url
-    assert url.as_uri() == str(url)
+    assert str(place("memory://box/")) == "memory://box"
 
 
 def test_a_scheme_nobody_knows():
@@ -67,19 +69,37 @@ def test_a_scheme_whose_package_is_missing(monkeypatch):
 
 
 def test_bytes_come_and_go(store):
-    url = Url("memory://box/a.bin")
+    url = place("memory://box/a.bin")
     assert not url.exists()
     assert stamp(url) is None
-    url.write_bytes(b"123")
-    assert (url.read_bytes(), url.exists(), url.is_file(), url.parent.is_dir()) == (b"123", True, True, True)
-    assert stamp(url)[0] == url.stat().st_size == 3
+    write_bytes(url, b"123")
+    assert (read_bytes(url), url.exists(), url.is_file(), url.parent.is_dir()) == (b"123", True, True, True)
+    assert stamp(url)[0] == 3
     assert stamp(url)[1] > 10**18
-    with url.open() as file:
-        assert file.read() == b"123"
     url.unlink()
     with pytest.raises(FileNotFoundError) as caught:
-        url.read_bytes()
+        read_bytes(url)
     assert caught.value.strerror
+
+
+def test_names_that_begin_so_are_objects_of_the_folder_itself(store, tmp_path, monkeypatch):
+    for name in ("shard-1", "shard-2", "other", "shard-deep/a"):
+        store.pipe_file(f"/box/{name}", b"")
+    assert names_beginning(place("memory://box"), "shard-") == ["shard-1", "shard-2"]
+    monkeypatch.setitem(paths._EXTRAS, "memory", "a store that lists by the beginning of a name")
+    monkeypatch.setattr(type(store), "ls", lambda *_, **__: pytest.fail("listed all of it"))
+    found = ["/box/shard-1", "/box/shard-2", "/box/shard-deep/a"]
+    monkeypatch.setattr(type(store), "find", lambda _self, path, prefix: found if prefix == "shard-" else [])
+    assert names_beginning(place("memory://box"), "shard-") == ["shard-1", "shard-2"]
+
+
+def test_a_pattern_means_objects(store):
+    for name in ("a.png", "b.png", "c.txt", "deep.png/d"):
+        store.pipe_file(f"/box/{name}", b"12")
+    assert [(str(url), size) for url, (size, _) in matching(place("memory://box/*.png"))] == [
+        ("memory://box/a.png", 2),
+        ("memory://box/b.png", 2),
+    ]
 
 
 def test_what_a_store_raises_is_an_oserror_with_a_reason(store, monkeypatch):
@@ -88,7 +108,7 @@ def test_what_a_store_raises_is_an_oserror_with_a_reason(store, monkeypatch):
 
     monkeypatch.setattr(type(store), "cat_file", broken)
     with pytest.raises(OSError) as caught:
-        Url("memory://box/a.bin").read_bytes()
+        read_bytes(place("memory://box/a.bin"))
     assert caught.value.strerror == "no keys here"
 
 
@@ -96,7 +116,7 @@ def test_sizes_of_a_folder_and_of_a_store(store, tmp_path):
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "a").write_bytes(b"12")
     store.pipe_file("/box/sub/a", b"12")
-    for sizes in (Sizes(tmp_path), Sizes(Url("memory://box"))):
+    for sizes in (Sizes(tmp_path), Sizes(place("memory://box"))):
         assert [sizes(name) for name in ("sub/a", "sub/b", "other/a", "a", "sub/a")] == [2, -1, -1, -1, 2]
 
 
@@ -152,7 +172,7 @@ def test_what_a_store_does_not_have(bucket, heatmap, refused):
 
 
 def test_help_does_not_import_it():
-    code = "import sys; from camviz.cli.app import app; sys.exit('fsspec' in sys.modules)"
+    code = "import sys; from camviz.cli.app import app; sys.exit('fsspec' in sys.modules or 'upath' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

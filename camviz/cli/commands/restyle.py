@@ -14,7 +14,7 @@ from camviz.cli.options import Json, LookOptions
 from camviz.cli.registry import command
 from camviz.cli.runs import JobKey, Run, RunOutput, opened
 from camviz.errors import InputError
-from camviz.io.paths import Url
+from camviz.io.paths import is_remote
 
 if TYPE_CHECKING:
     from camviz.types import Look
@@ -74,7 +74,7 @@ def restyle(
 
 
 def _same(run: Path, folder: Path) -> bool:
-    return not any(isinstance(one, Url) for one in (run, folder)) and os.path.samefile(run, folder)
+    return not is_remote(run) and not is_remote(folder) and os.path.samefile(run, folder)
 
 
 def _new(before: Look, given: LookOptions) -> Look:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from camviz.errors import CamvizError, OutputError
-from camviz.io.paths import Url, absolute, place
+from camviz.io.paths import absolute, is_remote, names_beginning, place, relative
 from camviz.run.database.records import Record, SavedMap, plain
 from camviz.run.database.remote import Copy
 from camviz.run.database.rows import FileRow, InputRow, JobRow, Known
@@ -48,11 +48,11 @@ def database_path(folder: Path, shard: str = "") -> Path:
 def shard_databases(folder: Path) -> list[str]:
     """The tags of the shards that have a database in a folder and are not merged."""
     try:
-        names = folder.beginning("camviz.shard-") if isinstance(folder, Url) else os.listdir(folder)
+        names = names_beginning(folder, "camviz.shard-")
     except FileNotFoundError:
         return []
     except OSError as error:
-        if isinstance(folder, Url):
+        if is_remote(folder):
             raise OutputError(f"cannot use '{folder}': {error.strerror}", "check the address, and your keys") from error
         return []
     found = [re.fullmatch(r"camviz\.(shard-\d+-of-\d+)\.sqlite", name) for name in names]
@@ -75,7 +75,7 @@ class Database:
                     f"'{folder}' holds {len(tags)} shard(s) that are not merged", f"camviz merge {folder}"
                 )
             raise OutputError(f"no run in '{folder}': it has no {NAME}", "camviz heatmap photos/ -o RUN makes one")
-        self._copy = Copy(self.path) if isinstance(self.path, Url) else None
+        self._copy = Copy(self.path) if is_remote(self.path) else None
         self.file = self._copy.path if self._copy else self.path  # on this machine
         self._db = self._guarded(self._open)
         self._inode = os.stat(self.file).st_ino
@@ -202,9 +202,7 @@ class Database:
 
     def relative(self, file: Written) -> str:
         """The file's place in the output folder."""
-        if isinstance(self.folder, Url):
-            return str(file.path.relative_to(self.folder))
-        return os.path.relpath(file.path, self.folder).replace(os.sep, "/")
+        return relative(file.path, self.folder)
 
     def remember_batch(self, job: int, size: int) -> None:
         """So many images at once fitted into memory."""

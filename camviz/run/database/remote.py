@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 from camviz.errors import OutputError
-from camviz.io.paths import Url
+from camviz.io.paths import read_bytes, write_bytes
 
 _EVERY = 30.0  # seconds at least between two sendings: what a kill may cost
 _SHARE = 20  # and so many times as long as sending takes
@@ -19,13 +19,13 @@ _SHARE = 20  # and so many times as long as sending takes
 class Copy:
     """A file of a store in a folder of this machine, as long as it is worked on."""
 
-    def __init__(self, url: Url) -> None:
+    def __init__(self, url: Path) -> None:
         self._url = url
         self._folder = Path(tempfile.mkdtemp(prefix="camviz-"))
         self.path = self._folder / url.name
         self._next = time.monotonic() + _EVERY
         try:
-            self.path.write_bytes(url.read_bytes())
+            self.path.write_bytes(read_bytes(url))
         except FileNotFoundError:
             pass
         except OSError as error:
@@ -52,7 +52,7 @@ class Copy:
 
     def _send(self, file: Path) -> None:
         try:
-            self._url.write_bytes(file.read_bytes())
+            write_bytes(self._url, file.read_bytes())
         except OSError as error:
             raise OutputError(f"cannot write '{self._url}': {error.strerror}", "run it again to go on") from error
 

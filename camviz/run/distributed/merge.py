@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from camviz.errors import OutputError
-from camviz.io.paths import Url
+from camviz.io.paths import is_remote
 from camviz.run.database.database import Database, database_path, shard_databases
 from camviz.run.database.rows import JobRow
 from camviz.run.distributed.shard import Shard, home
+from camviz.run.output.files import write_file
 from camviz.run.output.folder import OutputFolder
 
 
@@ -44,8 +45,8 @@ def merge(folder: Path) -> Merged:
         for key in rows[shards[0]]:
             _complete(databases, {shard: rows[shard][key] for shard in shards}, before)
         merged = _join(output.parts, [one.file for one in (before, *databases.values()) if one])
-        if isinstance(folder, Url):
-            database_path(folder).write_bytes(merged.read_bytes())
+        if is_remote(folder):
+            write_file(database_path(folder), merged.read_bytes())
         else:
             os.replace(merged, database_path(folder))
         for database in databases.values():

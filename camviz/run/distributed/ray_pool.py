@@ -30,6 +30,7 @@ from camviz.run.threads import cores
 UNIT = 32  # images handed out at once: enough to keep decoding, model and encoding busy beside each other
 _TIMES = 3  # how often an image may end its worker before it counts as failed
 _PATIENCE = 900.0  # seconds that the cluster may take to place a worker while no other works
+_RESTART = 30.0  # seconds in which workers that died are started anew, and end again
 _RAY = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}  # without a GPU a worker sees none
 
 
@@ -199,15 +200,17 @@ class _Driver:
         import ray
         from ray.exceptions import RayError, RayTaskError
 
-        self._last_answer = time.monotonic()
         try:
             answer: Answer = ray.get(task)
         except RayTaskError:
             raise
         except RayError as error:
-            self._crashes = 0 if unit.inputs else self._crashes + 1
-            if self._crashes > _TIMES * self._pool.size:
-                raise _stopped(f"its workers end and do not start again: {_short(error)}") from error
+            if not unit.inputs:
+                self._crashes += 1
+                waited = time.monotonic() - self._last_answer
+                if self._crashes > _TIMES * self._pool.size and waited > _RESTART and not self._computing:
+                    raise _stopped(f"its workers end and do not start again: {_short(error)}") from error
+                time.sleep(0.2)  # while Ray starts a worker, each of its tasks fails at once
             self._submit(worker, Unit())
             if len(unit.inputs) == 1 and unit.deaths + 1 >= _TIMES:
                 error_record = failure(unit.inputs[0], lost(unit.inputs[0], _TIMES))
@@ -216,6 +219,7 @@ class _Driver:
                 self._again.extend(unit.apart())
             return
         self._idle.append(worker)
+        self._crashes, self._last_answer = 0, time.monotonic()
         if unit.inputs or answer.error:
             self._pipe.send((unit.number, answer))
 

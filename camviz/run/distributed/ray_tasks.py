@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from camviz.errors import CamvizError, InputError
 from camviz.io.inputs import Input
-from camviz.io.paths import Url
+from camviz.io.paths import is_remote
 from camviz.run.database.records import Record
 from camviz.types import Job, Model, ModelRequest
 
@@ -69,7 +69,7 @@ class Place:
         smaller: list[int] = []
         if self.folder is None:
             workplace = Workplace(Path(), kept.__setitem__)
-        elif isinstance(self.folder, Url) or self.parts is None:
+        elif is_remote(self.folder) or self.parts is None:
             workplace = Workplace(self.folder)
         else:
             workplace = Workplace(self.folder, Store(self.folder, self.parts).write)

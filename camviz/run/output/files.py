@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from camviz.errors import InputError, OutputError
-from camviz.io.paths import Url, place
+from camviz.io.paths import is_remote, place, write_bytes
 
 Write = Callable[[Path, bytes], None]
 
@@ -18,12 +18,12 @@ Write = Callable[[Path, bytes], None]
 def check_folder(folder: Path, inputs: Sequence[str] = ()) -> None:
     """Raise `OutputError` for what cannot become the output folder, such as one of the inputs; makes nothing."""
     for argument in inputs:
-        if isinstance(folder, Url) and place(argument) == folder:
+        if is_remote(folder) and place(argument) == folder:
             raise OutputError(
                 f"output '{folder}' is also an input: its results would be inputs next time",
                 f"--output {folder / 'camviz_out'}",
             )
-    if isinstance(folder, Url):
+    if is_remote(folder):
         return
     for argument in inputs:
         if folder.is_dir() and os.path.isdir(argument) and os.path.samefile(folder, argument):
@@ -45,8 +45,8 @@ def prepare_folder(folder: Path) -> None:
     """Make the output folder, or raise `OutputError` that says why it cannot be one."""
     check_folder(folder)
     try:
-        if isinstance(folder, Url):
-            (folder / ".camviz-probe").write_bytes(b"")
+        if is_remote(folder):
+            write_bytes(folder / ".camviz-probe", b"")
             (folder / ".camviz-probe").unlink()
             return
         folder.mkdir(parents=True, exist_ok=True)
@@ -72,8 +72,8 @@ def write_file(path: Path, data: bytes, part: Path | None = None) -> None:
     """
     beside = path.with_name(f".{zlib.crc32(os.fsencode(path.name)):08x}-{os.getpid()}.part")  # no longer than the name
     try:
-        if isinstance(path, Url):  # a store does the same by itself
-            path.write_bytes(data)
+        if is_remote(path):  # a store does the same by itself
+            write_bytes(path, data)
             return
         try:
             _write_and_rename(path, data, part or beside)

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from camviz.errors import OutputError
-from camviz.io.paths import Url
+from camviz.io.paths import is_remote
 from camviz.run.database.database import gone
 from camviz.run.output.files import prepare_folder, write_file
 
@@ -29,7 +29,7 @@ class OutputFolder:
     def __init__(self, path: Path, shard: str = "") -> None:
         self.path = path
         prepare_folder(path)
-        if isinstance(path, Url):  # a store knows no locks
+        if is_remote(path):  # a store knows no locks
             self._locks: list[int | None] = []
             self._store = Store(path, Path(tempfile.mkdtemp(".parts", "camviz-")))
             return

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from camviz.errors import OutputError
-from camviz.io.paths import Url
+from camviz.io.paths import place, read_bytes
 from camviz.run.database.remote import Copy
 
 
@@ -21,11 +21,11 @@ def clock(monkeypatch):
     return now
 
 
-URL = Url("memory://run/camviz.sqlite")
+URL = place("memory://run/camviz.sqlite")
 
 
 def rows_there(tmp_path) -> int:
-    (tmp_path / "there.sqlite").write_bytes(URL.read_bytes())
+    (tmp_path / "there.sqlite").write_bytes(read_bytes(URL))
     with closing(sqlite3.connect(tmp_path / "there.sqlite")) as db:
         return db.execute("SELECT COUNT(*) FROM t").fetchone()[0]
 
@@ -59,11 +59,11 @@ def test_sending_that_takes_long_is_done_less_often(store, clock, tmp_path, monk
     """A twentieth of the time at most."""
     sent = []
 
-    def slow(self, data):
+    def slow(url, data):
         sent.append(clock[0])
         clock[0] += 3
 
-    monkeypatch.setattr(Url, "write_bytes", slow)
+    monkeypatch.setattr("camviz.run.database.remote.write_bytes", slow)
     copy = Copy(URL)
     with closing(sqlite3.connect(copy.path)) as db:
         for _ in range(100):
@@ -80,7 +80,7 @@ def test_a_run_goes_on_from_what_was_sent(store, tmp_path):
     first.send()
     first.close()
     second = Copy(URL)
-    assert second.path.read_bytes() == URL.read_bytes()
+    assert second.path.read_bytes() == read_bytes(URL)
     second.close()
 
 
@@ -90,11 +90,11 @@ def test_a_store_that_refuses_is_told(store, monkeypatch, tmp_path):
 
     copy = Copy(URL)
     copy.path.write_bytes(b"1")
-    monkeypatch.setattr(Url, "write_bytes", refuse)
+    monkeypatch.setattr("camviz.run.database.remote.write_bytes", refuse)
     with pytest.raises(OutputError, match=r"cannot write 'memory://run/camviz.sqlite': no rights"):
         copy.send()
     copy.close()
-    monkeypatch.setattr(Url, "read_bytes", refuse)
+    monkeypatch.setattr("camviz.run.database.remote.read_bytes", refuse)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with pytest.raises(OutputError, match=r"cannot read 'memory://run/camviz.sqlite': no rights"):
         Copy(URL)

@@ -175,9 +175,9 @@ def test_the_environment_chooses_the_shard(heatmap, pics, merge, monkeypatch):
 
 def test_what_needs_all_images_is_refused_in_parts(run, refused, pics):
     asked = ["pics", "--model", "demo", "--shard", "1/2"]
-    refused(run("features", *asked, "--scale", "run"), "--scale run needs all images in one place", "--shard '1/2'")
-    refused(run("features", *asked, "--reduce", "pca"), "--reduce pca needs all images in one place")
-    refused(run("evaluate", *asked), "means and intervals need all images in one place")
+    refused(run("features", *asked, "--scale", "run"), "--scale run", "--shard '1/2'")
+    refused(run("features", *asked, "--reduce", "pca"), "--reduce pca")
+    refused(run("evaluate", *asked), "--shard")
 
 
 def test_features_in_parts(run, pics, net_file, tmp_path):

@@ -113,6 +113,7 @@ def test_rows_of_an_evaluation_come_in_the_order_of_the_images(run, ray, pics, n
 
 
 def test_a_wrong_request_that_a_process_finds_ends_the_run(run, ray, pics, net_file, refused):
+    (pics / "bad.png").unlink()
     asked = ["heatmap", "pics", "--model", f"{net_file}:Net", "--input-size", 32, "-q", "--layer", "features.0"]
     refused(run(*asked, "--method", "cam", *ray), "cam")
 

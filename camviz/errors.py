@@ -1,27 +1,28 @@
-"""Everything camviz raises on purpose. The library raises, the command line speaks.
+"""The errors that camviz raises, and the matching of names that its messages and its registries share.
 
-CamvizError                a message that quotes what was given, and a hint: what to give instead
-├── RequestError           the request itself is wrong, nothing was computed            exit status 2
+CamvizError                a message that quotes the value, and a hint: a value that works
+├── RequestError           the request is wrong; nothing was computed                   exit status 2
 │   ├── UnknownName        a model, layer, method, class or option that does not exist
-│   ├── CheckpointError    a file of weights that cannot be read, or does not fit
-│   ├── WeightsError       weights that cannot be had here
-│   ├── ModelError       a model, or a method on this model, that cannot work as asked
-│   ├── DeviceError        a device or precision this machine does not have
+│   ├── CheckpointError    a weights file that cannot be read or does not fit the model
+│   ├── WeightsError       weights that are not available on this machine
+│   ├── ModelError         a model that does not support the request
+│   ├── DeviceError        a device or precision that this machine does not have
 │   └── OutputError        an output folder that cannot be written
-├── InputError             one image that cannot be used; the others go on            exit status 1
-│   └── NothingFound       the target is not in the image, such as no detection; that image counts as done
-└── RunError               a run that could not go on; what is done stays done        exit status 1
+├── InputError             one image that cannot be used; the others are computed       exit status 1
+│   └── NothingFound       the image has no such target, such as no detection; it counts as done
+└── RunError               a run that stopped; finished images are kept                 exit status 1
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 
 class CamvizError(Exception):
-    """Base of every error camviz raises. `hint` is one line, something to type."""
+    """Base class of all errors that camviz raises. `hint` is one line: what to type instead."""
 
     exit_status: ClassVar[int] = 2
 
@@ -35,35 +36,35 @@ class CamvizError(Exception):
 
 
 class RequestError(CamvizError):
-    """The request itself is wrong."""
+    """The request is wrong; nothing was computed."""
 
 
 class UnknownName(RequestError):
-    """A name that is not among the known ones; see `unknown`."""
+    """A name that does not exist; see `unknown`."""
 
 
 class CheckpointError(RequestError):
-    """A file of weights that cannot be read, is not trusted, or does not fit the model."""
+    """A weights file that cannot be read, is not trusted, or does not fit the model."""
 
 
 class WeightsError(RequestError):
-    """Weights that exist but cannot be had here, such as a download without a network."""
+    """Weights that are not available on this machine, such as a download without a network."""
 
 
 class ModelError(RequestError):
-    """This model cannot be used as asked (no such kind of output, layer or head)."""
+    """The model does not support the request (kind of output, layer or head)."""
 
 
 class DeviceError(RequestError):
-    """A device or precision that is not available."""
+    """A device or precision that this machine does not have."""
 
 
 class OutputError(RequestError):
-    """The output folder cannot be used."""
+    """The output folder cannot be written."""
 
 
 class InputError(CamvizError):
-    """One image that cannot be used."""
+    """One image that cannot be used; the others are computed."""
 
     exit_status = 1
 
@@ -73,34 +74,62 @@ class NothingFound(InputError):
 
 
 class RunError(CamvizError):
-    """A run that stopped under way, such as on a cluster that is gone. Run again, it resumes."""
+    """A run that stopped, for example because its cluster is gone. The same command resumes it."""
 
     exit_status = 1
 
 
+_AMERICAN = {"grey": "gray", "colour": "color", "isation": "ization", "centre": "center"}
+
+
+def fold(name: str) -> str:
+    """Return what all spellings of a name share: no case, hyphens, underscores or spaces, American spelling."""
+    folded = re.sub(r"[-_\s]+", "", name.casefold())
+    return re.sub("|".join(_AMERICAN), lambda british: _AMERICAN[british[0]], folded)
+
+
 def closest(typed: str, known: Iterable[str], count: int = 3) -> list[str]:
-    """Up to `count` known names that look like `typed`, the likeliest first."""
-    by_folded = {name.casefold(): name for name in known}
-    found = difflib.get_close_matches(typed.casefold(), by_folded, n=count, cutoff=0.6)
-    return [by_folded[name] for name in found]
+    """Return up to `count` known names that resemble `typed`, the most similar first."""
+    by_folded = {fold(name): name for name in known}
+    folded = difflib.get_close_matches(fold(typed), by_folded, n=count, cutoff=0.6)
+    return [by_folded[name] for name in folded]
+
+
+def match(noun: str, typed: str, known: Iterable[str], aliases: Mapping[str, str] | None = None) -> str | None:
+    """Return the known name that `typed` means, None if there is none.
+
+    The name itself wins; otherwise any spelling with the same `fold`, of a known name or of one of the `aliases`
+    (alias to name). Raises `UnknownName` that lists all if several fit.
+    """
+    known = list(known)
+    if typed in known:
+        return typed
+    folded = fold(typed)
+    fitting = {name: None for name in known if fold(name) == folded}
+    fitting |= {name: None for alias, name in (aliases or {}).items() if fold(alias) == folded}
+    if len(fitting) > 1:
+        names = " or ".join(repr(name) for name in fitting)
+        raise UnknownName(f"{noun} '{typed}' is ambiguous: {names}", f"type {names}")
+    return next(iter(fitting), None)
+
+
+def did_you_mean(names: Iterable[str]) -> str:
+    """Return "did you mean 'a' or 'b'?", "" without names."""
+    quoted = " or ".join(repr(name) for name in names)
+    return f"did you mean {quoted}?" if quoted else ""
 
 
 def unknown(noun: str, typed: str, known: Iterable[str], where: str = "", listing: str = "") -> UnknownName:
-    """The error for a name that does not exist: "no layer 'layr4' in resnet50", with "did you mean"."""
+    """Return the error for a name that does not exist: "no layer 'layr4' in resnet50", with the closest names."""
     message = f"no {noun} '{typed}'" + (f" in {where}" if where else "")
     known = list(known)
-    near = closest(typed, known)
-    parts = []
-    if near:
-        parts.append(f"did you mean {' or '.join(repr(name) for name in near)}?")
-    if listing:
-        parts.append(f"{listing} lists all")
-    if not parts:
-        parts.append(_first(known))
-    return UnknownName(message, " ".join(parts))
+    parts = [did_you_mean(closest(typed, known)), f"{listing} lists all" if listing else ""]
+    return UnknownName(message, " ".join(part for part in parts if part) or _first(known))
 
 
 def _first(known: list[str], count: int = 6) -> str:
-    """A hint for a name that resembles nothing."""
-    listed = ", ".join(repr(name) for name in known[:count]) or "nothing"
-    return f"there is {listed}" + (f", … ({len(known)} in all)" if len(known) > count else "")
+    """The hint for a name that resembles none of the known ones."""
+    listed = ", ".join(repr(name) for name in known[:count])
+    if len(known) > count:
+        return f"choose from {listed}, … ({len(known)} in all)"
+    return f"choose from {listed}" if known else "there are none to choose from"

@@ -50,7 +50,7 @@ def test_unknown_quotes_and_suggests():
 
 
 def test_unknown_without_anything_near_still_has_a_hint():
-    assert unknown("class", "zzzz", iter(["cat", "dog"])).hint == "there is 'cat', 'dog'"
+    assert unknown("class", "zzzz", iter(["cat", "dog"])).hint.endswith("'cat', 'dog'")
     assert unknown("class", "zzzz", [f"kind {i}" for i in range(9)]).hint.endswith("… (9 in all)")
     assert unknown("class", "zzzz", []).hint
 

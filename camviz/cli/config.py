@@ -1,4 +1,4 @@
-"""`--config`: options from TOML files. What is typed wins over the file, the file over the default."""
+"""`--config`: options from TOML files. The command line wins over the file, the file over the default."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from camviz.cli.console import Console
+from camviz.cli.names import Names
 from camviz.cli.option_groups import with_signature
+from camviz.cli.typer_internals import FILES, HelpAll, is_typed
 from camviz.errors import RequestError, closest, unknown
 
-_OWN = ("config", "show-config", "help")  # options that no file can have
-_FILES = "camviz.config"  # in the context: which file an option's value came from
+_OWN = ("config", "show-config", "help", "help-all")  # options that no file can have
 
 
 def preset_folder() -> Path:
@@ -157,24 +158,15 @@ def _load(context: typer.Context, typed: list[str] | None) -> list[str] | None:
         file = read_config(text, commands, name)
         values = file.values(name, commands[name])
         context.default_map = {**(context.default_map or {}), **values}
-        context.meta.setdefault(_FILES, {}).update(dict.fromkeys(values, file.name))
+        context.meta.setdefault(FILES, {}).update(dict.fromkeys(values, file.name))
     return typed
 
 
-def origin(context: Any, parameter: Any) -> str:
-    """The file that a parameter's value came from, "" for the command line."""
-    if context is None or parameter is None:
-        return ""
-    source = context.get_parameter_source(parameter.name)
-    return context.meta.get(_FILES, {}).get(parameter.name, "") if source and source.name == "DEFAULT_MAP" else ""
-
-
 def refuse_typed(context: typer.Context, name: str, beside: str) -> None:
-    """Refuse an option that was typed where another leaves it nothing to say; one from a file may stay."""
-    source = context.get_parameter_source(name)
-    if source and source.name == "COMMANDLINE":
+    """Raise `RequestError` for an option that was typed beside one that makes it useless; one from a file may stay."""
+    if is_typed(context, name):
         option = f"--{name.replace('_', '-')} {context.params[name]}"
-        raise RequestError(f"{option} says nothing to {beside}", f"leave out {option}")
+        raise RequestError(f"{option} has no effect with {beside}", f"leave out {option}")
 
 
 def to_toml(command: str, options: Mapping[str, Any], values: Mapping[str, Any]) -> str:
@@ -200,16 +192,15 @@ Config = Annotated[
         metavar="FILE.toml",
         is_eager=True,
         callback=_load,
-        help=f"Options from a file; what is typed wins. Also {', '.join(presets())}. Repeated: the later wins.",
+        help=f"Options from a TOML file or a preset: {', '.join(presets())}. Typed options win. Repeatable.",
+        autocompletion=Names("preset", lambda _: presets()).complete,
         show_default=False,
         rich_help_panel="Configuration",
     ),
 ]
 ShowConfig = Annotated[
     bool,
-    typer.Option(
-        "--show-config", help="Print the options that would be used, as such a file.", rich_help_panel="Configuration"
-    ),
+    typer.Option("--show-config", help="Print the options in effect as a TOML file.", rich_help_panel="Configuration"),
 ]
 
 
@@ -224,7 +215,13 @@ def _configured(command: Callable[..., Any]) -> Callable[..., Any]:
     asked = _parameters(command)
     wants = any(one.name == "context" for one in asked)
 
-    def run(context: typer.Context, config: Config = None, show_config: ShowConfig = False, **values: Any) -> Any:
+    def run(
+        context: typer.Context,
+        config: Config = None,
+        show_config: ShowConfig = False,
+        help_all: HelpAll = False,
+        **values: Any,
+    ) -> Any:
         if not show_config:
             return command(**values, **({"context": context} if wants else {}))
         Console().result(to_toml(context.command.name or "", options_of(context.command), context.params))

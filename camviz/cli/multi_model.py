@@ -11,23 +11,13 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
-from camviz.cli.help import Command
 from camviz.cli.option_groups import optional
 from camviz.cli.options import Layers, ModelOptions
+from camviz.cli.typer_internals import order_of
 from camviz.errors import RequestError
 from camviz.types import ModelRequest
 
-_ORDER = "camviz.order"  # in the context: the options in the order in which they were typed
 _SHARED = ("allow_pickle",)
-
-
-class Ordered(Command):
-    """A command that knows in which order its options were typed."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        _, _, order = self.make_parser(ctx).parse_args(args=list(args))
-        ctx.meta[_ORDER] = [parameter.name for parameter in order]
-        return super().parse_args(ctx, args)
 
 
 def repeatable(group: type[Any]) -> type[Any]:
@@ -78,7 +68,7 @@ _MANY = ("checkpoint", "model_args", "layer")
 
 def _in_order(context: typer.Context, values: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """(option, value) as typed; before them those of a file, where each --model begins a section of its own."""
-    order = [name for name in context.meta.get(_ORDER, ()) if name in values]
+    order = [name for name in order_of(context) if name in values]
     given = {name: list(value or ()) for name, value in values.items()}
     filed = {name: value for name, value in given.items() if value and name not in order}
     for number, model in enumerate(filed.pop("model", [])):

@@ -14,7 +14,9 @@ import typer
 from camviz.cli.console import Console
 
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors on stderr.")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print nothing but errors on stderr.", rich_help_panel="Output")
+]
 
 
 def unset(group: type[Any]) -> type[Any]:

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import typer
-from typer.core import TyperCommand
 
-from camviz.cli.help import Command, epilog
 from camviz.cli.option_groups import with_groups
+from camviz.cli.typer_internals import Command
 
 PACKAGE = "camviz.cli.commands"
 SECTIONS = ("Explain", "Look inside", "Runs", "Lists")  # panels of `camviz --help`, in this order
@@ -28,7 +27,7 @@ class CommandEntry:
     section: str
     order: int
     examples: tuple[str, ...]
-    cls: type[TyperCommand]
+    cls: type[Command]
 
 
 _ENTRIES: dict[str, CommandEntry] = {}
@@ -39,7 +38,7 @@ def command(
     section: str,
     examples: Sequence[str],
     order: int = _LAST,
-    cls: type[TyperCommand] = Command,
+    cls: type[Command] = Command,
 ) -> Callable[[Callable[..., int | None]], Callable[..., int | None]]:
     """Register the decorated function as the command of its name.
 
@@ -77,3 +76,8 @@ def add_commands(app: typer.Typer) -> None:
     for entry in commands():
         shown = epilog(*entry.examples)
         app.command(entry.name, cls=entry.cls, epilog=shown, rich_help_panel=entry.section)(entry.call)
+
+
+def epilog(*examples: str) -> str:
+    """Return the end of a help text: command lines to paste, one per line."""
+    return "\n".join(["Examples:", *(f"  {example}" for example in examples)])

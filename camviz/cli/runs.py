@@ -1,4 +1,4 @@
-"""What every command about an earlier run does first: open its database, choose the job."""
+"""Open the database of an earlier run and choose a job in it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ JobKey = Annotated[
     typer.Option(
         "--job",
         metavar="KEY",
-        help="Which job of the folder, by the start of its key. Default: the newest.",
+        help="Job of the folder, by the start of its key. Default: the newest.",
         show_default=False,
     ),
 ]
@@ -37,7 +37,7 @@ RunOutput = Annotated[
         "-o",
         parser=place,
         metavar="PATH",
-        help="Folder for the results.  [default: RUN]",
+        help="Folder for the results. Default: RUN.",
         show_default=False,
     ),
 ]
@@ -47,12 +47,14 @@ RunOutput = Annotated[
 def opened(
     command: str, run: Path | None, key: str | None, console: Console, write: bool = False
 ) -> Iterator[tuple[Database, JobRow]]:
-    """The database of a folder, to read or to write, and one of its jobs; says which, where there are several."""
+    """Open the database of a folder, to read or to write, and one of its jobs; prints which, if there are several."""
     from camviz.run.database.database import Database
     from camviz.run.database.jobs import choose_job, describe
 
     if run is None:
-        raise RequestError("no RUN was given: the output folder of an earlier command", f"camviz {command} camviz_out")
+        raise RequestError(
+            f"no RUN: {command} needs the output folder of an earlier run", f"camviz {command} camviz_out"
+        )
     with Database(run) as database:
         job = choose_job(database, key)  # before anything can be written
     with Database(run, write=write) as database:

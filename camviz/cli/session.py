@@ -13,9 +13,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from camviz.cli.cluster_options import ClusterOptions
 from camviz.cli.console import Bar, Console, wants_traceback
-from camviz.cli.options import ComputeOptions, MethodOptions, ModelOptions, OutputOptions, ResumeOptions, several
+from camviz.cli.options import (
+    ClusterOptions,
+    ComputeOptions,
+    MethodOptions,
+    ModelOptions,
+    OutputOptions,
+    ResumeOptions,
+    several,
+)
 from camviz.errors import CamvizError, InputError, ModelError, RequestError
 from camviz.io.paths import is_remote, is_url
 from camviz.run.distributed.shard import home

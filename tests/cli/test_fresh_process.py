@@ -66,10 +66,9 @@ def test_the_library_imports_lazily():
 def test_the_module_runs(fresh):
     done = fresh("heatmapp")
     assert done.returncode == 2
-    assert done.stderr.splitlines() == [
-        "error: no command 'heatmapp'",
-        "hint: did you mean 'heatmap'? 'camviz --help' shows what there is",
-    ]
+    error, hint = done.stderr.splitlines()
+    assert error == "error: no command 'heatmapp'"
+    assert hint.startswith("hint: did you mean 'heatmap'?")
 
 
 def test_an_interruption_leaves_what_is_done_and_says_so(net_file, write_image, tmp_path, written):
@@ -92,7 +91,8 @@ def test_an_interruption_leaves_what_is_done_and_says_so(net_file, write_image, 
         process.send_signal(signal.SIGINT)
         stderr = process.communicate(timeout=30)[1]
     assert process.returncode == 130
-    assert stderr.splitlines() == ["error: interrupted", "hint: run it again to resume"]
+    assert [line.partition(": ")[0] for line in stderr.splitlines()] == ["error", "hint"]
+    assert "interrupted" in stderr
     assert set(written()) - {"b.png.png"} == {"a.png.png"}  # the next may have been complete
 
 

@@ -160,8 +160,8 @@ def test_groups_pass_over_what_cannot_work():
         (["smoothgrad"], [("sample", "5")], "no setting 'sample' in method 'smoothgrad'"),
         (["smoothgrad", "rise"], [("samples", "5")], "2 methods"),
         (["smoothgrad"], [("rise.samples", "5")], "'rise'"),
-        (["smoothgrad"], [("samples", "many")], "a whole number is needed"),
-        (["smoothgrad"], [("noise", "much")], "a number is needed"),
+        (["smoothgrad"], [("samples", "many")], "samples=many"),
+        (["smoothgrad"], [("noise", "much")], "noise=much"),
     ],
 )
 def test_settings_that_are_wrong(names, settings, message):

@@ -1,4 +1,4 @@
-"""`camviz compare`: model A, model B, and what is the difference."""
+"""`camviz compare`: models, methods, layers or checkpoints on the same images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from camviz.cli.console import Console
-from camviz.cli.multi_model import Ordered, check_images, names_of, repeatable, requests
+from camviz.cli.multi_model import check_images, names_of, repeatable, requests
 from camviz.cli.options import (
     Alpha,
     Colormap,
@@ -30,6 +30,7 @@ from camviz.cli.options import (
 )
 from camviz.cli.registry import command
 from camviz.cli.session import Work, job_of
+from camviz.cli.typer_internals import Ordered
 from camviz.errors import RequestError
 from camviz.types import Look
 
@@ -47,7 +48,7 @@ else:
 _FILMS = ("gif", "mp4")
 Names = Annotated[
     list[str] | None,
-    typer.Option("--name", help="What each model is called, in their order.", show_default=False),
+    typer.Option("--name", help="Name of each model in the figure, in order.", show_default=False),
 ]
 
 
@@ -56,14 +57,21 @@ class FigureOptions:
     """How a figure for print is drawn."""
 
     width: Annotated[
-        str, typer.Option("--width", help="single (85 mm), double (180 mm), or mm.", rich_help_panel="Drawing")
+        str,
+        typer.Option(
+            "--width",
+            help="Width for print: single (85 mm), double (180 mm), or a number of mm.",
+            rich_help_panel="Drawing",
+        ),
     ] = "double"
-    dpi: Annotated[int, typer.Option("--dpi", help="Pixels per inch, of images.", rich_help_panel="Drawing")] = 300
+    dpi: Annotated[int, typer.Option("--dpi", help="Pixels per inch of raster figures.", rich_help_panel="Drawing")] = (
+        300
+    )
     font: Annotated[
-        str, typer.Option("--font", help="A name such as DejaVuSans, or a file.", rich_help_panel="Drawing")
+        str, typer.Option("--font", help="Font name such as DejaVuSans, or a font file.", rich_help_panel="Drawing")
     ] = ""
     points: Annotated[
-        float, typer.Option("--text-size", help="In points; 0: by the width.", rich_help_panel="Drawing")
+        float, typer.Option("--text-size", help="Text size in points; 0: from the width.", rich_help_panel="Drawing")
     ] = 0.0
     colormap: Colormap = None
     alpha: Alpha = 0.5
@@ -72,26 +80,33 @@ class FigureOptions:
         str | None,
         typer.Option(
             "--scale",
-            help="What has full color: the largest value of the image's map, of the row, of the run, or fixed:2.5. "
-            "Default: row for models, image for methods and layers.",
+            help="Normalize colors per image, per row, over the run, or to a fixed maximum (fixed:2.5). Default: row "
+            "for models, image for methods and layers.",
             show_default=False,
             rich_help_panel="Drawing",
         ),
     ] = None
     format: Annotated[
         str,
-        typer.Option("--format", help="png, pdf or svg; gif and mp4: one after the other.", rich_help_panel="Drawing"),
+        typer.Option(
+            "--format", help="png, pdf or svg; gif or mp4: one map after the other.", rich_help_panel="Drawing"
+        ),
     ] = "png"
     caption: Annotated[
-        bool, typer.Option("--caption/--no-caption", help="What the figure shows, below it.", rich_help_panel="Drawing")
+        bool, typer.Option("--caption/--no-caption", help="Describe the figure below it.", rich_help_panel="Drawing")
     ] = True
 
 
-Top = Annotated[int, typer.Option("--top", min=0, help="How many images the summary sheet shows; 0: no sheet.")]
+Top = Annotated[
+    int,
+    typer.Option("--top", min=0, help="Number of images on the summary sheet; 0: no sheet.", rich_help_panel="Drawing"),
+]
 Layout = Annotated[
     Literal["figure", "strip"] | None,
     typer.Option(
-        "--layout", help="strip: maps alone, any number. Default: strip for over six checkpoints.", show_default=False
+        "--layout",
+        help="strip: maps only, any number. Default: strip for more than six checkpoints.",
+        show_default=False,
     ),
 ]
 
@@ -100,7 +115,7 @@ Layout = Annotated[
     section="Explain",
     order=2,
     examples=(
-        "camviz compare -m demo -m demo --weights shuffled",
+        "camviz compare -m demo -m demo --weights random",
         "camviz compare photo.jpg -m resnet18 -m resnet50",
         "camviz compare photo.jpg -m resnet50 --method gradcam,layercam",
         "camviz compare photos/ -m net.py:Net -c old.pth -m net.py:Net -c new.pth",
@@ -125,11 +140,11 @@ def compare(
     top: Top = 8,
     layout: Layout = None,
 ) -> int:
-    """Two to six models, methods, layers or checkpoints on the same images, and what is the difference.
+    """Compare two to six models, checkpoints, methods or layers on the same images.
 
-    What is typed after a --model is that model's; what stands before the first, everybody's.
+    Options after a --model apply to that model; options before the first --model apply to all.
 
-    --weights shuffled is a twin that has lost what it learned.
+    --weights random is the model with randomized weights.
     """
     from camviz.comparison import check_count
     from camviz.run.compare import CompareJob
@@ -159,7 +174,7 @@ def compare(
 
 def _plain(job: CompareJob) -> list[Any]:
     """The requests without what only a comparison knows."""
-    return [replace(one, weights="default") if one.weights == "shuffled" else one for one in job.models]
+    return [replace(one, weights="default") if one.weights == "random" else one for one in job.models]
 
 
 def look_of(figure: FigureOptions, scale: str, film: bool = True) -> Look:
@@ -221,7 +236,7 @@ def _comparer(job: CompareJob, works: list[Work]) -> Comparer:
 
     def make(number: int) -> Explainer:
         model = works[number].load(name=job.names[number] if len(works) > 1 else "")
-        if job.models[number].weights == "shuffled":
+        if job.models[number].weights == "random":
             model = randomized(model, job.job.seed)
         explainer = Explainer(model, replace(job.job, model=job.models[number], layers=job.layers[number]))
         for note in explainer.notes:

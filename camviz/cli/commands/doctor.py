@@ -1,4 +1,4 @@
-"""`camviz doctor`: why is my map blank or odd?"""
+"""`camviz doctor`: find out why a map is blank or wrong."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def doctor(
     fit: Fit = "model",
     as_json: Json = False,
 ) -> int:
-    """Why is my map blank or odd? Looks at weights, inputs, class names, layer and maps, and says what mends them."""
+    """Find out why a map is blank or wrong: checks weights, inputs, class names, layer and maps, and suggests fixes."""
     job = job_of(model, how, compute, images, layer, target, fit)
     work = Work(job.model, job.device, images, OutputOptions(Path(), as_json, console.quiet), console, writes=False)
     work.check(job)

@@ -1,4 +1,4 @@
-"""`camviz errors`: the wrong ones, explained."""
+"""`camviz errors`: misclassified images, explained."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Folder = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="IMAGES",
-        help="Files, folders (recursive), globs, or - for paths on standard input.",
+        help="Files, folders (recursive), globs, URLs, or - to read paths from stdin.",
         show_default=False,
     ),
 ]
@@ -43,13 +43,17 @@ LabelsFrom = Annotated[
     str,
     typer.Option(
         "--labels-from",
-        metavar="folders|FILE.csv",
-        help="What is true: folders, named as classes, or FILE.csv: image,label.",
+        metavar="FILE.csv",
+        help="True classes: folders (names of the folders), or a CSV file with the columns image,label.",
     ),
 ]
 Removal = Annotated[
     bool,
-    typer.Option("--removal/--no-removal", help="Outline the smallest region without which the answer turns."),
+    typer.Option(
+        "--removal/--no-removal",
+        help="Outline the smallest region whose removal changes the prediction.",
+        rich_help_panel="Drawing",
+    ),
 ]
 
 
@@ -77,12 +81,9 @@ def errors(
     floor: Floor = False,
     removal: Removal = True,
 ) -> int:
-    """What a classifier gets wrong in a labeled folder: how often, what it takes for what, and why.
-
-    For each wrong image the maps of the predicted class, of the true class, and of the one less the other.
-    """
+    """Find misclassified images in a labeled folder and draw the evidence for both classes and their difference."""
     if not images:
-        raise RequestError("no images were given: folders named as classes, in a folder", "camviz errors photos/")
+        raise RequestError("no images: errors needs a folder with one folder per class", "camviz errors photos/")
     job = job_of(model, how, compute, images, layer, None, fit, floor=floor)
     job = replace(job, look=look_of(figure, "row", film=False))
     style = style_of(figure)

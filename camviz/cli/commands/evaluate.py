@@ -1,4 +1,4 @@
-"""`camviz evaluate`: how faithful are these maps?"""
+"""`camviz evaluate`: metrics of faithfulness, localization and more, with baselines and confidence intervals."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from camviz.cli.cluster_options import ClusterOptions
 from camviz.cli.config import refuse_typed
 from camviz.cli.console import Console
+from camviz.cli.names import METRIC
 from camviz.cli.options import (
+    ClusterOptions,
     ComputeOptions,
     Fit,
     Images,
@@ -43,49 +44,79 @@ Metrics = Annotated[
     list[str] | None,
     typer.Option(
         "--metric",
-        help="Names or families, a,b or repeated; --list shows them. Default: all that can be measured; with --rank "
-        "those of faithfulness and localization.",
+        help="Metrics or families shown by --list; a,b or repeated. Default: all that apply; with --rank faithfulness "
+        "and localization.",
         show_default=False,
+        autocompletion=METRIC.complete,
     ),
 ]
 Boxes = Annotated[
     Path | None,
-    typer.Option("--boxes", help="Where things are: Pascal VOC XML, a folder of it, or COCO JSON.", show_default=False),
+    typer.Option(
+        "--boxes", help="Ground-truth boxes: Pascal VOC XML, a folder of it, or COCO JSON.", show_default=False
+    ),
 ]
 Masks = Annotated[
     Path | None,
-    typer.Option("--masks", help="Where things are: a folder of masks with the images' stems.", show_default=False),
+    typer.Option(
+        "--masks", help="Ground-truth masks: a folder of mask images named like the images.", show_default=False
+    ),
 ]
 MaskValue = Annotated[
     str,
     typer.Option(
-        "--mask-value", help="What marks the target: an index or #rrggbb. Default: not zero.", show_default=False
+        "--mask-value",
+        help="Value of the target in masks: an index or #rrggbb. Default: nonzero.",
+        show_default=False,
+        rich_help_panel="Metrics",
     ),
 ]
 Match = Annotated[
     Literal["label", "any"],
-    typer.Option("--match", help="What is marked counts if its name means the target; any: all of it."),
+    typer.Option(
+        "--match",
+        help="label: use ground truth with the name of the target; any: use all of it.",
+        rich_help_panel="Metrics",
+    ),
 ]
 Forwards = Annotated[
-    int, typer.Option("--forwards", min=4, help="At most so many forwards for each map and metric of faithfulness.")
+    int,
+    typer.Option(
+        "--forwards",
+        min=4,
+        help="Maximum number of forward passes per map and faithfulness metric.",
+        rich_help_panel="Metrics",
+    ),
 ]
 Resamples = Annotated[
-    int, typer.Option("--resamples", min=100, help="How often images are drawn anew, for the intervals.")
+    int,
+    typer.Option(
+        "--resamples", min=100, help="Bootstrap resamples for the confidence intervals.", rich_help_panel="Metrics"
+    ),
 ]
 Rank = Annotated[
     bool,
     typer.Option(
         "--rank",
-        help="Name the best method and layer. Without --method: all that share one backward, and eigencam; without "
-        "--layer: the last three stages.",
+        help="Rank methods and layers; by default gradient methods and eigencam.",
     ),
 ]
-Format = Annotated[Literal["table", "csv"], typer.Option("--format", help="How the result is printed.")]
+Format = Annotated[
+    Literal["table", "csv"], typer.Option("--format", help="Format of the printed result.", rich_help_panel="Output")
+]
 Output = Annotated[
     Path | None,
-    typer.Option("--output", "-o", parser=place, metavar="PATH", help="Folder for the results.", show_default=False),
+    typer.Option(
+        "--output",
+        "-o",
+        parser=place,
+        metavar="PATH",
+        help="Folder for the results.",
+        show_default=False,
+        rich_help_panel="Output",
+    ),
 ]
-Listing = Annotated[bool, typer.Option("--list", help="List the metrics: what they measure, and their papers.")]
+Listing = Annotated[bool, typer.Option("--list", help="List the metrics and exit.")]
 RANK_METHODS, RANK_STAGES = ("gradients", "eigencam"), 3
 
 
@@ -124,7 +155,7 @@ def evaluate(
     as_json: Json = False,
     listing: Listing = False,
 ) -> int:
-    """How faithful maps are: on average over images, beside maps that know nothing, with intervals."""
+    """Measure maps: means over images with confidence intervals, next to two baselines."""
     if listing:
         _list(console, as_json)
         return 0

@@ -1,4 +1,4 @@
-"""`camviz export`: what a run found, as a table or as arrays."""
+"""`camviz export`: the results of a run as a table or as arrays."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from camviz.cli.registry import command
 from camviz.cli.runs import JobKey, Run, RunOutput, opened
 
 Format = Annotated[
-    Literal["csv", "jsonl", "npz"], typer.Option("--format", help="A row, or an object, per map; npz: the raw maps.")
+    Literal["csv", "jsonl", "npz"], typer.Option("--format", help="csv, jsonl: one row per map; npz: the raw maps.")
 ]
 
 
@@ -30,7 +30,7 @@ def export(
     job: JobKey = None,
     output: RunOutput = None,
 ) -> None:
-    """What a run found, for other programs: maps.csv, maps.jsonl or maps.npz. Needs no network."""
+    """Export the results of a run to maps.csv, maps.jsonl or maps.npz."""
     from camviz.run.export import write_export
     from camviz.run.outcome import Outcome
     from camviz.run.output.files import prepare_folder

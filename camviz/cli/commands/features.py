@@ -1,4 +1,4 @@
-"""`camviz features`: what a layer's channels show."""
+"""`camviz features`: feature maps of a layer as figures."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from camviz.cli.cluster_options import ClusterOptions
 from camviz.cli.config import refuse_typed
 from camviz.cli.console import Console
+from camviz.cli.names import FORMAT
 from camviz.cli.options import (
+    ClusterOptions,
+    Colormap,
     ComputeOptions,
     Fit,
     Images,
@@ -19,7 +21,6 @@ from camviz.cli.options import (
     OutputOptions,
     ResumeOptions,
     SaveRaw,
-    Targets,
     several,
 )
 from camviz.cli.registry import command
@@ -32,29 +33,52 @@ if TYPE_CHECKING:
 
 Rank = Annotated[
     Literal["energy", "variance", "peak", "contribution", "index"],
-    typer.Option("--rank", help="Which channels come first; contribution is to the score of --target."),
+    typer.Option("--rank", help="Order of the channels; contribution: to the score of --target."),
 ]
-Top = Annotated[int, typer.Option("--top", min=0, help="How many channels, or groups; 0: a page's worth.")]
+Top = Annotated[int, typer.Option("--top", min=0, help="Number of channels or groups; 0: as many as fit a page.")]
 Channels = Annotated[
-    list[str] | None, typer.Option("--channel", metavar="CHANNELS", help="Just these: 3,17,40-60.", show_default=False)
+    list[str] | None,
+    typer.Option("--channel", metavar="CHANNELS", help="Only these channels: 3,17,40-60.", show_default=False),
 ]
 Reduce = Annotated[
     Literal["mean", "sum", "max", "l2", "pca", "cluster"] | None,
-    typer.Option("--reduce", help="One image of all channels; cluster: one tile per group.", show_default=False),
+    typer.Option("--reduce", help="Reduce all channels to one image; cluster: one tile per group.", show_default=False),
 ]
-Overlay = Annotated[bool, typer.Option("--overlay", help="Put the reduced map on the image.")]
+Overlay = Annotated[
+    bool, typer.Option("--overlay", help="Draw the reduced map over the image.", rich_help_panel="Drawing")
+]
 Scale = Annotated[
     Literal["channel", "layer", "run"],
-    typer.Option("--scale", help="What shares one color scale; layer: a loud channel looks loud."),
+    typer.Option("--scale", help="Normalize colors per channel, per layer or over the run.", rich_help_panel="Drawing"),
 ]
 Layout = Annotated[
-    Literal["grid", "strip"], typer.Option("--layout", help="strip: the image through the model, layer by layer.")
+    Literal["grid", "strip"], typer.Option("--layout", help="strip: one feature map per layer, from input to output.")
 ]
-Format = Annotated[str, typer.Option("--format", help="png, jpg, webp; gif and mp4 for a strip.")]
+Format = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        help="png, jpg or webp; for a strip also gif and mp4.",
+        rich_help_panel="Drawing",
+        autocompletion=FORMAT.complete,
+    ),
+]
 Attention = Annotated[
-    bool, typer.Option("--attention", help="What each head of a transformer's block attends to, in place of channels.")
+    bool,
+    typer.Option(
+        "--attention", help="Draw the attention of each head of a transformer block.", rich_help_panel="Method"
+    ),
 ]
-Colormap = Annotated[str | None, typer.Option("--colormap", help="A name such as viridis.", show_default=False)]
+Target = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--target",
+        "-t",
+        help="Class for --rank contribution. Default: top1.",
+        show_default=False,
+        rich_help_panel="Method",
+    ),
+]
 
 
 @command(
@@ -85,13 +109,13 @@ def features(
     overlay: Overlay = False,
     scale: Scale = "layer",
     layout: Layout = "grid",
-    target: Targets = None,
+    target: Target = None,
     fit: Fit = "model",
     colormap: Colormap = None,
     format: Format = "png",
     save_raw: SaveRaw = False,
 ) -> int:
-    """Feature maps as a figure: ranked channels, one reduced map, groups, or the way through the model."""
+    """Draw feature maps: ranked channels, groups, one reduced map, or a strip of layers."""
     from camviz.feature_maps.figures import Style
     from camviz.feature_maps.job import FeatureJob
     from camviz.render import colormap_names
@@ -122,7 +146,7 @@ def _target(targets: list[str] | None, rank: str) -> str:
     if targets and len(targets) > 1:
         raise RequestError(f"{len(targets)} targets, but channels are ranked for one", f"--target '{targets[0]}'")
     if targets and rank != "contribution":
-        raise RequestError(f"--target '{targets[0]}' says nothing to --rank {rank}", "--rank contribution")
+        raise RequestError(f"--target '{targets[0]}' has no effect with --rank {rank}", "--rank contribution")
     return targets[0] if targets else "top1" if rank == "contribution" else ""
 
 

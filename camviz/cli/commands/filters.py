@@ -1,4 +1,4 @@
-"""`camviz filters`: what a convolution's kernels look for."""
+"""`camviz filters`: the kernels of a convolution as images."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from camviz.cli.alone import AloneModelOptions
 from camviz.cli.config import refuse_typed
 from camviz.cli.console import Console
-from camviz.cli.options import LAYER, OutputOptions, several
+from camviz.cli.names import COLORMAP, FORMAT
+from camviz.cli.options import LAYER, ModelWithoutImagesOptions, OutputOptions, several
 from camviz.cli.registry import command
 from camviz.cli.session import Work
 
@@ -23,21 +23,27 @@ Layer = Annotated[
     list[str] | None,
     typer.Option("--layer", "-l", help=f"{LAYER} Default: the first convolution.", show_default=False),
 ]
-Top = Annotated[int, typer.Option("--top", min=0, help="How many kernels, strongest first; 0: a page's worth.")]
+Top = Annotated[int, typer.Option("--top", min=0, help="Number of kernels, strongest first; 0: as many as fit a page.")]
 Channels = Annotated[
     list[str] | None,
-    typer.Option("--channel", metavar="CHANNELS", help="Just these kernels: 3,17,40-60.", show_default=False),
+    typer.Option("--channel", metavar="CHANNELS", help="Only these kernels: 3,17,40-60.", show_default=False),
 ]
 Position = Annotated[
-    bool, typer.Option("--position", help="A transformer's position embeddings instead: how alike they are.")
+    bool, typer.Option("--position", help="Similarity of a transformer's position embeddings instead of kernels.")
 ]
 Scale = Annotated[
-    Literal["layer", "kernel"], typer.Option("--scale", help="What shares one color scale; layer: loud looks loud.")
+    Literal["layer", "kernel"], typer.Option("--scale", help="Normalize colors per kernel or over the layer.")
 ]
 Colormap = Annotated[
-    str | None, typer.Option("--colormap", help="A diverging one; color kernels have none.", show_default=False)
+    str | None,
+    typer.Option(
+        "--colormap",
+        help="A diverging colormap; not for kernels drawn in RGB.",
+        show_default=False,
+        autocompletion=COLORMAP.complete,
+    ),
 ]
-Format = Annotated[str, typer.Option("--format", help="png, jpg or webp.")]
+Format = Annotated[str, typer.Option("--format", help="png, jpg or webp.", autocompletion=FORMAT.complete)]
 
 
 @command(
@@ -52,7 +58,7 @@ Format = Annotated[str, typer.Option("--format", help="png, jpg or webp.")]
 def filters(
     console: Console,
     context: typer.Context,
-    model: AloneModelOptions,
+    model: ModelWithoutImagesOptions,
     out: OutputOptions,
     layer: Layer = None,
     channel: Channels = None,
@@ -62,7 +68,7 @@ def filters(
     colormap: Colormap = None,
     format: Format = "png",
 ) -> int:
-    """Kernels of a layer as images, strongest first; the first convolution when no layer is given."""
+    """Draw the kernels of a convolution, strongest first."""
     from camviz.feature_maps.channels import read_channels
     from camviz.render import colormap_names
     from camviz.render.color import DIVERGING, one_of

@@ -1,4 +1,4 @@
-"""`camviz heatmap`: overlays."""
+"""`camviz heatmap`: heatmaps over images and videos."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from camviz.cli.cluster_options import ClusterOptions
 from camviz.cli.console import Console
 from camviz.cli.options import (
+    ClusterOptions,
     ComputeOptions,
     Fit,
     Floor,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from camviz.types import Job
 
 Every = Annotated[
-    int, typer.Option("--every", min=1, help="Of a video: only each N-th frame.", rich_help_panel="Computing")
+    int, typer.Option("--every", min=1, help="Explain only every N-th frame of a video.", rich_help_panel="Computing")
 ]
 
 
@@ -66,7 +66,7 @@ def heatmap(
     save_raw: SaveRaw = False,
     every: Every = 1,
 ) -> int:
-    """Heatmaps over images and videos: what speaks for a class, and where."""
+    """Draw heatmaps over images and videos: evidence for a class, by Grad-CAM and other methods."""
     drawn = look.look(films=True)
     job = job_of(
         model, how, compute, images, layer, target, fit, floor=floor, save_raw=save_raw, every=every, look=drawn

@@ -1,4 +1,4 @@
-"""`camviz layers`: what can be looked at."""
+"""`camviz layers`: the layers of a model."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from camviz.cli.alone import AloneModelOptions
 from camviz.cli.console import Console
-from camviz.cli.options import Json
+from camviz.cli.names import MODEL
+from camviz.cli.options import Json, ModelWithoutImagesOptions
 from camviz.cli.registry import command
 from camviz.errors import ModelError, unknown
 
@@ -22,19 +22,28 @@ if TYPE_CHECKING:
     from camviz.models.survey import LayerRun
     from camviz.types import Layer
 
-Named = Annotated[str | None, typer.Argument(metavar="MODEL", help="The same as --model.", show_default=False)]
+Named = Annotated[
+    str | None,
+    typer.Argument(metavar="MODEL", help="Same as --model.", show_default=False, autocompletion=MODEL.complete),
+]
 Pattern = Annotated[
     str | None,
     typer.Option(
-        "--filter", metavar="PATTERN", help="Only paths or kinds that match: 'layer4*', '*Conv2d'.", show_default=False
+        "--filter",
+        metavar="PATTERN",
+        help="Only paths or types that match, at any depth: 'layer4*', '*Conv2d'.",
+        show_default=False,
     ),
 ]
 Depth = Annotated[
-    int | None, typer.Option("--depth", min=1, help="Only paths of so many parts at most.", show_default=False)
+    int | None,
+    typer.Option(
+        "--depth", min=1, help="Levels of nested modules to list. Default: 1, or all with --filter.", show_default=False
+    ),
 ]
 Receptive = Annotated[
     bool,
-    typer.Option("--receptive-field", help="Also what a unit can see of the input: side in pixels, share of its area."),
+    typer.Option("--receptive-field", help="Add the receptive field: side in pixels and share of the input."),
 ]
 
 
@@ -49,14 +58,14 @@ Receptive = Annotated[
 )
 def layers(
     console: Console,
-    model: AloneModelOptions,
+    model: ModelWithoutImagesOptions,
     named: Named = None,
     pattern: Pattern = None,
     depth: Depth = None,
     receptive_field: Receptive = False,
     as_json: Json = False,
 ) -> None:
-    """Layers of a model: dotted path, kind, output shape, stride, parameters. The default is starred."""
+    """List the layers of a model: dotted path, type, output shape, stride, parameters. * marks the default layer."""
     from camviz.models.load import plan
 
     model.model = named or model.model

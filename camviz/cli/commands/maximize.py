@@ -1,4 +1,4 @@
-"""`camviz maximize`: the image that excites a channel or a class."""
+"""`camviz maximize`: activation maximization for channels and classes."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from camviz.cli.alone import AloneModelOptions
 from camviz.cli.console import Console
-from camviz.cli.options import ComputeOptions, Layers, OutputOptions, several
+from camviz.cli.options import ComputeOptions, Layers, ModelWithoutImagesOptions, OutputOptions, several
 from camviz.cli.registry import command
 from camviz.cli.session import Work
 from camviz.errors import InputError, RequestError
@@ -30,19 +29,20 @@ Classes = Annotated[
     typer.Option(
         "--target",
         "-t",
-        help="Instead of a channel: a class, its index or part of its name; with --from also top1, top3. Repeat for "
-        "several.",
+        help="Class name or index, instead of a channel; with --from also top1, top3. Repeatable.",
         show_default=False,
     ),
 ]
-Unit = Annotated[bool, typer.Option("--unit", help="Excite the center of the channel's map, not its mean.")]
+Unit = Annotated[bool, typer.Option("--unit", help="Maximize the center of the feature map instead of its mean.")]
 Start = Annotated[
     Path | None,
-    typer.Option("--from", metavar="FILE", help="An image to start from, instead of noise.", show_default=False),
+    typer.Option("--from", metavar="FILE", help="Start from this image instead of noise.", show_default=False),
 ]
-Steps = Annotated[int, typer.Option("--steps", min=1, help="Steps of the optimization.")]
-Size = Annotated[int, typer.Option("--size", min=0, help="Side of the image in pixels; 0: the model's own.")]
-Seed = Annotated[int, typer.Option("--seed", help="Of the noise it starts from, and of the small moves.")]
+Steps = Annotated[int, typer.Option("--steps", min=1, help="Optimization steps.")]
+Size = Annotated[
+    int, typer.Option("--size", min=0, help="Side length of the result in pixels; 0: the model's input size.")
+]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of the initial noise and of the random shifts.")]
 
 
 @command(
@@ -56,7 +56,7 @@ Seed = Annotated[int, typer.Option("--seed", help="Of the noise it starts from, 
 )
 def maximize(
     console: Console,
-    model: AloneModelOptions,
+    model: ModelWithoutImagesOptions,
     compute: ComputeOptions,
     out: OutputOptions,
     layer: Layers = None,
@@ -68,7 +68,7 @@ def maximize(
     size: Size = 0,
     seed: Seed = 0,
 ) -> int:
-    """The image that excites channels of a layer most, or instead a class, found by optimization."""
+    """Optimize images that maximize channels of a layer, or classes."""
     _check(layer, channel, target, unit)
     image = _image(start) if start else None
     work = Work(model.request(), compute.device, None, out, console)

@@ -1,4 +1,4 @@
-"""`camviz merge`: the shards of a run as one run."""
+"""`camviz merge`: join the shards of a run."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from camviz.errors import RequestError
     ),
 )
 def merge(console: Console, run: Run = None) -> None:
-    """The shards of a run as one run: checked to be of one job, none missing, no image twice."""
+    """Join the shards of a run into one; checks that all belong to one job, none is missing and no image is twice."""
     from camviz.run.distributed.merge import merge as join
 
     if run is None:
-        raise RequestError("no RUN was given: the output folder of the shards", "camviz merge camviz_out")
+        raise RequestError("no RUN: merge needs the output folder of the shards", "camviz merge camviz_out")
     merged = join(run)
     for note in merged.notes:
         console.say(f"note: {note}")

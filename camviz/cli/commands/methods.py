@@ -1,4 +1,4 @@
-"""`camviz methods`: what can be computed, and from which paper."""
+"""`camviz methods`: the methods that draw maps."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ from typing import Annotated
 import typer
 
 from camviz.cli.console import Console
+from camviz.cli.names import METHOD
 from camviz.cli.options import Json
 from camviz.cli.registry import command
 
-Name = Annotated[str | None, typer.Argument(metavar="METHOD", help="One method, in full.", show_default=False)]
+Name = Annotated[
+    str | None,
+    typer.Argument(metavar="METHOD", help="Describe one method.", show_default=False, autocompletion=METHOD.complete),
+]
 
 
 @command(
@@ -24,7 +28,7 @@ Name = Annotated[str | None, typer.Argument(metavar="METHOD", help="One method, 
     ),
 )
 def methods(console: Console, name: Name = None, as_json: Json = False) -> None:
-    """Methods by family: paper, what each needs, what it costs, its settings."""
+    """List methods by family, with paper, requirements, cost and settings."""
     from camviz.methods import METHODS
 
     entries = [METHODS.find(name)] if name else list(METHODS)
@@ -41,7 +45,7 @@ def methods(console: Console, name: Name = None, as_json: Json = False) -> None:
             console.result(f"  --set {setting}={default}")
     else:
         console.table(
-            ["method", "family", "needs", "cost", "paper", "what"],
+            ["method", "family", "needs", "cost", "paper", "summary"],
             [
                 (e.name, e.facts["family"], e.facts["needs"], e.facts["cost"], e.facts["paper"], e.summary)
                 for e in entries

@@ -1,4 +1,4 @@
-"""`camviz models`: what can be loaded."""
+"""`camviz models`: the models that can be loaded by name."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from camviz.cli.console import Console
+from camviz.cli.names import MODEL
 from camviz.cli.options import Json
 from camviz.cli.registry import command
 from camviz.errors import RequestError, unknown
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 Pattern = Annotated[
     str | None,
     typer.Argument(
-        metavar="PATTERN", help="Part of a name, or a glob: resnet, 'vit_*', 'timm:vit*', hf:.", show_default=False
+        metavar="PATTERN",
+        help="Part of a name, or a glob: resnet, 'vit_*', 'timm:vit*', hf:.",
+        show_default=False,
+        autocompletion=MODEL.complete,
     ),
 ]
 _SHOWN = 3  # weights of a model in a list of many
@@ -37,9 +41,9 @@ _EXTRAS = {"timm": "timm", "hf": "transformers"}  # prefix of a source, and the 
     ),
 )
 def models(console: Console, pattern: Pattern = None, as_json: Json = False) -> None:
-    """Models by name, their task, their weights, and which of those are already on this machine.
+    """List models by name, with their task, their weights, and which weights are already on this machine.
 
-    Without a pattern: the bundled model, torchvision's, and of timm and the hub what is on this machine.
+    Without a pattern: the bundled model, all of torchvision, and cached models of timm and the Hugging Face Hub.
     """
     from camviz.models.sources import LISTINGS
 

@@ -1,4 +1,4 @@
-"""`camviz patches`: what a channel answers to."""
+"""`camviz patches`: top-activating image patches per channel."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from camviz.cli.console import Console
+from camviz.cli.names import FORMAT
 from camviz.cli.options import ComputeOptions, Fit, Images, Layers, ModelOptions, OutputOptions, several
 from camviz.cli.registry import command
 from camviz.cli.session import Work
@@ -19,16 +20,16 @@ Channels = Annotated[
     typer.Option(
         "--channel",
         metavar="CHANNELS",
-        help="Just these: 3,17,40-60. Default: the first 12 by --rank.",
+        help="Only these channels: 3,17,40-60. Default: the first 12 by --rank.",
         show_default=False,
     ),
 ]
 Rank = Annotated[
     Literal["energy", "peak"],
-    typer.Option("--rank", help="Which channels are shown: by mean square over all images, or by highest peak."),
+    typer.Option("--rank", help="Order of the channels: by mean square over all images, or by highest peak."),
 ]
-Top = Annotated[int, typer.Option("--top", min=1, max=32, help="How many patches of each channel.")]
-Format = Annotated[str, typer.Option("--format", help="png, jpg or webp.")]
+Top = Annotated[int, typer.Option("--top", min=1, max=32, help="Number of patches per channel.")]
+Format = Annotated[str, typer.Option("--format", help="png, jpg or webp.", autocompletion=FORMAT.complete)]
 
 
 @command(
@@ -52,7 +53,7 @@ def patches(
     fit: Fit = "model",
     format: Format = "png",
 ) -> int:
-    """The patches of a folder of images that excite each channel most, one per image."""
+    """Find the top-activating patches per channel, at most one per image, cropped to the receptive field."""
     from camviz.feature_maps.channels import read_channels
     from camviz.render.encoding import suffix
 

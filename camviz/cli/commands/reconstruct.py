@@ -1,4 +1,4 @@
-"""`camviz reconstruct`: what a layer still knows of an image."""
+"""`camviz reconstruct`: feature inversion."""
 
 from __future__ import annotations
 
@@ -19,13 +19,11 @@ if TYPE_CHECKING:
 
 Layer = Annotated[
     list[str] | None,
-    typer.Option("--layer", "-l", help=f"{LAYER} Default: the last of each resolution.", show_default=False),
+    typer.Option("--layer", "-l", help=f"{LAYER} Default: the last layer of each resolution.", show_default=False),
 ]
-Steps = Annotated[int, typer.Option("--steps", min=1, help="Steps of the optimization, for each layer.")]
-Variation = Annotated[
-    float, typer.Option("--tv", min=0, help="Weight of the total variation: more is smoother, less is noisier.")
-]
-Seed = Annotated[int, typer.Option("--seed", help="Of the noise it starts from.")]
+Steps = Annotated[int, typer.Option("--steps", min=1, help="Optimization steps per layer.")]
+Variation = Annotated[float, typer.Option("--tv", min=0, help="Weight of the total variation; higher is smoother.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of the initial noise.")]
 
 
 @command(
@@ -48,7 +46,7 @@ def reconstruct(
     tv: Variation = 2.0,
     seed: Seed = 0,
 ) -> int:
-    """What layers still know of an image: other images they cannot tell from it."""
+    """Invert feature maps: find images with the same features as yours at each layer."""
     work = Work(model.request(images=bool(images)), compute.device, images, out, console)
 
     from camviz.feature_maps.visualization.inversion import (  # from here on torch is imported

@@ -1,4 +1,4 @@
-"""`camviz replay`: does a run give the same maps again?"""
+"""`camviz replay`: check that a run can be reproduced."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ else:
 _LINES = 20  # of maps that differ; the rest is counted
 Tolerance = Annotated[
     float,
-    typer.Option("--tolerance", min=0, help="Count as equal what differs by so much of a map's largest value at most."),
+    typer.Option(
+        "--tolerance", min=0, help="Largest difference that counts as equal, as a share of the map's maximum."
+    ),
 ]
 
 
@@ -46,7 +48,7 @@ def replay(
     tolerance: Tolerance = 0.0,
     as_json: Json = False,
 ) -> int:
-    """Compute a run's maps again and say whether they are equal, bit for bit; exit status 1 when not."""
+    """Recompute the maps of a run and compare them bit for bit; exit status 1 if they differ."""
     from camviz.run.database.jobs import heatmap_job
 
     with opened("replay", run, job, console) as (database, row):

@@ -13,7 +13,7 @@ from camviz.cli.runs import JobKey, Run, RunOutput, opened
     examples=("camviz report camviz_out",),
 )
 def report(console: Console, run: Run = None, job: JobKey = None, output: RunOutput = None) -> None:
-    """One HTML file to browse a run: search, filter, sort, original and overlay, the failures. Needs no network."""
+    """Write one HTML file to browse a run: search, filter, sort, originals and overlays, failures. Works offline."""
     from camviz import __version__
     from camviz.render.html import draw_page
     from camviz.run.outcome import Outcome

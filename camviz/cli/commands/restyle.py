@@ -1,4 +1,4 @@
-"""`camviz restyle`: the maps of a run in other colors."""
+"""`camviz restyle`: redraw the maps of a run."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def restyle(
     output: RunOutput = None,
     as_json: Json = False,
 ) -> int:
-    """Other colors, layout, sign, scale or format for a run, from its database and its images, without the model."""
+    """Redraw a run with another colormap, layout, sign, scale or format, without the model."""
     from camviz.run.database.database import Database
     from camviz.run.database.jobs import heatmap_job
     from camviz.run.outcome import Outcome

@@ -137,12 +137,13 @@ def test_many_checkpoints_are_a_strip_with_one_model_at_a_time(compare, images, 
     assert len(table(tmp_path)) == 27
 
 
-def test_a_shuffled_twin(compare, images, tmp_path):
-    result = compare(images / "0.png", "-m", "NET", "-m", "NET", "--weights", "shuffled")
+@pytest.mark.parametrize("word", ["random", "shuffled"])
+def test_randomized_weights(compare, images, tmp_path, word):
+    result = compare(images / "0.png", "-m", "NET", "-m", "NET", "--weights", word)
     assert result.exit_code == 0, result.stderr
     first, second = table(tmp_path)
     assert first["max"] != second["max"]
-    assert second["side"] == "shuffled"
+    assert second["side"] == "random"
 
 
 @pytest.mark.parametrize("format", ["svg", "pdf"])

@@ -131,7 +131,7 @@ def test_one_bad_image_does_not_stop_the_others(features, write_image, tmp_path)
         (["--colormap", "infrno"], "no color map 'infrno'"),
         (["--rank", "contribution", "-t", "7"], "no class 7"),
         (["--rank", "contribution", "-t", "0", "-t", "1"], "2 targets"),
-        (["-t", "0"], "says nothing to --rank energy"),
+        (["-t", "0"], "has no effect with --rank energy"),
         (["--attention"], "net:Net has no attention"),
         (["--attention", "--layout", "strip"], "--attention"),
         (["--attention", "--rank", "peak"], "--rank peak"),

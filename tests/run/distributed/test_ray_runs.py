@@ -39,7 +39,7 @@ def ray():
 
 
 def test_without_the_extra(heatmap, refused, write_image, tmp_path, monkeypatch):
-    monkeypatch.setattr("camviz.cli.cluster_options.find_spec", lambda _name: None)
+    monkeypatch.setattr("camviz.cli.options.cluster.find_spec", lambda _name: None)
     told = refused(heatmap(write_image(tmp_path / "a.png"), "--engine", "ray"), "--engine ray needs Ray")
     assert "hint: pip install 'camviz[ray]'" in told
 

@@ -1,4 +1,4 @@
-"""Beyond one process: the options that say which part of the images is done here, and by whom."""
+"""Several processes or machines: which part of the images is computed here."""
 
 from __future__ import annotations
 
@@ -21,15 +21,13 @@ class ClusterOptions:
 
     engine: Annotated[
         Literal["local", "ray"],
-        typer.Option(
-            "--engine", help="ray: a pool of processes on this machine, or on a cluster.", rich_help_panel="Cluster"
-        ),
+        typer.Option("--engine", help="ray: processes on this machine or on a cluster.", rich_help_panel="Cluster"),
     ] = "local"
     address: Annotated[
         str | None,
         typer.Option(
             "--address",
-            help="Of a running Ray cluster: auto, HOST:PORT or ray://HOST:PORT. Default: one is started here.",
+            help="Running Ray cluster: auto, HOST:PORT or ray://HOST:PORT. Default: starts one on this machine.",
             show_default=False,
             rich_help_panel="Cluster",
         ),
@@ -39,7 +37,7 @@ class ClusterOptions:
         typer.Option(
             "--workers",
             min=0,
-            help="Processes of --engine ray; 0: one for each GPU, or core.",
+            help="Processes of --engine ray; 0: one per GPU, or per core.",
             rich_help_panel="Cluster",
         ),
     ] = 0
@@ -49,29 +47,32 @@ class ClusterOptions:
         typer.Option(
             "--shard",
             metavar="I/N",
-            help="Only this part of the images, chosen by their names; 'camviz merge' joins the parts. "
-            "Default: as torchrun or srun say; 1/1 is everything.",
+            help="Compute only part I of N, chosen by file name; 'camviz merge' joins the parts. Default: from "
+            "torchrun or srun, otherwise 1/1.",
             show_default=False,
             rich_help_panel="Cluster",
         ),
     ] = None
 
     def check(self) -> None:
-        """Refuse what does not go together, and Ray where it is not installed."""
+        """Raise `RequestError` for options that exclude each other, and for Ray if it is not installed."""
         from camviz.run.distributed.shard import parse_shard
 
-        given = [f"--address {self.address}"] * bool(self.address) + [f"--workers {self.workers}"] * bool(self.workers)
-        if self.engine == "local" and given:
-            raise RequestError(f"{given[0]} says nothing to --engine local", f"--engine ray {' '.join(given)}")
+        useless = [f"--address {self.address}"] * bool(self.address) + [f"--workers {self.workers}"] * bool(
+            self.workers
+        )
+        if self.engine == "local" and useless:
+            raise RequestError(f"{useless[0]} has no effect with --engine local", f"--engine ray {' '.join(useless)}")
         if self.engine == "ray" and self.shard and parse_shard(self.shard):
             raise RequestError(
-                f"--shard '{self.shard}' with --engine ray: Ray divides the images itself", "one of them alone"
+                f"--shard '{self.shard}' with --engine ray: Ray divides the images itself",
+                f"--shard {self.shard} --engine local, or --engine ray without --shard",
             )
         if self.engine == "ray" and not find_spec("ray"):
             raise RequestError("--engine ray needs Ray, and it is not installed", "pip install 'camviz[ray]'")
 
     def part(self) -> tuple[Shard | None, str]:
-        """The shard, None for everything; and who asked for it, where the command line did not."""
+        """Return the shard, None for everything, and the launcher that set it, "" for the command line."""
         from camviz.run.distributed.shard import parse_shard, shard_of
 
         if self.engine == "ray":
@@ -81,10 +82,10 @@ class ClusterOptions:
         return shard_of(os.environ) or (None, "")
 
     def refuse_parts(self, why: str, ray: bool = True) -> None:
-        """Raise `RequestError` for what cannot be done in parts; `ray`: not by Ray either."""
+        """Raise `RequestError` with the reason if this process computes a part of the images; `ray`: or if Ray does."""
         if ray and self.engine == "ray":
-            raise RequestError(f"--engine ray: {why}", "--engine local does everything here")
-        shard, said = self.part()
+            raise RequestError(f"--engine ray: {why}", "--engine local computes everything in this process")
+        shard, launcher = self.part()
         if shard:
-            typed = f"--shard '{self.shard}'" if self.shard else f"{shard} ({said})"
-            raise RequestError(f"{typed}: {why}", "--shard 1/1 does everything here")
+            typed = f"--shard '{self.shard}'" if self.shard else f"{shard} ({launcher})"
+            raise RequestError(f"{typed}: {why}", "--shard 1/1 computes everything")

@@ -80,9 +80,8 @@ def choose(names: Sequence[str], settings: Sequence[tuple[str, str]] = (), smoot
                 f"--set {key}={text} could belong to any of {len(entries)} methods",
                 f"--set {next(iter(entries))}.{key}={text}",
             )
-        method = method or next(iter(entries))
+        method = METHODS.find(method or next(iter(entries))).name
         if method not in entries:
-            METHODS.find(method)  # raises for an unknown name
             raise RequestError(
                 f"--set {key}={text}: method '{method}' is not selected", f"--method {','.join((*entries, method))}"
             )

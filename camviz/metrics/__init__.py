@@ -64,7 +64,7 @@ def choose(names: Sequence[str] = ("all",), settings: Sequence[tuple[str, str]] 
     entries = METRICS.select(names, GROUPS)
     values: dict[str, dict[str, Any]] = {name: {} for name in entries}
     for key, text in settings:
-        metric = key.rpartition(".")[0]
+        metric = METRICS.match(key.rpartition(".")[0]) or key.rpartition(".")[0]
         if metric not in entries:
             raise unknown("metric", metric, entries, "the metrics of this command")
         setting, value = METRICS.typed(metric, key, text, METRICS.listing)

@@ -98,4 +98,4 @@ def test_the_region_of_a_mask(explain, tmp_path):
 def test_a_box_of_a_model_that_finds_none(heatmap, write_image, tmp_path):
     result = heatmap(write_image(tmp_path / "a.png"), "--target", "box:0")
     assert result.exit_code == 2
-    assert "1×4 for 1 image(s), not boxes" in result.stderr
+    assert "1×4, not boxes" in result.stderr

@@ -24,7 +24,7 @@ def made(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_run(run, made, refused, tmp_path, command):
-    refused(run(command), "no RUN was given", f"camviz {command} camviz_out")
+    refused(run(command), "no RUN", f"camviz {command} camviz_out")
     refused(run(command, "."), "no run in '.'", "camviz heatmap")
     refused(run(command, "gone"), "no run in 'gone'")
     assert not (tmp_path / "gone").exists()

@@ -172,7 +172,7 @@ def test_an_interruption_is_130(heatmap, pics, monkeypatch, refused):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("camviz.run.reading.read_image", interrupt)
-    refused(heatmap("pics", "-q"), "interrupted", "run it again", status=130)
+    refused(heatmap("pics", "-q"), "interrupted", "interrupted", status=130)
 
 
 def test_a_bug_is_told_in_two_lines_too(heatmap, pics, monkeypatch):

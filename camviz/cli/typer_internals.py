@@ -244,12 +244,12 @@ class Application(TyperGroup):
         except typer.Abort as error:
             terminated = isinstance(error.__cause__, Terminated)
             message = "terminated" if terminated else "interrupted"
-            console.error(CamvizError(message, "run the same command again to resume"))
+            console.error(CamvizError(message, "run it again to resume"))
             return TERMINATED if terminated else INTERRUPTED
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT) or wants_traceback():
                 return _unexpected(console, error)
-            hint = "free some space and run the same command again to resume"
+            hint = "free some space and run it again to resume"
             console.error(CamvizError(f"cannot write: {error.strerror}", hint))
             return 2
         except Exception as error:

@@ -183,7 +183,11 @@ def test_a_download_that_fails(run, a, monkeypatch, tmp_path, refused):
         (["filters", "a.png"], "'a.png' is not expected: 'camviz filters' takes no images", "filters --help"),
         (["layers", "demo", "b"], "'b' is not expected: 'camviz layers' takes MODEL", "layers --help"),
         (["heatmap", "-m", "demo", "--set", "samples=5"], "'gradcam' has no settings", "--method smooth"),
-        (["heatmap", "-m", "demo", "--set", "smoothgrad.samples=5"], "smoothgrad.samples=5", "--method gradcam,smoothgrad"),
+        (
+            ["heatmap", "-m", "demo", "--set", "smoothgrad.samples=5"],
+            "smoothgrad.samples=5",
+            "--method gradcam,smoothgrad",
+        ),
         (["heatmap", "-m", "demo", "--fuse", "mean"], "there is only the default one", "--layer A,B --fuse mean"),
         (["heatmap", "-m", "demo", "--format", "pdf"], "no format 'pdf'", "hint: one of: png, jpg, jpeg, webp"),
         (["filters", "--channel", "0", "--top", "1"], "--top 1 has no effect with --channel 0", "leave out --top 1"),

@@ -19,11 +19,11 @@ from camviz.engine.probe import Probe, Reading
 from camviz.engine.smoothing import fuse, run_method
 from camviz.engine.tail_replay import finished_before
 from camviz.errors import InputError, ModelError, RequestError, UnknownName
-from camviz.hooks.capture import part_of
 from camviz.hooks.chunks import Chunks
 from camviz.io.images import as_images, read_image
 from camviz.methods import WITHOUT_LAYERS, Chosen, choose
 from camviz.models.layers import find_layers, stages_before
+from camviz.models.outputs import assumptions, understand
 from camviz.models.preprocess import prepare
 from camviz.models.survey import Survey, differentiable, input_channels, survey
 from camviz.tasks import References, TargetSpec, Task, task_of
@@ -47,12 +47,12 @@ class Explainer:
     """
 
     def __init__(self, model: Model, job: Job, tick: Callable[[int, int], None] | None = None) -> None:
-        self.model, self.job = model, job
+        self.job = job
         _check_choices(job)
         if job.methods:  # an unknown name is reported before the model runs
             choose(job.methods, job.settings, job.smooth)
-        seen = survey(model.module, model.preprocessing.crop, model.name)
-        output = part_of(seen.output, model.output_key, model.name)
+        model, seen = understand(model, survey(model.module, model.preprocessing.crop, model.name))
+        self.model, output = model, seen.output
         self.task = task_of(model, output, job.targets, score=job.score, min_score=job.min_score)
         self.methods = choose(job.methods or [self.task.method], job.settings, job.smooth)
         self.wanted = self.task.parse(job.targets or [self.task.default])
@@ -64,7 +64,7 @@ class Explainer:
             )
         self.skipped: dict[str, str] = {}
         self._instead = ""
-        self.notes: list[str] = []
+        self.notes = assumptions(model)
         if model.preprocessing.frames > 1:
             self._check_clip()
         if not job.methods and self.task.method != Task.method:

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from camviz.engine.tail_replay import copied
 from camviz.errors import InputError, ModelError
 from camviz.hooks.bn_folding import WORTH, Pair, find_pairs, folded
-from camviz.hooks.capture import borrowed, capture, part_of, watch
+from camviz.hooks.capture import borrowed, capture, watch
 from camviz.hooks.chunks import Chunks, out_of_memory
 from camviz.hooks.devices import autocast
+from camviz.models.outputs import forward
 from camviz.tasks import Task
 from camviz.tasks.classification import Classification
 from camviz.types import Layer, Model, Target
@@ -144,7 +145,7 @@ def call(model: Model, inputs: Tensor) -> Any:
     Raises `InputError` or `ModelError` for any exception of the model itself, except running out of memory.
     """
     try:
-        return part_of(model.module(inputs), model.output_key, model.name)
+        return forward(model, inputs)
     except ModelError:
         raise
     except Exception as error:

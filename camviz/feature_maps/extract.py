@@ -13,7 +13,7 @@ from camviz.engine.forward import ForwardRequest, run_forward
 from camviz.engine.probe import Probe, Reading
 from camviz.feature_maps.maps import FeatureMaps
 from camviz.feature_maps.receptive import receptive_fields
-from camviz.hooks.capture import part_of
+from camviz.models.outputs import understand
 from camviz.models.survey import survey
 from camviz.tasks import task_of
 from camviz.types import Image, Layer, Model, View
@@ -37,11 +37,11 @@ class Extractor:
         self.fields = receptive_fields(model.module, model.preprocessing.crop, model.name) if fields else {}
         self.task, self.wanted = None, None
         if target:
-            seen = survey(model.module, model.preprocessing.crop, model.name)
-            output = part_of(seen.output, model.output_key, model.name)
-            self.task = task_of(model, output)
+            model, seen = understand(model, survey(model.module, model.preprocessing.crop, model.name))
+            self.model = model
+            self.task = task_of(model, seen.output)
             self.wanted = self.task.parse([target])[0]
-            self.task.check([self.wanted], output)
+            self.task.check([self.wanted], seen.output)
         self.ask = ForwardRequest(model, tuple(layers), bool(target), self.task, precision)
         self.names = [layer.path for layer in layers]
 

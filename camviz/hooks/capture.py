@@ -122,6 +122,15 @@ def part_of(output: Any, key: str, name: str) -> Any:
     return output
 
 
+def parts_of(output: Any, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Yield every tensor of an output with its key for `part_of`."""
+    if isinstance(output, Tensor):
+        yield prefix.rstrip("."), output
+        return
+    for key in _keys(output):
+        yield from parts_of(part_of(output, str(key), ""), f"{prefix}{key}.")
+
+
 def _keys(output: Any) -> list[Any]:
     if isinstance(output, Mapping):
         return list(output)

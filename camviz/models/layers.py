@@ -10,7 +10,8 @@ from torch import nn
 from camviz.errors import ModelError, unknown
 from camviz.models.default_layer import trunk
 from camviz.models.layout import Layouts
-from camviz.models.survey import LayerRun, Survey, survey
+from camviz.models.outputs import surveyed
+from camviz.models.survey import LayerRun, Survey
 from camviz.types import Layer, Model
 
 _POOLING = ("MaxPool", "AvgPool", "LPPool", "FractionalMaxPool")
@@ -23,7 +24,7 @@ def find_layers(model: Model, patterns: Sequence[str], seen: Survey | None = Non
     A pattern is a dotted path; a part of it may be a negative index (`layer4.-1`) or a glob (`features.*`).
     Raises `UnknownName` for a path that does not exist, `ModelError` for a layer whose output has no grid.
     """
-    seen = seen or survey(model.module, model.preprocessing.crop, model.name)
+    seen = seen or surveyed(model)
     if not patterns:
         return [default_layer(model, seen)]
     by_path: dict[str, Layer] = {}
@@ -81,7 +82,7 @@ def stages(model: Model) -> list[Layer]:
 
     For a model with a single resolution, such as a transformer, up to six of its blocks, evenly spaced.
     """
-    seen = survey(model.module, model.preprocessing.crop, model.name)
+    seen = surveyed(model)
     last = default_layer(model, seen)
     layers = [*stages_before(model, seen, last), last]
     if len(layers) > 2:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,7 +13,10 @@ from torch import Tensor, nn
 
 from camviz.errors import ModelError
 from camviz.hooks.capture import borrowed, first_tensor, watch
+from camviz.hooks.operations import Trace, tracing
 from camviz.models.detectors import economical, transform_of
+
+_IMAGES = 7  # of a survey on the meta device: an axis that is rarely so long by itself
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,10 @@ class Survey:
     layers: tuple[LayerRun, ...]
     input_size: tuple[int, int]
     output_shape: tuple[int, ...]
-    output: Any = None  # what came out for one image; on the meta device where possible
+    output: Any = None  # for one image; on the meta device where possible
+    trace: Trace | None = field(default=None, repr=False)  # the calls behind `raw`, the output for `images` images
+    raw: Any = field(default=None, repr=False)
+    images: int = 1
 
     def find(self, path: str) -> LayerRun | None:
         """The layer at `path`, as it ran last; None when it did not run."""
@@ -111,8 +117,8 @@ def _on_meta(module: nn.Module) -> Iterator[None]:
 
 
 def _survey(module: nn.Module, shape: tuple[int, ...], meta: bool) -> Survey:
-    """Two images where that costs nothing: one does not tell the images' axis from any other of length 1."""
-    images = 2 if meta else 1
+    """Survey with several images where that costs nothing: one image cannot tell their axis from one of length 1."""
+    images = _IMAGES if meta else 1
     seen: list[LayerRun] = []
     kept: list[Tensor] = []  # a tensor that lives keeps its id
     sizes = {path: sum(p.numel() for p in part.parameters()) for path, part in module.named_modules()}
@@ -129,9 +135,11 @@ def _survey(module: nn.Module, shape: tuple[int, ...], meta: bool) -> Survey:
     parts = {path: part for path, part in module.named_modules() if path}
     device = "meta" if meta else next((p.device for p in module.parameters()), torch.device("cpu"))
     with borrowed(module), torch.no_grad(), _on_meta(module) if meta else nullcontext():
-        with watch(parts, record):
-            output = module(torch.zeros((images, *shape), device=device))
+        inputs = torch.zeros((images, *shape), device=device)
+        with watch(parts, record), tracing(module, inputs) as trace:
+            raw = output = module(inputs)
         if images > 1:
-            output = output[:1] if isinstance(output, Tensor) else module(torch.zeros((1, *shape), device=device))
+            output = raw[:1] if isinstance(raw, Tensor) else module(torch.zeros((1, *shape), device=device))
     result = first_tensor(output)
-    return Survey(tuple(seen), (shape[1], shape[2]), tuple(result.shape[1:]) if result is not None else (), output)
+    size = tuple(result.shape[1:]) if result is not None else ()
+    return Survey(tuple(seen), (shape[1], shape[2]), size, output, trace, raw, images)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from camviz.errors import ModelError
 from camviz.registry import Registry
-from camviz.types import Model, Score, Target, View
+from camviz.types import Activation, Ending, Model, Output, Score, Target, View
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -51,6 +51,7 @@ class Task(ABC):
     labels: tuple[str, ...] = ()
     score: Score | None = None
     min_score: float = 0.3
+    activation: Activation = ""  # of the model itself, left out: rows are logits
 
     default: ClassVar[str] = "top1"
     method: ClassVar[str] = "gradcam"
@@ -59,8 +60,13 @@ class Task(ABC):
 
     @staticmethod
     @abstractmethod
-    def recognizes(output: Any, labels: Sequence[str]) -> bool:
+    def recognizes(output: Any, labels: Sequence[str], ending: Ending) -> bool:
         """Return whether `output`, for one image, comes from a model of this kind with these class names."""
+
+    @staticmethod
+    def structured(output: Any) -> bool:
+        """Return whether `output` has several parts that belong together, such as boxes, scores and labels."""
+        return False
 
     @abstractmethod
     def parse(self, texts: Sequence[str]) -> Sequence[TargetSpec]:
@@ -99,15 +105,23 @@ def task_named(name: str, texts: Sequence[str]) -> str:
 
 
 def task_of(model: Model, output: Any, texts: Sequence[str] = (), **settings: Any) -> Task:
-    """Return the task of a model: from the targets, from the model, or recognized from its output for one image."""
-    name = task_named(model.task, texts)
-    name = name or next((entry.name for entry in TASKS if entry.call.recognizes(output, model.labels)), "")
-    if not name:
-        raise ModelError(
-            f"the output of {model.name} fits no known task: {described(output)}",
-            f"--output-key chooses a part of it; --task sets the task: {', '.join(TASKS.names())}",
-        )
-    return TASKS.find(name).call(model.name, model.labels, **settings)
+    """Return the task of a model: from the targets, from its `output` where that is known, or from `output` itself."""
+    meaning = model.output or Output(task=model.task)
+    name = task_named(meaning.task or recognized(model, output, meaning.ending)[0], texts)
+    return TASKS.find(name).call(model.name, model.labels, activation=meaning.ending.activation, **settings)
+
+
+def recognized(model: Model, output: Any, ending: Ending) -> tuple[str, str]:
+    """Return the task that fits an output for one image, and whether that is assumed. Raises `ModelError`."""
+    for entry in TASKS:
+        if entry.call.recognizes(output, model.labels, ending):
+            counted = model.labels and len(model.labels) in getattr(output, "shape", ())
+            known = "from the labels" if counted else "from the output" if entry.call.structured(output) else "assumed"
+            return entry.name, known
+    raise ModelError(
+        f"the output of {model.name} fits no known task: {described(output)}",
+        f"--output-key chooses a part of it; --task sets the task: {', '.join(TASKS.names())}",
+    )
 
 
 def described(output: Any) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from camviz import tasks
 from camviz.errors import ModelError, RequestError, UnknownName, unknown
 from camviz.tasks import TASKS, Task
-from camviz.types import Score, Target, View
+from camviz.types import Ending, Score, Target, View
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -139,22 +139,17 @@ class Classification(Task):
     """One row of logits per image, mutually exclusive classes."""
 
     @staticmethod
-    def recognizes(output: Any, labels: Sequence[str]) -> bool:
-        from camviz.hooks.capture import first_tensor
-
-        tensor = first_tensor(output)
-        return tensor is not None and tensor.ndim == 2 and tensor.shape[1] > 1 and not isinstance(output, list)
+    def recognizes(output: Any, labels: Sequence[str], ending: Ending) -> bool:
+        row = values_per_image(output) or 0
+        return row > 1 and (row == len(labels) or not ending.embedding) and ending.activation != "sigmoid"
 
     def parse(self, texts: Sequence[str]) -> list[TargetSpec]:
         return parse_targets(texts, self.labels, self.name)
 
     def check(self, specs: Sequence[tasks.TargetSpec], output: Any) -> None:
-        from camviz.hooks.capture import first_tensor
-
-        tensor = first_tensor(output)
-        if tensor is None or tensor.ndim != 2:
-            return
-        classes = tensor.shape[1]
+        classes = values_per_image(output)
+        if classes is None:
+            raise self._mismatch(output, 1)
         if self.labels and len(self.labels) != classes:
             raise RequestError(
                 f"{len(self.labels)} class names for {self.name}, which has {classes} classes",
@@ -166,17 +161,32 @@ class Classification(Task):
         from camviz.hooks.capture import first_tensor
 
         tensor = first_tensor(output)
+        if tensor is not None and tensor.ndim == 4 and tensor.shape[0] == count:
+            tensor = tensor.mean((2, 3))  # a convolutional classifier, at a larger input than it was surveyed with
         if tensor is None or tensor.ndim != 2 or tensor.shape[0] != count:
-            raise ModelError(
-                f"the output of {self.name} for {count} image(s) is {tasks.described(output)}, "
-                "not one row of class scores per image",
-                f"--task sets the task: {', '.join(TASKS.names())}",
-            )
+            raise self._mismatch(output, count)
         return tensor.float()
+
+    def _mismatch(self, output: Any, count: int) -> ModelError:
+        return ModelError(
+            f"the output of {self.name} for {count} image(s) is {tasks.described(output)}, "
+            "not one row of class scores per image",
+            f"--task sets the task: {', '.join(TASKS.names())}",
+        )
 
     def choose(self, spec: tasks.TargetSpec, row: Tensor, view: View) -> list[Target]:
         assert isinstance(spec, TargetSpec)
         return [choose(spec, row, self.labels, self.score, self.name)]
+
+
+def values_per_image(output: Any) -> int | None:
+    """Return how many values an output has for one image, (1, c) or (1, c, 1, 1); None for other outputs."""
+    from camviz.hooks.capture import first_tensor
+
+    tensor = first_tensor(output)
+    if tensor is None or isinstance(output, list) or not tensor.ndim or tensor.shape[0] != 1:
+        return None
+    return int(tensor[0].numel()) if tensor.ndim == 1 or set(tensor.shape[2:]) <= {1} else None
 
 
 def label_of(index: int, labels: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from camviz import tasks
 from camviz.errors import ModelError, NothingFound, RequestError
 from camviz.tasks import TASKS, Task
 from camviz.tasks.classification import distinct, find_class, label_of, slug
-from camviz.types import Mark, Target, View
+from camviz.types import Ending, Mark, Target, View
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -63,7 +63,11 @@ class Detection(Task):
     placed: ClassVar[bool] = True
 
     @staticmethod
-    def recognizes(output: Any, labels: Sequence[str]) -> bool:
+    def recognizes(output: Any, labels: Sequence[str], ending: Ending) -> bool:
+        return Detection.structured(output)
+
+    @staticmethod
+    def structured(output: Any) -> bool:
         return _listed(output) or _logits(output) is not None
 
     def parse(self, texts: Sequence[str]) -> list[TargetSpec]:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from camviz import tasks
 from camviz.errors import ModelError, RequestError, UnknownName
 from camviz.tasks import TASKS, References, Task
-from camviz.tasks.classification import distinct, slug
-from camviz.types import Target, View
+from camviz.tasks.classification import distinct, slug, values_per_image
+from camviz.types import Ending, Target, View
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,8 +49,8 @@ class Embedding(Task):
     prefixes: ClassVar[tuple[str, ...]] = ("similar:", "text:")
 
     @staticmethod
-    def recognizes(output: Any, labels: Sequence[str]) -> bool:
-        return False  # has the shape of a classifier's output: `models/outputs.py`, --task or a target decides
+    def recognizes(output: Any, labels: Sequence[str], ending: Ending) -> bool:
+        return bool(ending.embedding) and values_per_image(output) not in (None, 1, len(labels))
 
     def parse(self, texts: Sequence[str]) -> list[TargetSpec]:
         targets = []

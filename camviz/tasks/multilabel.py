@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from camviz import tasks
 from camviz.errors import InputError
 from camviz.tasks import TASKS
-from camviz.tasks.classification import Classification, TargetSpec, choose, label_of, parse_targets
-from camviz.types import Target, View
+from camviz.tasks.classification import Classification, TargetSpec, choose, label_of, parse_targets, values_per_image
+from camviz.types import Ending, Target, View
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,8 +22,8 @@ class MultiLabel(Classification):
     """Classes that do not exclude each other; `all` takes those of at least --min-score."""
 
     @staticmethod
-    def recognizes(output: Any, labels: Sequence[str]) -> bool:
-        return False  # has the shape of a classifier's output: `models/outputs.py` or --task decides
+    def recognizes(output: Any, labels: Sequence[str], ending: Ending) -> bool:
+        return (values_per_image(output) or 0) > 1 and ending.activation == "sigmoid"
 
     def parse(self, texts: Sequence[str]) -> list[TargetSpec]:
         targets: list[TargetSpec] = []
@@ -48,7 +48,17 @@ class MultiLabel(Classification):
                 f"--min-score {int(float(chances[best]) * 100) / 100:g}, or --target top1",
             )
         targets = [choose(target, row, self.labels, self.score, self.name) for target in chosen]
-        return [replace(target, probability=float(chances[target.index or 0]), likely=_sigmoid) for target in targets]
+        best = int(chances.argmax())
+        facts = {"predicted": label_of(best, self.labels), "confidence": float(chances[best])}
+        return [
+            replace(
+                target,
+                probability=None if target.probability is None else float(chances[target.index or 0]),
+                likely=_sigmoid,
+                facts=facts,
+            )
+            for target in targets
+        ]
 
 
 def _sigmoid(row: Tensor) -> Tensor:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from camviz import tasks
 from camviz.errors import ModelError, UnknownName
 from camviz.tasks import TASKS, Task
-from camviz.tasks.classification import distinct, find_class, label_of
-from camviz.types import Target, View
+from camviz.tasks.classification import distinct, find_class, label_of, values_per_image
+from camviz.types import Ending, Target, View
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,8 +34,8 @@ class Regression(Task):
     prefixes: ClassVar[tuple[str, ...]] = ("output:", "-output:")
 
     @staticmethod
-    def recognizes(output: Any, labels: Sequence[str]) -> bool:
-        return _numbers(output) == 1 and len(labels) != 2
+    def recognizes(output: Any, labels: Sequence[str], ending: Ending) -> bool:
+        return values_per_image(output) == 1 and len(labels) != 2 and ending.activation != "sigmoid"
 
     def parse(self, texts: Sequence[str]) -> list[TargetSpec]:
         targets = []
@@ -52,7 +52,7 @@ class Regression(Task):
         return distinct(list(dict.fromkeys(targets)))
 
     def check(self, specs: Sequence[tasks.TargetSpec], output: Any) -> None:
-        numbers = _numbers(output)
+        numbers = values_per_image(output)
         for target in specs:
             if isinstance(target, TargetSpec) and numbers is not None and target.index >= numbers:
                 raise UnknownName(
@@ -63,7 +63,7 @@ class Regression(Task):
         from camviz.hooks.capture import first_tensor
 
         tensor = first_tensor(output)
-        if tensor is None or tensor.ndim not in (1, 2) or tensor.shape[0] != count:
+        if tensor is None or tensor.ndim not in (1, 2, 4) or tensor.shape[0] != count:
             raise ModelError(
                 f"the output of {self.name} for {count} image(s) is {tasks.described(output)}, "
                 "not a few numbers per image",
@@ -88,8 +88,8 @@ class Binary(Regression):
     prefixes: ClassVar[tuple[str, ...]] = ()
 
     @staticmethod
-    def recognizes(output: Any, labels: Sequence[str]) -> bool:
-        return _numbers(output) == 1 and len(labels) == 2
+    def recognizes(output: Any, labels: Sequence[str], ending: Ending) -> bool:
+        return values_per_image(output) == 1 and (len(labels) == 2 or ending.activation == "sigmoid")
 
     def parse(self, texts: Sequence[str]) -> list[TargetSpec]:
         names = self._names()
@@ -110,20 +110,12 @@ class Binary(Regression):
         probability = float((sign * row.detach()[0]).sigmoid())
         kind = self.score or "logit"
         label = label_of(side, self._names())
-        return [Target(label, _reader(0, sign), kind, side, probability, likely=_likelihood(sign))]
+        names, chance = self._names(), float(row.detach()[0].sigmoid())
+        facts = {"predicted": names[int(chance > 0.5)], "confidence": max(chance, 1 - chance)}
+        return [Target(label, _reader(0, sign), kind, side, probability, likely=_likelihood(sign), facts=facts)]
 
     def _names(self) -> tuple[str, ...]:
         return self.labels if len(self.labels) == 2 else ("negative", "positive")
-
-
-def _numbers(output: Any) -> int | None:
-    """Return how many numbers an output has for one image; None for an output of another kind."""
-    from camviz.hooks.capture import first_tensor
-
-    tensor = first_tensor(output)
-    if tensor is None or tensor.ndim not in (1, 2) or tensor.shape[0] != 1:
-        return None
-    return int(tensor[0].numel())
 
 
 def _reader(index: int, sign: int) -> Callable[[Any], Tensor]:

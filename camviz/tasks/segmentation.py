@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,12 +16,12 @@ from camviz.errors import InputError, ModelError, RequestError
 from camviz.tasks import TASKS, Task
 from camviz.tasks.classification import TargetSpec as ClassTarget
 from camviz.tasks.classification import check_range, distinct, label_of, parse_targets, slug
-from camviz.types import Mark, Target, View
+from camviz.tasks.regions import PREFIXES, Region, check_mask, parse_point, region_of, share, split
+from camviz.types import Ending, Mark, Target, View
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Region = NDArray[np.bool_]
 _BACKGROUND = ("background", "__background__", "bg")
 
 
@@ -46,18 +46,20 @@ class Segmentation(Task):
     """
 
     method: ClassVar[str] = "hirescam"  # Grad-CAM averages gradients over the image: no region
-    prefixes: ClassVar[tuple[str, ...]] = ("point:", "mask:")
+    prefixes: ClassVar[tuple[str, ...]] = PREFIXES
     placed: ClassVar[bool] = True
 
     @staticmethod
-    def recognizes(output: Any, labels: Sequence[str]) -> bool:
-        scores = _scores(output)
-        if scores is None:
-            return False
-        named = isinstance(output, Mapping) and (
-            "out" in output or "logits" in output or "masks_queries_logits" in output
-        )
-        return named or 0 < scores.shape[1] < scores.shape[2] * scores.shape[3]  # fewer classes than positions
+    def recognizes(output: Any, labels: Sequence[str], ending: Ending) -> bool:
+        shape = tuple(getattr(output, "shape", ()))
+        if len(shape) == 3:  # a mask without an axis of classes
+            return ending.activation == "sigmoid" and min(shape[1:]) > 1
+        several = len(shape) == 4 and 0 < shape[1] < shape[2] * shape[3]  # fewer classes than positions
+        return several or Segmentation.structured(output)
+
+    @staticmethod
+    def structured(output: Any) -> bool:
+        return isinstance(output, Mapping) and output.get("masks_queries_logits") is not None
 
     def parse(self, texts: Sequence[str]) -> list[TargetSpec]:
         targets: list[TargetSpec] = []
@@ -66,29 +68,17 @@ class Segmentation(Task):
         return distinct(targets)
 
     def _parse(self, text: str) -> list[TargetSpec]:
-        name, kind, place = _split(text)
+        name, kind, position = split(text)
         if not kind:
-            return [
-                TargetSpec(target.facet, rank=target.rank, index=target.index, minus=target.minus)
-                for target in self._classes(text)
-            ]
+            return [TargetSpec(**vars(target)) for target in self._classes(text)]
         if name and (len(named := self._classes(name)) != 1 or named[0].rank is not None):
-            raise RequestError(f"no target '{text}': it must name one class", f"--target 'cat@{kind}:{place}'")
-        spec = (
-            TargetSpec(slug(text)) if not name else TargetSpec(slug(text), index=named[0].index, minus=named[0].minus)
-        )
+            raise RequestError(f"no target '{text}': it must name one class", f"--target 'cat@{kind}:{position}'")
+        index, minus = (named[0].index, named[0].minus) if name else (None, None)
         if kind == "mask":
-            if not Path(place).is_file():
-                raise RequestError(
-                    f"no mask file '{place}'", "--target mask:FILE, an image that is nonzero in the region"
-                )
-            return [replace(spec, facet=slug(f"{name} mask {Path(place).stem}"), mask=place)]
-        point = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*,\s*(\d+(?:\.\d+)?)\s*", place)
-        if not point:
-            raise RequestError(
-                f"no target '{text}': a point has two coordinates", "--target point:120,80, x and y in pixels"
-            )
-        return [replace(spec, facet=slug(f"{name} {kind}{place}"), point=(float(point[1]), float(point[2])))]
+            mask = check_mask(position)
+            return [TargetSpec(slug(f"{name} mask {Path(mask).stem}"), mask=mask, index=index, minus=minus)]
+        point = parse_point(text, position)
+        return [TargetSpec(slug(f"{name} {kind}{position}"), point=point, index=index, minus=minus)]
 
     def _classes(self, text: str) -> list[ClassTarget]:
         return parse_targets([text], self.labels, self.name)
@@ -122,17 +112,17 @@ class Segmentation(Task):
 
     def choose(self, spec: tasks.TargetSpec, row: Tensor, view: View) -> list[Target]:
         assert isinstance(spec, TargetSpec)
-        predicted = row.detach().argmax(0).cpu().numpy()
+        predicted = Predicted(row.detach(), self._overlap(row))
         index, marks = spec.index, []
         if spec.point or spec.mask:
-            region = self._point(spec.point, predicted, view) if spec.point else _masked(spec.mask, predicted, view)
+            region = region_of(spec.point, spec.mask, predicted.shape, view)
             if index is None:
-                index = int(np.bincount(predicted[region]).argmax())
+                index = predicted.most(region)
             if spec.point:
-                marks = [Mark(point=_share(spec.point, view)), Mark(region=predicted == index)]
+                marks = [Mark(point=share(spec.point, view)), Mark(region=predicted.region(index))]
         else:
             index = self._ranked(spec.rank, predicted) if index is None else index
-            region = predicted == index
+            region = predicted.region(index)
             if not region.any():
                 raise InputError(
                     f"'{label_of(index, self.labels)}' is predicted nowhere; predicted are {self._listed(predicted)}",
@@ -141,62 +131,82 @@ class Segmentation(Task):
         label = label_of(index, self.labels)
         if spec.minus is not None:
             label = f"{label} vs {label_of(spec.minus, self.labels)}"
+        probabilities = _sigmoid if predicted.overlap else _softmax
         pick = _reader(region, index, spec.minus)
-        likely = float(_reader(region, index, None)(_softmax(row.detach())))
+        likely = float(_reader(region, index, None)(probabilities(row.detach())))
         marks = marks or [Mark(f"{label} {likely:.0%}", region=region)]
         if spec.point:
             marks[0] = replace(marks[0], text=f"{label} {likely:.0%}")
-        if spec.point:
             label += f" at {spec.point[0]:g},{spec.point[1]:g}"
         elif spec.mask:
             label += f" in {Path(spec.mask).stem}"
         facts = {"region": round(float(region.mean()), 6)}
-        return [Target(label, pick, self.score or "logit", index, likely, _softmax, tuple(marks), facts)]
+        return [Target(label, pick, self.score or "logit", index, likely, probabilities, tuple(marks), facts)]
 
-    def _ranked(self, rank: int | None, predicted: NDArray[np.int64]) -> int:
+    def _overlap(self, row: Tensor) -> bool:
+        """Return whether each class has a sigmoid, so that a position may have several classes."""
+        return self.activation == "sigmoid" and not self._single(row)
+
+    @staticmethod
+    def _single(row: Tensor) -> bool:
+        """Return whether a row comes from a single logit per position, see `rows`."""
+        return row.shape[0] == 2 and bool((row[0] == -row[1]).all())
+
+    def _ranked(self, rank: int | None, predicted: Predicted) -> int:
         """Return the class of a rank by area, without the background unless nothing else is predicted."""
-        ranking = [index for index in _by_area(predicted) if not self._background(index)] or _by_area(predicted)
+        areas = predicted.areas()
+        ranking = [index for index in areas if not self._background(index, predicted)] or list(areas)
         assert rank is not None
         if rank >= len(ranking):
             raise InputError(
                 f"no class of rank {rank + 1}: predicted are {self._listed(predicted)}",
-                f"--target top{len(ranking)} is the last",
+                f"--target top{len(ranking)} is the last" if ranking else "--target CLASS@point:X,Y",
             )
         return ranking[rank]
 
-    def _background(self, index: int) -> bool:
-        return index == 0 and (not self.labels or self.labels[0].casefold() in _BACKGROUND)
+    def _background(self, index: int, predicted: Predicted) -> bool:
+        named = self.labels[0].casefold() in _BACKGROUND if self.labels else not predicted.overlap
+        return index == 0 and named
 
-    def _listed(self, predicted: NDArray[np.int64]) -> str:
-        ranking = _by_area(predicted)
-        shares = [f"'{label_of(i, self.labels)}' {(predicted == i).mean():.0%}" for i in ranking[:6]]
-        return ", ".join(shares) + (", …" if len(ranking) > 6 else "")
-
-    def _point(self, point: tuple[float, float], predicted: NDArray[np.int64], view: View) -> Region:
-        """Return the position that contains a pixel of the image."""
-        width, height = view.image
-        text = f"{point[0]:g},{point[1]:g}"
-        if not (point[0] < width and point[1] < height):
-            raise InputError(
-                f"point {text} is outside the image of {width}×{height}", f"--target point:{width // 2},{height // 2}"
-            )
-        x, y = _share(point, view)
-        if not (0 <= x < 1 and 0 <= y < 1):
-            raise InputError(f"point {text} is outside the model's crop", "--fit whole or --fit squash shows all")
-        region = np.zeros(predicted.shape, np.bool_)
-        region[int(y * predicted.shape[0]), int(x * predicted.shape[1])] = True
-        return region
+    def _listed(self, predicted: Predicted) -> str:
+        areas = predicted.areas()
+        shares = [f"'{label_of(i, self.labels)}' {area:.0%}" for i, area in list(areas.items())[:6]]
+        return ", ".join(shares) + (", …" if len(areas) > 6 else "") or "no classes"
 
 
-def _split(text: str) -> tuple[str, str, str]:
-    """Split a target into (class, "point" or "mask" or "", position)."""
-    for kind in ("point", "mask"):
-        if text.startswith(f"{kind}:"):
-            return "", kind, text[len(kind) + 1 :]
-        name, at, place = text.partition(f"@{kind}:")
-        if at:
-            return name.strip(), kind, place
-    return text, "", ""
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """What scores (classes, h, w) predict; with `overlap` every class with a positive logit, else the largest."""
+
+    scores: Tensor
+    overlap: bool
+
+    @cached_property
+    def _largest(self) -> NDArray[np.int64]:
+        largest: NDArray[np.int64] = self.scores.argmax(0).cpu().numpy()
+        return largest
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) of the output."""
+        return self.scores.shape[1], self.scores.shape[2]
+
+    def region(self, index: int) -> Region:
+        """Return the positions (h, w) where a class is predicted."""
+        return (self.scores[index] > 0).cpu().numpy() if self.overlap else self._largest == index
+
+    def most(self, region: Region) -> int:
+        """Return the class predicted most often in a region."""
+        return int(np.bincount(self._largest[region]).argmax())
+
+    def areas(self) -> dict[int, float]:
+        """Return the share of the output of each predicted class, the largest first."""
+        if self.overlap:
+            counts = (self.scores > 0).flatten(1).sum(1).cpu().numpy()
+        else:
+            counts = np.bincount(self._largest.ravel())
+        order = [int(index) for index in np.argsort(-counts, kind="stable") if counts[index]]
+        return {index: float(counts[index]) / self._largest.size for index in order}
 
 
 def _scores(output: Any) -> Tensor | None:
@@ -208,11 +218,17 @@ def _scores(output: Any) -> Tensor | None:
         scores: Tensor = (classes.softmax(-1)[..., :-1].mT @ masks.flatten(2)).unflatten(2, masks.shape[2:])
         return scores
     tensor = output.get("logits") if isinstance(output, Mapping) and "logits" in output else first_tensor(output)
+    if tensor is not None and tensor.ndim == 3:  # a mask without an axis of classes
+        tensor = tensor[:, None]
     return tensor if tensor is not None and tensor.ndim == 4 else None
 
 
 def _softmax(row: Tensor) -> Tensor:
     return row.softmax(-3)
+
+
+def _sigmoid(row: Tensor) -> Tensor:
+    return row.sigmoid()
 
 
 def _reader(region: Region, index: int, minus: int | None) -> Callable[[Tensor], Tensor]:
@@ -226,49 +242,3 @@ def _reader(region: Region, index: int, minus: int | None) -> Callable[[Tensor],
         return values[..., places.to(row.device)].mean(-1)
 
     return pick
-
-
-def _by_area(predicted: NDArray[np.int64]) -> list[int]:
-    """Return the predicted classes, the largest region first."""
-    counts = np.bincount(predicted.ravel())
-    return [int(index) for index in np.argsort(-counts, kind="stable") if counts[index]]
-
-
-def _share(point: tuple[float, float], view: View) -> tuple[float, float]:
-    """Return the position of a pixel's center as fractions of the view."""
-    left, top, right, bottom = view.box
-    return (point[0] + 0.5 - left) / (right - left), (point[1] + 0.5 - top) / (bottom - top)
-
-
-def _masked(path: str, predicted: NDArray[np.int64], view: View) -> Region:
-    """Return the positions whose centers lie in the region of a mask file of the image's size."""
-    mask = read_mask(Path(path))
-    if mask.shape[::-1] != view.image:
-        sizes = [f"{width}×{height}" for width, height in (mask.shape[::-1], view.image)]
-        raise InputError(
-            f"mask '{path}' is {sizes[0]}, the image {sizes[1]}",
-            "--target mask:FILE of the image's size",
-        )
-    height, width = predicted.shape
-    columns = np.floor([view.point((x + 0.5) / width, 0)[0] for x in range(width)]).astype(int)
-    rows = np.floor([view.point(0, (y + 0.5) / height)[1] for y in range(height)]).astype(int)
-    inside = np.outer((rows >= 0) & (rows < mask.shape[0]), (columns >= 0) & (columns < mask.shape[1]))
-    region: Region = mask[np.ix_(rows.clip(0, mask.shape[0] - 1), columns.clip(0, mask.shape[1] - 1))] & inside
-    if not region.any():
-        raise InputError(
-            f"mask '{path}' has no nonzero pixel, or a region too small for a grid of {width}×{height}",
-            "--target point:X,Y explains a single position",
-        )
-    return region
-
-
-def read_mask(path: Path) -> Region:
-    """Read a mask (H, W) from an image file: nonzero pixels, or every palette color but the first."""
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            values = np.asarray(image.convert("RGB") if image.mode in ("RGBA", "CMYK", "YCbCr") else image)
-    except Exception as error:  # decoders fail in many ways
-        raise InputError(f"mask '{path}' cannot be read: {error}", "a PNG that is 0 outside the region") from error
-    return np.asarray(values.reshape(*values.shape[:2], -1).any(2), np.bool_)

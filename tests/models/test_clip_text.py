@@ -135,7 +135,7 @@ def test_it_needs_to_be_told_like_what(folders, run, refused, write_image, tmp_p
     assert "'text:a " in refused(run("heatmap", *at), "--target")
     refused(run("heatmap", *at, "-t", "car"), "no target 'car'")
     refused(run("heatmap", *at, "-t", "text:a red car vs "), "no target 'text:'")
-    refused(run("heatmap", *at, "-t", "text:" + "a " * 20), "22 tokens", f"reads {LONGEST}")
+    refused(run("heatmap", *at, "-t", "text:" + "a " * 20), "22 tokens", f" is {LONGEST}")
 
 
 def test_without_a_tokenizer_it_knows_no_words(tmp_path, write_image):

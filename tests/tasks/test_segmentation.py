@@ -17,8 +17,9 @@ from camviz.errors import InputError, ModelError, RequestError, UnknownName
 from camviz.models.layers import default_layer
 from camviz.models.preprocess import prepare
 from camviz.models.survey import survey
-from camviz.tasks.segmentation import Segmentation, read_mask
-from camviz.types import Image, Job, Model, Preprocessing, View
+from camviz.tasks.regions import read_mask
+from camviz.tasks.segmentation import Segmentation
+from camviz.types import NO_ENDING, Image, Job, Model, Preprocessing, View
 from tests.helpers.inputs import random_images
 from tests.methods.test_every_method import ATTENTION, QUICK
 
@@ -182,9 +183,8 @@ def test_a_mask_in_any_mode(tmp_path, mode):
 
 def test_outputs_of_all_kinds():
     plain = torch.rand(2, 3, 8, 8)
-    assert Segmentation.recognizes(plain[:1], ())
-    assert not Segmentation.recognizes(torch.rand(1, 512, 7, 7), ())  # feature maps
-    assert Segmentation.recognizes(OrderedDict(out=torch.rand(1, 21, 4, 4), aux=torch.rand(1, 9, 4, 4)), ())
+    assert Segmentation.recognizes(plain[:1], (), NO_ENDING)
+    assert not Segmentation.recognizes(torch.rand(1, 512, 7, 7), (), NO_ENDING)  # feature maps
     assert task().rows(OrderedDict(out=plain, aux=plain[:, :2]), 2) is not None
     torch.testing.assert_close(task().rows(OrderedDict(loss=None, logits=plain), 2), plain)
     with pytest.raises(ModelError, match="2×3"):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from camviz.hooks.operations import Call, Site
-from camviz.types import NO_ENDING, Activation, Ending
+from camviz.tasks.outputs import NO_ENDING, Activation, Ending
 
 _ACTIVATIONS: dict[tuple[str, ...], Activation] = {  # the calls from the last one backwards
     ("softmax",): "softmax",

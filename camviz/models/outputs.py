@@ -21,7 +21,8 @@ from camviz.hooks.operations import Call, Trace, without
 from camviz.models import endings
 from camviz.models.survey import Survey, survey
 from camviz.tasks import TASKS, described, recognized
-from camviz.types import Ending, Model, Output
+from camviz.tasks.outputs import Ending, Output
+from camviz.types import Model
 
 _NAMES = (  # of parts, the first that is there decides
     "logits",

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from camviz.errors import ModelError
 from camviz.registry import Registry
-from camviz.types import Activation, Ending, Model, Output, Score, Target, View
+from camviz.tasks.outputs import Activation, Ending, Output
+from camviz.types import Model, Score, Target, View
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from camviz import tasks
 from camviz.errors import ModelError, RequestError, UnknownName, unknown
 from camviz.tasks import TASKS, Task
-from camviz.types import Ending, Score, Target, View
+from camviz.tasks.outputs import Ending
+from camviz.types import Score, Target, View
 
 if TYPE_CHECKING:
     from torch import Tensor

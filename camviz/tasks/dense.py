@@ -13,8 +13,9 @@ from camviz import tasks
 from camviz.errors import ModelError, UnknownName
 from camviz.tasks import TASKS, Task
 from camviz.tasks.classification import distinct, slug
+from camviz.tasks.outputs import Ending
 from camviz.tasks.regions import Region, check_mask, parse_point, region_of, share, split
-from camviz.types import Ending, Mark, Target, View
+from camviz.types import Mark, Target, View
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -12,7 +12,8 @@ from camviz import tasks
 from camviz.errors import ModelError, NothingFound, RequestError
 from camviz.tasks import TASKS, Task
 from camviz.tasks.classification import distinct, find_class, label_of, slug
-from camviz.types import Ending, Mark, Target, View
+from camviz.tasks.outputs import Ending
+from camviz.types import Mark, Target, View
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -12,7 +12,8 @@ from camviz import tasks
 from camviz.errors import ModelError, RequestError, UnknownName
 from camviz.tasks import TASKS, References, Task
 from camviz.tasks.classification import distinct, slug, values_per_image
-from camviz.types import Ending, Target, View
+from camviz.tasks.outputs import Ending
+from camviz.types import Target, View
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,7 +10,8 @@ from camviz import tasks
 from camviz.errors import InputError
 from camviz.tasks import TASKS
 from camviz.tasks.classification import Classification, TargetSpec, choose, label_of, parse_targets, values_per_image
-from camviz.types import Ending, Target, View
+from camviz.tasks.outputs import Ending
+from camviz.types import Target, View
 
 if TYPE_CHECKING:
     from torch import Tensor

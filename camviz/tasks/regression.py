@@ -11,7 +11,8 @@ from camviz import tasks
 from camviz.errors import ModelError, UnknownName
 from camviz.tasks import TASKS, Task
 from camviz.tasks.classification import distinct, find_class, label_of, values_per_image
-from camviz.types import Ending, Target, View
+from camviz.tasks.outputs import Ending
+from camviz.types import Target, View
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -16,8 +16,9 @@ from camviz.errors import InputError, ModelError, RequestError
 from camviz.tasks import TASKS, Task
 from camviz.tasks.classification import TargetSpec as ClassTarget
 from camviz.tasks.classification import check_range, distinct, label_of, parse_targets, slug
+from camviz.tasks.outputs import Ending
 from camviz.tasks.regions import PREFIXES, Region, check_mask, parse_point, region_of, share, split
-from camviz.types import Ending, Mark, Target, View
+from camviz.types import Mark, Target, View
 
 if TYPE_CHECKING:
     from torch import Tensor

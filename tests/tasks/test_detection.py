@@ -18,7 +18,8 @@ from camviz.models.layers import default_layer, list_layers
 from camviz.models.preprocess import prepare
 from camviz.models.survey import survey
 from camviz.tasks.detection import Detection, Detections, iou, similarity
-from camviz.types import NO_ENDING, Image, Job, Model, Preprocessing, View
+from camviz.tasks.outputs import NO_ENDING
+from camviz.types import Image, Job, Model, Preprocessing, View
 from tests.helpers.dense import CLASSES, DETECTORS, make
 from tests.helpers.inputs import random_images
 from tests.helpers.state import hook_count, state_of

@@ -17,9 +17,10 @@ from camviz.errors import InputError, ModelError, RequestError, UnknownName
 from camviz.models.layers import default_layer
 from camviz.models.preprocess import prepare
 from camviz.models.survey import survey
+from camviz.tasks.outputs import NO_ENDING
 from camviz.tasks.regions import read_mask
 from camviz.tasks.segmentation import Segmentation
-from camviz.types import NO_ENDING, Image, Job, Model, Preprocessing, View
+from camviz.types import Image, Job, Model, Preprocessing, View
 from tests.helpers.inputs import random_images
 from tests.methods.test_every_method import ATTENTION, QUICK
 

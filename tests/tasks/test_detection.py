@@ -18,7 +18,6 @@ from camviz.models.layers import default_layer, list_layers
 from camviz.models.preprocess import prepare
 from camviz.models.survey import survey
 from camviz.tasks.detection import Detection, Detections, iou, similarity
-from camviz.tasks.outputs import NO_ENDING
 from camviz.types import Image, Job, Model, Preprocessing, View
 from tests.helpers.dense import CLASSES, DETECTORS, make
 from tests.helpers.inputs import random_images
@@ -165,7 +164,7 @@ def queries(logits, boxes) -> dict[str, torch.Tensor]:
 
 def test_queries_with_a_last_class_for_nothing():
     output = queries([[0.0, 2.0, 0.0, 0.0, 1.0]], [[0.5, 0.5, 0.2, 0.4]])
-    assert Detection.recognizes(output, CLASSES, NO_ENDING)
+    assert Detection.structured(output)
     [found] = task().rows(output, 1)
     torch.testing.assert_close(found.boxes, torch.tensor([[0.4, 0.3, 0.6, 0.7]]))
     total = math.exp(2) + math.exp(1) + 3
@@ -182,7 +181,7 @@ def test_queries_with_a_sigmoid_for_every_class():
 
 
 def test_another_output_is_refused():
-    assert not Detection.recognizes(torch.zeros(1, 4), (), NO_ENDING)
+    assert not Detection.structured(torch.zeros(1, 4))
     with pytest.raises(ModelError, match="not boxes with scores and labels"):
         task().rows(torch.zeros(1, 4), 1)
 

@@ -20,6 +20,7 @@ import pytest
 from PIL import Image
 
 from camviz.demo import sample_folder
+from tests.helpers.documents import ROOT
 from tests.helpers.small_videos import moving, write_video
 
 _CLASSES = ("star", "ring")
@@ -69,6 +70,8 @@ def write_folder(folder: Path) -> None:
     _text(folder / "names.txt", "".join(f"{name}\n" for name in _CLASSES))
     _text(folder / "my.toml", 'method = "layercam"\n\n[heatmap]\nlayout = "panel"\n')
     shutil.copytree(sample_folder(), folder / "sample_images")
+    (folder / "docs" / "pictures").mkdir(parents=True)
+    shutil.copy(ROOT / "docs" / "pictures" / "toys.jpg", folder / "docs" / "pictures")
 
 
 def _image(source: Path, path: Path) -> None:

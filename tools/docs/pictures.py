@@ -31,7 +31,8 @@ def entries() -> Iterator[tuple[str, str]]:
 def make(name: str, line: str) -> None:
     """Run a command line in an empty folder and write its first figure as `docs/pictures/NAME.webp`."""
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "sample_images").symlink_to(ROOT / "sample_images")
+        for name_of_images in ("sample_images", "docs"):
+            (Path(folder) / name_of_images).symlink_to(ROOT / name_of_images)
         figure = None
         for command in line.split("&&"):
             words = [sys.executable, "-m", "camviz", *shlex.split(command)[1:]]
@@ -51,7 +52,13 @@ def _screenshot(page: Path) -> Path | None:
         print("no Chromium: the picture of the report stays as it is", file=sys.stderr)
         return None
     picture = page.with_suffix(".png")
-    options = ["--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=1280,800"]
+    options = [
+        "--headless",
+        "--no-sandbox",
+        "--hide-scrollbars",
+        "--window-size=1280,800",
+        "--virtual-time-budget=5000",
+    ]
     subprocess.run([browser, *options, f"--screenshot={picture}", page.as_uri()], check=True, capture_output=True)
     return picture
 

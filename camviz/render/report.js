@@ -105,8 +105,8 @@ function cell(place) {
     pair.append(make("span", "", image.error ?? "failed"));
   } else {
     if (card.aligned) pair.classList.add("both");
-    if (image.thumb && (card.aligned || !card.thumb)) pair.append(image(image.thumb, "under", card.thumb ? "" : image.name));
-    if (card.thumb) pair.append(image(card.thumb, card.aligned ? "over" : "", described(card)));
+    if (image.thumb && (card.aligned || !card.thumb)) pair.append(thumbnail(image.thumb, "under", card.thumb ? "" : image.name));
+    if (card.thumb) pair.append(thumbnail(card.thumb, card.aligned ? "over" : "", described(card)));
     if (!image.thumb && !card.thumb) pair.append(make("span", "nothing", "no image to show"));
   }
   const what = make("span", "what");
@@ -117,7 +117,7 @@ function cell(place) {
   return item;
 }
 
-function image(base64, className, alt) {
+function thumbnail(base64, className, alt) {
   const node = make("img", className);
   node.loading = "lazy";
   node.decoding = "async";

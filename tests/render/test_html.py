@@ -6,11 +6,13 @@ import base64
 import io
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from camviz.render import html
 from camviz.render.html import THUMB, Card, Page, PageFile, PageImage, draw_page, shrunk, thumb_side, thumbnail
 
 EVIL = "</script><script>alert(1)</script><!-- \" ' & \u2028 图 \udcff.png"
@@ -84,3 +86,12 @@ def test_a_thumbnail_is_a_webp_in_the_right_colors():
     red, green, blue = np.asarray(image.convert("RGB")).reshape(-1, 3).mean(0)
     assert red > 230
     assert max(green, blue) < 20
+
+
+def test_no_local_of_the_script_has_the_name_of_a_function():
+    script = Path(html.__file__).with_name("report.js").read_text("utf-8")
+    functions = set(re.findall(r"^function (\w+)\(", script, re.MULTILINE))
+    declared = re.findall(r"(?:const|let) ([^;=]*=[^;]*);", script)
+    names = {name for one in declared for name in re.findall(r"(?:^|, )(\w+) =", one)}
+    assert functions
+    assert functions & names == set()

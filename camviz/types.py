@@ -361,6 +361,7 @@ class ModelRequest:
     order: Order = "rgb"
     task: str = ""
     output_key: str = ""
+    checkpoint_key: str = ""
 
 
 @dataclass(frozen=True)

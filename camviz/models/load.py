@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from camviz.errors import RequestError, UnknownName, unknown
-from camviz.models.checkpoint import SUFFIXES, Weights, check_file, fit, read_weights, settings_note
+from camviz.models.checkpoint import SUFFIXES, Weights, check_file, fitted_model, read_weights
 from camviz.models.checkpoint.dialects import variants
 from camviz.models.labels import read_labels
 from camviz.models.sources import SOURCES, Plan
@@ -34,6 +34,7 @@ def load(
     channel_order: Order = "rgb",
     task: str = "",
     output_key: str = "",
+    checkpoint_key: str = "",
     device: str | None = None,
 ) -> Model:
     """The model `spec`: a name of torchvision, "demo", "timm:NAME", "hf:FOLDER", "net.py:Net", "my.pth", or itself.
@@ -55,6 +56,7 @@ def load(
         channel_order,
         TASKS.find(task).name if task else "",
         output_key,
+        checkpoint_key,
     )
     if isinstance(spec, (str, Path)):
         model = plan(request).build()
@@ -150,7 +152,19 @@ def _with_weights_file(request: ModelRequest) -> ModelRequest:
 
 
 def _weights(request: ModelRequest) -> Weights | None:
-    return read_weights(Path(request.checkpoint), request.allow_pickle) if request.checkpoint else None
+    if not request.checkpoint:
+        if request.checkpoint_key and _split(request.spec)[0] != "file":
+            raise RequestError(
+                f"--checkpoint-key {request.checkpoint_key} without a checkpoint", "add --checkpoint FILE"
+            )
+        return None
+    prefix, name = _split(request.spec) if request.spec else ("", "")
+    classes = None
+    if prefix == "py" and request.allow_pickle:
+        from camviz.models.sources.python_file import classes_of
+
+        classes = classes_of(name)
+    return read_weights(Path(request.checkpoint), request.allow_pickle, request.checkpoint_key, classes)
 
 
 def _told_arguments(
@@ -178,12 +192,7 @@ def _told_arguments(
 def _with_checkpoint(model: Model, request: ModelRequest, weights: Weights | None) -> Model:
     if weights is None or request.checkpoint is None:
         return model
-    fitted, changed = fit(model.module, weights.state, request.checkpoint, model.name)
-    notes = [*model.notes, *weights.notes, *changed, *settings_note(weights), f"checkpoint: {fitted.summary()}"]
-    # the names of other classes would be wrong
-    classes = any(" classes instead of " in note for note in changed)
-    labels = () if classes else model.labels
-    return replace(model, notes=tuple(notes), labels=labels, fitted=fitted.counts)
+    return fitted_model(model, weights, request.checkpoint)
 
 
 def _finish(model: Model, request: ModelRequest) -> Model:

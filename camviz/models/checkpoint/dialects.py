@@ -1,12 +1,13 @@
-"""Dialects: how people pack the tensors of a model. Each is one function, tried where its sign is present.
+"""Dialects: the ways in which programs pack the tensors of a model. Each is one function.
 
-A dialect takes a mapping of tensors by name and returns (another, what it took off), or None when its sign is
-not there. `strip` applies them one after the other until none finds its sign; `variants` goes on with prefixes
-that may belong to the model itself, so that whoever knows the model can choose.
+A dialect takes tensors by name and returns them renamed, with a note on the change, or None where it does not apply.
+`strip` applies them until none does; `variants` goes on with changes that depend on the model, so that `fit` and
+`recognize` can choose the variant that fits.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ NESTS = (
 )  # fmt: skip
 _WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")  # of torch, anywhere in a name
 _PREFIXES = ("model", "net", "network", "backbone", "encoder", "classifier", "student", "_model", "base_model")
+_QUERIES = ("encoder_q.", "base_encoder.", "online_encoder.", "student_encoder.", "query_encoder.")
+_PROJECTIONS = ("fc.", "head.", "projector.", "predictor.", "projection", "mlp.")
 _FLAT_AVERAGES = ("model_ema.", "ema_model.", "ema.", "ema_net.", "teacher.")
 
 
@@ -105,7 +108,45 @@ def average_beside(state: State) -> tuple[State, str] | None:
     return None
 
 
-DIALECTS: tuple[Dialect, ...] = (wrappers, averaged, parallel, average_beside)
+def query_encoder(state: State) -> tuple[State, str] | None:
+    """MoCo, BYOL and the like: the encoder that is trained, without the other one, the queue and the projection."""
+    for prefix in _QUERIES:
+        inside = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
+        if not inside or not any(value.ndim == 4 for value in inside.values()):
+            continue
+        body = {key: value for key, value in inside.items() if not key.startswith(_PROJECTIONS)}
+        dropped = len(state) - len(body)
+        return (
+            body,
+            f"'{prefix}' taken: pretrained without labels, its projection is no classifier ({dropped} left out)",
+        )
+    return None
+
+
+DIALECTS: tuple[Dialect, ...] = (wrappers, averaged, parallel, query_encoder, average_beside)
+
+
+def pruned(state: State) -> tuple[State, str] | None:
+    """torch.nn.utils.prune keeps `weight_orig` and `weight_mask`: the weight is their product."""
+    masked = [key[: -len("_mask")] for key in state if key.endswith("_mask") and f"{key[:-5]}_orig" in state]
+    if not masked:
+        return None
+    merged = {
+        key: value for key, value in state.items() if key.removesuffix("_orig").removesuffix("_mask") not in masked
+    }
+    merged |= {name: state[f"{name}_orig"] * state[f"{name}_mask"] for name in masked}
+    return merged, f"pruned: weight_orig × weight_mask of {len(masked)} tensor(s)"
+
+
+def old_densenet(state: State) -> tuple[State, str] | None:
+    """torchvision before 0.3 named the layers of a DenseNet `norm.1`, `conv.2`."""
+    pattern = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
+    if not any(pattern.search(key) for key in state):
+        return None
+    return {pattern.sub(r"\1\2", key): value for key, value in state.items()}, "old names of DenseNet ('norm.1')"
+
+
+REWRITINGS: tuple[Dialect, ...] = (pruned, old_densenet)
 
 
 def strip(state: State) -> tuple[State, list[str]]:
@@ -124,16 +165,21 @@ def strip(state: State) -> tuple[State, list[str]]:
 
 
 def variants(state: State) -> Iterator[tuple[State, list[str]]]:
-    """The state as it is, and with the prefixes that a training program puts before a model, one after the other."""
+    """The state as it is, rewritten, and with the prefixes that a training program puts before a model taken off."""
     notes: list[str] = []
-    yield state, notes
     while True:
-        shorter = next((found for prefix in _PREFIXES if (found := part_of(state, f"{prefix}."))), None)
+        yield state, notes
+        rewritten, said = state, notes
+        for rewriting in REWRITINGS:
+            if changed := rewriting(rewritten):
+                rewritten, said = changed[0], [*said, changed[1]]
+        if rewritten is not state:
+            yield rewritten, said
+        shorter = next((part for prefix in _PREFIXES if (part := part_of(state, f"{prefix}."))), None)
         if shorter is None:
             return
         state, more = strip(shorter[0])
         notes = [*notes, shorter[1], *more]
-        yield state, notes
 
 
 def part_of(state: State, prefix: str) -> tuple[State, str] | None:

@@ -1,4 +1,4 @@
-"""Tensors given to a model, with an account of what fitted."""
+"""Load tensors into a model and report which fitted."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from camviz.errors import CheckpointError
 from camviz.models.checkpoint.dialects import State, variants
+from camviz.models.checkpoint.guesses import looks_like
+from camviz.models.checkpoint.heads import head_path, rebuild_head
 
 if TYPE_CHECKING:
     from torch import nn
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Fit:
-    """How a checkpoint met a model, in names of tensors."""
+    """The result of loading a checkpoint into a model, in names of tensors."""
 
     fitted: tuple[str, ...]
     missing: tuple[str, ...]
@@ -24,11 +26,11 @@ class Fit:
 
     @property
     def counts(self) -> tuple[int, int]:
-        """How many of how many tensors of the model came from the checkpoint."""
+        """Return how many of how many tensors of the model came from the checkpoint."""
         return len(self.fitted), len(self.fitted) + len(self.missing) + len(self.reshaped)
 
     def summary(self) -> str:
-        """One line: "122 of 122 tensors fit", then what did not, counted and named."""
+        """Return one line: "122 of 122 tensors fit", then what did not, counted and named."""
         parts = ["{} of {} tensors fit".format(*self.counts)]
         for word, names in (
             ("missing", self.missing),
@@ -46,15 +48,19 @@ def _some(names: Iterable[str], count: int = 3) -> str:
 
 
 def fit(module: nn.Module, state: State, source: str, name: str) -> tuple[Fit, list[str]]:
-    """Load `state` into `model`, with or without the prefixes that a training program put before its names.
+    """Load `state` into `module`, with or without the prefixes that a training program put before its names.
 
-    The classifier's head takes the checkpoint's number of classes, the first convolution its input channels.
-    Raises `CheckpointError` when under half of either side fits.
+    The head takes the checkpoint's number of classes, or is rebuilt from its tensors; the first convolution takes its
+    input channels. Raises `CheckpointError` when under half of either side fits, or when layers would stay untrained.
     """
     import torch
 
-    state, notes = adapted(list(module.state_dict()), state)
-    followed = follow(module, state)
+    all_tensors = state
+    state, notes = adapted(module, state)
+    taken = {id(tensor) for tensor in state.values()}
+    beside = {key: tensor for key, tensor in all_tensors.items() if id(tensor) not in taken}
+    state, rebuilt = rebuild_head(module, state, beside)
+    followed = [*rebuilt, *follow(module, state)]
     own = module.state_dict()
     same = {key for key in state if key in own and state[key].shape == own[key].shape}
     counted = {key for key in own if not key.endswith("num_batches_tracked")}
@@ -66,20 +72,73 @@ def fit(module: nn.Module, state: State, source: str, name: str) -> tuple[Fit, l
     )
     theirs = sum(1 for key in state if not key.endswith("num_batches_tracked"))
     if 2 * len(result.fitted) < max(len(counted), theirs):
+        guess = looks_like(all_tensors)
         raise CheckpointError(
             f"checkpoint '{source}' does not fit {name}: {result.summary()}",
-            "it was made for another model: name that one with --model",
+            guess.hint(source) if guess else "it was made for another model: name that one with --model",
         )
+    _refuse_untrained(module, result, source, name)
     with torch.no_grad():
         module.load_state_dict({key: state[key] for key in same}, strict=False)
     return result, [*notes, *followed]
 
 
-def adapted(own: list[str], state: State) -> tuple[State, list[str]]:
-    """The variant of `state` that has the most names of `own`, and what was done to the names."""
+def _refuse_untrained(module: nn.Module, result: Fit, source: str, name: str) -> None:
+    """Refuse a model whose layers the checkpoint does not have: their maps would be those of random weights."""
+    names = [key for key in (*result.missing, *result.reshaped) if _matters(module, key, result.fitted)]
+    top = head_path(module).partition(".")[0]
+    more = [key for key in result.unexpected if top and key.partition(".")[0] == top]
+    if more and not names:
+        raise CheckpointError(
+            f"checkpoint '{source}' has more layers in its head than {name}: {_some(more)}",
+            "--model net.py:Net, a function that builds the model as it was trained",
+        )
+    if not names:
+        return
+    beside = f"; the file has {_some(result.unexpected)} instead" if result.unexpected else ""
+    raise CheckpointError(
+        f"checkpoint '{source}' does not have {_some(names)} of {name}: {len(names)} tensor(s) would stay untrained"
+        f"{beside}",
+        "--model net.py:Net, a function that builds the model as it was trained; or a checkpoint with all its layers",
+    )
+
+
+def _matters(module: nn.Module, key: str, fitted: tuple[str, ...]) -> bool:
+    """Whether the tensor at `key` is used in evaluation and depends on training."""
+    own = module.state_dict()
+    if "aux" in key.lower().partition(".")[0]:  # auxiliary heads run in training only
+        return False
+    tensor = own[key]
+    if any(own[other].data_ptr() == tensor.data_ptr() for other in fitted if own[other].shape == tensor.shape):
+        return False  # one tensor under two names
+    if key.endswith(("running_mean", "running_var")):
+        return True
+    if key not in dict(module.named_parameters()):
+        return False  # computed when the model was built
+    return tensor.ndim > 1 or tensor.is_meta or bool((tensor != tensor.flatten()[:1]).any())
+
+
+def adapted(module: nn.Module, state: State) -> tuple[State, list[str]]:
+    """Return the variant of `state` that has the most names of the model, and what was done to the names."""
+    own = list(module.state_dict())
     names = set(own)
+    children = [name for name, _ in module.named_children()]
     candidates = [*variants(state), *_prefixed(own, state)]
-    return max(candidates, key=lambda one: sum(key in names for key in one[0]))
+    candidates += [one for chosen in variants(state) for one in _numbered(children, *chosen)]
+    return max(candidates, key=lambda candidate: sum(key in names for key in candidate[0]))
+
+
+def _numbered(children: list[str], state: State, notes: list[str]) -> Iterator[tuple[State, list[str]]]:
+    """The state with the names of the model's children for numbers: saved from Sequential(*model.children())."""
+    numbers = {key.partition(".")[0] for key in state}
+    if not any(number.isdecimal() for number in numbers):
+        return
+    renamed = {}
+    for key, tensor in state.items():
+        first, dot, rest = key.partition(".")
+        index = int(first) if first.isdecimal() and len(first) < 4 else len(children)
+        renamed[f"{children[index]}{dot}{rest}" if index < len(children) else key] = tensor
+    yield renamed, [*notes, "numbers in names read as the model's children, in their order"]
 
 
 def _prefixed(own: list[str], state: State) -> Iterator[tuple[State, list[str]]]:
@@ -94,7 +153,7 @@ def _prefixed(own: list[str], state: State) -> Iterator[tuple[State, list[str]]]
 
 
 def follow(module: nn.Module, state: State) -> list[str]:
-    """Give the model the number of classes and of input channels that the tensors have; says what changed."""
+    """Give the model the number of classes and of input channels that the tensors have; return notes on the changes."""
     return _follow_head(module, state) + _follow_input(module, state)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from camviz.errors import CheckpointError, RequestError, UnknownName
-from camviz.models.checkpoint import Weights, check_file, fit, kind_of, read_weights, settings_note
+from camviz.models.checkpoint import Weights, check_file, fitted_model, kind_of, read_weights, settings_note
 from camviz.models.checkpoint.dialects import variants
 from camviz.models.recognize import Match, alike, preferred, recognize, shapes_of
 from camviz.models.sources import SOURCES, Plan
@@ -44,7 +44,7 @@ def weights_file(name: str, request: ModelRequest) -> Plan:
 
 def _weighed(path: Path, request: ModelRequest) -> Model:
     """The model that tensors are for."""
-    weights = read_weights(path, request.allow_pickle)
+    weights = read_weights(path, request.allow_pickle, request.checkpoint_key)
     if weights.module is not None:
         model = Model(type(weights.module).__name__, weights.module.float().eval())
         return replace(model, notes=("a whole pickled model", *settings_note(weights)))
@@ -72,7 +72,7 @@ def _recognized(weights: Weights, shown: str, request: ModelRequest) -> Model | 
 
 def replace_state(weights: Weights, state: Any, notes: list[str]) -> Weights:
     """The weights with other names, and what was done to them."""
-    return Weights(state, [*weights.notes, *notes], weights.settings, weights.module)
+    return replace(weights, state=state, notes=[*weights.notes, *notes])
 
 
 def _built(match: Match, others: list[Match], weights: Weights, shown: str, request: ModelRequest) -> Model:
@@ -98,15 +98,12 @@ def _built(match: Match, others: list[Match], weights: Weights, shown: str, requ
 
     with without_initialization():  # every tensor of it is in the file
         model = plan.build()
-    fitted, changed = fit(model.module, weights.state, shown, model.name)
-    how = model.preprocessing
     if match.resized:
-        how = replace(how, crop=(match.size, match.size), resize=match.size)
+        model = replace(model, preprocessing=replace(model.preprocessing, crop=(match.size,) * 2, resize=match.size))
     also = f" (the same tensors fit {_names(others)})" if others else ""
-    notes = [f"recognized: {match.spec}{also}", *weights.notes, *changed, *settings_note(weights)]
-    notes.append(f"checkpoint: {fitted.summary()}")
     labels = model.labels if match.classes == len(model.labels) else ()
-    return replace(model, preprocessing=how, labels=labels, notes=tuple(notes), fitted=fitted.counts)
+    model = replace(model, labels=labels, notes=(f"recognized: {match.spec}{also}",))
+    return fitted_model(model, weights, shown)
 
 
 def _names(matches: list[Match], count: int = 6) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,7 @@ _PREFERRED = ("build", "build_model", "create_model", "get_model", "model")
 @SOURCES.add("py", offers="FILE.py:NAME, a class, a function or a model in it")
 def python_file(name: str, request: ModelRequest) -> Plan:
     """A class or function of a Python file, called without arguments but those of --model-args."""
-    path_text, _, attribute = name.partition(".py:")
-    path = Path(path_text + ".py" if attribute else name)
+    path, attribute = _file_of(name), name.partition(".py:")[2]
     if not path.is_file():
         raise RequestError(f"no file '{path}'", "--model net.py:Net names a class or a function in a Python file")
     if request.weights not in ("default", "none"):
@@ -33,10 +33,30 @@ def python_file(name: str, request: ModelRequest) -> Plan:
     return Plan(shown, lambda: _build(path, attribute, dict(request.arguments)))
 
 
+def classes_of(name: str) -> Callable[[str], Any]:
+    """Return a function from a class's name to the class in FILE.py:NAME, None for others; it imports the file."""
+    path = _file_of(name)
+    namespace: dict[str, Any] = {}
+
+    def find(wanted: str) -> Any:
+        from camviz.models.sources.user_code import explained, import_file, project
+
+        if not namespace:
+            with project(path), explained(path, f"importing '{path}'"):
+                namespace.update(vars(import_file(path)))
+        return namespace.get(wanted)
+
+    return find
+
+
+def _file_of(name: str) -> Path:
+    path_text, _, attribute = name.partition(".py:")
+    return Path(path_text + ".py" if attribute else name)
+
+
 def parameters_of(name: str) -> set[str]:
     """The names of the arguments that FILE.py:NAME takes, read without running it; none when that cannot be told."""
-    path_text, _, attribute = name.partition(".py:")
-    path = Path(path_text + ".py" if attribute else name)
+    path, attribute = _file_of(name), name.partition(".py:")[2]
     names, _ = _top_level_names(path)
     found: ast.stmt | None = names.get(attribute or _only_candidate(path, names))
     if isinstance(found, ast.ClassDef):

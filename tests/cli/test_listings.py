@@ -12,6 +12,16 @@ from camviz.cli.registry import commands
 from camviz.methods import METHODS
 from camviz.models.catalog import listings
 
+WRAPPED = """
+
+class Wrapped(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.model = Net()
+
+    def forward(self, x):
+        return self.model(x)
+"""
 CONTRACT = {
     "--model", "--weights", "--checkpoint", "--labels", "--layer", "--method", "--target", "--score",
     "--device", "--precision", "--batch-size", "--output", "--quiet", "--json",
@@ -196,6 +206,19 @@ def test_layers_lists_paths_shapes_and_stars_the_default(layers, heatmap, write_
 def test_layers_that_match(layers, arguments, expected):
     found = [json.loads(line)["path"] for line in layers(*arguments, "--json").stdout.splitlines()]
     assert sorted(found) == sorted(expected)
+
+
+def test_layers_lists_one_level_and_the_default_and_how_to_see_more(layers, net_file, run):
+    result = layers()
+    assert {"features", "pool", "fc"} < set(re.findall(r"^\*?\s*(\S+)", result.stdout, re.MULTILINE))
+    assert result.stdout.count("features.") == 1  # the default layer
+    assert "4 of 7 layers" in result.stderr
+    assert "--depth 2" in result.stderr
+    assert len(layers("--depth", "2").stdout.splitlines()) == 8
+    net_file.write_text(net_file.read_text() + WRAPPED)
+    inside = run("layers", f"{net_file}:Wrapped", "--input-size", 32).stdout
+    assert "model.fc" in inside
+    assert "model.features.0" not in inside
 
 
 def test_layers_needs_no_download(run, monkeypatch):

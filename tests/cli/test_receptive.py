@@ -6,7 +6,7 @@ import json
 
 
 def test_the_columns(run, net_file):
-    lines = run("layers", f"{net_file}:Net", "--input-size", 32, "--receptive-field").stdout.splitlines()
+    lines = run("layers", f"{net_file}:Net", "--input-size", 32, "--depth", 2, "--receptive-field").stdout.splitlines()
     cells = {line.replace("*", " ").split()[0]: line.split() for line in lines}
     assert cells["path"][-3:] == ["field", "share", "parameters"]
     assert cells["features.0"][-3:-1] == ["3", "0.879%"]

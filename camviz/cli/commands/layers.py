@@ -38,7 +38,10 @@ Pattern = Annotated[
 Depth = Annotated[
     int | None,
     typer.Option(
-        "--depth", min=1, help="Levels of nested modules to list. Default: 1, or all with --filter.", show_default=False
+        "--depth",
+        min=1,
+        help="Levels of nested modules to list. Default: 1; all with --filter or --json.",
+        show_default=False,
     ),
 ]
 Receptive = Annotated[
@@ -52,7 +55,7 @@ Receptive = Annotated[
     order=1,
     examples=(
         "camviz layers",
-        "camviz layers resnet50 --depth 1",
+        "camviz layers resnet50 --depth 2",
         "camviz layers net.py:Net --input-size 64 --receptive-field",
     ),
 )
@@ -84,8 +87,11 @@ def layers(
         star = ""
         console.say(f"note: {error.message}")
     rows = []
+    shortened = depth is None and not pattern and not as_json
+    if shortened:
+        depth = _first_depth([one.path for one in seen.layers])
     for one, layer in list_layers(module, seen):
-        if depth and one.path.count(".") >= depth:
+        if depth and one.path.count(".") >= depth and not (shortened and one.path == star):
             continue
         if pattern and not (fnmatchcase(one.path, pattern) or fnmatchcase(one.kind, pattern)):
             continue
@@ -94,12 +100,22 @@ def layers(
         stride = seen.input_size[axis] / cells if cells else None
         rows.append(_Row(one, layer, stride, one.path == star, fields.get(one.path)))
     if pattern and not rows:
-        raise unknown("layer", pattern, [one.path for one in seen.layers], module.name, "without --filter it")
+        raise unknown(
+            "layer", pattern, [one.path for one in seen.layers], module.name, f"'camviz layers {model.model or 'demo'}'"
+        )
     if as_json:
         for row in rows:
             console.result(json.dumps(_facts(row, seen.input_size, receptive_field)))
         return
     _print(console, rows, seen.input_size, receptive_field)
+    if depth and shortened and len(rows) < len(seen.layers):
+        console.say(f"{len(rows)} of {len(seen.layers)} layers: --depth {depth + 1} lists another level")
+
+
+def _first_depth(paths: Sequence[str]) -> int:
+    """The first depth at which there is more than one layer: a model may be wrapped in others."""
+    levels = sorted(path.count(".") + 1 for path in paths)
+    return next((level for level in levels if sum(other <= level for other in levels) > 1), 1)
 
 
 class _Row(NamedTuple):

@@ -82,10 +82,15 @@ class RunError(CamvizError):
 _AMERICAN = {"grey": "gray", "colour": "color", "isation": "ization", "centre": "center"}
 
 
+def spell(name: str) -> str:
+    """Return a name in lower case and American spelling, with a space for each hyphen, underscore or space."""
+    words = re.sub(r"[-_\s]+", " ", name.casefold())
+    return re.sub("|".join(_AMERICAN), lambda british: _AMERICAN[british[0]], words)
+
+
 def fold(name: str) -> str:
-    """Return what all spellings of a name share: no case, hyphens, underscores or spaces, American spelling."""
-    folded = re.sub(r"[-_\s]+", "", name.casefold())
-    return re.sub("|".join(_AMERICAN), lambda british: _AMERICAN[british[0]], folded)
+    """Return what all spellings of a name share: `spell` without spaces."""
+    return spell(name).replace(" ", "")
 
 
 def closest(typed: str, known: Iterable[str], count: int = 3) -> list[str]:

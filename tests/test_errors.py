@@ -10,7 +10,7 @@ import pytest
 
 import camviz
 from camviz import errors
-from camviz.errors import CamvizError, InputError, RequestError, UnknownName, closest, unknown
+from camviz.errors import CamvizError, InputError, RequestError, UnknownName, closest, match, unknown
 
 TREE = {name for name, one in vars(errors).items() if isinstance(one, type) and issubclass(one, CamvizError)}
 
@@ -69,3 +69,19 @@ def test_every_error_is_made_with_a_hint():
     assert len(calls) > 30
     bare = [place for place, call in calls if len(call.args) < 2 and "hint" not in {k.arg for k in call.keywords}]
     assert bare == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [("a-b", "a-b"), ("A_B", "a-b"), ("ab", "a-b"), ("second", "other"), ("Sec Ond", "other"), ("c", None)],
+)
+def test_match(typed, expected):
+    assert match("name", typed, ["a-b", "other"], {"second": "other"}) == expected
+
+
+def test_an_ambiguous_name_lists_what_it_could_be():
+    assert match("name", "a-b", ["a-b", "a_b"]) == "a-b"  # typed exactly
+    with pytest.raises(UnknownName) as caught:
+        match("name", "AB", ["a-b", "a_b"])
+    assert "'AB'" in caught.value.message
+    assert "'a-b' or 'a_b'" in caught.value.message + caught.value.hint

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+import os
 import warnings
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from camviz.errors import InputError
+from camviz.errors import InputError, closest, did_you_mean
 from camviz.io.paths import is_remote, read_bytes
 from camviz.io.videos import is_video, starts_like_video
 from camviz.types import Image
@@ -37,12 +40,24 @@ SUFFIXES = frozenset(
     ]
 )
 _ORIENTATION = 0x0112
+_MOST = 1000  # names in a folder that a missing file is compared with
 MAX_PIXELS = 178_956_970  # Pillow's own limit: a quarter of a gigabyte as RGB is 89 million, twice that is a bomb
 
 
 def no_file(path: Path) -> InputError:
-    """The error for a path where nothing is."""
-    return InputError(f"no file '{path}'", "check the path; folders and quoted globs work too")
+    """Return the error for a path that does not exist, with the closest names in its folder."""
+    names = [] if is_remote(path) else list(islice(_names_in(path.parent), _MOST))
+    near = [str(path.with_name(name)) for name in closest(path.name, names)]
+    return InputError(f"no file '{path}'", did_you_mean(near) or "check the path; folders and quoted globs work too")
+
+
+def _names_in(folder: Path) -> Iterator[str]:
+    try:
+        for entry in os.scandir(folder):
+            if entry.is_dir() or os.path.splitext(entry.name)[1].lower() in SUFFIXES:
+                yield entry.name
+    except OSError:  # there is no such folder, or it cannot be listed
+        return
 
 
 def read_image(path: Path) -> Image:

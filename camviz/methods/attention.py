@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 _attention = partial(METHODS.add, family="attention", layer="none")
 
 
-@_attention("rollout", paper="arXiv:2005.00928", needs="attention", cost="1 forward of its own")
+@_attention(
+    "rollout", aliases=("attention-rollout",), paper="arXiv:2005.00928", needs="attention", cost="1 forward of its own"
+)
 def rollout(probe: Probe, *, heads: str = "mean") -> Tensor:
     """Product over layers of ½A + ½I, heads reduced by `heads`: mean, max or min. Not class-specific.
 
@@ -33,7 +35,11 @@ def rollout(probe: Probe, *, heads: str = "mean") -> Tensor:
 
 
 @_attention(
-    "grad-rollout", paper="none: rollout of A ⊙ dS/dA", needs="attention", cost="1 forward and 1 backward of its own"
+    "grad-rollout",
+    aliases=("gradient-rollout", "gradient-attention-rollout"),
+    paper="none: rollout of A ⊙ dS/dA",
+    needs="attention",
+    cost="1 forward and 1 backward of its own",
 )
 def grad_rollout(probe: Probe, *, heads: str = "mean") -> Tensor:
     """Rollout of the positive part of A ⊙ dS/dA instead of A, each layer with its own gradient.
@@ -45,7 +51,13 @@ def grad_rollout(probe: Probe, *, heads: str = "mean") -> Tensor:
     return _rolled(probe, matrices, diagonal=False)
 
 
-@_attention("chefer", paper="arXiv:2103.15679", needs="attention", cost="1 forward and 1 backward of its own")
+@_attention(
+    "chefer",
+    aliases=("transformer-attribution", "transformer-explainability"),
+    paper="arXiv:2103.15679",
+    needs="attention",
+    cost="1 forward and 1 backward of its own",
+)
 def chefer(probe: Probe) -> Tensor:
     """Relevance R = Π(I + Ā) - I, Ā the mean over heads of relu(A ⊙ dS/dA) (eq. 5 and 6; pooling: 8 to 10)."""
     matrices = probe.attention.matrices(lambda a, gradient: (a * gradient).clamp(min=0).mean(1), gradients=True)

@@ -29,7 +29,7 @@ def gradcam(probe: Probe) -> Tensor:
     return probe.gradients.mean((2, 3), keepdim=True) * probe.activations
 
 
-@_gradient("gradcam++", paper="arXiv:1710.11063")
+@_gradient("gradcam++", aliases=("gradcampp", "gradcamplusplus"), paper="arXiv:1710.11063")
 def gradcam_plus_plus(probe: Probe) -> Tensor:
     """Channels weighted by weighted positive gradients: w = Σ_ij α·relu(G), α = G² / (2G² + ΣA·G³) (eq. 19)."""
     gradients = probe.gradients
@@ -42,7 +42,12 @@ def _plus_plus(first: Tensor, second: Tensor, third: Tensor, activations: Tensor
     return (alpha * first.clamp(min=0)).sum((2, 3), keepdim=True) * activations
 
 
-@_gradient("smoothgradcam++", paper="arXiv:1908.01224", cost="`samples` forwards and backwards")
+@_gradient(
+    "smoothgradcam++",
+    aliases=("smoothgradcampp", "smoothgradcamplusplus"),
+    paper="arXiv:1908.01224",
+    cost="`samples` forwards and backwards",
+)
 def smoothgradcam_plus_plus(probe: Probe, *, samples: int = 8, noise: float = 0.1) -> Tensor:
     """Grad-CAM++ with G, G² and G³ averaged over `samples` noisy inputs; `noise` is a share of the input's range."""
     powers = [0.0 * probe.activations for _ in range(3)]
@@ -68,7 +73,7 @@ def hirescam(probe: Probe) -> Tensor:
     return probe.gradients * probe.activations
 
 
-@_gradient("gradcam-elementwise", paper="none: HiResCAM's positive part")
+@_gradient("gradcam-elementwise", aliases=("elementwise-gradcam",), paper="none: HiResCAM's positive part")
 def gradcam_elementwise(probe: Probe) -> Tensor:
     """Only the positive evidence, element by element: Σ_k relu(G_k ⊙ A_k)."""
     return (probe.gradients * probe.activations).clamp(min=0)

@@ -62,7 +62,7 @@ def principal(maps: Tensor) -> Tensor:
     return found
 
 
-@_plain("kpcacam", paper="arXiv:2410.00267", cost="an eigenproblem of the grid's size")
+@_plain("kpcacam", aliases=("kernel-pca-cam",), paper="arXiv:2410.00267", cost="an eigenproblem of the grid's size")
 def kpcacam(probe: Probe, *, gamma: float = 0.0) -> Tensor:
     """First kernel principal component of the positions, kernel exp(-γ·|x - y|²); γ 0 stands for 1/channels."""
     import torch
@@ -88,7 +88,13 @@ def fem(probe: Probe, *, deviations: float = 2.0) -> Tensor:
     return mean * (activations > mean + deviations * spread)
 
 
-@_plain("dff", paper="arXiv:1806.10206", cost="a small factorization", parts="concepts")
+@_plain(
+    "dff",
+    aliases=("deep-feature-factorization",),
+    paper="arXiv:1806.10206",
+    cost="a small factorization",
+    parts="concepts",
+)
 def dff(probe: Probe, *, concepts: int = 4, steps: int = 100) -> list[Tensor]:
     """Non-negative factorization of the activations into concepts, the largest first, with their shares."""
     import torch

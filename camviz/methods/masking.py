@@ -26,7 +26,13 @@ def scorecam(probe: Probe, *, score: str = "prob") -> Tensor:
     return _mask_cam(probe, score, 1, lambda masks, _seeds, _variants: masks)
 
 
-@_forwards("sscam", gives="channels", paper="arXiv:2006.14255", cost="`samples` forwards per channel")
+@_forwards(
+    "sscam",
+    aliases=("smoothed-scorecam",),
+    gives="channels",
+    paper="arXiv:2006.14255",
+    cost="`samples` forwards per channel",
+)
 def sscam(probe: Probe, *, score: str = "prob", samples: int = 10, noise: float = 2.0) -> Tensor:
     """Score-CAM with the score averaged over `samples` masks (0 to 1) plus Gaussian noise of std `noise`."""
     import torch
@@ -38,7 +44,13 @@ def sscam(probe: Probe, *, score: str = "prob", samples: int = 10, noise: float 
     return _mask_cam(probe, score, samples, noisy)
 
 
-@_forwards("iscam", gives="channels", paper="arXiv:2010.03023", cost="`samples` forwards per channel")
+@_forwards(
+    "iscam",
+    aliases=("integrated-scorecam",),
+    gives="channels",
+    paper="arXiv:2010.03023",
+    cost="`samples` forwards per channel",
+)
 def iscam(probe: Probe, *, score: str = "prob", samples: int = 10) -> Tensor:
     """Score-CAM with the score averaged over the mask's strength, i/samples for i = 1 … samples: never above 1."""
     return _mask_cam(probe, score, samples, lambda masks, _seeds, variants: masks * (variants + 1) / samples)
@@ -94,7 +106,9 @@ def ablationcam(probe: Probe) -> Tensor:
     return torch.stack(weights)[:, :, None, None] * probe.activations
 
 
-@_forwards("occlusion", paper="arXiv:1311.2901", cost="1 forward per patch position", layer="none")
+@_forwards(
+    "occlusion", aliases=("sliding-window",), paper="arXiv:1311.2901", cost="1 forward per patch position", layer="none"
+)
 def occlusion(probe: Probe, *, patch: int = 0, stride: int = 0) -> Tensor:
     """Drop of the score under a black patch, averaged over the patches that cover a pixel.
 

@@ -31,13 +31,15 @@ def reduced(values: Tensor, how: str) -> Tensor:
     raise RequestError(f"no reduce '{how}'", "--set reduce=max, reduce=sum or reduce=norm")
 
 
-@_once("gradient", paper="arXiv:1312.6034")
+@_once("gradient", aliases=("vanilla-gradient", "vanilla-gradients", "saliency"), paper="arXiv:1312.6034")
 def gradient(probe: Probe, *, reduce: str = "max") -> Tensor:
     """Absolute gradient of the score with respect to each pixel, |dS/dx|, maximum over channels."""
     return reduced(probe.input_gradients(), reduce)
 
 
-@_once("gradient-x-input", paper="arXiv:1605.01713")
+@_once(
+    "gradient-x-input", aliases=("input-x-gradient", "gradient-input", "gradient-times-input"), paper="arXiv:1605.01713"
+)
 def gradient_x_input(probe: Probe, *, reduce: str = "sum") -> Tensor:
     """Gradient times the normalized input, summed over channels; signed."""
     return reduced(probe.input_gradients() * probe.inputs, reduce)
@@ -64,7 +66,12 @@ def vargrad(probe: Probe, *, samples: int = 25, noise: float = 0.15, reduce: str
     return reduced(square / samples, reduce)
 
 
-@_pixel("integrated-gradients", paper="arXiv:1703.01365", cost="`steps` forwards and backwards")
+@_pixel(
+    "integrated-gradients",
+    aliases=("ig", "intgrad", "integrated-gradient"),
+    paper="arXiv:1703.01365",
+    cost="`steps` forwards and backwards",
+)
 def integrated_gradients(probe: Probe, *, steps: int = 32, baseline: str = "black", reduce: str = "sum") -> Tensor:
     """(x - b) ⊙ mean gradient on the line from the baseline b to x (Gauss-Legendre); b is black, mean or white.
 
@@ -89,7 +96,7 @@ def integrated_gradients(probe: Probe, *, steps: int = 32, baseline: str = "blac
     return reduced(values, reduce)
 
 
-@_once("guided-backprop", paper="arXiv:1412.6806")
+@_once("guided-backprop", aliases=("gbp", "guided-backpropagation"), paper="arXiv:1412.6806")
 def guided_backprop(probe: Probe, *, reduce: str = "max") -> Tensor:
     """The gradient, passed through ReLUs only where both it and the forward activation are positive."""
     from camviz.hooks.relu_rules import guided
@@ -97,7 +104,7 @@ def guided_backprop(probe: Probe, *, reduce: str = "max") -> Tensor:
     return reduced(probe.input_gradients(rule=guided), reduce)
 
 
-@_once("deconvnet", paper="arXiv:1311.2901")
+@_once("deconvnet", aliases=("deconv", "deconvolution"), paper="arXiv:1311.2901")
 def deconvnet(probe: Probe, *, reduce: str = "max") -> Tensor:
     """The gradient, passed through ReLUs only where it is positive."""
     from camviz.hooks import relu_rules
@@ -118,7 +125,7 @@ def guided_gradcam(probe: Probe, *, reduce: str = "max") -> Tensor:
     return reduced(where * probe.input_gradients(rule=guided), reduce)
 
 
-@_once("fullgrad", paper="arXiv:1905.00780")
+@_once("fullgrad", aliases=("full-gradient",), paper="arXiv:1905.00780")
 def fullgrad(probe: Probe) -> Tensor:
     """ψ(x ⊙ dS/dx) + Σ_layers Σ_k ψ(b_k ⊙ g_k): input and biases, ψ scales |·| of a whole layer to [0, 1] once."""
     at_input, at_biases = probe.bias_gradients()

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from camviz.errors import RequestError, UnknownName, unknown
+from camviz.errors import RequestError, UnknownName, fold, unknown
 from camviz.models.checkpoint import SUFFIXES, Weights, check_file, fitted_model, read_weights
 from camviz.models.checkpoint.dialects import variants
 from camviz.models.labels import read_labels
@@ -131,15 +131,15 @@ def to_device(model: Model, device: str) -> Model:
 def _split(spec: str) -> tuple[str, str]:
     """(source, name) of what was typed."""
     prefix, colon, name = spec.partition(":")
-    if colon and prefix in SOURCES:
-        return prefix, name
+    if colon and (source := SOURCES.match(prefix)):
+        return source, name
     if spec.endswith(".py") or ".py:" in spec:
         return "py", spec
     if spec.endswith(SUFFIXES) or Path(spec).is_file():
         return "file", spec
     if colon and prefix.isalnum() and len(prefix) > 1:
         raise unknown("model source", prefix, SOURCES.names(), listing="'camviz models'")
-    return ("demo", spec) if spec == "demo" else ("torchvision", spec)
+    return ("demo", "demo") if fold(spec) == "demo" else ("torchvision", spec)
 
 
 def _with_weights_file(request: ModelRequest) -> ModelRequest:

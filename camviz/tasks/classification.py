@@ -9,7 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from camviz import tasks
-from camviz.errors import ModelError, RequestError, UnknownName, unknown
+from camviz.errors import ModelError, RequestError, UnknownName, fold, spell, unknown
 from camviz.tasks import TASKS, Task
 from camviz.tasks.outputs import Ending
 from camviz.types import Score, Target, View
@@ -92,13 +92,16 @@ def find_class(text: str, labels: Sequence[str], name: str) -> int:
         raise UnknownName(
             f"no class '{text}': the class names of {name} are unknown", "--labels FILE, or an index: --target 0"
         )
-    folded = text.casefold()
-    names = [label.casefold() for label in labels]
+    typed = spell(text)
+    names = [spell(label) for label in labels]
     for matches in (
-        [i for i, label in enumerate(names) if label == folded],
-        [i for i, label in enumerate(names) if re.search(rf"\b{re.escape(folded)}\b", label)],
-        [i for i, label in enumerate(names) if label.startswith(folded)],
-        [i for i, label in enumerate(names) if folded in label],
+        [i for i, label in enumerate(labels) if label == text],
+        [i for i, label in enumerate(labels) if label.casefold() == text.casefold()],
+        [i for i, label in enumerate(names) if label == typed],
+        [i for i, label in enumerate(labels) if fold(label) == fold(text)],
+        [i for i, label in enumerate(names) if re.search(rf"\b{re.escape(typed)}\b", label)],
+        [i for i, label in enumerate(names) if label.startswith(typed)],
+        [i for i, label in enumerate(names) if typed in label],
     ):
         if len(matches) == 1:
             return matches[0]

@@ -70,8 +70,8 @@ def test_several_matching_classes_list_themselves(text, listed):
     [
         ("tabi", "no class 'tabi' in net", "did you mean 'tabby'?"),
         ("9", "no class 9 in net", "9 classes, 0 to 8"),
-        ("-1", "no class '-1'", "there is"),
-        ("²", "no class '²'", "there is"),
+        ("-1", "no class '-1'", "'crane'"),
+        ("²", "no class '²'", "'crane'"),
         ("top0", "no target 'top0'", "top1"),
         ("top10", "no target 'top10'", "top1"),
         ("", "class '' matches 9 classes", "full name"),

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from camviz.errors import CheckpointError, ModelError, RequestError, UnknownName, WeightsError, unknown
+from camviz.errors import CheckpointError, ModelError, RequestError, UnknownName, WeightsError, match, unknown
 from camviz.models import hub
 from camviz.models.catalog import weights_file
 from camviz.models.checkpoint import check_file, fit, kind_of, read_weights
@@ -30,8 +30,9 @@ def timm(name: str, request: ModelRequest) -> Plan:
         return _from_folder(spec, folder, name, request)
     stem, _, tag = name.partition(".")
     known = architectures()
-    if stem not in known:
+    if (stem := match("model", stem, known) or stem) not in known:
         raise unknown("model", spec, [f"timm:{one}" for one in known], listing=_LISTING)
+    spec = f"timm:{stem}.{tag}" if tag else f"timm:{stem}"
     tag = _choose_tag(spec, known[stem], tag, request)
     pretrained = not (request.checkpoint or request.weights == "none")
     if pretrained and known[stem].configurations and not known[stem].weights:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from camviz.errors import ModelError, UnknownName, WeightsError, unknown
+from camviz.errors import ModelError, UnknownName, WeightsError, match, unknown
 from camviz.models.catalog import Listing, class_names, listings, weights_file
 from camviz.models.sources import LISTINGS, SOURCES, Offer, Plan, installed
 from camviz.models.timm_names import architectures
@@ -20,6 +20,7 @@ _LONGEST = 4  # times the short side: a longer image is shown smaller to a segme
 def torchvision(name: str, request: ModelRequest) -> Plan:
     """Every model of torchvision that takes one image, by its name."""
     known = listings()
+    name = match("model", name, known) or name
     if name not in known:
         raise _unknown(name, list(known))
     listing = known[name]

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from camviz.feature_maps.receptive_field import Field
-    from camviz.models.survey import LayerRun
-    from camviz.types import Layer
+    from camviz.models.survey import LayerRun, Survey
+    from camviz.types import Layer, Model
 
 Named = Annotated[
     str | None,
@@ -74,35 +74,29 @@ def layers(
     model.model = named or model.model
     planned = plan(model.request())
 
-    from camviz.models.layers import default_layer, grid, list_layers
+    from camviz.models.layers import default_layer, list_layers
     from camviz.models.survey import survey
 
     assert planned.skeleton
     module = planned.skeleton()
     seen = survey(module.module, module.preprocessing.crop, module.name)
-    fields = _fields(module.module, seen.input_size) if receptive_field else {}
     try:
         star = default_layer(module, seen).path
     except ModelError as error:
         star = ""
         console.say(f"note: {error.message}")
-    rows = []
     shortened = depth is None and not pattern and not as_json
     if shortened:
         depth = _first_depth([one.path for one in seen.layers])
-    for one, layer in list_layers(module, seen):
-        if depth and one.path.count(".") >= depth and not (shortened and one.path == star):
-            continue
-        if pattern and not (fnmatchcase(one.path, pattern) or fnmatchcase(one.kind, pattern)):
-            continue
-        axis = int(module.preprocessing.frames > 1)  # the rows of a clip's maps count steps in time as well
-        cells = grid(layer, seen.input_size)[axis] if layer else 0
-        stride = seen.input_size[axis] / cells if cells else None
-        rows.append(_Row(one, layer, stride, one.path == star, fields.get(one.path)))
+    fields = _fields(module.module, seen.input_size) if receptive_field else {}
+    rows = [
+        _row(module, seen, run, layer, star, fields)
+        for run, layer in list_layers(module, seen)
+        if (not depth or run.path.count(".") < depth or (shortened and run.path == star))
+        and (not pattern or fnmatchcase(run.path, pattern) or fnmatchcase(run.kind, pattern))
+    ]
     if pattern and not rows:
-        raise unknown(
-            "layer", pattern, [one.path for one in seen.layers], module.name, f"'camviz layers {model.model or 'demo'}'"
-        )
+        raise unknown("layer", pattern, [run.path for run in seen.layers], module.name, "--filter '*'")
     if as_json:
         for row in rows:
             console.result(json.dumps(_facts(row, seen.input_size, receptive_field)))
@@ -116,6 +110,17 @@ def _first_depth(paths: Sequence[str]) -> int:
     """The first depth at which there is more than one layer: a model may be wrapped in others."""
     levels = sorted(path.count(".") + 1 for path in paths)
     return next((level for level in levels if sum(other <= level for other in levels) > 1), 1)
+
+
+def _row(
+    model: Model, seen: Survey, run: LayerRun, layer: Layer | None, star: str, fields: dict[str, Field | None]
+) -> _Row:
+    from camviz.models.layers import grid
+
+    axis = int(model.preprocessing.frames > 1)  # the rows of a clip's maps count steps in time as well
+    cells = grid(layer, seen.input_size)[axis] if layer else 0
+    stride = seen.input_size[axis] / cells if cells else None
+    return _Row(run, layer, stride, run.path == star, fields.get(run.path))
 
 
 class _Row(NamedTuple):

@@ -124,6 +124,12 @@ def did_you_mean(names: Iterable[str]) -> str:
     return f"did you mean {quoted}?" if quoted else ""
 
 
+def first_of(names: Iterable[str], count: int = 6) -> str:
+    """Return the first names, separated by commas, and "…" where there are more."""
+    names = list(names)
+    return ", ".join([*names[:count], *["…"] * (len(names) > count)])
+
+
 def unknown(noun: str, typed: str, known: Iterable[str], where: str = "", listing: str = "") -> UnknownName:
     """Return the error for a name that does not exist: "no layer 'layr4' in resnet50", with the closest names."""
     message = f"no {noun} '{typed}'" + (f" in {where}" if where else "")
@@ -134,7 +140,5 @@ def unknown(noun: str, typed: str, known: Iterable[str], where: str = "", listin
 
 def _first(known: list[str], count: int = 6) -> str:
     """The hint for a name that resembles none of the known ones."""
-    listed = ", ".join(repr(name) for name in known[:count])
-    if len(known) > count:
-        return f"choose from {listed}, … ({len(known)} in all)"
+    listed = first_of(map(repr, known), count) + (f" ({len(known)} in all)" if len(known) > count else "")
     return f"choose from {listed}" if known else "there are none to choose from"

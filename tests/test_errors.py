@@ -10,7 +10,7 @@ import pytest
 
 import camviz
 from camviz import errors
-from camviz.errors import CamvizError, InputError, RequestError, UnknownName, closest, match, unknown
+from camviz.errors import CamvizError, InputError, RequestError, UnknownName, closest, first_of, match, unknown
 
 TREE = {name for name, one in vars(errors).items() if isinstance(one, type) and issubclass(one, CamvizError)}
 
@@ -85,3 +85,10 @@ def test_an_ambiguous_name_lists_what_it_could_be():
         match("name", "AB", ["a-b", "a_b"])
     assert "'AB'" in caught.value.message
     assert "'a-b' or 'a_b'" in caught.value.message + caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"), [([], ""), (["a"], "a"), (["a", "b"], "a, b"), (["a", "b", "c"], "a, b, …")]
+)
+def test_the_first_of_many_names(names, expected):
+    assert first_of(iter(names), 2) == expected

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import csv
 import html
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +13,7 @@ import numpy as np
 
 from camviz.comparison.numbers import correlation, overlap, placed
 from camviz.errors import RequestError
+from camviz.io.tables import csv_text
 from camviz.render.color import oriented, strength
 from camviz.types import Image, Look, Map, SaliencyMap
 
@@ -239,12 +238,8 @@ class Comparisons(list[Comparison]):
 
     def to_csv(self) -> str:
         """Return CSV with one line per side of each image."""
-        buffer = io.StringIO()
         rows = [row for comparison in self for row in comparison.rows()]
-        writer = csv.DictWriter(buffer, list(rows[0]) if rows else [], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        return buffer.getvalue()
+        return csv_text(rows[0] if rows else (), (row.values() for row in rows))
 
     def __str__(self) -> str:
         return "\n".join(map(str, self))

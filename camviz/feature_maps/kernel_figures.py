@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from camviz.errors import RequestError
+from camviz.errors import RequestError, first_of
 from camviz.feature_maps.channels import parse_channels
 from camviz.feature_maps.filters import FAINT, SIMILAR, Kernels, Positions
 from camviz.render import kernels as drawing
@@ -123,7 +123,7 @@ def _words(kernels: Kernels, chosen: Sequence[int], style: KernelStyle, groups: 
         words.append(f"{len(kernels.faint)} below {FAINT:.0%} of the largest norm")
     if not kernels.finite.all():
         bad = [str(k) for k in np.flatnonzero(~kernels.finite)]
-        words.append(f"NaN or infinite weights in {', '.join(bad[:6])}{', …' if len(bad) > 6 else ''}")
+        words.append(f"NaN or infinite weights in {first_of(bad)}")
     told = f"{len(groups)} group(s) of near-duplicates" if groups else "no near-duplicates"
     words.append(f"{told} (cosine of {SIMILAR} or more)")
     words += [

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from camviz.io.tables import csv_text
 from camviz.metrics import table
 from camviz.metrics.baselines import BASELINES
 from camviz.metrics.statistics import Statistics, Summary
@@ -48,7 +46,7 @@ class Evaluation(Statistics):
             for measure in self.measures:
                 numbers = _rounded(self.summary(*name, measure.name)).values()
                 lines.append([self.model, *name, measure.name, *("" if v is None else v for v in numbers)])
-        return _csv(["model", "method", "layer", "metric", "mean", "low", "high", "images"], lines)
+        return csv_text(["model", "method", "layer", "metric", "mean", "low", "high", "images"], lines)
 
     def rows_csv(self) -> str:
         """Return CSV with one line per image, target, method and layer, one column per metric.
@@ -64,7 +62,7 @@ class Evaluation(Statistics):
                 value = np.atleast_1d(row.values[measure.name])[chosen]
                 cells.append(f"{value:.6g}" if np.isfinite(value) else "")
             lines.append([row.image, row.target, row.method, row.layer, *cells])
-        return _csv(header, lines)
+        return csv_text(header, lines)
 
     def __str__(self) -> str:
         return "\n".join([table.text(self), *(f"note: {note}" for note in self.notes)])
@@ -77,11 +75,3 @@ def _rounded(summary: Summary) -> dict[str, Any]:
     """Return the summary's numbers, None for NaN, which JSON lacks."""
     numbers = {"mean": summary.mean, "low": summary.low, "high": summary.high}
     return {key: round(v, 6) if np.isfinite(v) else None for key, v in numbers.items()} | {"images": summary.count}
-
-
-def _csv(header: Sequence[str], lines: Sequence[Sequence[Any]]) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(lines)
-    return buffer.getvalue()

@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from camviz.errors import RequestError, UnknownName, fold, unknown
+from camviz.errors import RequestError, fold, unknown
 from camviz.models.checkpoint import SUFFIXES, Weights, check_file, fitted_model, read_weights
 from camviz.models.checkpoint.dialects import variants
 from camviz.models.labels import read_labels
-from camviz.models.sources import SOURCES, Plan
+from camviz.models.sources import SOURCES, Plan, check_weights
 from camviz.tasks import TASKS
 from camviz.types import Model, ModelRequest, Order, Preprocessing
 
@@ -62,8 +62,7 @@ def load(
         model = plan(request).build()
         return to_device(model, device or "cpu")
     request = _with_weights_file(request)
-    if request.weights not in ("default", "none"):
-        raise UnknownName(f"no weights '{request.weights}' for a model you built", "give a file that exists")
+    check_weights(request, "a model you built", "give a file that exists")
     model = _finish(_with_checkpoint(Model(type(spec).__name__, spec), request, _weights(request)), request)
     return to_device(model, device) if device else model
 

@@ -9,7 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from camviz import tasks
-from camviz.errors import ModelError, RequestError, UnknownName, fold, spell, unknown
+from camviz.errors import ModelError, RequestError, UnknownName, first_of, fold, spell, unknown
 from camviz.tasks import TASKS, Task
 from camviz.tasks.outputs import Ending
 from camviz.types import Score, Target, View
@@ -106,7 +106,7 @@ def find_class(text: str, labels: Sequence[str], name: str) -> int:
         if len(matches) == 1:
             return matches[0]
         if matches:
-            listed = ", ".join(f"{i} '{labels[i]}'" for i in matches[:6]) + (", …" if len(matches) > 6 else "")
+            listed = first_of(f"{i} '{labels[i]}'" for i in matches)
             raise UnknownName(f"class '{text}' matches {len(matches)} classes of {name}: {listed}", "type a full name")
     raise unknown("class", text, labels, name)
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camviz import tasks
-from camviz.errors import InputError, ModelError, RequestError
+from camviz.errors import InputError, ModelError, RequestError, first_of
 from camviz.tasks import TASKS, Task
 from camviz.tasks.classification import TargetSpec as ClassTarget
 from camviz.tasks.classification import check_range, distinct, label_of, parse_targets, slug
@@ -170,9 +170,8 @@ class Segmentation(Task):
         return index == 0 and named
 
     def _listed(self, predicted: Predicted) -> str:
-        areas = predicted.areas()
-        shares = [f"'{label_of(i, self.labels)}' {area:.0%}" for i, area in list(areas.items())[:6]]
-        return ", ".join(shares) + (", …" if len(areas) > 6 else "") or "no classes"
+        areas = predicted.areas().items()
+        return first_of(f"'{label_of(i, self.labels)}' {area:.0%}" for i, area in areas) or "no classes"
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from camviz.errors import ModelError, RequestError
+from camviz.errors import ModelError, RequestError, first_of
 from camviz.feature_maps.channels import parse_channels
 from camviz.feature_maps.early_exit import Reader
 from camviz.feature_maps.visualization.augment import Moves, view
@@ -270,5 +270,4 @@ class _Ascent:
         finite = torch.isfinite(values).all(0).tolist()
         bad = [objective.name for objective, good in zip(objectives, finite, strict=True) if not good]
         if bad:
-            named = ", ".join(bad[:6]) + (", …" if len(bad) > 6 else "")
-            check_finite(values, f"{where} ({named})", self.model, self.settings.precision)
+            check_finite(values, f"{where} ({first_of(bad)})", self.model, self.settings.precision)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from camviz.errors import CheckpointError
+from camviz.errors import CheckpointError, first_of
 from camviz.models.checkpoint.dialects import State, nested, parts_of, strip
 from camviz.models.checkpoint.files import bytes_text, check_file, kind_of, readable
 from camviz.models.checkpoint.reading import (
@@ -103,7 +103,7 @@ def _unwrap(path: Path, content: Any, wanted: str, unknown: list[str]) -> Weight
     if not state:
         raise _no_tensors(path, content, unknown)
     if unknown:
-        notes.append(f"left out objects of unknown classes: {_some(unknown)}")
+        notes.append(f"left out objects of unknown classes: {first_of(unknown, 3)}")
     state, more = strip(state)
     return Weights(state, notes + more, settings, module, labels)
 
@@ -129,7 +129,7 @@ def _no_tensors(path: Path, content: Any, unknown: list[str]) -> CheckpointError
     if unknown:
         values = [content, *content.values()] if isinstance(content, Mapping) else [content]
         kinds = [type(value) for value in values if isinstance(value, Stub)]
-        return runs_code(path, f"{kinds[0].__module__}.{kinds[0].__name__}" if kinds else _some(unknown))
+        return runs_code(path, f"{kinds[0].__module__}.{kinds[0].__name__}" if kinds else first_of(unknown, 3))
     return CheckpointError(
         f"checkpoint '{path}' holds no tensors by name ({_describe(content)})",
         "save model.state_dict() and use that file",
@@ -138,10 +138,6 @@ def _no_tensors(path: Path, content: Any, unknown: list[str]) -> CheckpointError
 
 def _quoted(names: list[str]) -> str:
     return " or ".join(f"'{name}'" for name in names[:3])
-
-
-def _some(names: list[str], count: int = 3) -> str:
-    return ", ".join(names[:count]) + (", …" if len(names) > count else "")
 
 
 def _plain(value: Any) -> dict[str, Any]:

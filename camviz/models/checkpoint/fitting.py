@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from camviz.errors import CheckpointError
+from camviz.errors import CheckpointError, first_of
 from camviz.models.checkpoint.dialects import State, variants
 from camviz.models.checkpoint.guesses import looks_like
 from camviz.models.checkpoint.heads import head_path, rebuild_head
@@ -38,13 +38,8 @@ class Fit:
             ("of another shape", self.reshaped),
         ):
             if names:
-                parts.append(f"{len(names)} {word} ({_some(names)})")
+                parts.append(f"{len(names)} {word} ({first_of(names, 3)})")
         return "; ".join(parts)
-
-
-def _some(names: Iterable[str], count: int = 3) -> str:
-    names = list(names)
-    return ", ".join(names[:count]) + (", …" if len(names) > count else "")
 
 
 def fit(module: nn.Module, state: State, source: str, name: str) -> tuple[Fit, list[str]]:
@@ -90,15 +85,15 @@ def _refuse_untrained(module: nn.Module, result: Fit, source: str, name: str) ->
     more = [key for key in result.unexpected if top and key.partition(".")[0] == top]
     if more and not names:
         raise CheckpointError(
-            f"checkpoint '{source}' has more layers in its head than {name}: {_some(more)}",
+            f"checkpoint '{source}' has more layers in its head than {name}: {first_of(more, 3)}",
             "--model net.py:Net, a function that builds the model as it was trained",
         )
     if not names:
         return
-    beside = f"; the file has {_some(result.unexpected)} instead" if result.unexpected else ""
+    few = first_of(names, 3)
+    beside = f"; the file has {first_of(result.unexpected, 3)} instead" if result.unexpected else ""
     raise CheckpointError(
-        f"checkpoint '{source}' does not have {_some(names)} of {name}: {len(names)} tensor(s) would stay untrained"
-        f"{beside}",
+        f"checkpoint '{source}' does not have {few} of {name}: {len(names)} tensor(s) would stay untrained{beside}",
         "--model net.py:Net, a function that builds the model as it was trained; or a checkpoint with all its layers",
     )
 

@@ -13,7 +13,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from camviz.errors import CamvizError, CheckpointError, ModelError
+from camviz.errors import CamvizError, CheckpointError, ModelError, first_of
 from camviz.hooks.capture import first_tensor
 from camviz.models.checkpoint.files import damaged, readable
 from camviz.models.checkpoint.interpret import Restored, agree, restored, with_layers
@@ -112,7 +112,7 @@ def input_shape(module: Any, path: Path, size: tuple[int, int] | None, channels:
                     return shape
         except Exception as error:  # whatever a model says to an input that it does not take
             reason = last_line(error)
-    shown = ", ".join("×".join(map(str, shape)) for shape in tried[:4]) + (", …" if len(tried) > 4 else "")
+    shown = first_of(("×".join(map(str, shape)) for shape in tried), 4)
     raise ModelError(
         f"'{path}' takes none of the inputs tried ({shown}): {reason[:120]}", "--input-size WIDTHxHEIGHT, as trained"
     )

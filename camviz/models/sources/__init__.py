@@ -10,7 +10,7 @@ import importlib.util
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from camviz.errors import RequestError
+from camviz.errors import RequestError, UnknownName
 from camviz.registry import Registry
 from camviz.types import Model, ModelRequest
 
@@ -49,6 +49,12 @@ LISTINGS: Registry[Listing] = Registry("listing of models", __name__)
 def installed(package: str) -> bool:
     """Whether the package can be imported; it is not."""
     return importlib.util.find_spec(package) is not None
+
+
+def check_weights(request: ModelRequest, name: str, hint: str = "--weights FILE, a file that exists") -> None:
+    """Raise `UnknownName` for weights by a name, where there are none but "default" and "none"."""
+    if request.weights not in ("default", "none"):
+        raise UnknownName(f"no weights '{request.weights}' for {name}", hint)
 
 
 def need(package: str, extra: str, spec: str) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from camviz.errors import UnknownName
-from camviz.models.sources import LISTINGS, SOURCES, Offer, Plan
+from camviz.models.sources import LISTINGS, SOURCES, Offer, Plan, check_weights
 from camviz.types import Model, ModelRequest, Preprocessing
 
 
@@ -15,10 +14,7 @@ def demo(name: str, request: ModelRequest) -> Plan:
     from camviz.demo import model as bundled
     from camviz.demo.model import KINDS
 
-    if request.weights not in ("default", "none"):
-        raise UnknownName(
-            f"no weights '{request.weights}' for demo", "--weights default or --weights none; --checkpoint FILE"
-        )
+    check_weights(request, "demo", "--weights default or --weights none; --checkpoint FILE")
 
     def build() -> Model:
         trained = request.weights == "default" and not request.checkpoint

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from camviz.errors import CheckpointError, RequestError, UnknownName
+from camviz.errors import CheckpointError, RequestError, UnknownName, first_of
 from camviz.models.checkpoint import Weights, check_file, fitted_model, kind_of, read_weights, settings_note
 from camviz.models.checkpoint.dialects import variants
 from camviz.models.recognize import Match, alike, preferred, recognize, shapes_of
@@ -106,9 +106,8 @@ def _built(match: Match, others: list[Match], weights: Weights, shown: str, requ
     return fitted_model(model, weights, shown)
 
 
-def _names(matches: list[Match], count: int = 6) -> str:
-    names = list(dict.fromkeys(match.spec for match in matches))
-    return ", ".join(names[:count]) + (", …" if len(names) > count else "")
+def _names(matches: list[Match]) -> str:
+    return first_of(dict.fromkeys(match.spec for match in matches))
 
 
 def _several(shown: str, matches: list[Match]) -> CheckpointError:

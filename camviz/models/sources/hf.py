@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from camviz.errors import CheckpointError, ModelError, RequestError, UnknownName
+from camviz.errors import CheckpointError, ModelError, RequestError, first_of
 from camviz.models import hub
 from camviz.models.checkpoint import kind_of, read_weights
 from camviz.models.clip_text import TOKENIZERS, image_encoder, text_encoder
 from camviz.models.image_processors import FILES, preprocessing_of
-from camviz.models.sources import LISTINGS, SOURCES, Offer, Plan, need
+from camviz.models.sources import LISTINGS, SOURCES, Offer, Plan, check_weights, need
 from camviz.models.sources.timm import read_config, weights_in
 from camviz.types import Model, ModelRequest
 
@@ -50,8 +50,7 @@ def hf(name: str, request: ModelRequest) -> Plan:
     local = folder.is_dir()
     if not local and (name.startswith((".", "/", "~")) or name.endswith("/") or name.count("/") > 1 or not name):
         raise RequestError(f"no folder '{name}'", "--model hf:FOLDER with config.json and model.safetensors")
-    if request.weights not in ("default", "none"):
-        raise UnknownName(f"no weights '{request.weights}' for '{spec}'", "--weights FILE, a file that exists")
+    check_weights(request, f"'{spec}'")
     pretrained = not (request.checkpoint or request.weights == "none")
     config = folder / "config.json" if local else hub.cached(name, "config.json")
     described = _describe(read_config(config, spec), spec) if config else None
@@ -203,8 +202,7 @@ def _trained(builder: Any, config: Any, folder: Path, spec: str, allow_pickle: b
     missing = sorted(told.get("missing_keys") or ())
     if not missing:
         return module, ()
-    listed = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
-    return module, (f"{len(missing)} tensors are not among its weights and stay untrained ({listed})",)
+    return module, (f"{len(missing)} tensors are not among its weights and stay untrained ({first_of(missing, 3)})",)
 
 
 def _said(error: Exception) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from camviz.errors import ModelError, RequestError, UnknownName, unknown
-from camviz.models.sources import SOURCES, Plan
+from camviz.errors import ModelError, RequestError, unknown
+from camviz.models.sources import SOURCES, Plan, check_weights
 from camviz.types import Model, ModelRequest
 
 _PREFERRED = ("build", "build_model", "create_model", "get_model", "model")
@@ -20,10 +20,7 @@ def python_file(name: str, request: ModelRequest) -> Plan:
     path, attribute = _file_of(name), name.partition(".py:")[2]
     if not path.is_file():
         raise RequestError(f"no file '{path}'", "--model net.py:Net names a class or a function in a Python file")
-    if request.weights not in ("default", "none"):
-        raise UnknownName(
-            f"no weights '{request.weights}' for '{path}'", "--weights FILE or --checkpoint FILE, a file that exists"
-        )
+    check_weights(request, f"'{path}'", "--weights FILE or --checkpoint FILE, a file that exists")
     names, complete = _top_level_names(path)
     if attribute and complete and attribute not in names:
         raise unknown("name", attribute, names, str(path))

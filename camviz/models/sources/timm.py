@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from camviz.errors import CheckpointError, ModelError, RequestError, UnknownName, WeightsError, match, unknown
+from camviz.errors import CheckpointError, ModelError, RequestError, UnknownName, WeightsError, first_of, match, unknown
 from camviz.models import hub
 from camviz.models.catalog import weights_file
 from camviz.models.checkpoint import check_file, fit, kind_of, read_weights
-from camviz.models.sources import LISTINGS, SOURCES, Offer, Plan, installed, need
+from camviz.models.sources import LISTINGS, SOURCES, Offer, Plan, check_weights, installed, need
 from camviz.models.timm_names import Architecture, architectures, class_names, task_of
 from camviz.types import Model, ModelRequest, Preprocessing
 
@@ -57,7 +57,7 @@ def _choose_tag(spec: str, architecture: Architecture, tag: str, request: ModelR
     wanted = asked or tag
     tags = [one.tag for one in architecture.configurations if one.tag]
     if wanted and tags and wanted not in tags:
-        choices = ", ".join(["default", "none", *tags[:8]]) + (", …" if len(tags) > 8 else "")
+        choices = first_of(["default", "none", *tags], 10)
         raise UnknownName(
             f"no weights '{wanted}' for timm:{architecture.name}",
             f"there are {choices}; or a FILE that exists",
@@ -73,8 +73,7 @@ def _from_folder(spec: str, folder: Path, name: str, request: ModelRequest) -> P
     by_hand = "download its files to a folder: --model timm:FOLDER"
     if not local and (name.startswith((".", "/", "~")) or name.endswith("/") or name.count("/") != 1):
         raise RequestError(f"no folder '{name}'", f"--model timm:FOLDER with config.json; {_LISTING} lists names")
-    if request.weights not in ("default", "none"):
-        raise UnknownName(f"no weights '{request.weights}' for '{spec}'", "--weights FILE, a file that exists")
+    check_weights(request, f"'{spec}'")
     pretrained = not (request.checkpoint or request.weights == "none")
     config = folder / "config.json" if local else hub.cached(name, "config.json")
     facts = read_config(config, spec) if config else {}

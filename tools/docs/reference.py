@@ -140,8 +140,8 @@ def model_page() -> str:
 
 
 def layout_page() -> str:
-    """Return the page of layouts, color maps and presets."""
-    parts = [f"{NOTE}# Layouts, color maps, presets", "## `--layout`"]
+    """Return the page of layouts, colormaps and presets."""
+    parts = [f"{NOTE}# Layouts, colormaps, presets", "## `--layout`"]
     parts.append(_table(("layout", ""), [(f"`{entry.name}`", _cell(entry.summary)) for entry in RENDERERS]))
     parts.append("## `--colormap`\n\n" + " ".join(f"`{name}`" for name in colormap_names()))
     parts.append("## `--config`")

@@ -147,6 +147,7 @@ class Preprocessing:
     frames: int = 1
     order: Order = "rgb"
     fill: tuple[float, float, float] = (0.485, 0.456, 0.406)  # padding color: the mean, zero after normalization
+    function: Callable[[PILImage], Any] | None = None  # instead of all of it: a PIL image to (c, h, w)
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +165,6 @@ class Model:
     embed_text: Callable[[str], Tensor] | None = None  # CLIP and SigLIP: the embedding (d,) of a text
     notes: tuple[str, ...] = ()  # reported by loading: prefixes stripped, keys missing
     fitted: tuple[int, int] | None = None  # tensors loaded from the checkpoint, of how many
-    preprocess: Callable[[PILImage], Tensor] | None = None  # instead of `preprocessing`: an image to (c, h, w)
     inputs: Callable[[Tensor], Any] | None = None  # a batch (n, c, h, w) to the arguments of forward
     outputs: Callable[[Any], Any] | None = None  # what forward returns to logits, boxes or masks
 

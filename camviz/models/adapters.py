@@ -10,6 +10,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+_HANDLES = "_camviz_adapters"
+
 
 def adapt(
     module: nn.Module,
@@ -20,7 +22,11 @@ def adapt(
 
     `inputs(batch)` returns the arguments of forward: a tuple (positional), a dict (keywords), or a single value.
     `outputs(raw)` returns logits, a dict of boxes, scores and labels, or masks.
+    Without both, an earlier call is undone.
     """
+    for handle in module.__dict__.pop(_HANDLES, ()):  # of an earlier call
+        handle.remove()
+    handles = []
     if inputs is not None:
 
         def before(
@@ -31,7 +37,9 @@ def adapt(
                 return (), dict(arguments)
             return (arguments if isinstance(arguments, tuple) else (arguments,)), {}
 
-        module.register_forward_pre_hook(before, with_kwargs=True)
+        handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
     if outputs is not None:
-        module.register_forward_hook(lambda _, args, raw: outputs(raw))
+        handles.append(module.register_forward_hook(lambda _, args, raw: outputs(raw)))
+    if handles:
+        module.__dict__[_HANDLES] = handles
     return module

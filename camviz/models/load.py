@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +25,7 @@ def load(
     *,
     weights: str = "default",
     checkpoint: str | Path | None = None,
-    labels: str | Path | None = None,
+    labels: str | Path | Sequence[str] | Mapping[int, str] | None = None,
     arguments: Mapping[str, Any] | None = None,
     allow_pickle: bool = False,
     input_size: tuple[int, int] | None = None,
@@ -35,19 +35,23 @@ def load(
     task: str = "",
     output_key: str = "",
     checkpoint_key: str = "",
+    preprocess: Callable[[Any], Any] | None = None,
+    inputs: Callable[[Any], Any] | None = None,
+    outputs: Callable[[Any], Any] | None = None,
     device: str | None = None,
 ) -> Model:
     """The model `spec`: a name of torchvision, "demo", "timm:NAME", "hf:FOLDER", "net.py:Net", "my.pth", or itself.
 
     `input_size` is (width, height); `task` and `output_key` say what the model gives where that is not plain.
-    Without `device` an `nn.Module` stays where it is and anything else goes to the CPU. Raises `CamvizError`s that
-    say what to give instead.
+    `preprocess(image)` takes a PIL image and returns (c, h, w); `inputs(batch)` returns the arguments of forward for a
+    batch (n, c, h, w), and `outputs(raw)` logits, boxes or masks. Without `device` an `nn.Module` stays where it is and
+    anything else goes to the CPU. Raises `CamvizError`s whose hints say what to give instead.
     """
     request = ModelRequest(
         spec if isinstance(spec, str) else str(spec) if isinstance(spec, Path) else "",
         weights,
         str(checkpoint) if checkpoint else None,
-        str(labels) if labels else None,
+        str(labels) if isinstance(labels, (str, Path)) and str(labels) else None,
         tuple((key, repr(value)) for key, value in (arguments or {}).items()),
         allow_pickle,
         input_size,
@@ -58,13 +62,28 @@ def load(
         output_key,
         checkpoint_key,
     )
+    said = (labels, preprocess, inputs, outputs)
     if isinstance(spec, (str, Path)):
-        model = plan(request).build()
-        return to_device(model, device or "cpu")
-    request = _with_weights_file(request)
-    check_weights(request, "a model you built", "give a file that exists")
-    model = _finish(_with_checkpoint(Model(type(spec).__name__, spec), request, _weights(request)), request)
+        return to_device(_described(plan(request).build(), *said), device or "cpu")
+    model = _of_module(spec, _with_weights_file(request), said)
     return to_device(model, device) if device else model
+
+
+def _of_module(module: nn.Module, request: ModelRequest, said: tuple[Any, ...]) -> Model:
+    from camviz.models.adapters import adapt
+
+    check_weights(request, "a model you built", "give a file that exists")
+    model = _with_checkpoint(Model(type(module).__name__, adapt(module)), request, _weights(request))
+    return _finish(_described(model, *said), request)
+
+
+def _described(model: Model, labels: Any, preprocess: Any, inputs: Any, outputs: Any) -> Model:
+    """The model with what was given for it in Python."""
+    from camviz.models.sources.self_description import described
+
+    names = None if isinstance(labels, (str, Path)) else labels
+    says = {"labels": names, "preprocess": preprocess, "inputs": inputs, "outputs": outputs}
+    return described(model, says, "the arguments of load")
 
 
 def plan(request: ModelRequest) -> Plan:
@@ -199,15 +218,24 @@ def _finish(model: Model, request: ModelRequest) -> Model:
     from camviz.models.detectors import preprocessing_of
     from camviz.models.survey import input_channels
 
-    how = preprocessing_of(model.module) or model.preprocessing
-    own = getattr(model.module, "image_size", None)  # torchvision's transformers, in somebody's own file, take no other
+    how = model.preprocessing
+    if how.function is None:
+        how = preprocessing_of(model.module) or how
+    elif request.input_size or request.mean or request.std:
+        raise RequestError(
+            f"{model.name} has its own preprocessing function, which sets size, mean and std",
+            "change it there, or leave --input-size, --mean and --std out",
+        )
+    own = (
+        None if how.function else getattr(model.module, "image_size", None)
+    )  # torchvision's transformers, in somebody's own file, take no other
     if how == Preprocessing() and isinstance(own, int) and own > 0:
         how = replace(how, crop=(own, own), resize=own)
     if request.input_size:
         width, height = request.input_size
         longest = how.longest and max(width, height, how.longest * min(width, height) // min(how.crop))
         how = replace(how, crop=(how.frames * height, width), resize=how.resize and min(width, height), longest=longest)
-    channels = input_channels(model.module)
+    channels = len(how.mean) if how.function else input_channels(model.module)
     if channels in (1, 2) and len(how.mean) == 3:
         how = replace(how, mean=(0.0,) * channels, std=(1.0,) * channels)
     if channels == 4 and len(how.mean) == 3:  # an alpha channel is a share already

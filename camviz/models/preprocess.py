@@ -33,6 +33,8 @@ def prepare(image: Image, how: Preprocessing, fit: str = "model") -> tuple[NDArr
     if how.frames > 1:
         message = f"'{image.path or image.name}' is an image, and the model takes clips"
         raise InputError(message, "give a video: camviz heatmap clip.mp4")
+    if how.function is not None:
+        return _by_function(image, how, fit)
     resampling = PILImage.Resampling[how.interpolation.upper()]
     width, height = image.width, image.height
     if how.longest and fit == "model":
@@ -50,6 +52,22 @@ def prepare(image: Image, how: Preprocessing, fit: str = "model") -> tuple[NDArr
     across, down = width / size[0], height / size[1]
     box = (left * across, top * down, (left + crop[0]) * across, (top + crop[1]) * down)
     return _normalized(resized, how), View((width, height), box, crop)
+
+
+def _by_function(image: Image, how: Preprocessing, fit: str) -> tuple[NDArray[np.float32], View]:
+    """The input that the model's own function makes of the image."""
+    from camviz.models.measured_view import applied
+
+    assert how.function is not None
+    if fit != "model":
+        raise RequestError(f"--fit {fit}: the model has its own preprocessing function", "leave --fit out")
+    values, view = applied(how.function, _as_pil(image, 3))
+    if values.shape[0] != len(how.mean):
+        raise InputError(
+            f"preprocess gives {values.shape[0]} channels for '{image.name}', {len(how.mean)} for others",
+            "return the same number of channels for every image",
+        )
+    return values, view
 
 
 def prepare_clip(images: Sequence[Image], how: Preprocessing, fit: str = "model") -> tuple[NDArray[np.float32], View]:

@@ -79,6 +79,8 @@ def layers(
 
     assert planned.skeleton
     module = planned.skeleton()
+    for note in module.notes:
+        console.say(f"note: {note}")
     seen = survey(module.module, module.preprocessing.crop, module.name)
     try:
         star = default_layer(module, seen).path

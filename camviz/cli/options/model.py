@@ -51,6 +51,15 @@ class ModelOptions:
             rich_help_panel=_PANEL,
         ),
     ] = None
+    checkpoint_key: Annotated[
+        str | None,
+        typer.Option(
+            "--checkpoint-key",
+            metavar="KEY",
+            help="Which weights of the checkpoint to load where it has several: student, teacher, ema.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
     labels: Annotated[
         str | None,
         typer.Option("--labels", metavar="FILE", help="Class names: one per line, or JSON.", rich_help_panel=_PANEL),
@@ -138,6 +147,7 @@ class ModelOptions:
             self.channel_order,
             self._task(),
             self.output_key or "",
+            self.checkpoint_key or "",
         )
 
     def _task(self) -> str:

@@ -152,11 +152,11 @@ def _plain(value: Any) -> dict[str, Any]:
 def _labels_in(content: Mapping[Any, Any]) -> tuple[str, ...]:
     """The class names that a training program stored beside the weights."""
     places = [content, *(_plain(content.get(key)) for key in _META)]
-    return next((names for place in places for key in _LABELS if (names := _names(place.get(key)))), ())
+    return next((names for place in places for key in _LABELS if (names := names_by_index(place.get(key)))), ())
 
 
-def _names(value: Any) -> tuple[str, ...]:
-    """Class names by index from a list, {0: name}, {"0": name} or {name: 0}; () for anything else."""
+def names_by_index(value: Any) -> tuple[str, ...]:
+    """Return class names by index from a list, {0: name}, {"0": name} or {name: 0}; () for anything else."""
     if isinstance(value, (list, tuple)):
         return tuple(value) if value and all(isinstance(name, str) for name in value) else ()
     if not isinstance(value, Mapping) or not 0 < len(value) < 1_000_000:

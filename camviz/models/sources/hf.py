@@ -52,6 +52,11 @@ def hf(name: str, request: ModelRequest) -> Plan:
         raise RequestError(f"no folder '{name}'", "--model hf:FOLDER with config.json and model.safetensors")
     check_weights(request, f"'{spec}'")
     pretrained = not (request.checkpoint or request.weights == "none")
+    if local and (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
+        raise ModelError(
+            f"'{spec}' is a LoRA adapter (adapter_config.json), not a model",
+            "merge it with peft: PeftModel.from_pretrained(base, folder).merge_and_unload().save_pretrained(other)",
+        )
     config = folder / "config.json" if local else hub.cached(name, "config.json")
     described = _describe(read_config(config, spec), spec) if config else None
     if local and pretrained:
@@ -202,7 +207,14 @@ def _trained(builder: Any, config: Any, folder: Path, spec: str, allow_pickle: b
     missing = sorted(told.get("missing_keys") or ())
     if not missing:
         return module, ()
-    return module, (f"{len(missing)} tensors are not among its weights and stay untrained ({first_of(missing, 3)})",)
+    listed = first_of(missing, 3)
+    parameters = {key for key, tensor in module.named_parameters() if tensor.ndim > 1}
+    if parameters & set(missing):
+        raise CheckpointError(
+            f"the weights of '{spec}' do not have {listed}: {len(missing)} tensor(s) would stay untrained",
+            "fine-tune it first, or name a repository whose weights have its head",
+        )
+    return module, (f"{len(missing)} tensors are not among its weights ({listed})",)
 
 
 def _said(error: Exception) -> str:

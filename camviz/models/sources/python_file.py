@@ -119,7 +119,16 @@ def _build(path: Path, attribute: str, arguments: dict[str, str]) -> Model:
             f"'{attribute}' of '{path}' gave a {type(module).__name__}, not a torch.nn.Module",
             f"--model {path}:NAME names a class, or a function that returns a model",
         )
-    return Model(f"{path.stem}:{attribute}", module)
+    from camviz.models.sources.self_description import described
+
+    return described(Model(f"{path.stem}:{attribute}", module), _says(namespace, path), str(path))
+
+
+def _says(namespace: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The names of the file that describe its model; functions only where the file defines them itself."""
+    names, _ = _top_level_names(path)
+    imported = {name for name, node in names.items() if isinstance(node, (ast.Import, ast.ImportFrom))}
+    return {name: namespace[name] for name in namespace if name not in imported}
 
 
 def _literal(text: str) -> Any:

@@ -182,13 +182,21 @@ def test_a_pickle_is_read_for_its_tensors_alone(vit):
 
 
 @needs_transformers
-def test_a_head_that_the_weights_lack_is_told(vit):
+def test_a_head_that_the_weights_lack_is_refused(vit):
     from safetensors.torch import load_file, save_file
 
     state = load_file(vit / "model.safetensors")
     save_file({k: v for k, v in state.items() if "classifier" not in k}, vit / "model.safetensors", {"format": "pt"})
-    [note] = camviz.load(f"hf:{vit}").notes
-    assert note == "2 tensors are not among its weights and stay untrained (classifier.bias, classifier.weight)"
+    with pytest.raises(CheckpointError, match=r"classifier\.bias, classifier\.weight.*untrained"):
+        camviz.load(f"hf:{vit}")
+
+
+@needs_transformers
+def test_an_adapter_without_its_model_is_named(tmp_path):
+    (tmp_path / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    with pytest.raises(ModelError, match="LoRA") as caught:
+        plan(ModelRequest(f"hf:{tmp_path}"))
+    assert "merge_and_unload" in caught.value.hint
 
 
 @needs_transformers
@@ -197,7 +205,9 @@ def test_without_an_image_processor_the_usual_one_is_assumed_and_told(vit):
     model = camviz.load(f"hf:{vit}")
     assert model.preprocessing.crop == (64, 64)
     assert model.preprocessing.mean == (0.5, 0.5, 0.5)
-    assert model.notes == (f"no preprocessor_config.json in '{vit}': that of vit is assumed",)
+    [note] = model.notes
+    assert f"no preprocessor_config.json in '{vit}'" in note
+    assert "vit is assumed" in note
 
 
 @needs_transformers

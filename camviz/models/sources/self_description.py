@@ -1,0 +1,71 @@
+"""What a Python file says of its model by four names beside it: labels, preprocess, inputs, outputs.
+
+labels = ["cat", "dog"]                        # or the path of a file with them
+preprocess = transforms.Compose([...])         # of torchvision, timm, albumentations, or a function of a PIL image
+def inputs(batch): return batch, metadata      # the arguments of forward for a batch (n, c, h, w)
+def outputs(raw): return raw["logits"]         # logits, or torchvision's dict of boxes, scores and labels, or masks
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from camviz.errors import ModelError
+from camviz.models.checkpoint.content import names_by_index
+from camviz.models.labels import read_labels
+from camviz.types import Model, Preprocessing
+
+NAMES = ("labels", "preprocess", "inputs", "outputs")
+
+
+def described(model: Model, says: Mapping[str, Any], source: str) -> Model:
+    """Return the model with what `says` holds under `NAMES`; `source` is where it was written, for the notes.
+
+    Raises `ModelError` for a value that cannot be used.
+    """
+    given = {name: says[name] for name in NAMES if says.get(name) is not None}
+    taken = []
+    if "labels" in given and (labels := _labels(given["labels"], source)):
+        model = replace(model, labels=labels)
+        taken.append(f"labels ({len(labels)})")
+    for name in ("preprocess", "inputs", "outputs"):
+        if name in given and not callable(given[name]):
+            raise ModelError(
+                f"'{name}' in {source} is a {type(given[name]).__name__}, not a function", f"def {name}(…): …"
+            )
+    if "preprocess" in given:
+        from PIL import Image as PILImage
+
+        from camviz.models.measured_view import apply
+
+        values = apply(given["preprocess"], PILImage.new("RGB", (640, 480), (128, 128, 128)))
+        channels, height, width = values.shape
+        how = Preprocessing((height, width), None, (0.0,) * channels, (1.0,) * channels, function=given["preprocess"])
+        model = replace(model, preprocessing=how)
+        taken.append(f"preprocess ({channels}×{height}×{width})")
+    inputs, outputs = given.get("inputs"), given.get("outputs")
+    if inputs or outputs:
+        from camviz.models.adapters import adapt
+
+        adapt(model.module, inputs, outputs)
+    taken += [name for name in ("inputs", "outputs") if name in given]
+    if not taken:
+        return model
+    note = f"from {source}: {', '.join(taken)}"
+    return replace(model, inputs=inputs, outputs=outputs, notes=(*model.notes, note))
+
+
+def _labels(value: Any, source: str) -> tuple[str, ...]:
+    if isinstance(value, (str, Path)):
+        path = Path(source).parent / value
+        return read_labels(path if path.exists() else Path(value))
+    names = names_by_index(value)
+    if not names:
+        raise ModelError(
+            f"'labels' in {source} is a {type(value).__name__} without names",
+            'labels = ["cat", "dog"], or a file of them',
+        )
+    return names

@@ -97,11 +97,13 @@ def _with_our_options(line: Line) -> str:
     """The whole line with each option that is not ours replaced by ours; "" if one of them is not known."""
     start = line.words.index(line.command) + 1 if line.command in line.words else 0
     words, rest = list(line.words[:start]), list(line.words[start:])
+    images: list[str] = []
     while rest:
         word = rest.pop(0)
         name, equals, value = word.partition("=")
         if word == "--":
-            return shlex.join(["camviz", *words, word, *rest])
+            words += [word, *rest]
+            break
         joined = not name.startswith("--") and name[:2] in line.options  # -oFOLDER
         if name in line.options or joined or not name.startswith("-") or name == "-":
             words.append(word)
@@ -112,10 +114,10 @@ def _with_our_options(line: Line) -> str:
         replacement = _replacement(line, name, values)
         if replacement is None:
             return ""
-        words += replacement
+        (images if replacement and not replacement[0].startswith("-") else words).extend(replacement)
         if not equals:
             rest = values
-    return shlex.join(["camviz", *words])
+    return shlex.join(["camviz", *words[:start], *images, *words[start:]])
 
 
 def _replacement(line: Line, name: str, values: list[str]) -> list[str] | None:

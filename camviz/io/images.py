@@ -46,8 +46,10 @@ MAX_PIXELS = 178_956_970  # Pillow's own limit: a quarter of a gigabyte as RGB i
 
 def no_file(path: Path) -> InputError:
     """Return the error for a path that does not exist, with the closest names in its folder."""
-    names = [] if is_remote(path) else list(islice(_names_in(path.parent), _MOST))
-    near = [str(path.with_name(name)) for name in closest(path.name, names)]
+    by_stem: dict[str, str] = {}
+    for name in islice(() if is_remote(path) else _names_in(path.parent), _MOST):
+        by_stem.setdefault(os.path.splitext(name)[0], str(path.with_name(name)))
+    near = [by_stem[stem] for stem in closest(path.stem, by_stem)]
     return InputError(f"no file '{path}'", did_you_mean(near) or "check the path; folders and quoted globs work too")
 
 

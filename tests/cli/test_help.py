@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 from pathlib import Path
@@ -111,6 +112,32 @@ def test_every_example_works(command, typed, made, tmp_path, monkeypatch):
             written = result.stdout.splitlines()
             assert written, line
             assert all(Path(path).is_file() for path in written), line
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_a_help_text_fits_a_screen(command):
+    assert len(shown(*command.split()).splitlines()) <= 60
+
+
+def options_in(text: str) -> set[str]:
+    return set(re.findall(r"^│ (--[\w-]+)", text, re.MULTILINE))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_all_options_are_one_option_away(command):
+    """--help shows the everyday options, and names --help-all wherever it leaves some out."""
+    short = shown(command)
+    everything = CliRunner().invoke(app, [command, "--help-all"], env={"COLUMNS": "80"})
+    assert everything.exit_code == 0
+    known = {max(one.opts, key=len) for one in COMMANDS[command].params if one.param_type_name == "option"}
+    assert options_in(everything.stdout) == known | {"--help"}
+    assert options_in(short) <= options_in(everything.stdout)
+    if options_in(short) != options_in(everything.stdout):
+        assert f"'camviz {command} --help-all'" in short
+        everyday = {"--model", "--output", "--config"} & known
+        assert everyday <= options_in(short)
+    panels = re.findall(r"^╭─ (\w[\w ]*) ─", everything.stdout, re.MULTILINE)
+    assert "Cluster" not in panels[:-1]
 
 
 def test_every_command_has_examples_and_they_fit_80_columns():

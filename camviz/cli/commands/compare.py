@@ -140,11 +140,9 @@ def compare(
     top: Top = 8,
     layout: Layout = None,
 ) -> int:
-    """Compare two to six models, checkpoints, methods or layers on the same images.
+    """Compare models, checkpoints, methods or layers on the same images.
 
     Options after a --model apply to that model; options before the first --model apply to all.
-
-    --weights random is the model with randomized weights.
     """
     from camviz.comparison import check_count
     from camviz.run.compare import CompareJob

@@ -42,7 +42,10 @@ def doctor(
     fit: Fit = "model",
     as_json: Json = False,
 ) -> int:
-    """Find out why a map is blank or wrong: checks weights, inputs, class names, layer and maps, and suggests fixes."""
+    """Find out why a map is blank or wrong.
+
+    Checks weights, inputs, class names, layer and maps, and suggests fixes.
+    """
     job = job_of(model, how, compute, images, layer, target, fit)
     work = Work(job.model, job.device, images, OutputOptions(Path(), as_json, console.quiet), console, writes=False)
     work.check(job)

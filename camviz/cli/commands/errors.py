@@ -81,7 +81,10 @@ def errors(
     floor: Floor = False,
     removal: Removal = True,
 ) -> int:
-    """Find misclassified images in a labeled folder and draw the evidence for both classes and their difference."""
+    """Find misclassified images and explain them.
+
+    Draws the evidence for the predicted class, for the true class, and the difference.
+    """
     if not images:
         raise RequestError("no images: errors needs a folder with one folder per class", "camviz errors photos/")
     job = job_of(model, how, compute, images, layer, None, fit, floor=floor)

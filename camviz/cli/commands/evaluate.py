@@ -155,7 +155,7 @@ def evaluate(
     as_json: Json = False,
     listing: Listing = False,
 ) -> int:
-    """Measure maps: means over images with confidence intervals, next to two baselines."""
+    """Measure how faithful maps are, next to two baselines."""
     if listing:
         _list(console, as_json)
         return 0

@@ -30,7 +30,7 @@ def export(
     job: JobKey = None,
     output: RunOutput = None,
 ) -> None:
-    """Export the results of a run to maps.csv, maps.jsonl or maps.npz."""
+    """Export the results of a run to CSV, JSON lines or NPZ."""
     from camviz.run.export import write_export
     from camviz.run.outcome import Outcome
     from camviz.run.output.files import prepare_folder

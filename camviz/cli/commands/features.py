@@ -115,7 +115,7 @@ def features(
     format: Format = "png",
     save_raw: SaveRaw = False,
 ) -> int:
-    """Draw feature maps: ranked channels, groups, one reduced map, or a strip of layers."""
+    """Draw feature maps: channels, groups, or a strip of layers."""
     from camviz.feature_maps.figures import Style
     from camviz.feature_maps.job import FeatureJob
     from camviz.render import colormap_names

@@ -66,7 +66,7 @@ def heatmap(
     save_raw: SaveRaw = False,
     every: Every = 1,
 ) -> int:
-    """Draw heatmaps over images and videos: evidence for a class, by Grad-CAM and other methods."""
+    """Draw Grad-CAM and other heatmaps over images and videos."""
     drawn = look.look(films=True)
     job = job_of(
         model, how, compute, images, layer, target, fit, floor=floor, save_raw=save_raw, every=every, look=drawn

@@ -68,7 +68,10 @@ def layers(
     receptive_field: Receptive = False,
     as_json: Json = False,
 ) -> None:
-    """List the layers of a model: dotted path, type, output shape, stride, parameters. * marks the default layer."""
+    """List the layers of a model.
+
+    Dotted path, type, output shape, stride and parameters; * marks the default layer.
+    """
     from camviz.models.load import plan
 
     model.model = named or model.model

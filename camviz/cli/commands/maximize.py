@@ -68,7 +68,7 @@ def maximize(
     size: Size = 0,
     seed: Seed = 0,
 ) -> int:
-    """Optimize images that maximize channels of a layer, or classes."""
+    """Optimize images that maximize channels or classes."""
     _check(layer, channel, target, unit)
     image = _image(start) if start else None
     work = Work(model.request(), compute.device, None, out, console)

@@ -18,7 +18,10 @@ from camviz.errors import RequestError
     ),
 )
 def merge(console: Console, run: Run = None) -> None:
-    """Join the shards of a run into one; checks that all belong to one job, none is missing and no image is twice."""
+    """Join the shards of a run into one.
+
+    Checks that all belong to one job, none is missing and no image is in two of them.
+    """
     from camviz.run.distributed.merge import merge as join
 
     if run is None:

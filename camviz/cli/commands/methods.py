@@ -28,7 +28,7 @@ Name = Annotated[
     ),
 )
 def methods(console: Console, name: Name = None, as_json: Json = False) -> None:
-    """List methods by family, with paper, requirements, cost and settings."""
+    """List methods by family, with paper, cost and settings."""
     from camviz.methods import METHODS
 
     entries = [METHODS.find(name)] if name else list(METHODS)

@@ -41,7 +41,9 @@ _EXTRAS = {"timm": "timm", "hf": "transformers"}  # prefix of a source, and the 
     ),
 )
 def models(console: Console, pattern: Pattern = None, as_json: Json = False) -> None:
-    """List models by name, with their task, their weights, and which weights are already on this machine.
+    """List models by name, with their task and weights.
+
+    Shows which weights are already on this machine.
 
     Without a pattern: the bundled model, all of torchvision, and cached models of timm and the Hugging Face Hub.
     """

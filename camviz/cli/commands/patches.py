@@ -53,7 +53,10 @@ def patches(
     fit: Fit = "model",
     format: Format = "png",
 ) -> int:
-    """Find the top-activating patches per channel, at most one per image, cropped to the receptive field."""
+    """Find the top-activating patches per channel.
+
+    At most one patch per image, cropped to the receptive field.
+    """
     from camviz.feature_maps.channels import read_channels
     from camviz.render.encoding import suffix
 

@@ -46,7 +46,10 @@ def reconstruct(
     tv: Variation = 2.0,
     seed: Seed = 0,
 ) -> int:
-    """Invert feature maps: find images with the same features as yours at each layer."""
+    """Find images with the same features as yours at each layer.
+
+    Feature inversion: shows which information a layer keeps.
+    """
     work = Work(model.request(images=bool(images)), compute.device, images, out, console)
 
     from camviz.feature_maps.visualization.inversion import (  # from here on torch is imported

@@ -48,7 +48,10 @@ def replay(
     tolerance: Tolerance = 0.0,
     as_json: Json = False,
 ) -> int:
-    """Recompute the maps of a run and compare them bit for bit; exit status 1 if they differ."""
+    """Recompute the maps of a run and compare them bit for bit.
+
+    The exit status is 1 if they differ.
+    """
     from camviz.run.database.jobs import heatmap_job
 
     with opened("replay", run, job, console) as (database, row):

@@ -13,7 +13,10 @@ from camviz.cli.runs import JobKey, Run, RunOutput, opened
     examples=("camviz report camviz_out",),
 )
 def report(console: Console, run: Run = None, job: JobKey = None, output: RunOutput = None) -> None:
-    """Write one HTML file to browse a run: search, filter, sort, originals and overlays, failures. Works offline."""
+    """Write one HTML file to browse a run offline.
+
+    With search, filters, originals and overlays, and the failed images.
+    """
     from camviz import __version__
     from camviz.render.html import draw_page
     from camviz.run.outcome import Outcome

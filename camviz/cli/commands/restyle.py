@@ -40,7 +40,7 @@ def restyle(
     output: RunOutput = None,
     as_json: Json = False,
 ) -> int:
-    """Redraw a run with another colormap, layout, sign, scale or format, without the model."""
+    """Redraw a run with other colors, without the model."""
     from camviz.run.database.database import Database
     from camviz.run.database.jobs import heatmap_job
     from camviz.run.outcome import Outcome

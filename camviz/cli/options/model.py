@@ -36,7 +36,7 @@ class ModelOptions:
         typer.Option(
             "--weights",
             metavar="NAME",
-            help="default, none (untrained), a name listed by 'camviz models', or a file.",
+            help="default, none (untrained), a name listed by 'camviz models', or a file; compare: also random.",
             rich_help_panel=_PANEL,
             autocompletion=WEIGHTS.complete,
         ),

@@ -41,7 +41,7 @@ _GUESSES = (  # (names that must all be present, as patterns; the guess)
         ),
     ),
     (
-        (r"model\.0\.conv\.unit0\.conv\.weight|model\.(\d\.)+(submodule|conv|adn).*weight",),
+        (r"model\.0\.conv\.unit0\.conv\.weight|model\.1\.submodule\..*weight",),
         Guess("MONAI (UNet)", "from monai.networks.nets import UNet; model = UNet(2, 3, N, (16, 32, 64), (2, 2))"),
     ),
     (

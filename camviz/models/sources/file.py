@@ -1,4 +1,4 @@
-"""A file of weights by itself: the model is in it, or its architecture is recognized by its tensors."""
+"""Load a model from a file of weights alone: it is in the file, or its tensors show the architecture."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from camviz.errors import CheckpointError, RequestError, UnknownName, first_of
 from camviz.models.checkpoint import Weights, check_file, fitted_model, kind_of, read_weights, settings_note
 from camviz.models.checkpoint.dialects import variants
+from camviz.models.checkpoint.files import readable
+from camviz.models.checkpoint.guesses import looks_like
 from camviz.models.recognize import Match, alike, preferred, recognize, shapes_of
 from camviz.models.sources import SOURCES, Plan
 from camviz.types import Model, ModelRequest, Preprocessing
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 @SOURCES.add("file", offers="FILE of weights or with a whole model: .pth, .ckpt, .safetensors, TorchScript, .pt2")
 def weights_file(name: str, request: ModelRequest) -> Plan:
-    """A checkpoint without a word about its model."""
+    """A checkpoint as the only description of its model."""
     path = Path(name)
     if not path.exists():
         raise CheckpointError(f"no file of weights '{name}'", "--model FILE: .pth, .pt, .ckpt, .safetensors; or a name")
@@ -55,7 +57,7 @@ def _weighed(path: Path, request: ModelRequest) -> Model:
 
 
 def _recognized(weights: Weights, shown: str, request: ModelRequest) -> Model | CheckpointError:
-    """The model that the tensors fit, or why there is none."""
+    """The model that the tensors fit, or the error that says why there is none."""
     problems = []
     for state, stripped in variants(weights.state):
         shapes = shapes_of(state)
@@ -67,11 +69,18 @@ def _recognized(weights: Weights, shown: str, request: ModelRequest) -> Model | 
         if match is None:
             return _several(shown, others)
         return _built(match, others, replace_state(weights, state, stripped), shown, request)
-    return _no_architecture(shown, *next((one for one in problems if one[1]), problems[0]))
+    shapes, bodies = next((problem for problem in problems if problem[1]), problems[0])
+    match, others = preferred(bodies, weights.settings.values()) if bodies else (None, [])
+    if match is not None:
+        try:  # with the head that the tensors show
+            return _built(match, others, weights, shown, request)
+        except CheckpointError:
+            pass
+    return _no_architecture(shown, shapes, bodies)
 
 
 def replace_state(weights: Weights, state: Any, notes: list[str]) -> Weights:
-    """The weights with other names, and what was done to them."""
+    """Return the weights with other names, and notes on the change."""
     return replace(weights, state=state, notes=[*weights.notes, *notes])
 
 
@@ -121,7 +130,7 @@ def _several(shown: str, matches: list[Match]) -> CheckpointError:
 
 
 def _no_architecture(shown: str, shapes: dict[str, tuple[int, ...]], bodies: list[Match]) -> CheckpointError:
-    """Why nothing was recognized, as far as can be told."""
+    """The error for tensors of no known architecture, as specific as they allow."""
     own = f"--model net.py:Net --checkpoint {shown}"
     if bodies:
         signature = bodies[0].signature
@@ -129,8 +138,10 @@ def _no_architecture(shown: str, shapes: dict[str, tuple[int, ...]], bodies: lis
         has = f"a head of its own ({', '.join(head[:3])})" if head else "no head"
         return CheckpointError(
             f"'{shown}' has the body of {_names(bodies)} and {has}: no classes to explain",
-            f"{own}, where Net has its head; --model {bodies[0].spec} --checkpoint {shown} takes the body alone",
+            f"{own}, where Net is a function that builds it with its head",
         )
+    if guess := looks_like(shapes):
+        return CheckpointError(f"'{shown}' looks like {guess.library}, which camviz does not build", guess.hint(shown))
     example = max(shapes, key=lambda name: len(shapes[name]), default="")
     some = (
         f"{len(shapes)} tensors, such as {example} {'×'.join(map(str, shapes[example]))}" if example else "no tensors"
@@ -180,12 +191,14 @@ def _exported(path: Path, request: ModelRequest) -> Model:
     from camviz.models.checkpoint.script import Sealed
 
     program = read_exported(path, request.allow_pickle)
-    shape = input_of(program)
+    with readable(path):
+        shape = input_of(program)
     if len(shape) != 3:
         raise CheckpointError(
             f"'{path}' takes no image", "export a model of one input: (images, channels, height, width)"
         )
-    module, several = modules_of(program, shape)
+    with readable(path):
+        module, several = modules_of(program, shape)
     channels, height, width = shape
     found = _recognized(Weights(dict(program.state_dict), []), str(path), request)
     if isinstance(found, Model):
@@ -208,7 +221,7 @@ def _sample(shape: tuple[int, int, int], count: int = 2) -> Any:
 
 
 def _preprocessing(shape: tuple[int, int, int]) -> Preprocessing:
-    """What a model takes that says nothing but the size: ImageNet's colors, or gray from 0 to 1."""
+    """The preprocessing for an input size alone: ImageNet's mean and std, or gray from 0 to 1."""
     channels, height, width = shape
     side = min(height, width)
     how = Preprocessing((height, width), 256 if side == 224 else side)

@@ -1,4 +1,4 @@
-"""What every command that computes does around its own work: check, load, list the inputs, tell, count."""
+"""The session of a command over images: checks, models, listing, run, progress and summary."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TextIO
 
 from camviz.cli.console import Bar, Console, wants_traceback
@@ -31,22 +33,21 @@ from camviz.run.threads import settle
 from camviz.types import Fit, Job, Model, ModelRequest
 
 if TYPE_CHECKING:
-    from camviz.engine.explain import Explainer
-    from camviz.io.inputs import Input
+    from camviz.io.inputs import Failed, Input
     from camviz.models.sources import Plan
+    from camviz.run.context import RunContext
     from camviz.run.database.records import Record
-    from camviz.run.distributed.ray_tasks import Answer, Assignment, Place
+    from camviz.run.job import Settings, Task
     from camviz.run.listing import Listing
     from camviz.run.output.written import Written
     from camviz.run.resume import Run
-    from camviz.run.run_context import Workplace
 
-Notes = Callable[["Written"], Iterable[str]]
+    Finish = Callable[[Run, Failed], Iterable[Written]]
 
 
 def job_of(
     model: ModelOptions,
-    how: MethodOptions,
+    how: MethodOptions | None,
     compute: ComputeOptions,
     images: list[str] | None,
     layer: list[str] | None,
@@ -54,32 +55,29 @@ def job_of(
     fit: Fit,
     **more: Any,
 ) -> Job:
-    """The job that the options of a command ask for; `more` are fields of `Job` that it sets otherwise."""
+    """Return the job that options ask for, `how` only of commands with methods; `more` are other fields of `Job`."""
     asked: dict[str, Any] = {
-        "methods": several(how.method),
-        "score": how.score,
-        "min_score": how.min_score,
-        "settings": how.settings(),
-        "smooth": how.smooth,
-        "fuse": how.fuse,
-        "seed": how.seed,
         "device": compute.device,
         "precision": compute.precision,
         "batch_size": compute.batch_size,
     }
+    if how:
+        asked |= {name: getattr(how, name) for name in ("score", "min_score", "smooth", "fuse", "seed")}
+        asked |= {"methods": several(how.method), "settings": how.settings()}
     request = model.request(images=bool(images))
     return Job(request, several(layer), targets=tuple(target or ()), fit=fit, **(asked | more))
 
 
-class Work:
-    """One command's run. Making it checks the request without importing torch; `load` builds the model.
+class Session:
+    """One command over images. Making it checks the request without importing torch; `execute` runs a job.
 
-    `writes`: whether it has an output folder at all.
+    `requests`: the models, by the `names` that notes about them begin with. `writes`: whether there is an output
+    folder.
     """
 
     def __init__(
         self,
-        request: ModelRequest,
+        requests: Sequence[ModelRequest],
         device: str,
         images: list[str] | None,
         out: OutputOptions,
@@ -87,24 +85,39 @@ class Work:
         again: ResumeOptions | None = None,
         writes: bool = True,
         cluster: ClusterOptions | None = None,
+        names: Sequence[str] = ("",),
     ) -> None:
         from camviz.hooks.devices import check_device
         from camviz.models.load import plan
         from camviz.run.output.files import check_folder
 
         self.console, self.out, self.device, self.images = console, out, device, images
-        self.request, self.again = request, again or ResumeOptions()
+        self.requests, self.names, self.again = requests, names, again or ResumeOptions()
         self.writes = writes
         self.cluster = cluster or ClusterOptions()
         self.cluster.check()
-        self.shard, self._said = self.cluster.part() if cluster else (None, "")
-        self.outcome = Outcome()
+        self.shard, self._shard_from = self.cluster.part() if cluster else (None, "")
+        self.outcome, self.kinds = Outcome(), Counter[str]()
         check_device(device)
         settle()
-        self.plan: Plan = plan(request)
+        self.plans: list[Plan] = [plan(request) for request in requests]
         if writes:
             check_folder(out.output, images or [])
         self.bar: Bar = console.bar()
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        images: list[str] | None,
+        out: OutputOptions,
+        console: Console,
+        again: ResumeOptions,
+        **more: Any,
+    ) -> Session:
+        """Return the session of a job with these settings."""
+        names, device = settings.model_names, settings.request.device
+        return cls(settings.models, device, images, out, console, again, names=names, **more)
 
     @property
     def folder(self) -> Path:
@@ -112,33 +125,32 @@ class Work:
         return self.out.output
 
     def check(self, job: Job) -> None:
-        """Refuse a wrong request before torch is imported, as far as the model's task is known."""
+        """Refuse a wrong request before torch is imported, as far as the task of each model is known."""
         from camviz.methods import choose
         from camviz.tasks import TASKS
 
-        task = self.check_targets(job.targets)
-        usual = [TASKS.find(task).call.method] if task else []
-        if job.methods or usual:
-            choose(job.methods or usual, job.settings, job.smooth)
-        if job.fuse != "none" and len(job.layers) < 2 and not any(set("*?[") & set(one) for one in job.layers):
-            there = ",".join(job.layers) or "the default one"
-            hint = f"--layer A,B --fuse {job.fuse}; 'camviz layers {self.plan.name}' lists them"
-            raise RequestError(f"--fuse {job.fuse} makes one map of several layers, and there is only {there}", hint)
+        for plan in self.plans:
+            task = self.check_targets(job.targets, plan)
+            usual = [TASKS.find(task).call.method] if task else []
+            if job.methods or usual:
+                choose(job.methods or usual, job.settings, job.smooth)
+        if job.fuse != "none" and len(job.layers) < 2 and not any(set("*?[") & set(layer) for layer in job.layers):
+            layers = ",".join(job.layers) or "the default one"
+            hint = f"--layer A,B --fuse {job.fuse}; 'camviz layers {self.plans[0].name}' lists them"
+            raise RequestError(f"--fuse {job.fuse} makes one map of several layers, but the layer is {layers}", hint)
 
-    def check_targets(self, texts: Sequence[str]) -> str:
-        """The task that targets are for, "" when that is not known yet; raises for a class that is not there."""
+    def check_targets(self, texts: Sequence[str], plan: Plan | None = None) -> str:
+        """Return the task that targets are for, "" where it is not known yet; raise for an unknown class."""
         from camviz.tasks import TASKS, task_named
 
-        task = task_named(self.plan.task, texts)
-        if self.plan.labels and task:
-            TASKS.find(task).call(self.plan.name, self.plan.labels).parse(texts)
+        plan = plan or self.plans[0]
+        task = task_named(plan.task, texts)
+        if plan.labels and task:
+            TASKS.find(task).call(plan.name, plan.labels).parse(texts)
         return task
 
-    def load(self, clips: bool = False, name: str = "") -> Model:
-        """The model on its device; tells what loading had to say, of the one called `name` where there are several.
-
-        `clips`: it may be one for video.
-        """
+    def load(self, number: int = 0, clips: bool = False) -> Model:
+        """Load a model onto its device and print its notes. `clips`: it may be a model of video clips."""
         from camviz.models.load import to_device
 
         if self.images and not any(path == "-" or is_url(path) for path in self.images):
@@ -146,27 +158,17 @@ class Work:
                 self.console.error(error)
             if missing:
                 raise missing[0]
-        spread = self.cluster.engine == "ray"  # then it is only looked at here, and computes elsewhere
-        model = to_device(self.plan.build(), "cpu" if spread else self.device)
+        spread = self.cluster.engine == "ray"  # then it is only checked here, and computes elsewhere
+        model = to_device(self.plans[number].build(), "cpu" if spread else self.device)
         if model.preprocessing.frames > 1 and not clips:
             raise ModelError(
-                f"{model.name} takes clips of video, and this command looks at images",
+                f"{model.name} takes clips of video, and this command takes images",
                 f"camviz heatmap clip.mp4 --model {model.name} explains a video",
             )
+        name = self.names[number]
         for note in model.notes:
             self.console.say(f"note: {name}: {note}" if name else f"note: {note}")
         return model
-
-    def explainer(self, model: Model, job: Job) -> Explainer:
-        """The job's question to the model; tells what it chose where nobody asked."""
-        from camviz.engine.explain import Explainer
-
-        explainer = Explainer(model, job, self.bar.scored)
-        for note in explainer.notes:
-            self.console.say(f"note: {note}")
-        if not job.layers:
-            self.console.layers([layer.path for layer in explainer.layers[:1]], model.name)
-        return explainer
 
     # inputs
 
@@ -185,163 +187,188 @@ class Work:
         )
 
     def inputs(self) -> Iterator[Input]:
-        """All images asked for. The output folder is made: the request is right."""
-        from camviz.run.output.files import prepare_folder
-
-        if self.writes:
-            prepare_folder(self.folder)
+        """Return the images for a command without a run."""
         self._say_samples()
         return self.listing
 
     def _say_samples(self) -> None:
         if not self.images:
-            self.console.say("no image given: the bundled samples")
+            self.console.say("no images given: using the bundled samples")
         if self.shard:
-            self.console.say(f"{self.shard}{f': {self._said}' if self._said else ''}")
+            self.console.say(f"{self.shard}{f': {self._shard_from}' if self._shard_from else ''}")
 
     # a run with a database
 
     @property
     def contents(self) -> dict[str, str]:
-        """Digests of the files that the model is made of."""
+        """Digests of the files that the models are made of."""
         from camviz.run.resume import contents
 
-        return contents(self.request)
+        return {path: digest for request in self.requests for path, digest in contents(request).items()}
 
-    def run(self, command: str, settings: dict[str, Any], together: bool = False, drawn_later: bool = False) -> Run:
-        """The run of this job in the output folder; `together`: one new image means that all are done again;
-        `drawn_later`: files follow when all maps are there."""
+    def execute(self, settings: Settings, finish: Finish | None = None) -> int:
+        """Run a job: missing images through the models into the run database, then what needs all images.
+
+        `finish` stands in for that of the settings. Without an output folder the run database is temporary. Returns
+        the exit status.
+        """
+        from camviz.run.job import Job as RunJob
         from camviz.run.resume import Again, Run
 
-        again = Again(self.again.overwrite, self.again.retry, together, drawn_later)
-        return Run(self.folder, command, settings, self.listing, self.outcome, again, self.shard)
+        with ExitStack() as stack:
+            folder = self.folder if self.writes else Path(stack.enter_context(TemporaryDirectory(prefix="camviz-")))
+            again = Again(self.again.overwrite, self.again.retry)
+            job = RunJob(settings, self.contents)
+            run = stack.enter_context(Run(folder, job, self.listing, self.outcome, again, self.shard))
+            if self.again.dry_run:
+                return self._list_missing(run)
+            task = None
+            if not run.complete():
+                task = settings.begin(partial(self.load, clips=settings.clips), self.bar.scored)
+                self._announce(task)
+                if task.layers:
+                    self.console.layers(task.layers, task.model)
+            self._process(run, task, finish or settings.finish)
+        return self._summary()
 
-    def missing(self, run: Run) -> Iterator[Input]:
-        """What is left to do. The output folder is made: the request is right."""
+    def _process(self, run: Run, task: Task | None, finish: Finish) -> None:
+        """Keep and report the records of a task, then the files of `finish`."""
+        self.bar.count(self._count)
+        with self.bar:
+            if task:
+                records = self._spread(run, task) if self.cluster.engine == "ray" else self._compute(run, task)
+                with closing(run.keep(records)) as kept:
+                    for record in kept:
+                        self._report(record)
+                self._announce(task)
+            for file in finish(run, self.failed):
+                self._report_file(file)
+            for line in run.job.settings.remarks(run, self.kinds):
+                self.console.say(line)
+            for name, why in (task.skipped if task else {}).items():
+                self.console.say(f"skipped: {name}: {why}")
+            run.close()
+
+    def _compute(self, run: Run, task: Task) -> Generator[Record]:
+        yield from task.records(self._missing(run), self._context(run))
+
+    def _announce(self, task: Task) -> None:
+        while task.notes:
+            self.console.say(f"note: {task.notes.pop(0)}")
+
+    def _missing(self, run: Run) -> Iterator[Input]:
         inputs = run.inputs()
         self._say_samples()
         return inputs
 
-    def workplace(self, run: Run) -> Workplace:
-        """Where a run's files go, and whom it tells what it learns."""
-        from camviz.run.run_context import Workplace
+    def _context(self, run: Run) -> RunContext:
+        from camviz.run.context import RunContext
 
         def smaller(size: int) -> None:
-            self.console.say(f"note: not enough memory: from now on {size} image(s) at once")
+            self.console.say(f"note: not enough memory: the batch size is now {size}")
             run.smaller(size)
 
-        fits = run.job.batch_size if run.job else None
-        return Workplace(self.folder, run.open().write, fits, smaller, wants_traceback(), frames=self.bar.frame)
+        write = run.open().write
+        return RunContext(
+            run.folder,
+            write,
+            run.row.batch_size,
+            smaller,
+            wants_traceback(),
+            frames=self.bar.frame,
+            passed=lambda done: self.bar.update(replace(self.outcome, done=done)),
+        )
 
-    def spread(self, run: Run, assign: Callable[[Place], Assignment]) -> Iterator[Answer]:
-        """What the processes of a cluster answer, unit by unit. Files whose bytes travel are written here."""
-        from camviz.run.distributed.ray_tasks import Place
-
-        joined = self.cluster.address is not None  # its machines may have other disks
-        shared = not joined or is_remote(self.folder)
-        workplace = self.workplace(run)
-        output = run.open()
-        place = Place(strict=workplace.strict, fits=workplace.fits)
-        if shared:
-            place = replace(place, folder=self.folder, parts=output.parts)
-        for _, answer in self.answers(assign(place), self.missing(run)):
-            if answer.fits:
-                workplace.smaller(answer.fits)
-            yield replace(answer, records=tuple(self._home(one, workplace) for one in answer.records))
-            run.database.commit()  # units come seconds apart: what one brought is kept while the next is waited for
-
-    def answers(self, assignment: Assignment, inputs: Iterable[Input]) -> Iterator[tuple[int, Answer]]:
-        """What the processes of a cluster answer, with the number of the unit: units are numbered as inputs come."""
+    def _spread(self, run: Run, task: Task) -> Generator[Record]:
+        """The records that the processes of a cluster make. Files whose bytes travel are written here."""
         from camviz.run.distributed.ray_pool import Cluster
+        from camviz.run.distributed.ray_tasks import Place, Share
 
+        inputs, context = self._missing(run), self._context(run)
+        place = Place(strict=context.strict, fits=context.fits)
+        if self.cluster.address is None or is_remote(run.folder):  # else its machines may have other disks
+            place = replace(place, folder=run.folder, parts=run.open().parts)
         with Cluster(self.cluster.address, self.cluster.workers, self.device != "cpu") as cluster:
             self.console.say(f"ray: {cluster.pool}")
-            for number, (unit, answer) in enumerate(cluster.answers(assignment, inputs)):
+            answers = cluster.answers(Share(run.job.settings, place), inputs)
+            for number, (_, answer) in enumerate(answers):
                 if not number:
                     self.bar.began(sum(record.seconds for record in answer.records))
-                yield unit, answer
+                if answer.fits:
+                    context.smaller(answer.fits)
+                task.skipped.update(answer.skipped)
+                for record in answer.records:
+                    yield self._home(record, context)
+                run.database.commit()  # answers come seconds apart
 
-    def _home(self, record: Record, workplace: Workplace) -> Record:
+    def _home(self, record: Record, context: RunContext) -> Record:
         """A record whose files are in the output folder."""
         if all(file.data is None for file in record.written):
             return record
-        files = [replace(file, path=workplace.folder / file.path, data=None) for file in record.written]
+        files = [replace(file, path=context.folder / file.path, data=None) for file in record.written]
         for file, sent in zip(files, record.written, strict=True):
-            workplace.write(file.path, sent.data or b"")
+            context.write(file.path, sent.data or b"")
         return replace(record, written=tuple(files))
 
-    def nothing_to_compute(self, run: Run) -> int:
-        """For --dry-run the images that are to be done; else that all is done."""
-        if self.again.dry_run:
-            count = 0
-            for source in run.look():
-                count += 1
-                told = {"input": str(source.path), "name": source.name}
-                self.console.result(json.dumps(told, ensure_ascii=False) if self.out.json else str(source.path))
-            self.console.say(f"{count} to do, {self.outcome.before} done before; nothing was written")
-            return 0
-        return self._summary()
+    def _list_missing(self, run: Run) -> int:
+        """Print the images that a run would compute."""
+        count = 0
+        for source in run.look():
+            count += 1
+            facts = {"input": str(source.path), "name": source.name}
+            self.console.result(json.dumps(facts, ensure_ascii=False) if self.out.json else str(source.path))
+        self.console.say(f"{count} to do, {self.outcome.before} done before; nothing was written")
+        return 0
 
-    # telling
+    # reporting
 
     def failed(self, name: str, error: CamvizError) -> None:
-        """One image failed: count it and say so."""
+        """Count and print the failure of one image."""
         self.outcome.failed += 1
         self.console.error(error)
 
-    def tell(self, written: Iterable[Written], notes: Notes = lambda _: ()) -> int:
-        """Say what is written as it comes; returns the exit status."""
+    def report(self, files: Iterable[Written]) -> int:
+        """Print files as they are written, by a command without a run; return the exit status."""
         with self.bar:
-            for one in written:
-                self._tell(one, notes)
+            for file in files:
+                self._report_file(file)
         return self._summary()
 
-    def tell_records(
-        self,
-        run: Run,
-        records: Iterable[Record],
-        notes: Notes,
-        then: Callable[[], Iterable[Written]] = tuple,
-    ) -> int:
-        """Remember each image and say what was written of it, and `then`; returns the exit status."""
-        self.bar.count(self._count)
-        with self.bar:
-            with closing(run.keep(one for one in records)) as kept:
-                for record in kept:
-                    for one in record.written:
-                        self._tell(one, notes)
-                    if record.error:
-                        self.console.error(record.error)
-                    if record.note:
-                        self.console.say(f"note: {record.note}")
-                    self.bar.update(self.outcome)
-            for one in then():
-                self._tell(one, notes)
-            run.close()
-        return self._summary()
-
-    def _tell(self, one: Written, notes: Notes) -> None:
-        self.outcome.written += 1
+    def _report(self, record: Record) -> None:
+        for file in record.written:
+            self._report_file(file)
+        if record.error:
+            self.console.error(record.error)
+        if record.note:
+            self.console.say(f"note: {record.note}")
         self.bar.update(self.outcome)
-        for note in notes(one):
+
+    def _report_file(self, file: Written) -> None:
+        self.outcome.written += 1
+        self.kinds[file.facts["kind"]] += 1
+        self.bar.update(self.outcome)
+        for note in file.notes():
             self.console.say(f"note: {note}")
-        self.console.result(one.to_json() if self.out.json else str(one.path))
+        self.console.result(file.to_json() if self.out.json else str(file.path))
 
     def _summary(self) -> int:
         if self.outcome.failed_before:
             images = f"{self.outcome.failed_before} image{'s' * (self.outcome.failed_before != 1)}"
-            self.console.error(InputError(f"{images} failed before and will again", "--retry tries all the same"))
+            self.console.error(InputError(f"{images} failed in an earlier run", "--retry computes them again"))
         if self.outcome.replaced:
             files = f"{self.outcome.replaced} file{'s' * (self.outcome.replaced != 1)}"
             self.console.say(f"note: {files} of another job there are written over; -o OTHER_FOLDER keeps both")
         joined = f"; 'camviz merge {self.folder}' joins the shards" if self.shard else ""
         idle = self.outcome.before and not (self.outcome.done or self.outcome.failed or self.outcome.failed_before)
         again = "; --overwrite does it again" if idle and not self.outcome.written else ""
-        self.console.say(f"{self.outcome.summary()} in {self.folder}{again}{joined}")
+        if self.writes:
+            self.console.say(f"{self.outcome.summary()} in {self.folder}{again}{joined}")
+        elif self.outcome.failed:
+            self.console.say(self.outcome.summary())
         return self.outcome.exit_status
 
     def _count(self) -> int | None:
-        """How many images there are, where that can be known beforehand."""
+        """Return the number of images, None for a stream of paths."""
         return None if "-" in (self.images or []) else self.listing.list_all()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from camviz.errors import InputError, RequestError
 from camviz.metrics import Measure, choose, split_settings
 from camviz.metrics.ground_truth import Mask, Match, Truth, read_boxes, read_masks
+from camviz.metrics.measured import Measured
 from camviz.metrics.results import Evaluation
 from camviz.metrics.source import ImageCase, ImageError, Source
 from camviz.metrics.statistics import Row
@@ -27,28 +28,20 @@ SATURATED = 0.5  # fraction of the score that remains without any pixel: a curve
 
 
 class Evaluator:
-    """Measures the maps of a job batch by batch and collects the rows."""
+    """Measures the maps of a job, batch by batch. `truth`: the ground truth of an image for a target's label."""
 
     def __init__(
         self,
         explainer: Explainer,
         measures: Sequence[Measure],
-        marked: Marked | None = None,
+        truth: Truth | Marked | None = None,
         forwards: int = 32,
-        resamples: int = 1000,
     ) -> None:
         if forwards < FEWEST:
             raise RequestError(f"{forwards} forwards are too few for a curve", f"--forwards {FEWEST} or more")
-        localizing = [measure for measure in measures if measure.entry.facts["needs"] == "truth"]
-        if any(not measure.optional for measure in localizing) and marked is None:
-            raise RequestError("localization metrics need ground truth", "--boxes FILE or --masks FOLDER")
-        self.measures = [measure for measure in measures if marked is not None or measure not in localizing]
-        self.explainer, self.marked, self.resamples = explainer, marked, resamples
+        self.measures = with_truth(measures, truth is not None)
+        self.explainer, self.marked = explainer, truth.mask if isinstance(truth, Truth) else truth
         self.source = Source(explainer.model, explainer, forwards)
-        self.rows: list[Row] = []
-        self._left: dict[str, list[float]] = {}
-        self._without = 0
-        self._cases = 0
 
     def __call__(
         self,
@@ -56,70 +49,76 @@ class Evaluator:
         inputs: Sequence[NDArray[np.float32]],
         views: Sequence[View],
         names: Sequence[str],
-    ) -> Iterator[tuple[int, InputError | None]]:
-        """Measure a batch; yield the number of each image, with its error if it failed."""
-        failed: dict[int, InputError] = {}
+    ) -> list[Measured | InputError]:
+        """Measure a batch; return for each image its rows, or its error."""
+        measured = [Measured([]) for _ in images]
+        errors: dict[int, InputError] = {}
         for item in self.source(inputs, views):
             if isinstance(item, ImageError):
-                if not any(row.image == names[item.image] for row in self.rows):
-                    failed[item.image] = item.error
-                continue
-            if item.image in failed:
-                continue
-            try:
-                self.rows += self._measure(item, images[item.image], names[item.image])
-            except InputError as error:
-                failed[item.image] = error
-        if failed:
-            self.rows = [row for row in self.rows if row.image not in {names[number] for number in failed}]
-        for number in range(len(images)):
-            yield number, failed.get(number)
+                if not measured[item.image].rows:
+                    errors[item.image] = item.error
+            elif item.image not in errors:
+                try:
+                    measured[item.image] = self._measure(item, images[item.image], names[item.image], measured)
+                except InputError as error:
+                    errors[item.image] = error
+        return [errors.get(number, rows) for number, rows in enumerate(measured)]
 
-    def _measure(self, item: ImageCase, image: Image, name: str) -> list[Row]:
-        case = item.case
+    def _measure(self, item: ImageCase, image: Image, name: str, measured: Sequence[Measured]) -> Measured:
+        """Return the rows of an image with those of one more target."""
+        case, before = item.case, measured[item.image]
         if self.marked:
             case.truth = self.marked(image, item.target.label)
-            self._without += case.seen_truth is None
-        self._cases += 1
         values = {measure.name: measure(case) for measure in self.measures}
-        for metric, share in case.left.items():
-            self._left.setdefault(metric, []).append(share)
-        return [
+        rows = [
             Row(name, item.target.label, *map_name, {metric: numbers[k] for metric, numbers in values.items()})
             for k, map_name in enumerate(item.names)
         ]
+        left = {metric: [*before.left.get(metric, ()), share] for metric, share in case.left.items()}
+        without = before.without_truth + (self.marked is not None and case.seen_truth is None)
+        return Measured([*before.rows, *rows], {**before.left, **left}, before.cases + 1, without)
 
-    @property
-    def found(self) -> tuple[Any, ...]:
-        """Everything measured so far, as plain values, for `absorb` of another evaluator."""
-        return self.rows, self._left, self._without, self._cases
 
-    def absorb(self, measured: tuple[Any, ...]) -> None:
-        """Add everything that another evaluator of the same job measured."""
-        rows, left, without, cases = measured
-        self.rows += rows
-        for metric, shares in left.items():
-            self._left.setdefault(metric, []).extend(shares)
-        self._without += without
-        self._cases += cases
+def with_truth(measures: Sequence[Measure], known: bool) -> list[Measure]:
+    """Return the metrics that can be measured: without ground truth those that need it are left out.
 
-    def result(self) -> Evaluation:
-        """Return the evaluation of everything measured so far."""
-        notes = [f"skipped: {name}: {why}" for name, why in self.explainer.skipped.items()]
-        for metric, shares in self._left.items():
-            if np.mean(shares) > SATURATED:
-                setting = "insertion.start" if metric == "insertion" else "deletion.end"
-                notes.append(
-                    f"{metric} is not informative here: without any of its pixels an image keeps "
-                    f"{np.mean(shares):.0%} of its score; try --set {setting}=black (or mean, white, blur)"
-                )
-        if self._without:
+    Raises `RequestError` for one that was chosen by its name.
+    """
+    localizing = [measure for measure in measures if measure.entry.facts["needs"] == "truth"]
+    if not known and any(not measure.optional for measure in localizing):
+        raise RequestError("localization metrics need ground truth", "--boxes FILE or --masks FOLDER")
+    return [measure for measure in measures if known or measure not in localizing]
+
+
+def evaluation_of(
+    measured: Sequence[Measured],
+    measures: Sequence[Measure],
+    model: str,
+    resamples: int = 1000,
+    seed: int = 0,
+    skipped: Mapping[str, str] | None = None,
+) -> Evaluation:
+    """Return the evaluation of all images. `skipped`: methods that the model cannot run, and why."""
+    notes = [f"skipped: {name}: {why}" for name, why in (skipped or {}).items()]
+    shares: dict[str, list[float]] = {}
+    for each in measured:
+        for metric, left in each.left.items():
+            shares.setdefault(metric, []).extend(left)
+    for metric, left in shares.items():
+        if np.mean(left) > SATURATED:
+            setting = "insertion.start" if metric == "insertion" else "deletion.end"
             notes.append(
-                f"{self._without} of {self._cases} targets have no ground truth inside the model's view and no "
-                "localization values; --match any uses every marked object"
+                f"{metric} is not informative here: without any of its pixels an image keeps "
+                f"{np.mean(left):.0%} of its score; try --set {setting}=black (or mean, white, blur)"
             )
-        job = self.explainer.job
-        return Evaluation(self.explainer.model.name, self.measures, self.rows, self.resamples, job.seed, notes)
+    without, cases = sum(each.without_truth for each in measured), sum(each.cases for each in measured)
+    if without:
+        notes.append(
+            f"{without} of {cases} targets have no ground truth inside the model's view and no "
+            "localization values; --match any uses every marked object"
+        )
+    rows = [row for each in measured for row in each.rows]
+    return Evaluation(model, list(measures), rows, resamples, seed, notes)
 
 
 def read_truth(boxes: Path | None, masks: Path | None, value: str = "", match: str = "label") -> Truth | None:
@@ -174,16 +173,23 @@ def evaluate(
     known = read_truth(Path(boxes) if boxes else None, Path(masks) if masks else None, mask_value, match)
     marked = known.mask if known else _from_masks(images, truth) if truth is not None else None
     explainer = Explainer(model, replace(request, settings=tuple(method_settings)))
-    evaluator = Evaluator(explainer, choose(as_list(metric), metric_settings), marked, forwards, resamples)
+    evaluator = Evaluator(explainer, choose(as_list(metric), metric_settings), marked, forwards)
+    measured: list[Measured] = []
     names = _distinct([image.name for image in images])
     prepared = [(p, name, *prepare(p, model.preprocessing, fit)) for p, name in zip(images, names, strict=True)]
     size = explainer.job.batch_size or default_batch_size(model.device)
     for group in by_shape(prepared, size, key=lambda item: item[2].shape):
         batch, batch_names, inputs, views = zip(*group, strict=True)
-        for _, error in evaluator(batch, inputs, views, batch_names):
-            if error:
-                raise error
-    return evaluator.result()
+        measured += _raising(evaluator(batch, inputs, views, batch_names))
+    return evaluation_of(measured, evaluator.measures, model.name, resamples, request.seed, explainer.skipped)
+
+
+def _raising(results: Sequence[Measured | InputError]) -> Iterator[Measured]:
+    """Yield the results, or raise the first error."""
+    for result in results:
+        if isinstance(result, InputError):
+            raise result
+        yield result
 
 
 def _from_masks(images: Sequence[Image], truth: Sequence[NDArray[np.bool_] | None]) -> Marked:

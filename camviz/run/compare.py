@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from itertools import islice
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from camviz.comparison import MOST, Comparison, fixed
+from camviz.comparison import MOST, Comparison, check_count, fixed
 from camviz.errors import InputError
 from camviz.io.images import read_image
 from camviz.io.inputs import Failed, Input
@@ -20,70 +20,66 @@ from camviz.render import animation
 from camviz.render.color import limits, settled
 from camviz.render.print_backend import Plate, png, to_pdf, to_pixels, to_svg
 from camviz.render.print_figure import Cell, Row, Style, plate, told
-from camviz.run.database.database import Database
 from camviz.run.database.jobs import same_image
-from camviz.run.database.records import Record, SavedMap, failure, predictions
-from camviz.run.database.rows import InputRow, JobRow
-from camviz.run.output.files import Write, result_path
+from camviz.run.database.records import Record, SavedMap, predictions
+from camviz.run.database.rows import InputRow
+from camviz.run.job import Load, Task
+from camviz.run.output.files import result_path
 from camviz.run.output.written import Written
 from camviz.run.shared_scale import draw_later, settled_for_run
-from camviz.types import Image, Job, Look, ModelRequest, SaliencyMap
+from camviz.types import Image, Look, SaliencyMap
 
 if TYPE_CHECKING:
     from camviz.comparison.compare import Comparer
+    from camviz.run.context import RunContext
+    from camviz.run.resume import Run
+    from camviz.run.settings import CompareSettings
 
 SUMMARY, TABLE = "summary", "compare.csv"
 _STYLE = Style()
 _AT_ONCE = 32  # images shown to one model before the next is loaded, where there are many
 
 
-@dataclass(frozen=True)
-class CompareJob:
-    """What a comparison computes and draws: the models with their names and layers, and everything else."""
+def compare_task(settings: CompareSettings, load: Load) -> Task:
+    """Return the task of explaining each image with every model; its records have the maps, and no files."""
+    from camviz.comparison.compare import Comparer, Member
+    from camviz.engine.explain import Explainer
+    from camviz.engine.randomize import randomized
 
-    job: Job
-    models: tuple[ModelRequest, ...]
-    layers: tuple[tuple[str, ...], ...]
-    names: tuple[str, ...]
-    reference: int = 0
-    layout: str = "figure"
-    style: Style = _STYLE
-    caption: bool = True
+    notes: list[str] = []
 
-    def settings(self, contents: dict[str, str]) -> dict[str, Any]:
-        """As the database keeps it."""
-        own: dict[str, Any] = {
-            "models": [asdict(one) for one in self.models],
-            "model_layers": self.layers,
-            "names": self.names,
-        }
-        own |= {"reference": self.reference, "layout": self.layout, "style": asdict(self.style)}
-        return {**asdict(self.job), **own, "figure_caption": self.caption, "contents": contents}
+    def make(number: int) -> Explainer:
+        model = load(number)
+        if settings.randomized(number):
+            model = randomized(model, settings.request.seed)
+        job = replace(settings.request, model=settings.compared[number], layers=settings.layers[number])
+        explainer = Explainer(model, job)
+        notes.extend(explainer.notes)
+        return explainer
+
+    members = [Member(name, partial(make, number)) for number, name in enumerate(settings.names)]
+    explainer = members[settings.reference].explainer
+    if len(members) == 1:
+        check_count(sum(chosen.parts * max(1, len(explainer.layers)) for chosen in explainer.methods))
+    comparer = Comparer(members, bool(settings.request.targets), settings.reference)
+    layers = [layer.path for layer in explainer.layers]
+    return Task(
+        partial(compared, comparer, settings.layout == "strip"), notes, layers, settings.names[settings.reference]
+    )
 
 
-def compared(comparer: Comparer, inputs: Iterable[Input], strip: bool) -> Iterator[Record]:
-    """The record of each image with the maps of all sides, without files."""
-    from camviz.comparison import check_count
+def compared(comparer: Comparer, strip: bool, inputs: Iterable[Input], context: RunContext) -> Iterator[Record]:
+    """Yield the record of each image with the maps of all models."""
+    from camviz.run.flow import Stages
 
-    inputs, size = iter(inputs), _AT_ONCE if len(comparer.members) > MOST else 1
-    while group := list(islice(inputs, size)):
-        read: list[tuple[Input, Image]] = []
-        for source in group:
-            try:
-                if source.error:
-                    raise source.error
-                read.append((source, read_image(source.path)))
-            except InputError as error:
-                yield failure(source, error)
-        found = comparer([image for _, image in read])
-        for (source, _), groups in zip(read, found, strict=True):
-            if isinstance(groups, InputError):
-                yield failure(source, groups)
-                continue
-            for maps in groups:
-                check_count(len(maps), strip)
-            all_maps = [one for maps in groups for one in maps]
-            yield Record(source, 0.0, tuple(map(SavedMap.of, all_maps)), (), predictions(all_maps))
+    def write(source: Input, _image: Image, groups: list[list[SaliencyMap]]) -> Record:
+        for maps in groups:
+            check_count(len(maps), strip)
+        all_maps = [each for maps in groups for each in maps]
+        return Record(source, 0.0, tuple(map(SavedMap.of, all_maps)), (), predictions(all_maps))
+
+    stages = Stages(lambda source: read_image(source.path), lambda _image: 0, [comparer], write, pad=False)
+    return context.flow(inputs, stages, _AT_ONCE if len(comparer.members) > MOST else 1)
 
 
 def groups_of(maps: Sequence[SaliencyMap]) -> list[list[SaliencyMap]]:
@@ -97,24 +93,23 @@ def groups_of(maps: Sequence[SaliencyMap]) -> list[list[SaliencyMap]]:
 class Drawing:
     """Draws the images of a comparison's job, and what sums them up."""
 
-    def __init__(self, database: Database, row: JobRow, job: CompareJob, folder: Path, write: Write) -> None:
-        self.database, self.row, self.job, self.folder, self.write = database, row, job, folder, write
-        self.look = settled_for_run(database, row, job.job.look)
+    def __init__(self, run: Run, settings: CompareSettings) -> None:
+        self.run, self.database, self.row, self.folder = run, run.database, run.row, run.folder
+        self.settings, self.write = settings, run.open().write
+        self.look = settled_for_run(self.database, self.row, settings.request.look)
 
-    def __call__(self, failed: Failed, top: int) -> Iterator[Written]:
-        """Each figure that is not there; then the table, and a sheet of the `top` images that differ most."""
-        run = self.job.job.look.scale == "run"
+    def __call__(self, failed: Failed) -> Iterator[Written]:
+        """Draw each missing figure; then write the table, and a sheet of the images that differ most."""
+        run = self.settings.request.look.scale == "run"
         high = limits(np.empty(0), self.look.sign, self.look.scale).high if run else None
         drawn = 0
-        for one in draw_later(
-            self.database, self.row, self.folder, self._figure, failed, lambda facts: not run or facts["high"] == high
-        ):
+        for one in draw_later(self.run, self._figure, failed, lambda facts: not run or facts["high"] == high):
             drawn += 1
             yield one
         table = self.folder / TABLE
         if drawn or not table.exists():
             yield from self._table(table)
-            yield from self._summary(top)
+            yield from self._summary(self.settings.top)
 
     def _comparisons(self, maps: Sequence[SaliencyMap]) -> list[Comparison]:
         return [Comparison.of(group, self.look) for group in groups_of(maps)]
@@ -131,7 +126,7 @@ class Drawing:
         yield Written(path, facts, len(data))
 
     def _encoded(self, found: list[Comparison], source: Input) -> tuple[bytes, str]:
-        style, look, format = self.job.style, self.look, self.job.job.look.format
+        style, look, format = self.settings.style, self.look, self.settings.request.look.format
         if format in animation.FORMATS:
             shared = [settled(look, (side.map.values for side in one.sides), ("row",)) for one in found]
             frames = [
@@ -140,8 +135,8 @@ class Drawing:
                 for side in range(len(one.sides))
             ]
             return animation.animate(frames, format), f".{format}"
-        captions = found[0].caption(self.job.layout == "strip") if self.job.caption else ()
-        if self.job.layout == "strip":
+        captions = found[0].caption(self.settings.layout == "strip") if self.settings.caption else ()
+        if self.settings.layout == "strip":
             across = 6 if style.width >= 120 else 3
             looks = [settled(look, (side.map.values for side in one.sides), ("row",)) for one in found]
             rows = [row for one in found for row in _strip(one, across)]
@@ -165,7 +160,7 @@ class Drawing:
 
     def _summary(self, top: int) -> Iterator[Written]:
         """One sheet of the images on which the sides differ most."""
-        if self.job.layout != "figure" or self.job.job.look.format in animation.FORMATS or top < 1:
+        if self.settings.layout != "figure" or self.settings.request.look.format in animation.FORMATS or top < 1:
             return
         ranked: list[tuple[float, InputRow]] = []
         count = 0
@@ -185,9 +180,11 @@ class Drawing:
             for comparison in self._comparisons([each.restored(image) for each in self.database.maps(one.id)]):
                 rows.append(comparison.row())
                 captions = comparison.caption()
-        format = self.job.job.look.format
+        format = self.settings.request.look.format
         data, suffix = encoded(
-            plate(rows, self.look, self.job.style, captions if self.job.caption else ()), self.job.style, format
+            plate(rows, self.look, self.settings.style, captions if self.settings.caption else ()),
+            self.settings.style,
+            format,
         )
         path = self.folder / f"{SUMMARY}{suffix}"
         self.write(path, data)

@@ -1,52 +1,96 @@
-"""Images through the metrics: decode, batch, measure; and the files of what was measured."""
+"""Run images through the metrics; read the rows back from the run database, and write them as tables."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from camviz.engine.batches import by_shape
 from camviz.errors import InputError
-from camviz.hooks.devices import default_batch_size
-from camviz.io.inputs import Failed, Input
-from camviz.metrics.evaluate import Evaluator
+from camviz.io.inputs import Input
+from camviz.io.paths import stamp
+from camviz.metrics.measured import Measured
 from camviz.metrics.results import Evaluation
-from camviz.run.outcome import Outcome
-from camviz.run.output.files import write_file
-from camviz.run.reading import read_inputs
+from camviz.run.database.database import Database
+from camviz.run.database.records import Record, plain
+from camviz.run.database.rows import JobRow
+from camviz.run.job import Load, Task, Tick
+from camviz.run.output.files import Write
+from camviz.run.resume import digest
+
+if TYPE_CHECKING:
+    from camviz.metrics.evaluate import Evaluator
+    from camviz.run.context import RunContext
+    from camviz.run.reading import Ready
+    from camviz.run.settings import EvaluateSettings
+
+_STAGES = 3  # whose last layers are ranked
 
 
-def measure(
-    evaluator: Evaluator,
-    inputs: Iterable[Input],
-    fit: str,
-    outcome: Outcome,
-    failed: Failed,
-    tick: Callable[[int], None] = lambda _: None,
-) -> Evaluation:
-    """Measure all images; `tick` hears how many are done. One that fails is told to `failed`."""
-    job = evaluator.explainer.job
-    size = job.batch_size or default_batch_size(evaluator.explainer.model.device)
-    ready = read_inputs(evaluator.explainer.model, inputs, fit, failed)
-    for group in by_shape(ready, size, key=lambda one: one.values.shape):
-        names = [one.source.name for one in group]
-        try:
-            batch = ([one.image for one in group], [one.values for one in group], [one.view for one in group])
-            for number, error in evaluator(*batch, names):
-                if error:
-                    failed(names[number], error)
-                else:
-                    outcome.done += 1
-                    tick(outcome.done)
-        except InputError as error:  # an input size the model does not take
-            for name in names:
-                failed(name, error)
-    return evaluator.result()
+def evaluate_task(settings: EvaluateSettings, load: Load, tick: Tick) -> Task:
+    """Return the task of measuring maps; its records have rows of metrics, and no files."""
+    from camviz.engine.explain import Explainer
+    from camviz.metrics.evaluate import Evaluator
+    from camviz.models.layers import stages
+    from camviz.run.heatmap import task_of
+
+    job, model = settings.request, load(0)
+    if settings.rank and not job.layers:
+        job = replace(job, layers=tuple(layer.path for layer in stages(model)[-_STAGES:]))
+    explainer = Explainer(model, job, tick)
+    evaluator = Evaluator(explainer, settings.measures, settings.truth, settings.forwards)
+    task = task_of(explainer, partial(measure, evaluator))
+    return task if settings.request.layers else replace(task, layers=[layer.path for layer in explainer.layers])
 
 
-def write_evaluation(found: Evaluation, folder: Path) -> list[Path]:
-    """results.csv, one line per image and map; summary.csv and summary.json, means and intervals."""
-    files = {"results.csv": found.rows_csv(), "summary.csv": found.to_csv(), "summary.json": found.to_json() + "\n"}
+def measure(evaluator: Evaluator, inputs: Iterable[Input], context: RunContext) -> Iterator[Record]:
+    """Yield each image's record; its predictions are what was measured."""
+    from camviz.hooks.devices import default_batch_size
+    from camviz.run.flow import Stages
+    from camviz.run.reading import read_input, shape_of
+
+    job, model = evaluator.explainer.job, evaluator.explainer.model
+
+    def compute(group: list[Ready]) -> Sequence[Measured | InputError]:
+        images, inputs, views = ([getattr(ready, name) for ready in group] for name in ("image", "values", "view"))
+        return evaluator(images, inputs, views, [ready.source.name for ready in group])
+
+    def write(source: Input, _ready: Ready, measured: Measured) -> Record:
+        return Record(source, predictions=(plain(measured.to_dict()),))
+
+    stages = Stages(partial(read_input, model, fit=job.fit), shape_of, [compute], write, pad=False)
+    return context.flow(inputs, stages, job.batch_size or default_batch_size(model.device))
+
+
+def read_measured(database: Database, row: JobRow) -> list[Measured]:
+    """Return what a job measured, image by image in the order of their names."""
+    images = database.inputs(row.id, "done")
+    return [Measured.from_dict(image.name, values) for image in images for values in image.predictions]
+
+
+def write_evaluation(evaluation: Evaluation, folder: Path, write: Write) -> list[Path]:
+    """Write results.csv, a line per image and map, and summary.csv and summary.json, means and intervals."""
+    files = {
+        "results.csv": evaluation.rows_csv(),
+        "summary.csv": evaluation.to_csv(),
+        "summary.json": evaluation.to_json() + "\n",
+    }
     for name, text in files.items():
-        write_file(folder / name, text.encode("utf-8", "surrogateescape"))
+        write(folder / name, text.encode("utf-8", "surrogateescape"))
     return [folder / name for name in files]
+
+
+def digests(paths: Iterable[Path | None]) -> dict[str, str]:
+    """Return digests of files, and of the names, sizes and times in folders: other ground truth is another job."""
+    found = {}
+    for path in filter(None, paths):
+        if path.is_dir():
+            listed = [f"{file.relative_to(path)} {stamp(file)}" for file in sorted(path.rglob("*")) if file.is_file()]
+            found[os.fspath(path)] = hashlib.sha256("\n".join(listed).encode("utf-8", "surrogateescape")).hexdigest()
+        else:
+            found[os.fspath(path)] = digest(path)
+    return found

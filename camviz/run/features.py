@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,91 +22,87 @@ from camviz.io.inputs import Input
 from camviz.models.layers import find_layers, stages
 from camviz.render import animation
 from camviz.render.encoding import FORMATS, suffix
+from camviz.run.context import RunContext
 from camviz.run.database.records import Record
 from camviz.run.flow import Flow, Stages
+from camviz.run.job import Load, Task
 from camviz.run.output.map_files import npy
 from camviz.run.output.written import Written, write_figure
 from camviz.run.reading import Ready, read_input, shape_of
-from camviz.run.run_context import Workplace
-from camviz.run.threads import cores, one_thread_each, torch_threads
-from camviz.types import Figure, Look, Model
+from camviz.types import Figure, Look
+
+if TYPE_CHECKING:
+    from camviz.run.settings import FeatureSettings
 
 
-@dataclass(frozen=True)
-class Asked:
-    """Which layers, for which target, at what precision."""
-
-    patterns: tuple[str, ...] = ()
-    target: str = ""
-    precision: str = "fp32"
-
-
-def extractor_for(job: FeatureJob, model: Model, asked: Asked) -> Extractor | HeadExtractor:
-    """What extracts the maps of a job, with everything asked for checked."""
+def feature_task(settings: FeatureSettings, load: Load) -> Task:
+    """Return the task of drawing feature maps, with layers and channels checked."""
+    job, request, model = settings.features, settings.request, load(0)
+    extractor: Extractor | HeadExtractor
     if job.attention:
-        heads = HeadExtractor(model, asked.patterns, asked.precision)
-        job.check_heads(heads.heads, heads.names[0])
-        return heads
-    strip = job.layout == "strip"
-    layers = stages(model) if strip and not asked.patterns else find_layers(model, asked.patterns)
-    job.check_layers(layers)
-    return Extractor(model, layers, asked.target, asked.precision, fields=strip)
+        extractor = HeadExtractor(model, request.layers, request.precision)
+        job.check_heads(extractor.heads, extractor.names[0])
+    else:
+        strip = job.layout == "strip"
+        layers = stages(model) if strip and not request.layers else find_layers(model, request.layers)
+        job.check_layers(layers)
+        extractor = Extractor(model, layers, "".join(request.targets), request.precision, fields=strip)
+    names = [] if request.layers else extractor.names
+    return Task(partial(features, job, extractor), layers=names, model=model.name)
 
 
 def features(
-    job: FeatureJob, extractor: Extractor | HeadExtractor, inputs: Iterable[Input], workplace: Workplace
+    job: FeatureJob, extractor: Extractor | HeadExtractor, inputs: Iterable[Input], context: RunContext
 ) -> Iterator[Record]:
-    """Each image's record, as soon as its figures are complete.
+    """Yield each image's record as soon as its figures are complete.
 
-    With one scale or basis for the run the images are read twice.
+    For a color scale or a PCA basis of the whole run the images are read twice.
     """
     model, pca = extractor.model, dict[str, IncrementalPCA]()
-    torch_threads(cores())
-    one_thread_each()
 
     def extract(group: list[Ready]) -> list[list[FeatureMaps]]:
         return extractor([r.image for r in group], [r.values for r in group], [r.view for r in group])
 
     def add(source: Input, _ready: Ready, layers: list[FeatureMaps]) -> Record:
         with adding:
-            for one in layers:
-                known = pca.setdefault(one.layer, IncrementalPCA(len(one.values), job.reduce == "pca"))
-                known.add(one.values)
+            for maps in layers:
+                pca.setdefault(maps.layer, IncrementalPCA(len(maps.values), job.reduce == "pca")).add(maps.values)
         return Record(source)
 
     def write(source: Input, _ready: Ready, layers: list[FeatureMaps]) -> Record:
         if job.reduce == "pca":
-            layers = [replace(one, basis=pca[one.layer].basis()) for one in layers]
-        return Record(source, written=tuple(_write(job, layers, source, workplace, pca)))
+            layers = [replace(maps, basis=pca[maps.layer].basis()) for maps in layers]
+        return Record(source, written=tuple(_write(job, layers, source, context, pca)))
 
     read, adding = partial(read_input, model, fit=job.fit), Lock()
-    pace = workplace.pace(job.batch_size or default_batch_size(model.device), 1)
+    batch = job.batch_size or default_batch_size(model.device)
     if job.twice:
         inputs = list(inputs)
-        for _ in Flow(inputs, Stages(read, shape_of, [extract], add), replace(pace, threads=1)):
-            pass
-    yield from Flow(inputs, Stages(read, shape_of, [extract], write), pace)
+        pace = replace(context.pace(batch, 1), threads=1)  # sums in a fixed order
+        for done, _ in enumerate(Flow(inputs, Stages(read, shape_of, [extract], add), pace), 1):
+            context.passed(done)
+    yield from context.flow(inputs, Stages(read, shape_of, [extract], write), batch)
 
 
 def _write(
-    job: FeatureJob, layers: Sequence[FeatureMaps], source: Input, workplace: Workplace, pca: dict[str, IncrementalPCA]
+    job: FeatureJob, layers: Sequence[FeatureMaps], source: Input, context: RunContext, pca: dict[str, IncrementalPCA]
 ) -> Iterator[Written]:
     look = Look(format=job.format if job.format in FORMATS else "png")
     base: dict[str, Any] = {"input": str(source.path), "model": layers[0].model}
     note = check_finite(layers)
     base |= {"note": note} if note else {}
     if job.layout == "strip":
-        yield write_figure(_strip(job, layers), workplace.folder, source.name, (), base, look, workplace.write)
+        yield write_figure(_strip(job, layers), context.folder, source.name, (), base, look, context.write)
     for one in layers:
         facets = [one.layer] if len(layers) > 1 else []
         facts = {**base, "layer": one.layer, "shape": list(one.values.shape), "sparsity": round(one.sparsity, 6)}
         if job.layout == "grid":
             figure = _figure(job, one, pca.get(one.layer))
             told = {**facts, **figure.facts}
-            yield write_figure(figure, workplace.folder, source.name, facets, told, look, workplace.write)
+            yield write_figure(figure, context.folder, source.name, facets, told, look, context.write)
         if job.save_raw:
             raw = Figure("raw", ".npy", data=npy(one.values))
-            yield write_figure(raw, workplace.folder, source.name, facets, facts, write=workplace.write)
+            yield write_figure(raw, context.folder, source.name, facets, facts, write=context.write)
 
 
 def _figure(job: FeatureJob, maps: FeatureMaps, pca: IncrementalPCA | None) -> Figure:

@@ -1,36 +1,51 @@
-"""Images through a model to files: decode, batch, explain, draw, write."""
+"""Run images through a model to heatmaps: decode, batch, explain, draw, write."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from camviz.engine.explain import Explainer
 from camviz.hooks.devices import default_batch_size
 from camviz.io.inputs import Input
 from camviz.io.videos import is_video
 from camviz.models.preprocess import prepare, prepare_clip
+from camviz.run.context import RunContext
 from camviz.run.database.records import Record, SavedMap, predictions
-from camviz.run.flow import Flow, Stages
+from camviz.run.flow import Stages
+from camviz.run.job import Load, Task, Tick
 from camviz.run.output.map_files import write_maps
 from camviz.run.reading import Ready, read_input, shape_of
 from camviz.run.replicas import Lane, is_light, lanes_for
-from camviz.run.run_context import Workplace
-from camviz.run.threads import cores, one_thread_each, torch_threads
 from camviz.run.video_frames import Camera, explain_video
 from camviz.run.video_output import stills
 from camviz.types import Image, Job, SaliencyMap
 
 
+def heatmap_task(job: Job, load: Load, tick: Tick) -> Task:
+    """Return the task of explaining images with the first model, and drawing them as `job.look` says."""
+    explainer = Explainer(load(0), job, tick)
+    lanes: list[Lane] = []
+
+    def records(inputs: Iterable[Input], context: RunContext) -> Iterator[Record]:
+        lanes.extend(() if lanes else lanes_for(job, explainer))
+        return heatmaps(job, explainer, inputs, context, lanes)
+
+    return task_of(explainer, records)
+
+
+def task_of(explainer: Explainer, records: Callable[[Iterable[Input], RunContext], Iterator[Record]]) -> Task:
+    """Return the task of an explainer, with its notes and default layers."""
+    layers = [] if explainer.job.layers else [layer.path for layer in explainer.layers[:1]]
+    return Task(records, list(explainer.notes), layers, explainer.model.name, explainer.skipped)
+
+
 def heatmaps(
-    job: Job, explainer: Explainer, inputs: Iterable[Input], workplace: Workplace, lanes: Sequence[Lane] = ()
+    job: Job, explainer: Explainer, inputs: Iterable[Input], context: RunContext, lanes: Sequence[Lane] = ()
 ) -> Iterator[Record]:
-    """Each image's record, as soon as its files are complete. `lanes`: those of an earlier call, to be used again."""
-    light = is_light(job, explainer)
+    """Yield each image's record as soon as its files are complete. `lanes`: the engines of an earlier call."""
     lanes = lanes or lanes_for(job, explainer)
-    torch_threads(cores() // len(lanes))
-    one_thread_each()
-    batch = (job.batch_size or default_batch_size(explainer.model.device)) if light else 1
-    look, pace, videos = stills(job.look), workplace.pace(batch, len(lanes)), list[Input]()
+    batch = (job.batch_size or default_batch_size(explainer.model.device)) if is_light(job, explainer) else 1
+    look, videos = stills(job.look), list[Input]()
 
     def images() -> Iterator[Input]:
         for source in inputs:
@@ -39,19 +54,20 @@ def heatmaps(
             else:
                 yield source
 
-    seen, draws = explainer.model.preprocessing, workplace.draws and job.look.scale != "run"
+    seen, draws = explainer.model.preprocessing, context.draws and job.look.scale != "run"
 
     def prepared(source: Input, images: Sequence[Image]) -> Ready:
-        found = prepare_clip(images, seen, job.fit) if seen.frames > 1 else prepare(images[0], seen, job.fit)
-        return Ready(source, images[0], *found)
+        ready = prepare_clip(images, seen, job.fit) if seen.frames > 1 else prepare(images[0], seen, job.fit)
+        return Ready(source, images[0], *ready)
 
     def write(source: Input, _ready: Ready, maps: list[SaliencyMap]) -> Record:
-        files = tuple(write_maps(maps, source, workplace.folder, look, job.save_raw, workplace.write)) if draws else ()
+        files = tuple(write_maps(maps, source, context.folder, look, job.save_raw, context.write)) if draws else ()
         return Record(source, 0.0, tuple(map(SavedMap.of, maps)), files, predictions(maps))
 
     stages = Stages(lambda source: read_input(explainer.model, source, job.fit), shape_of, lanes, write)
-    yield from Flow(images(), stages, pace)
+    yield from context.flow(images(), stages, batch)
     for source in videos:
-        yield explain_video(job, lanes, Camera(seen.frames, prepared), source, workplace, pace)
+        camera = Camera(seen.frames, prepared)
+        yield explain_video(job, lanes, camera, source, context, context.pace(batch, len(lanes)))
     for lane in lanes:
         explainer.skipped.update(lane.explainer.skipped if lane.explainer else {})

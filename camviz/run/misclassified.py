@@ -6,14 +6,14 @@ import csv
 import io
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from camviz.comparison.numbers import placed
-from camviz.errors import InputError
+from camviz.errors import InputError, RequestError
 from camviz.hooks.devices import default_batch_size
 from camviz.io.inputs import Failed, Input
 from camviz.misclassified.explain import explain_error, predict
@@ -22,9 +22,10 @@ from camviz.render.frame import percent
 from camviz.render.print_figure import Cell, Gap, Row, Style, plate, told
 from camviz.run.compare import encoded
 from camviz.run.database.database import Database
-from camviz.run.database.records import Record, SavedMap, failure
+from camviz.run.database.records import Record, SavedMap
 from camviz.run.database.rows import JobRow
-from camviz.run.output.files import Write, result_path
+from camviz.run.job import Load, Task, Tick
+from camviz.run.output.files import result_path
 from camviz.run.output.written import Written
 from camviz.run.shared_scale import draw_later, settled_for_run
 from camviz.tasks.classification import label_of
@@ -32,48 +33,70 @@ from camviz.types import Look, SaliencyMap
 
 if TYPE_CHECKING:
     from camviz.engine.explain import Explainer
+    from camviz.misclassified.explain import Prediction
+    from camviz.run.context import RunContext
+    from camviz.run.resume import Run
+    from camviz.run.settings import ErrorSettings
 
 PAGE, TABLE = "errors.html", "errors.csv"
 
 
-def mistakes(explainer: Explainer, known: TrueLabels, inputs: Iterable[Input], removal: bool) -> Iterator[Record]:
-    """The record of each image: what was said of it and what is true; of the wrong ones their maps."""
-    from camviz.engine.batches import by_shape
+def error_task(settings: ErrorSettings, load: Load, tick: Tick) -> Task:
+    """Return the task of finding misclassified images; records have the prediction and, of a wrong one, the maps."""
+    from camviz.engine.explain import Explainer
+    from camviz.misclassified.explain import check_classifier
+    from camviz.misclassified.truth import TrueLabels
+    from camviz.run.heatmap import task_of
+
+    model = load(0)
+    explainer = Explainer(model, settings.request, tick)
+    check_classifier(explainer)
+    truth = TrueLabels(model.labels, settings.table)
+    return task_of(explainer, partial(misclassified, explainer, truth, settings.removal))
+
+
+def misclassified(
+    explainer: Explainer, truth: TrueLabels, removal: bool, inputs: Iterable[Input], context: RunContext
+) -> Iterator[Record]:
+    """Yield the record of each image; a misclassified one has maps, and no files."""
+    from camviz.run.flow import Stages
     from camviz.run.reading import Ready, read_input
 
-    failed: list[Record] = []
+    def read(source: Input) -> tuple[Ready, int]:
+        try:
+            index = truth.index(source.path)
+        except InputError as error:  # a wrong request if it is so for every image
+            raise RequestError(error.message, error.hint) from error
+        return read_input(explainer.model, source, explainer.job.fit), index
 
-    def read() -> Iterator[tuple[Ready, int]]:
-        for source in inputs:
-            try:
-                if source.error:
-                    raise source.error
-                true = known.index(source.path)
-                yield read_input(explainer.model, source, explainer.job.fit), true
-            except InputError as error:
-                failed.append(failure(source, error))
-
-    size = explainer.job.batch_size or default_batch_size(explainer.model.device)
-    for group in by_shape(read(), size, key=lambda one: one[0].values.shape):
-        while failed:
-            yield failed.pop(0)
-        found = predict(explainer, [ready.values for ready, _ in group], [true for _, true in group])
-        for (ready, _), answer in zip(group, found, strict=True):
-            labels = explainer.task.labels
-            said = {
-                "label": label_of(answer.predicted, labels),
-                "index": answer.predicted,
-                "score": None,
-                "probability": answer.probability,
-                "true": label_of(answer.true, labels),
-                "true_index": answer.true,
-                "true_probability": answer.true_probability,
-            }
+    def compute(group: list[tuple[Ready, int]]) -> list[tuple[dict[str, Any], list[SaliencyMap]]]:
+        answers = predict(explainer, [ready.values for ready, _ in group], [index for _, index in group])
+        results = []
+        for (ready, _), answer in zip(group, answers, strict=True):
             maps: list[SaliencyMap] = []
             if not answer.correct:
                 maps = explain_error(explainer, ready.image, ready.values, ready.view, answer, removal)
-            yield Record(ready.source, 0.0, tuple(map(SavedMap.of, maps)), (), (said,))
-    yield from failed
+            results.append((_prediction(answer, explainer.task.labels), maps))
+        return results
+
+    def write(source: Input, _read: object, result: tuple[dict[str, Any], list[SaliencyMap]]) -> Record:
+        prediction, maps = result
+        return Record(source, 0.0, tuple(map(SavedMap.of, maps)), (), (prediction,))
+
+    stages = Stages(read, lambda pair: pair[0].values.shape, [compute], write, pad=False)
+    return context.flow(inputs, stages, explainer.job.batch_size or default_batch_size(explainer.model.device))
+
+
+def _prediction(answer: Prediction, labels: Sequence[str]) -> dict[str, Any]:
+    return {
+        "label": label_of(answer.predicted, labels),
+        "index": answer.predicted,
+        "score": None,
+        "probability": answer.probability,
+        "true": label_of(answer.true, labels),
+        "true_index": answer.true,
+        "true_probability": answer.true_probability,
+    }
 
 
 @dataclass(frozen=True)
@@ -119,13 +142,14 @@ class Tally:
 class Drawing:
     """Draws the wrong images of a job, and writes its table and its page."""
 
-    def __init__(self, database: Database, row: JobRow, look: Look, style: Style, folder: Path, write: Write) -> None:
-        self.database, self.row, self.style, self.folder, self.write = database, row, style, folder, write
-        self.look = settled_for_run(database, row, look)
+    def __init__(self, run: Run, look: Look, style: Style) -> None:
+        self.run, self.database, self.row, self.folder = run, run.database, run.row, run.folder
+        self.style, self.write = style, run.open().write
+        self.look = settled_for_run(self.database, self.row, look)
 
     def __call__(self, failed: Failed) -> Iterator[Written]:
         """Each figure that is not there; then the table and the page."""
-        yield from draw_later(self.database, self.row, self.folder, self._figure, failed)
+        yield from draw_later(self.run, self._figure, failed)
         for path, make in ((self.folder / TABLE, self._table), (self.folder / PAGE, self._page)):
             data = make().encode("utf-8", "surrogateescape")
             if not path.exists() or path.read_bytes() != data:

@@ -2,82 +2,100 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from camviz.engine.batches import by_shape
 from camviz.errors import InputError, RequestError
 from camviz.feature_maps.channels import parse_channels
 from camviz.feature_maps.extract import Extractor
-from camviz.feature_maps.maps import check_finite
+from camviz.feature_maps.maps import FeatureMaps, check_finite
 from camviz.feature_maps.receptive import effective_field, receptive_fields
 from camviz.feature_maps.visualization.patches import Best, Look, Patch
 from camviz.hooks.devices import default_batch_size
 from camviz.io.images import read_image
-from camviz.io.inputs import Failed, Input
-from camviz.models.layers import channels_of
+from camviz.io.inputs import Input
+from camviz.models.layers import channels_of, find_layers
 from camviz.render.bar import number
 from camviz.render.encoding import suffix
 from camviz.render.patches import Row, patch_sheet, tile
-from camviz.run.outcome import Outcome
+from camviz.run.context import RunContext
+from camviz.run.database.records import Record
+from camviz.run.flow import Stages
+from camviz.run.job import Load, Task
 from camviz.run.output.layer_figures import write_layer_figure
 from camviz.run.output.written import Written
-from camviz.run.reading import Ready, read_inputs
+from camviz.run.reading import Ready, read_input, shape_of
 from camviz.types import Figure, Layer, Pixels
+
+if TYPE_CHECKING:
+    from camviz.run.settings import PatchSettings
 
 ROWS = 12  # channels drawn when nobody said which
 _MOST = 200  # rows that one figure holds
 
 
-@dataclass(frozen=True)
-class PatchJob:
-    """Which channels, and how many patches of each."""
-
-    channels: tuple[str, ...] = ()
-    rank: Literal["energy", "peak"] = "energy"
-    top: int = 8
-    fit: str = "model"
-    format: str = "png"
-    batch_size: int = 0
-
-    def chosen(self, layer: Layer) -> list[int]:
-        """The channels asked for, checked; none when the ranking is to choose."""
-        if not self.channels:
-            return []
-        chosen = parse_channels(self.channels, channels_of(layer), layer.path)
-        if len(chosen) > _MOST:
-            raise RequestError(f"{len(chosen)} channels are more than one figure holds", f"at most {_MOST} at a time")
-        return chosen
+def patch_task(settings: PatchSettings, load: Load) -> Task:
+    """Return the task of drawing a figure per layer, with layers and channels checked."""
+    request, model = settings.request, load(0)
+    layers = find_layers(model, request.layers)
+    for layer in layers:
+        _channels(settings, layer)
+    extractor = Extractor(model, layers, precision=request.precision)
+    names = [] if request.layers else [layers[0].path]
+    return Task(partial(patches, settings, extractor), layers=names, model=model.name)
 
 
-def write_patches(
-    job: PatchJob,
-    extractor: Extractor,
-    inputs: Iterable[Input],
-    folder: Path,
-    outcome: Outcome,
-    failed: Failed,
-    tick: Callable[[int], None] = lambda _: None,
-) -> Iterator[Written]:
-    """One figure per layer, when all images have gone through the model once; `tick` hears how many have."""
+def _channels(settings: PatchSettings, layer: Layer) -> list[int]:
+    """Return the requested channels of a layer, checked; none where the ranking chooses."""
+    if not settings.channels:
+        return []
+    channels = parse_channels(settings.channels, channels_of(layer), layer.path)
+    if len(channels) > _MOST:
+        raise RequestError(f"{len(channels)} channels are more than one figure holds", f"at most {_MOST} at a time")
+    return channels
+
+
+def patches(
+    settings: PatchSettings, extractor: Extractor, inputs: Iterable[Input], context: RunContext
+) -> Iterator[Record]:
+    """Yield the records of all images when the figures are drawn; the first image's record has their files."""
     layers = extractor.ask.layers
-    best: dict[str, Best[Input]] = {one.path: Best(channels_of(one), job.top) for one in layers}
+    best: dict[str, Best[Input]] = {layer.path: Best(channels_of(layer), settings.top) for layer in layers}
     looks: dict[str, Look] = {}
-    size = job.batch_size or default_batch_size(extractor.model.device)
-    ready = read_inputs(extractor.model, inputs, job.fit, failed)
-    for group in by_shape(ready, size, key=lambda one: one.values.shape):
-        try:
-            looks = looks or {one.path: _look(extractor, one, group) for one in layers}
-            _add(extractor, group, best, outcome, failed)
-        except InputError as error:  # an input size the model does not take
-            for one in group:
-                failed(one.source.name, error)
-        tick(outcome.done)
-    for layer in layers if outcome.done else ():
-        figure = _draw(job, extractor, layer, best[layer.path], looks[layer.path], failed)
-        yield write_layer_figure(figure, folder, extractor.model.name, layer.path, job.format)
+
+    def compute(group: list[Ready]) -> list[InputError | None]:
+        images, values, views = ([getattr(ready, name) for ready in group] for name in ("image", "values", "view"))
+        all_maps = extractor(images, values, views)
+        looks.update({} if looks else {layer.path: _look(extractor, layer, group) for layer in layers})
+        return [_add(ready, maps, best) for ready, maps in zip(group, all_maps, strict=True)]
+
+    stages = Stages(
+        partial(read_input, extractor.model, fit=settings.request.fit),
+        shape_of,
+        [compute],
+        lambda source, _ready, _added: Record(source),
+        pad=False,
+    )
+    done: list[Record] = []
+    batch = settings.request.batch_size or default_batch_size(extractor.model.device)
+    for record in context.flow(inputs, stages, batch):
+        if record.done:
+            done.append(record)
+            context.passed(len(done))
+        else:
+            yield record
+    gone: dict[str, InputError] = {}
+    files: list[Written] = []
+    for layer in layers if done else ():
+        figure = _draw(settings, extractor, layer, best[layer.path], looks[layer.path], gone)
+        how = (extractor.model.name, layer.path, settings.format, context.write)
+        files.append(write_layer_figure(figure, context.folder, *how))
+    for record in done:
+        yield replace(record, written=tuple(files), error=gone.get(record.source.name))
+        files = []
 
 
 def _look(extractor: Extractor, layer: Layer, group: list[Ready]) -> Look:
@@ -93,25 +111,28 @@ def _look(extractor: Extractor, layer: Layer, group: list[Ready]) -> Look:
         return Look()
 
 
-def _add(
-    extractor: Extractor, group: list[Ready], best: dict[str, Best[Input]], outcome: Outcome, failed: Failed
-) -> None:
-    found = extractor([one.image for one in group], [one.values for one in group], [one.view for one in group])
-    for ready, layers in zip(group, found, strict=True):
-        bad = check_finite(layers)
-        if bad:
-            failed(ready.source.name, InputError(f"'{ready.source.path}': {bad}", "leave it out, or --precision fp32"))
-            continue
-        for maps in layers:
-            best[maps.layer].add(ready.source, maps.view, maps.values)
-        outcome.done += 1
+def _add(ready: Ready, layers: Sequence[FeatureMaps], best: Mapping[str, Best[Input]]) -> InputError | None:
+    """Add the maps of an image; return the error where they are not finite."""
+    note = check_finite(layers)
+    if note:
+        return InputError(f"'{ready.source.path}': {note}", "leave it out, or --precision fp32")
+    for maps in layers:
+        best[maps.layer].add(ready.source, maps.view, maps.values)
+    return None
 
 
-def _draw(job: PatchJob, extractor: Extractor, layer: Layer, best: Best[Input], look: Look, failed: Failed) -> Figure:
-    asked = job.chosen(layer)
+def _draw(
+    job: PatchSettings,
+    extractor: Extractor,
+    layer: Layer,
+    best: Best[Input],
+    look: Look,
+    gone: dict[str, InputError],
+) -> Figure:
+    asked = _channels(job, layer)
     chosen = asked or best.order(job.rank)[:ROWS]
     patches = {channel: best.patches(channel, look) for channel in chosen}
-    tiles = _cut([patch for found in patches.values() for patch in found], failed)
+    tiles = _cut([patch for found in patches.values() for patch in found], gone)
     rows = []
     for channel, found in patches.items():
         label = f"channel {channel}" + ("" if found else ": zero everywhere")
@@ -139,7 +160,9 @@ def _told(channel: int, best: Best[Input], patches: Sequence[Patch[Input]]) -> d
     return {"channel": channel, "energy": float(best.energy[channel] / best.images), "patches": shown}
 
 
-def _cut(patches: Sequence[Patch[Input]], failed: Failed) -> dict[tuple[Path, tuple[int, int, int, int]], Pixels]:
+def _cut(
+    patches: Sequence[Patch[Input]], gone: dict[str, InputError]
+) -> dict[tuple[Path, tuple[int, int, int, int]], Pixels]:
     """The patches as tiles, each image decoded once more; by path and box."""
     boxes: dict[Path, dict[tuple[int, int, int, int], float]] = {}
     names: dict[Path, str] = {}
@@ -150,8 +173,8 @@ def _cut(patches: Sequence[Patch[Input]], failed: Failed) -> dict[tuple[Path, tu
     for path, wanted in boxes.items():
         try:
             pixels = read_image(path).pixels
-        except InputError as error:  # it was there a moment ago
-            failed(names[path], error)
+        except InputError as error:  # removed since it was computed
+            gone[names[path]] = error
             continue
         for box, side in wanted.items():
             left, top, right, bottom = box

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from camviz.errors import InputError
 from camviz.io.images import read_image
-from camviz.io.inputs import Failed, Input
+from camviz.io.inputs import Input
 from camviz.models.preprocess import prepare
 from camviz.types import Image, Model, View
 
@@ -31,15 +29,6 @@ def read_input(model: Model, source: Input, fit: str) -> Ready:
         raise source.error
     image = read_image(source.path)
     return Ready(source, image, *prepare(image, model.preprocessing, fit))
-
-
-def read_inputs(model: Model, inputs: Iterable[Input], fit: str, failed: Failed) -> Iterator[Ready]:
-    """Decode and prepare the inputs as they are asked for; one that fails is told to `failed` and passed over."""
-    for source in inputs:
-        try:
-            yield read_input(model, source, fit)
-        except InputError as error:
-            failed(source.name, error)
 
 
 def shape_of(ready: Ready) -> tuple[int, ...]:

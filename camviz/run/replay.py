@@ -11,12 +11,12 @@ import numpy as np
 from camviz.engine.explain import Explainer
 from camviz.errors import InputError
 from camviz.io.inputs import Failed, Input
+from camviz.run.context import RunContext
 from camviz.run.database.database import Database
 from camviz.run.database.jobs import check_same
 from camviz.run.database.records import SavedMap
 from camviz.run.database.rows import JobRow
 from camviz.run.heatmap import heatmaps
-from camviz.run.run_context import Workplace
 from camviz.types import Job
 
 _NAMES = ("method", "layer", "target", "index")
@@ -63,7 +63,7 @@ def replay(database: Database, row: JobRow, job: Job, explainer: Explainer, fail
         else:
             known[one.name] = one.id
             inputs.append(Input(one.path, one.name))
-    for record in heatmaps(job, explainer, inputs, Workplace(database.folder, fits=row.batch_size, draws=False)):
+    for record in heatmaps(job, explainer, inputs, RunContext(database.folder, fits=row.batch_size, draws=False)):
         if record.error:
             failed(record.source.name, record.error)
         else:

@@ -6,22 +6,22 @@ import hashlib
 import os
 import platform
 import re
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from camviz import __version__
 from camviz.errors import OutputError
 from camviz.io.inputs import Input
 from camviz.io.paths import Sizes, stamp
-from camviz.run.database.database import Database, database_path, key_of, shard_databases
+from camviz.run.database.database import Database, database_path, shard_databases
 from camviz.run.database.records import Record
 from camviz.run.database.rows import JobRow
 from camviz.run.distributed.shard import Shard, Share
+from camviz.run.job import Job
 from camviz.run.outcome import Outcome
 from camviz.run.output.folder import OutputFolder
 from camviz.types import ModelRequest
@@ -35,8 +35,6 @@ class Again:
 
     overwrite: bool = False  # everything
     retry: bool = False  # the failed images
-    together: bool = False  # everything as soon as one image is missing, because the images share a scale
-    drawn_later: bool = False  # an image is done when its maps are in the database; files are drawn later
 
 
 @dataclass(eq=False)
@@ -48,13 +46,12 @@ class Run:
     """
 
     folder: Path
-    command: str
-    settings: Mapping[str, Any]
+    job: Job
     listing: Iterable[Input]  # taken from once
     outcome: Outcome
     again: Again = Again()
     shard: Shard | None = None
-    job: JobRow | None = None
+    _row: JobRow | None = None
     output: OutputFolder | None = None
     _database: Database | None = None
     _found: Iterator[Input] | None = field(default=None, repr=False)
@@ -78,29 +75,34 @@ class Run:
         if self.again.overwrite or not there:
             return False
         self.open()
-        if not any(self._row(database) for database in (self._database, self._before)):
+        if not any(self._find(database) for database in (self._database, self._before)):
             return False
-        listed: list[Input] = []
-        if self.again.together:
-            self.listing = _noting(self.listing, listed)
-        missing = self._missing()
+        missing = self._to_do()
         first = next(missing, None)
-        if first is not None and self.again.together:
-            self.listing = chain(listed, self.listing)
-            self.again, self.outcome.before, self.outcome.failed_before = Again(overwrite=True), 0, 0
-            return False
         self._found = missing if first is None else chain([first], missing)
         if first is None:
             self._begin()
             self._finish()
         return first is None
 
+    def _to_do(self) -> Iterator[Input]:
+        """The missing images; all images where one is missing and they are computed together."""
+        if not self.job.settings.together or self.again.overwrite:
+            return self._missing()
+        listed: list[Input] = []
+        self.listing = _noting(self.listing, listed)
+        if next(self._missing(), None) is None:
+            return iter(())
+        self.listing = chain(listed, self.listing)
+        self.again, self.outcome.before, self.outcome.failed_before = Again(overwrite=True), 0, 0
+        return self._missing()
+
     def look(self) -> Iterator[Input]:
         """Return the missing images without writing or locking anything."""
         if database_path(self.folder, self._tag).is_file():
             self._database = Database(self.folder, shard=self._tag)
         self._read_before()
-        return self._missing()
+        return self._to_do()
 
     def open(self) -> OutputFolder:
         """Make and lock the folder and open its database."""
@@ -114,36 +116,33 @@ class Run:
         if self.shard and database_path(self.folder).is_file():
             self._before = Database(self.folder)
 
-    def _row(self, database: Database | None) -> JobRow | None:
-        key = key_of(self.command, self.settings)
-        return next((job for job in database.jobs() if job.key == key), None) if database else None
+    def _find(self, database: Database | None) -> JobRow | None:
+        return next((row for row in database.jobs() if row.key == self.job.key), None) if database else None
 
     def inputs(self) -> Iterator[Input]:
         """Return the missing images as they are listed."""
         self.open()
         self._begin()
         found, self._found = self._found, None
-        return found if found is not None else self._missing()
+        return found if found is not None else self._to_do()
 
     def _begin(self) -> None:
         assert self._database
-        self.job = self._row(self._database) or self._database.begin(self.command, self.settings, versions())
+        self._row = self._find(self._database) or self._database.begin(self.job.command, self.job.values, versions())
         if self.shard:
-            self._database.begun(self.job.id)
+            self._database.begun(self._row.id)
 
     def _finish(self) -> None:
         """Note that every listed image is in the database."""
-        if self._database and self.job and self._share:
+        if self._database and self._row and self._share:
             self._database.commit()
-            self._database.finished(self.job.id, self._share.listed, self._share.taken, self._share.digest)
+            self._database.finished(self._row.id, self._share.listed, self._share.taken, self._share.digest)
 
     def keep(self, records: Generator[Record]) -> Generator[Record]:
         """Add each record to the database and count it; raises `RequestError` where the model fails on every image."""
         with closing(_judged(records, lambda: self.outcome.before > 0)) as judged:
             for record in judged:
-                assert self._database
-                assert self.job
-                self._database.add(self.job.id, record)
+                self.database.add(self.row.id, record)
                 self.outcome.count(record)
                 yield record
         self._finish()
@@ -154,10 +153,16 @@ class Run:
         assert self._database
         return self._database
 
+    @property
+    def row(self) -> JobRow:
+        """The job's row in the open database."""
+        assert self._row
+        return self._row
+
     def smaller(self, size: int) -> None:
         """Remember the batch size that fits into memory for the next run."""
-        if self._database and self.job:
-            self._database.remember_batch(self.job.id, size)
+        if self._database and self._row:
+            self._database.remember_batch(self._row.id, size)
 
     def close(self) -> None:
         """Commit and unlock."""
@@ -171,11 +176,11 @@ class Run:
                     stack.callback(one.close)
 
     def _missing(self) -> Iterator[Input]:
-        self.job = self.job or self._row(self._database)
+        self._row = self._row or self._find(self._database)
         jobs = [
             (database, row.id)
             for database in (self._database, self._before)
-            if database and (row := self._row(database))
+            if database and (row := self._find(database))
         ]
         for source in self._share.of(self.listing) if self._share else self.listing:
             if source.error:
@@ -196,7 +201,7 @@ class Run:
                 return False
             self.outcome.failed_before += 1
             return True
-        if self.again.drawn_later:
+        if self.job.settings.drawn_later:
             self.outcome.before += 1
             return True
         if len(known.there) != known.files or not all(self._sizes(path) == size for path, size in known.there):
@@ -260,11 +265,12 @@ def versions() -> dict[str, str]:
 
 
 def contents(request: ModelRequest) -> dict[str, str]:
-    """Digests of the files that a model is made of: other contents are another job, whatever their names."""
+    """Return digests of the files that a model is made of: other contents are another job, whatever their names."""
     named = (re.sub(r"(\.py):.*", r"\1", request.spec), request.weights, request.checkpoint, request.labels)
-    found = {}
-    for path in filter(None, named):
-        if os.path.isfile(path):
-            with open(path, "rb") as file:
-                found[path] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found
+    return {path: digest(path) for path in filter(None, named) if os.path.isfile(path)}
+
+
+def digest(path: str | Path) -> str:
+    """Return the SHA-256 of a file's contents."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +16,12 @@ from camviz.run.database.database import Database
 from camviz.run.database.jobs import same_image
 from camviz.run.database.records import Record
 from camviz.run.database.rows import FileRow, JobRow
-from camviz.run.output.files import Write
 from camviz.run.output.map_files import write_maps
 from camviz.run.output.written import Written
 from camviz.types import Look, SaliencyMap
+
+if TYPE_CHECKING:
+    from camviz.run.resume import Run
 
 
 def values_of(database: Database, row: JobRow) -> Iterator[NDArray[np.float32]]:
@@ -34,37 +36,35 @@ def settled_for_run(database: Database, row: JobRow, look: Look) -> Look:
     return settled(look, values_of(database, row), ("run",)) if look.scale == "run" else look
 
 
-def draw_run(
-    database: Database, row: JobRow, look: Look, save_raw: bool, folder: Path, write: Write, failed: Failed
-) -> Iterator[Written]:
-    """Draw each image of a job whose files are not there, or on another scale than the one of all its maps now.
+def draw_run(run: Run, look: Look, save_raw: bool, failed: Failed) -> Iterator[Written]:
+    """Draw each image of a run whose files are missing, or drawn on another scale than that of all maps now.
 
-    An image that is gone or has changed is told to `failed` and goes without files.
+    An image that is gone or has changed is passed to `failed` and gets no files.
     """
-    drawn = settled_for_run(database, row, look)
-    top = limits(np.empty(0), drawn.sign, drawn.scale).high
+    shared = settled_for_run(run.database, run.row, look)
+    top = limits(np.empty(0), shared.sign, shared.scale).high
+    write = run.open().write
 
     def draw(source: Input, maps: list[SaliencyMap]) -> Iterable[Written]:
-        return write_maps(maps, source, folder, drawn, save_raw, write)
+        return write_maps(maps, source, run.folder, shared, save_raw, write)
 
-    yield from draw_later(database, row, folder, draw, failed, lambda facts: facts.get("high") == top)
+    yield from draw_later(run, draw, failed, lambda facts: facts.get("high") == top)
 
 
 def draw_later(
-    database: Database,
-    row: JobRow,
-    folder: Path,
+    run: Run,
     draw: Callable[[Input, list[SaliencyMap]], Iterable[Written]],
     failed: Failed,
     still_right: Callable[[dict[str, Any]], bool] = lambda _facts: True,
 ) -> Iterator[Written]:
-    """Draw each image of a job from its maps, unless its files are there and their facts are `still_right`."""
+    """Draw each image of a run from its maps, unless its files exist and their facts are `still_right`."""
+    database, row, folder = run.database, run.row, run.folder
     for one in list(database.inputs(row.id, "done")):
         files = database.files(one.id)
-        if not database.maps(one.id):  # a video, or an image of which nothing was to be shown
+        if not database.maps(one.id):  # a video, or an image in which nothing was found
             continue
-        there = one.files and len(files) == one.files and _there(folder, files)
-        if there and all(still_right(file.facts) for file in files if file.kind != "raw"):
+        exist = one.files and len(files) == one.files and _exist(folder, files)
+        if exist and all(still_right(file.facts) for file in files if file.kind != "raw"):
             continue
         try:
             image = same_image(one)
@@ -79,5 +79,5 @@ def draw_later(
         yield from written
 
 
-def _there(folder: Path, files: Sequence[FileRow]) -> bool:
+def _exist(folder: Path, files: Sequence[FileRow]) -> bool:
     return all((folder / file.path).is_file() for file in files)

@@ -12,11 +12,11 @@ import numpy as np
 from camviz.errors import InputError, RequestError
 from camviz.io.inputs import Input
 from camviz.io.videos import Facts, count_frames, evenly, facts_of, read_frames
+from camviz.run.context import RunContext
 from camviz.run.database.records import Record, failure
 from camviz.run.flow import Flow, Pace, Stages
 from camviz.run.reading import Ready
 from camviz.run.replicas import Lane
-from camviz.run.run_context import Workplace
 from camviz.run.video_output import Maps, Reel, refused, write_films
 from camviz.types import Image, Job, Map, SaliencyMap
 
@@ -41,7 +41,7 @@ class Camera:
 
 
 def explain_video(
-    job: Job, lanes: Sequence[Lane], camera: Camera, source: Input, workplace: Workplace, pace: Pace
+    job: Job, lanes: Sequence[Lane], camera: Camera, source: Input, context: RunContext, pace: Pace
 ) -> Record:
     """The record of a video, once its films are complete: one input, whatever the number of its frames.
 
@@ -50,7 +50,7 @@ def explain_video(
     """
     start = time.perf_counter()
     try:
-        refusal = refused(source, job.look) if workplace.draws else _unkept(source)
+        refusal = refused(source, job.look) if context.draws else _unkept(source)
         if refusal:
             raise refusal
         known = facts_of(source.path)
@@ -58,16 +58,14 @@ def explain_video(
             if camera.frames > 1:
                 reel = _clip(job, camera, source, maps, lanes, pace, known)
             else:
-                _compute(
-                    _frames(job, camera, source, maps), lanes, maps, pace, workplace, -(-known.frames // job.every)
-                )
+                _compute(_frames(job, camera, source, maps), lanes, maps, pace, context, -(-known.frames // job.every))
                 reel = Reel(source, known.rate, known.rate / job.every, _told(known, job.every, maps))
             if not maps.tracks:
                 raise maps.errors[min(maps.errors)]
-            files = tuple(write_films(maps, reel, workplace.folder, job.save_raw, workplace.write))
+            files = tuple(write_films(maps, reel, context.folder, job.save_raw, context.write))
             return Record(source, time.perf_counter() - start, (), files, maps.predictions)
     except Exception as error:  # as for an image: one bad video never stops the others
-        if isinstance(error, RequestError) or (workplace.strict and not isinstance(error, InputError)):
+        if isinstance(error, RequestError) or (context.strict and not isinstance(error, InputError)):
             raise
         return failure(source, error)
 
@@ -126,7 +124,7 @@ def _at(one: SaliencyMap, frame: int, frames: int) -> Map:
 
 
 def _compute(
-    frames: Iterator[Frame], lanes: Sequence[Lane], maps: Maps, pace: Pace, workplace: Workplace, total: int
+    frames: Iterator[Frame], lanes: Sequence[Lane], maps: Maps, pace: Pace, context: RunContext, total: int
 ) -> None:
     """All frames through the engines; what cannot be explained is noted."""
 
@@ -136,11 +134,11 @@ def _compute(
         return Record(frame)
 
     for done, record in enumerate(Flow(frames, _stages(lanes, keep), pace), 1):
-        workplace.frames(min(done, total - 1) if total else 0, total)
+        context.frames(min(done, total - 1) if total else 0, total)
         assert isinstance(record.source, Frame)
         if record.error:
             maps.errors[record.source.number] = record.error
-    workplace.frames(total, total)
+    context.frames(total, total)
 
 
 def _stages(lanes: Sequence[Lane], keep: Keep) -> Stages[Ready, list[SaliencyMap]]:

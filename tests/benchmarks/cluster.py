@@ -30,7 +30,9 @@ settle()
 from pathlib import Path
 from camviz.io.inputs import list_inputs
 from camviz.run.outcome import Outcome
+from camviz.run.job import Job as RunJob
 from camviz.run.resume import Run
+from camviz.run.settings import HeatmapSettings
 from camviz.types import Job, ModelRequest
 engine, name, images, out, first = *sys.argv[1:4], Path(sys.argv[4]), int(sys.argv[5])
 job = Job(ModelRequest(name, "none"), device="cpu")
@@ -39,19 +41,20 @@ def local(run):
     from camviz.engine.explain import Explainer
     from camviz.models.load import load
     from camviz.run.heatmap import heatmaps
-    from camviz.run.run_context import Workplace
-    yield from heatmaps(job, Explainer(load(name, weights="none"), job), run.inputs(), Workplace(out, run.open().write))
+    from camviz.run.context import RunContext
+    explainer = Explainer(load(name, weights="none"), job)
+    yield from heatmaps(job, explainer, run.inputs(), RunContext(out, run.open().write))
 
 def spread(run):
     from camviz.run.distributed.ray_pool import Cluster
-    from camviz.run.distributed.ray_tasks import Explaining, Place
+    from camviz.run.distributed.ray_tasks import Place, Share
     with Cluster(workers=2, gpu=False) as cluster:
         place = Place(out, run.open().parts)
-        for _, answer in cluster.answers(Explaining(job, place), run.inputs()):
+        for _, answer in cluster.answers(Share(HeatmapSettings(job), place), run.inputs()):
             yield from answer.records
 
 times = []
-with Run(out, "heatmap", {}, lambda: list_inputs([images]), Outcome()) as run:
+with Run(out, RunJob(HeatmapSettings(job)), list_inputs([images]), Outcome()) as run:
     for record in run.keep((spread if engine == "ray" else local)(run)):
         assert record.done, record.error
         times.append(time.perf_counter())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import statistics
 import subprocess
 import sys
@@ -36,17 +37,19 @@ from camviz.engine.explain import Explainer
 from camviz.models.load import load
 from camviz.io.inputs import list_inputs
 from camviz.run.heatmap import heatmaps
-from camviz.run.run_context import Workplace
+from camviz.run.context import RunContext
+from camviz.run.job import Job as RunJob
 from camviz.run.outcome import Outcome
 from camviz.run.resume import Run
+from camviz.run.settings import HeatmapSettings
 from camviz.types import Job, ModelRequest
 name, images, out = sys.argv[1], sys.argv[2], Path(sys.argv[3])
 job = Job(ModelRequest(name, "none"))
 explainer = Explainer(load(name, weights="none"), job)
 wall, cpu = time.perf_counter(), time.process_time()
-with Run(out, "heatmap", {}, lambda: list_inputs([images]), Outcome()) as run:
+with Run(out, RunJob(HeatmapSettings(job)), list_inputs([images]), Outcome()) as run:
     inputs = run.inputs()
-    for record in run.keep(heatmaps(job, explainer, inputs, Workplace(out, run.open().write))):
+    for record in run.keep(heatmaps(job, explainer, inputs, RunContext(out, run.open().write))):
         assert record.done, record.error
 peak = next(int(l.split()[1]) / 1024 for l in open("/proc/self/status") if l.startswith("VmHWM"))
 print(json.dumps({"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu, "MB": peak}))
@@ -74,12 +77,12 @@ with GradCAM(model=model.module, target_layers=[layer]) as cam:
 print(json.dumps({"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}))
 """
 _SPY = """
-import json, sys
+import pickle, sys
 from pathlib import Path
 import camviz.run.resume
 told = Path(sys.argv.pop(1))
-def spy(folder, command, settings, *rest):
-    told.write_text(json.dumps(settings))
+def spy(folder, job, *rest):
+    told.write_bytes(pickle.dumps(job))
     raise SystemExit
 camviz.run.resume.Run = spy
 from camviz.cli.app import main
@@ -225,10 +228,10 @@ def finished(count: int, work: Path) -> float:
         (images / f"{number:06d}.jpg").touch()
         (out / f"{number:06d}.jpg.png").touch()
     asked = ["heatmap", str(images), "--model", "resnet50", "--weights", "none", "-o", str(out)]
-    told = work / "settings.json"
+    told = work / "job.pickle"
     subprocess.run([sys.executable, "-c", _SPY, str(told), *asked], check=True)
-    settings = json.loads(told.read_text())
-    with Run(out, "heatmap", settings, lambda: list_inputs([str(images)]), Outcome()) as run:
+    job = pickle.loads(told.read_bytes())
+    with Run(out, job, list_inputs([str(images)]), Outcome()) as run:
         made = (Record(one, written=(Written(out / f"{one.name}.png", {"kind": "overlay"}),)) for one in run.inputs())
         for _ in run.keep(made):
             pass

@@ -19,8 +19,8 @@ from camviz.models.load import plan
 from camviz.models.preprocess import prepare_clip
 from camviz.models.survey import survey
 from camviz.models.video_models import stacked
+from camviz.run.context import RunContext
 from camviz.run.heatmap import heatmaps
-from camviz.run.run_context import Workplace
 from camviz.run.video_frames import _at
 from camviz.types import Image, Job, Layer, Look, Model, ModelRequest, Preprocessing, SaliencyMap, View
 from tests.helpers.small_videos import write_video
@@ -137,7 +137,7 @@ def test_where_something_happens_and_when(tmp_path):
     path = write_video(tmp_path / "a.avi", frames)
     model = model_of(module)
     job = Job(targets=("1",), layers=("embed",), save_raw=True, look=Look("panel"))
-    [record] = heatmaps(job, Explainer(model, job), [Input(path, "a.avi")], Workplace(tmp_path))
+    [record] = heatmaps(job, Explainer(model, job), [Input(path, "a.avi")], RunContext(tmp_path))
     assert record.error is None
     film, _, raw = record.written
     assert (film.facts["frames"], film.facts["clip"], film.facts["rate"]) == (4, 4, 1)
@@ -151,7 +151,7 @@ def test_where_something_happens_and_when(tmp_path):
 def test_a_short_video_shows_its_frames_once(tmp_path):
     path = write_video(tmp_path / "a.avi", [np.full((SIDE, SIDE, 3), 40 * k, np.uint8) for k in range(3)])
     model, job = model_of(Moving()), Job(targets=("0",))
-    [record] = heatmaps(job, Explainer(model, job), [Input(path, "a.avi")], Workplace(tmp_path))
+    [record] = heatmaps(job, Explainer(model, job), [Input(path, "a.avi")], RunContext(tmp_path))
     assert record.written[0].facts["frames"] == 3
 
 
@@ -223,7 +223,7 @@ def test_torchvisions_models_from_video_to_film(name, tmp_path):
     if name.startswith("mvit"):  # built with a head of nearly nothing
         nn.init.normal_(model.module.head[-1].weight)
     job = Job(targets=("juggling balls",), save_raw=True)
-    [record] = heatmaps(job, Explainer(model, job), [Input(path, "a.avi")], Workplace(tmp_path))
+    [record] = heatmaps(job, Explainer(model, job), [Input(path, "a.avi")], RunContext(tmp_path))
     assert record.error is None
     film, _, raw = record.written
     assert film.facts["frames"] == min(40, model.preprocessing.frames)

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from camviz.run.database.database import Database
-from camviz.run.distributed.ray_tasks import Explaining, Place
+from camviz.run.distributed.ray_tasks import Place, Share
+from camviz.run.settings import HeatmapSettings
 
 SLOW = '''
 import time
@@ -276,7 +277,7 @@ def test_a_unit_of_work_in_another_process(pics, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     job = Job(ModelRequest("net.py:Net", input_size=(32, 32)))
     inputs = tuple(list_inputs(["pics"]))
-    here, there = (Explaining(job, Place(tmp_path / "a")), Explaining(job))
+    here, there = (Share(HeatmapSettings(job), Place(tmp_path / "a")), Share(HeatmapSettings(job)))
     (tmp_path / "a").mkdir()
     with get_context("spawn").Pool(1) as pool:
         records = pool.apply(answered, (pickle.loads(pickle.dumps(there)), inputs))

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -29,17 +26,13 @@ from camviz.cli.options import (
     several,
 )
 from camviz.cli.registry import command
-from camviz.cli.session import Work, job_of
+from camviz.cli.session import Session, job_of
 from camviz.cli.typer_internals import Ordered
 from camviz.errors import RequestError
 from camviz.types import Look
 
 if TYPE_CHECKING:
-    from camviz.comparison.compare import Comparer
     from camviz.render.print_figure import Style
-    from camviz.run.compare import CompareJob
-    from camviz.run.output.written import Written
-    from camviz.run.resume import Run
 
     ManyModelsOptions = ModelOptions
 else:
@@ -145,34 +138,31 @@ def compare(
     Options after a --model apply to that model; options before the first --model apply to all.
     """
     from camviz.comparison import check_count
-    from camviz.run.compare import CompareJob
+    from camviz.run.settings import CompareSettings
 
     check_images(images)
-    found = requests(context, vars(model), layer, bool(images))
-    names = names_of(found, name or ())
-    alone = len(found) == 1
+    asked = requests(context, vars(model), layer, bool(images))
+    alone = len(asked) == 1
     training = len(vars(model)["model"] or ()) < 2 and not alone
-    strip = layout == "strip" or (layout is None and training and len(found) > 6) or figure.format in _FILMS
+    strip = layout == "strip" or (layout is None and training and len(asked) > 6) or figure.format in _FILMS
     job = job_of(ModelOptions(), how, compute, images, None, target, fit, floor=floor)
-    job = replace(job, model=found[0][0], look=look_of(figure, "image" if alone else "row"))
-    asked = CompareJob(
+    job = replace(job, model=asked[0][0], look=look_of(figure, "image" if alone else "row"))
+    settings = CompareSettings(
         job,
-        tuple(request for request, _ in found),
-        tuple(several(layers) for _, layers in found),
-        tuple(names),
-        len(found) - 1 if training else 0,  # whose class is explained: the last checkpoint is the model
-        "strip" if strip else "figure",
+        tuple(request for request, _ in asked),
+        tuple(several(layers) for _, layers in asked),
+        tuple(names_of(asked, name or ())),
         style_of(figure),
+        len(asked) - 1 if training else 0,  # of checkpoints the last is the model, whose class is explained
+        "strip" if strip else "figure",
         figure.caption,
+        top,
     )
     if not alone and not strip:
-        check_count(len(found))
-    return _run(asked, top, [Work(one, job.device, images, out, console, again) for one in _plain(asked)])
-
-
-def _plain(job: CompareJob) -> list[Any]:
-    """The requests without what only a comparison knows."""
-    return [replace(one, weights="default") if one.weights == "random" else one for one in job.models]
+        check_count(len(asked))
+    session = Session.of(settings, images, out, console, again)
+    session.check(job)
+    return session.execute(settings)
 
 
 def look_of(figure: FigureOptions, scale: str, film: bool = True) -> Look:
@@ -205,62 +195,3 @@ def style_of(figure: FigureOptions) -> Style:
     style = Style(width, figure.dpi, figure.font, figure.points)
     style.check()
     return style
-
-
-def _run(job: CompareJob, top: int, works: list[Work]) -> int:
-    for one in works:
-        one.check(job.job)
-    work = works[0]
-    contents: dict[str, str] = {}
-    for one in works:
-        contents |= one.contents
-    with work.run("compare", job.settings(contents), drawn_later=True) as run:
-        if work.again.dry_run:
-            return work.nothing_to_compute(run)
-        if run.complete():
-            return work.tell_records(run, (), _notes, lambda: _drawn(job, top, work, run))
-
-        from camviz.run.compare import compared  # from here on torch is imported
-
-        comparer = _comparer(job, works)
-        made = compared(comparer, work.missing(run), job.layout == "strip")
-        return work.tell_records(run, made, _notes, lambda: _drawn(job, top, work, run))
-
-
-def _comparer(job: CompareJob, works: list[Work]) -> Comparer:
-    from camviz.comparison.compare import Comparer, Member
-    from camviz.engine.explain import Explainer
-    from camviz.engine.randomize import randomized
-
-    def make(number: int) -> Explainer:
-        model = works[number].load(name=job.names[number] if len(works) > 1 else "")
-        if job.models[number].weights == "random":
-            model = randomized(model, job.job.seed)
-        explainer = Explainer(model, replace(job.job, model=job.models[number], layers=job.layers[number]))
-        for note in explainer.notes:
-            works[0].console.say(f"note: {note}")
-        return explainer
-
-    members = [Member(name, partial(make, number)) for number, name in enumerate(job.names)]
-    explainer = members[job.reference].explainer
-    if len(members) == 1:
-        from camviz.comparison import check_count
-
-        check_count(sum(chosen.parts * max(1, len(explainer.layers)) for chosen in explainer.methods))
-    works[0].console.say(f"layer: {', '.join(one.path for one in explainer.layers)} of {job.names[job.reference]}")
-    return Comparer(members, bool(job.job.targets), job.reference)
-
-
-def _drawn(job: CompareJob, top: int, work: Work, run: Run) -> Iterator[Written]:
-    from camviz.run.compare import Drawing
-
-    assert run.job
-    write: Callable[[Path, bytes], None] = run.open().write
-    yield from Drawing(run.database, run.job, job, work.folder, write)(work.failed, top)
-
-
-def _notes(one: Written) -> list[str]:
-    """Why maps of a figure show nothing."""
-    return [
-        f"{one.path.name}, {side['side']}: {side['note']}" for side in one.facts.get("sides", ()) if side.get("note")
-    ]

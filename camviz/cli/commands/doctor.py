@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from itertools import islice
 from pathlib import Path
 
 from camviz.cli.console import Console
@@ -19,7 +18,9 @@ from camviz.cli.options import (
     Targets,
 )
 from camviz.cli.registry import command
-from camviz.cli.session import Work, job_of
+from camviz.cli.session import Session, job_of
+from camviz.errors import InputError
+from camviz.types import Image
 
 
 @command(
@@ -47,17 +48,25 @@ def doctor(
     Checks weights, inputs, class names, layer and maps, and suggests fixes.
     """
     job = job_of(model, how, compute, images, layer, target, fit)
-    work = Work(job.model, job.device, images, OutputOptions(Path(), as_json, console.quiet), console, writes=False)
-    work.check(job)
+    session = Session(
+        [job.model], job.device, images, OutputOptions(Path(), as_json, console.quiet), console, writes=False
+    )
+    session.check(job)
 
     from camviz.doctor import examined  # from here on torch is imported
     from camviz.doctor.examination import MOST, Examination
-    from camviz.run.reading import read_inputs
+    from camviz.run.reading import read_input
 
-    loaded = work.load()
-    ready = islice(read_inputs(loaded, work.inputs(), job.fit, work.failed), MOST)
-    decoded = [one.image for one in ready]
+    loaded = session.load()
+    decoded: list[Image] = []
+    for source in session.inputs():
+        try:
+            decoded.append(read_input(loaded, source, job.fit).image)
+        except InputError as error:
+            session.failed(source.name, error)
+        if len(decoded) == MOST:
+            break
     if decoded:
         diagnosis = examined(Examination(loaded, job, decoded))
         console.result(json.dumps(diagnosis.to_dict(), ensure_ascii=False) if as_json else str(diagnosis))
-    return work.outcome.exit_status
+    return session.outcome.exit_status

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import fields, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -23,22 +24,25 @@ from camviz.cli.options import (
     MethodOptions,
     ModelOptions,
     OutputOptions,
+    ResumeOptions,
     Targets,
     several,
 )
 from camviz.cli.registry import command
-from camviz.cli.session import Work, job_of
+from camviz.cli.session import Session, job_of
+from camviz.errors import RequestError
 from camviz.io.paths import place
 from camviz.metrics import choose as choose_metrics
 from camviz.metrics import split_settings
 
 if TYPE_CHECKING:
+    from camviz.io.inputs import Failed
     from camviz.metrics import Measure, Metric
-    from camviz.metrics.evaluate import Evaluator
     from camviz.metrics.ground_truth import Truth
     from camviz.metrics.results import Evaluation
     from camviz.registry import Entry
-    from camviz.types import Job
+    from camviz.run.output.written import Written
+    from camviz.run.resume import Run
 
 Metrics = Annotated[
     list[str] | None,
@@ -117,7 +121,7 @@ Output = Annotated[
     ),
 ]
 Listing = Annotated[bool, typer.Option("--list", help="List the metrics and exit.")]
-RANK_METHODS, RANK_STAGES = ("gradients", "eigencam"), 3
+RANK_METHODS = ("gradients", "eigencam")
 
 
 @command(
@@ -137,6 +141,7 @@ def evaluate(
     how: MethodOptions,
     model: ModelOptions,
     compute: ComputeOptions,
+    again: ResumeOptions,
     cluster: ClusterOptions,
     images: Images = None,
     layer: Layers = None,
@@ -161,101 +166,78 @@ def evaluate(
         return 0
     if as_json:
         refuse_typed(context, "format", "--json")
+    from camviz.run.settings import EvaluateSettings
+
     cluster.refuse_parts("means and intervals need all images in one place", ray=False)
     methods, own = split_settings(how.settings())
     measures = choose_metrics(several(metric, ["faithfulness", "localization"] if rank else ["all"]), own)
     usual = RANK_METHODS if rank else ()
     more = {"methods": several(how.method, usual), "settings": tuple(methods)}
     job = job_of(model, how, compute, images, layer, target, fit, **more)
+    settings = EvaluateSettings(job, *_measures(measures, boxes, masks, mask_value, match, not images), forwards, rank)
+    if output is None and (again.overwrite or again.retry):
+        raise RequestError(f"--{'overwrite' if again.overwrite else 'retry'} needs a run to resume", "-o FOLDER")
     out = OutputOptions(output or Path(), as_json, console.quiet)
-    work = Work(job.model, job.device, images, out, console, writes=output is not None, cluster=cluster)
-    truth = _truth(boxes, masks, mask_value, match, bundled=not images)
-    found = _measure(job, work, measures, truth, rank, (forwards, resamples))
-    advice = _recommend(found, context) if rank and found.rows else []
-    _tell(found, work, "json" if as_json else format, advice)
-    if output and found.rows:
-        _write(found, work)
-    return work.outcome.exit_status
+    session = Session.of(settings, images, out, console, again, writes=output is not None, cluster=cluster)
+    session.check(job)
+    shown = _Printing(session, context, "json" if as_json else format, rank, resamples)
+    return session.execute(settings, shown)
 
 
-def _truth(boxes: Path | None, masks: Path | None, value: str, match: str, bundled: bool) -> Truth | None:
-    """What is known of the images; of the bundled ones everything is."""
+def _measures(
+    measures: list[Measure], boxes: Path | None, masks: Path | None, value: str, match: str, bundled: bool
+) -> tuple[tuple[Measure, ...], Truth | None, dict[str, str]]:
+    """Return the metrics that can be measured, the ground truth, and what tells it from another."""
     from camviz.demo import sample_folder
-    from camviz.metrics.evaluate import read_truth
+    from camviz.metrics.evaluate import read_truth, with_truth
+    from camviz.run.evaluate import digests
 
     if bundled and not boxes and not masks:
         boxes = sample_folder() / "annotations.json"
-    return read_truth(boxes, masks, value, match)
+    truth = read_truth(boxes, masks, value, match)
+    sources = digests((boxes, masks)) | {"match": match, "mask_value": value} if truth else {}
+    return tuple(with_truth(measures, truth is not None)), truth, sources
 
 
-def _measure(
-    job: Job, work: Work, measures: list[Measure], truth: Truth | None, rank: bool, sizes: tuple[int, int]
-) -> Evaluation:
-    work.check(job)
+@dataclass(frozen=True)
+class _Printing:
+    """Prints the evaluation of a run, and writes its tables where there is an output folder."""
 
-    from camviz.metrics.evaluate import Evaluator  # from here on torch is imported
-    from camviz.models.layers import stages
-    from camviz.run.evaluate import measure
+    session: Session
+    context: typer.Context
+    form: str
+    rank: bool
+    resamples: int
 
-    model = work.load()
-    if rank and not job.layers:
-        job = replace(job, layers=tuple(one.path for one in stages(model)[-RANK_STAGES:]))
-    explainer = work.explainer(model, job)
-    if job.layers:
-        work.console.layers([one.path for one in explainer.layers], model.name)
-    evaluator = Evaluator(explainer, measures, truth.mask if truth else None, *sizes)
-    if work.cluster.engine == "ray":
-        return _spread(job, work, evaluator, truth)
-    with work.bar:
-        return measure(
-            evaluator, work.inputs(), job.fit, work.outcome, work.failed, lambda _: work.bar.update(work.outcome)
-        )
+    def __call__(self, run: Run, _failed: Failed) -> Iterator[Written]:
+        from camviz.metrics.evaluate import evaluation_of
+        from camviz.run.evaluate import read_measured, write_evaluation
+        from camviz.run.settings import EvaluateSettings
 
+        settings, console = run.job.settings, self.session.console
+        assert isinstance(settings, EvaluateSettings)
+        measured, model = read_measured(run.database, run.row), self.session.plans[0].name
+        evaluation = evaluation_of(measured, settings.measures, model, self.resamples, settings.request.seed)
+        advice = _recommend(evaluation, self.context) if self.rank and evaluation.rows else []
+        self._print(evaluation, advice)
+        if self.session.writes and evaluation.rows:
+            for path in write_evaluation(evaluation, run.folder, run.open().write):
+                console.say(f"wrote {path}")
+        yield from ()
 
-def _spread(job: Job, work: Work, evaluator: Evaluator, truth: Truth | None) -> Evaluation:
-    """Measured by other processes; the rows in the order of the images, whoever was first."""
-    from camviz.run.distributed.ray_tasks import Measuring
+    def _print(self, evaluation: Evaluation, advice: list[str]) -> None:
+        """Print the result on stdout; notes, and advice to the readers of other formats, on stderr."""
+        from camviz.metrics.table import text
 
-    found: dict[int, Any] = {}
-    asked = Measuring(job, tuple(evaluator.measures), truth, evaluator.source.forwards)
-    with work.bar:
-        for number, answer in work.answers(asked, work.inputs()):
-            found[number] = answer.more
-            evaluator.explainer.skipped.update(answer.skipped)
-            for record in answer.records:
-                if record.error:
-                    work.failed(record.source.name, record.error)
-                else:
-                    work.outcome.done += 1
-            work.bar.update(work.outcome)
-    for number in sorted(found):
-        if found[number] is not None:
-            evaluator.absorb(found[number])
-    return evaluator.result()
-
-
-def _tell(found: Evaluation, work: Work, form: str, advice: list[str]) -> None:
-    """The result on stdout; notes, and advice for other programs' readers, on stderr."""
-    from camviz.metrics.table import text
-
-    console = work.console
-    if found.rows and form == "table":
-        console.result(text(found, bool(advice), console.terminal).rstrip("\n"))
-    elif found.rows:
-        console.result((found.to_json() if form == "json" else found.to_csv()).rstrip("\n"))
-    for line in advice:
-        (console.result if form == "table" else console.say)(line)
-    for note in found.notes:
-        console.say(f"note: {note}")
-    if work.outcome.failed:
-        console.say(work.outcome.summary())
-
-
-def _write(found: Evaluation, work: Work) -> None:
-    from camviz.run.evaluate import write_evaluation
-
-    for path in write_evaluation(found, work.folder):
-        work.console.say(f"wrote {path}")
+        console = self.session.console
+        if evaluation.rows and self.form == "table":
+            console.result(text(evaluation, bool(advice), console.terminal).rstrip("\n"))
+        elif evaluation.rows:
+            console.result((evaluation.to_json() if self.form == "json" else evaluation.to_csv()).rstrip("\n"))
+        for line in advice:
+            (console.result if self.form == "table" else console.say)(line)
+        for note in evaluation.notes:
+            console.say(f"note: {note}")
 
 
 def _recommend(found: Evaluation, context: typer.Context) -> list[str]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -24,12 +23,8 @@ from camviz.cli.options import (
     several,
 )
 from camviz.cli.registry import command
-from camviz.cli.session import Work
+from camviz.cli.session import Session, job_of
 from camviz.errors import RequestError
-
-if TYPE_CHECKING:
-    from camviz.feature_maps.job import FeatureJob
-    from camviz.run.output.written import Written
 
 Rank = Annotated[
     Literal["energy", "variance", "peak", "contribution", "index"],
@@ -120,6 +115,7 @@ def features(
     from camviz.feature_maps.job import FeatureJob
     from camviz.render import colormap_names
     from camviz.render.color import one_of
+    from camviz.run.settings import FeatureSettings
 
     if colormap:
         one_of("color map", colormap, colormap_names())
@@ -130,50 +126,25 @@ def features(
         refuse_typed(context, "top", _beside(channels, layout, reduce))
     if job.twice:
         cluster.refuse_parts(job.why_twice)
-    work = Work(model.request(images=bool(images)), compute.device, images, out, console, again, cluster=cluster)
-    return _run(job, work, several(layer), _target(target, rank), compute.precision)
+    request = job_of(model, None, compute, images, layer, _target(target, rank), fit)
+    settings = FeatureSettings(request, job)
+    session = Session.of(settings, images, out, console, again, cluster=cluster)
+    if request.targets:
+        session.check_targets(request.targets)
+    return session.execute(settings)
 
 
 def _beside(channels: list[str] | None, layout: str, reduce: str | None) -> str:
-    """The option beside which --top says nothing."""
+    """Return the option with which --top has no effect."""
     if channels:
         return f"--channel {','.join(channels)}"
     return f"--layout {layout}" if reduce is None else f"--reduce {reduce}"
 
 
-def _target(targets: list[str] | None, rank: str) -> str:
-    """The one target that channels contribute to, "" when nobody asks."""
+def _target(targets: list[str] | None, rank: str) -> list[str]:
+    """Return the target that channels are ranked for, if any."""
     if targets and len(targets) > 1:
         raise RequestError(f"{len(targets)} targets, but channels are ranked for one", f"--target '{targets[0]}'")
     if targets and rank != "contribution":
         raise RequestError(f"--target '{targets[0]}' has no effect with --rank {rank}", "--rank contribution")
-    return targets[0] if targets else "top1" if rank == "contribution" else ""
-
-
-def _run(job: FeatureJob, work: Work, patterns: tuple[str, ...], target: str, precision: str) -> int:
-    if target:
-        work.check_targets([target])
-
-    asked = {"model": asdict(work.request), "layers": patterns, "target": target, "precision": precision}
-    settings = {**asdict(job), **asked, "device": work.device, "contents": work.contents}
-    with work.run("features", settings, together=job.twice) as run:
-        if work.again.dry_run or run.complete():
-            return work.nothing_to_compute(run)
-
-        from camviz.run.distributed.ray_tasks import Drawing
-        from camviz.run.features import Asked, extractor_for  # from here on torch is imported
-        from camviz.run.features import features as figures
-
-        model, wanted = work.load(), Asked(patterns, target, precision)
-        extractor = extractor_for(job, model, wanted)
-        if not patterns:
-            work.console.layers(extractor.names, model.name)
-        if work.cluster.engine == "ray":
-            answers = work.spread(run, lambda place: Drawing(work.request, work.device, job, wanted, place))
-            return work.tell_records(run, (record for answer in answers for record in answer.records), _notes)
-        inputs = work.missing(run)
-        return work.tell_records(run, figures(job, extractor, inputs, work.workplace(run)), _notes)
-
-
-def _notes(one: Written) -> list[str]:
-    return [f"{one.path.name}: {one.facts['note']}"] if "note" in one.facts else []
+    return targets or (["top1"] if rank == "contribution" else [])

@@ -12,7 +12,7 @@ from camviz.cli.console import Console
 from camviz.cli.names import COLORMAP, FORMAT
 from camviz.cli.options import LAYER, ModelWithoutImagesOptions, OutputOptions, several
 from camviz.cli.registry import command
-from camviz.cli.session import Work
+from camviz.cli.session import Session
 
 if TYPE_CHECKING:
     from camviz.feature_maps.kernel_figures import KernelStyle
@@ -80,14 +80,14 @@ def filters(
     read_channels(several(channel))
     if channel:
         refuse_typed(context, "top", f"--channel {','.join(channel)}")
-    work = Work(model.request(), "cpu", None, out, console)
+    session = Session([model.request()], "cpu", None, out, console)
 
     from camviz.feature_maps.kernel_figures import KernelStyle  # from here on torch is imported
 
     style = KernelStyle(top, several(channel), scale == "kernel", colormap or DIVERGING, ending)
-    loaded = work.load()
+    loaded = session.load()
     written = _positions(loaded, style) if position else _kernels(loaded, style, several(layer), console)
-    return work.tell(_write(work, loaded, list(written), format))
+    return session.report(_write(session, loaded, list(written), format))
 
 
 def _kernels(
@@ -110,10 +110,10 @@ def _positions(model: Model, style: KernelStyle) -> Iterator[tuple[str, Figure]]
     yield found.name, draw_positions(found, style.suffix, style.colormap)
 
 
-def _write(work: Work, model: Model, artifacts: list[tuple[str, Figure]], format: str) -> Iterator[Written]:
+def _write(session: Session, model: Model, artifacts: list[tuple[str, Figure]], format: str) -> Iterator[Written]:
     from camviz.run.output.files import prepare_folder
     from camviz.run.output.layer_figures import write_layer_figure
 
-    prepare_folder(work.folder)
+    prepare_folder(session.folder)
     for layer, figure in artifacts:
-        yield write_layer_figure(figure, work.folder, model.name, layer, format)
+        yield write_layer_figure(figure, session.folder, model.name, layer, format)

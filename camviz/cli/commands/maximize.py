@@ -10,7 +10,7 @@ import typer
 from camviz.cli.console import Console
 from camviz.cli.options import ComputeOptions, Layers, ModelWithoutImagesOptions, OutputOptions, several
 from camviz.cli.registry import command
-from camviz.cli.session import Work
+from camviz.cli.session import Session
 from camviz.errors import InputError, RequestError
 
 if TYPE_CHECKING:
@@ -71,17 +71,17 @@ def maximize(
     """Optimize images that maximize channels or classes."""
     _check(layer, channel, target, unit)
     image = _image(start) if start else None
-    work = Work(model.request(), compute.device, None, out, console)
-    if target and work.plan.labels:
+    session = Session([model.request()], compute.device, None, out, console)
+    if target and session.plans[0].labels:
         from camviz.tasks.classification import parse_targets
 
-        parse_targets(target, work.plan.labels, work.plan.name)
+        parse_targets(target, session.plans[0].labels, session.plans[0].name)
 
-    how: dict[str, Any] = {"steps": steps, "size": size, "seed": seed, "start": image, "tick": work.bar.scored}
+    how: dict[str, Any] = {"steps": steps, "size": size, "seed": seed, "start": image, "tick": session.bar.scored}
     how |= {"batch_size": compute.batch_size, "precision": compute.precision}
-    loaded = work.load()
+    loaded = session.load()
     found = _classes(loaded, target, how) if target else _channels(loaded, layer, channel or [], unit, how)
-    return work.tell(_write(work, loaded, found, image), _notes)
+    return session.report(_write(session, loaded, found, image))
 
 
 def _check(layer: list[str] | None, channel: list[str] | None, target: list[str] | None, unit: bool) -> None:
@@ -125,20 +125,18 @@ def _channels(
         yield maximize(model, path, channels, unit=unit, **how)
 
 
-def _write(work: Work, model: Model, found: Iterator[Maximized], start: Image | None) -> Iterator[Written]:
+def _write(session: Session, model: Model, found: Iterator[Maximized], start: Image | None) -> Iterator[Written]:
     from camviz.run.output.files import prepare_folder
     from camviz.run.output.layer_figures import write_layer_figure
     from camviz.types import Figure
 
     for one in found:
-        prepare_folder(work.folder)
-        work.outcome.done += len(one.names)
+        prepare_folder(session.folder)
+        session.outcome.done += len(one.names)
         facts = {**one.facts(), "from": str(start.path) if start else None}
+        stuck = [shown["name"] for shown in facts["images"] if shown["after"] <= shown["before"]]
+        if stuck:
+            facts["note"] = f"no step raised {', '.join(stuck)}; --from IMAGE starts where the score has a gradient"
         figure = Figure("maximize", ".png", one.figure(), facts=facts)
         where = (one.layer or "classes") + (f".from.{start.name}" if start else "")
-        yield write_layer_figure(figure, work.folder, model.name, where)
-
-
-def _notes(one: Written) -> list[str]:
-    stuck = [shown["name"] for shown in one.facts["images"] if shown["after"] <= shown["before"]]
-    return [f"{', '.join(stuck)}: nothing raised it; --from IMAGE starts where it is not silent"] if stuck else []
+        yield write_layer_figure(figure, session.folder, model.name, where)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from camviz.cli.console import Console
 from camviz.cli.names import FORMAT
-from camviz.cli.options import ComputeOptions, Fit, Images, Layers, ModelOptions, OutputOptions, several
+from camviz.cli.options import ComputeOptions, Fit, Images, Layers, ModelOptions, OutputOptions, ResumeOptions, several
 from camviz.cli.registry import command
-from camviz.cli.session import Work
-
-if TYPE_CHECKING:
-    from camviz.run.patches import PatchJob
+from camviz.cli.session import Session, job_of
 
 Channels = Annotated[
     list[str] | None,
@@ -45,6 +42,7 @@ def patches(
     model: ModelOptions,
     compute: ComputeOptions,
     out: OutputOptions,
+    again: ResumeOptions,
     images: Images = None,
     layer: Layers = None,
     channel: Channels = None,
@@ -59,34 +57,11 @@ def patches(
     """
     from camviz.feature_maps.channels import read_channels
     from camviz.render.encoding import suffix
+    from camviz.run.settings import PatchSettings
 
     suffix(format)
     channels = several(channel)
     read_channels(channels)
-    work = Work(model.request(images=bool(images)), compute.device, images, out, console)
-
-    from camviz.run.patches import PatchJob  # from here on torch is imported
-
-    job = PatchJob(channels, rank, top, fit, format, compute.batch_size)
-    return _run(job, work, several(layer), compute.precision)
-
-
-def _run(job: PatchJob, work: Work, patterns: tuple[str, ...], precision: str) -> int:
-    from camviz.feature_maps.extract import Extractor
-    from camviz.models.layers import find_layers
-    from camviz.run.patches import write_patches
-
-    model = work.load()
-    layers = find_layers(model, patterns)
-    for one in layers:
-        job.chosen(one)
-    if not patterns:
-        work.console.layers([layers[0].path], model.name)
-    extractor = Extractor(model, layers, precision=precision)
-    written = write_patches(
-        job, extractor, work.inputs(), work.folder, work.outcome, work.failed, lambda _: work.bar.update(work.outcome)
-    )
-    status = work.tell(written)
-    if 0 < work.outcome.done < job.top:
-        work.console.say(f"note: {work.outcome.done} image(s) for --top {job.top}: that many patches at most")
-    return status
+    request = job_of(model, None, compute, images, layer, None, fit)
+    settings = PatchSettings(request, channels, rank, top, format)
+    return Session.of(settings, images, out, console, again).execute(settings)

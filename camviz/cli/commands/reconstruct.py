@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from camviz.cli.console import Console
-from camviz.cli.options import LAYER, ComputeOptions, Fit, Images, ModelOptions, OutputOptions, several
+from camviz.cli.options import LAYER, ComputeOptions, Fit, Images, ModelOptions, OutputOptions, ResumeOptions
 from camviz.cli.registry import command
-from camviz.cli.session import Work
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from camviz.feature_maps.visualization.inversion import Inverter
-    from camviz.run.output.written import Written
+from camviz.cli.session import Session, job_of
 
 Layer = Annotated[
     list[str] | None,
@@ -39,6 +33,7 @@ def reconstruct(
     model: ModelOptions,
     compute: ComputeOptions,
     out: OutputOptions,
+    again: ResumeOptions,
     images: Images = None,
     layer: Layer = None,
     fit: Fit = "model",
@@ -50,47 +45,7 @@ def reconstruct(
 
     Feature inversion: shows which information a layer keeps.
     """
-    work = Work(model.request(images=bool(images)), compute.device, images, out, console)
+    from camviz.run.settings import ReconstructSettings
 
-    from camviz.feature_maps.visualization.inversion import (  # from here on torch is imported
-        Inversion,
-        Inverter,
-        choose_layers,
-    )
-
-    loaded = work.load()
-    how = Inversion(steps, tv, seed, compute.precision, work.bar.scored)
-    inverter = Inverter(loaded, choose_layers(loaded, several(layer)), how)
-    if not layer:
-        console.layers([one.path for one in inverter.layers], loaded.name)
-    return work.tell(_write(work, inverter, fit, compute.batch_size))
-
-
-def _write(work: Work, inverter: Inverter, fit: str, batch_size: int) -> Iterator[Written]:
-    """One figure per image. An image that fails is told, and the others go on."""
-    from camviz.engine.batches import by_shape
-    from camviz.errors import InputError
-    from camviz.hooks.devices import default_batch_size
-    from camviz.run.output.written import write_figure
-    from camviz.run.reading import read_inputs
-    from camviz.types import Figure
-
-    model = inverter.model
-    # on a CPU a batch is no faster than its images, and the first figure comes later
-    size = batch_size or (1 if model.device == "cpu" else default_batch_size(model.device))
-    ready = read_inputs(model, work.inputs(), fit, work.failed)
-    for group in by_shape(ready, size, key=lambda one: one.values.shape):
-        try:
-            found = inverter([one.values for one in group])
-        except InputError as error:  # a size the model does not take
-            for one in group:
-                work.failed(one.source.name, error)
-            continue
-        for one, rebuilt in zip(group, found, strict=True):
-            work.outcome.done += 1
-            facts = {"input": str(one.source.path), **rebuilt.facts()}
-            figure = Figure("reconstruction", ".png", rebuilt.figure())
-            try:
-                yield write_figure(figure, work.folder, one.source.name, (), facts)
-            except InputError as error:
-                work.failed(one.source.name, error)
+    settings = ReconstructSettings(job_of(model, None, compute, images, layer, None, fit, seed=seed), steps, tv)
+    return Session.of(settings, images, out, console, again).execute(settings)

@@ -14,7 +14,7 @@ from camviz.cli.option_groups import unset
 from camviz.cli.options import ComputeOptions, Json, OutputOptions
 from camviz.cli.registry import command
 from camviz.cli.runs import JobKey, Run, opened
-from camviz.cli.session import Work
+from camviz.cli.session import Session
 
 if TYPE_CHECKING:
     from camviz.run.replay import Compared
@@ -57,17 +57,17 @@ def replay(
     with opened("replay", run, job, console) as (database, row):
         changes = {name: value for name, value in vars(compute).items() if value is not None}
         again = replace(heatmap_job(row, "replay"), **changes)
-        work = Work(again.model, again.device, None, OutputOptions(database.folder), console)
+        session = Session([again.model], again.device, None, OutputOptions(database.folder), console)
 
         from camviz.engine.explain import Explainer  # from here on torch is imported
         from camviz.run import replay as runs
 
         _tell_versions(row.versions, console)
         for path, digest in row.settings.get("contents", {}).items():
-            if work.contents.get(path) != digest:
+            if session.contents.get(path) != digest:
                 console.say(f"note: '{path}' has changed since the run")
-        found = runs.replay(database, row, again, Explainer(work.load(), again, work.bar.scored), work.failed)
-        return _tell(found, work, tolerance, as_json)
+        found = runs.replay(database, row, again, Explainer(session.load(), again, session.bar.scored), session.failed)
+        return _tell(found, session, tolerance, as_json)
 
 
 def _tell_versions(then: dict[str, str], console: Console) -> None:
@@ -79,25 +79,25 @@ def _tell_versions(then: dict[str, str], console: Console) -> None:
             console.say(f"note: {name} was {then[name]}, now {now}")
 
 
-def _tell(found: Iterable[Compared], work: Work, tolerance: float, as_json: bool) -> int:
+def _tell(found: Iterable[Compared], session: Session, tolerance: float, as_json: bool) -> int:
     """Say which maps differ, and the verdict; returns the exit status."""
     total = exact = differing = 0
     largest = 0.0
-    with work.bar:
+    with session.bar:
         for one in found:
             total += 1
             exact += one.equal
             largest = max(largest, one.difference or 0.0)
             if as_json:
-                work.console.result(json.dumps(asdict(one)))
+                session.console.result(json.dumps(asdict(one)))
             if not one.within(tolerance):
                 differing += 1
                 if differing <= _LINES:
-                    work.console.say(f"differs: {one.told()}")
+                    session.console.say(f"differs: {one.told()}")
     if differing > _LINES:
-        work.console.say(f"differs: {differing - _LINES} more")
-    work.console.say(_verdict(total, exact, differing, largest, work.outcome.failed))
-    return 1 if differing or work.outcome.failed else 0
+        session.console.say(f"differs: {differing - _LINES} more")
+    session.console.say(_verdict(total, exact, differing, largest, session.outcome.failed))
+    return 1 if differing or session.outcome.failed else 0
 
 
 def _verdict(total: int, exact: int, differing: int, largest: float, failed: int) -> str:

@@ -87,12 +87,13 @@ def failure(source: Input, error: BaseException, out_of_memory: bool = False) ->
     """
     trace = "".join(traceback.format_exception(error))
     if isinstance(error, NothingFound):
-        return Record(source, note=": ".join(filter(None, (error.message, error.hint))))
+        named = error.message if source.path.name in error.message else f"{source.name}: {error.message}"
+        return Record(source, note=f"{named} ({error.hint})" if error.hint else named)
     if out_of_memory:
         error = RequestError("not enough memory", "--device cpu, --precision bf16, or a smaller --input-size")
     if isinstance(error, RequestError):
-        named = InputError(f"'{source.path}': {error.message}", error.hint)
-        return Record(source, error=named, traceback=trace, request_error=error)
+        message = error.message if f"'{source.path}'" in error.message else f"'{source.path}': {error.message}"
+        return Record(source, error=InputError(message, error.hint), traceback=trace, request_error=error)
     if not isinstance(error, CamvizError):
         error = InputError(f"'{source.path}': unexpected {_words(error)}", _BUG)
     return Record(source, error=error, traceback=trace)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from camviz.run.output.files import Write, write_file
 from camviz.run.output.written import Written, write_figure
 from camviz.types import Figure, Look
 
 
-def write_layer_figure(figure: Figure, folder: Path, model: str, layer: str, format: str = "png") -> Written:
+def write_layer_figure(
+    figure: Figure, folder: Path, model: str, layer: str, format: str = "png", write: Write = write_file
+) -> Written:
     """Write KIND/MODEL.LAYER.png, as `filters/resnet50.conv1.png`."""
     name = re.sub(r"[^\w.+-]+", "_", model)
     facts = {"model": model, "layer": layer, **figure.facts}
-    return write_figure(figure, folder / figure.kind, name, [layer], facts, Look(format=format))
+    return write_figure(figure, folder / figure.kind, name, [layer], facts, Look(format=format), write)

@@ -22,6 +22,15 @@ class Written:
     size: int = 0  # bytes
     data: bytes | None = None  # where another process is to write it
 
+    def notes(self) -> list[str]:
+        """Return why maps or models of the file show nothing, or little, each with the file's name."""
+        notes = []
+        for facts in self.facts.get("maps") or self.facts.get("sides") or [self.facts]:
+            if facts.get("note") and self.facts.get("kind") != "raw":
+                shown = [part for part in (facts.get("side") or facts.get("method"),) if part]
+                notes.append(f"{', '.join([self.path.name, *shown])}: {facts['note']}")
+        return notes
+
     def to_json(self) -> str:
         """One line of JSON."""
         return json.dumps({"path": str(self.path), **self.facts}, ensure_ascii=False)

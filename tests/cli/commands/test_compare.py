@@ -73,7 +73,7 @@ def test_again_does_nothing_and_a_missing_figure_is_drawn_without_the_model(comp
     again = compare(*arguments)
     assert (again.exit_code, again.stdout) == (0, "")
     (tmp_path / "out" / "1.png.png").unlink()
-    monkeypatch.setattr("camviz.cli.commands.compare._comparer", lambda *_: pytest.fail("the model was asked"))
+    monkeypatch.setattr("camviz.run.compare.compare_task", lambda *_: pytest.fail("the model was asked"))
     names = [line.rpartition("/")[2] for line in compare(*arguments).stdout.splitlines()]
     assert names == ["1.png.png", "compare.csv", "summary.png"]
 

@@ -48,7 +48,7 @@ def test_with_nothing_given_the_bundled_model_is_healthy(run):
     result = run("doctor")
     assert result.exit_code == 0, result.stderr
     assert result.stdout.splitlines()[0].endswith("10 images: healthy")
-    assert result.stderr == "no image given: the bundled samples\n"
+    assert "bundled samples" in result.stderr
 
 
 def test_a_bad_image_is_told_and_the_others_are_looked_at(run, tmp_path, monkeypatch):

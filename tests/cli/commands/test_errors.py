@@ -82,7 +82,7 @@ def test_a_folder_that_is_no_class_fails_alone(errors, labeled, write_image, tmp
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "no images were given"),
+        ([], "no images"),
         (["PHOTOS", "--labels-from", "none.csv"], "none.csv"),
         (["PHOTOS", "--method", "gradcam,layercam"], "2 methods"),
         (["PHOTOS", "--format", "gif"], "gif"),

@@ -51,7 +51,7 @@ def test_images_of_any_shape_in_batches(reconstruct, written):
     alone = reconstruct("a.png", "b.png", "--fit", "whole", "--layer", "features.0")
     assert alone.exit_code == 0, alone.stderr
     first = json.loads(reconstruct("a.png", "b.png", "--layer", "features.0", "--json").stdout.splitlines()[1])
-    batch = ["--batch-size", 2, "--layer", "features.0", "--json"]
+    batch = ["--overwrite", "--batch-size", 2, "--layer", "features.0", "--json"]
     together = json.loads(reconstruct("a.png", "b.png", *batch).stdout.splitlines()[1])
     assert first["layers"][0]["error"] == pytest.approx(together["layers"][0]["error"], rel=1e-2)
 
@@ -67,7 +67,7 @@ def test_a_bad_image_does_not_stop_the_others(reconstruct, tmp_path, written):
 @pytest.mark.parametrize(
     ("arguments", "quoted"),
     [
-        (["--layer", "fc"], ["layer 'fc'", "no grid", "'features' has one", "camviz layers"]),
+        (["--layer", "fc"], ["layer 'fc'", "no grid", "--layer features", "camviz layers"]),
         (["--layer", "featurs"], ["no layer 'featurs'", "did you mean 'features'"]),
         (["--steps", "0"], ["'0'", "--steps"]),
         (["--tv", "-1"], ["'-1", "--tv"]),

@@ -10,10 +10,7 @@ import pytest
 from camviz.cli.registry import commands
 from tests.cli.contract.conftest import CASES, NAMES, WHITE, errors_of
 
-NOT_YET = pytest.mark.xfail(strict=False)
-EVERY = pytest.mark.parametrize(
-    "command", [one if one in ("heatmap", "features") else pytest.param(one, marks=NOT_YET) for one in CASES]
-)
+EVERY = pytest.mark.parametrize("command", CASES)
 LOOKS_ONLY = {"doctor"}  # takes images, and makes no results of them
 
 

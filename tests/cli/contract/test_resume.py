@@ -11,10 +11,7 @@ import pytest
 
 from tests.cli.contract.conftest import CASES, NAMES, errors_of
 
-NOT_YET = pytest.mark.xfail(strict=False)
-EVERY = pytest.mark.parametrize(
-    "command", [one if one in ("heatmap", "features") else pytest.param(one, marks=NOT_YET) for one in CASES]
-)
+EVERY = pytest.mark.parametrize("command", CASES)
 
 
 @EVERY

@@ -17,9 +17,10 @@ from camviz.feature_maps.visualization.patches import Best, Look
 from camviz.io.inputs import list_inputs
 from camviz.models.layers import find_layers
 from camviz.render.patches import TILE, tile
-from camviz.run.outcome import Outcome
-from camviz.run.patches import PatchJob, write_patches
-from camviz.types import Model, Preprocessing, View
+from camviz.run.context import RunContext
+from camviz.run.patches import patches
+from camviz.run.settings import PatchSettings
+from camviz.types import Job, Model, Preprocessing, View
 
 VIEW = View((8, 8), (0, 0, 8, 8), (8, 8))
 WHOLE = Look()
@@ -139,17 +140,12 @@ def extractor():
     return Extractor(model, find_layers(model, ["conv"]))
 
 
-def collect(extractor, folder: Path, out: Path, job: PatchJob | None = None):
-    outcome, failures = Outcome(), []
-    written = write_patches(
-        job or PatchJob(("0-2",)),
-        extractor,
-        list_inputs([str(folder)]),
-        out,
-        outcome,
-        lambda *one: failures.append(one),
-    )
-    return [one.facts for one in written], outcome, failures
+def collect(extractor, folder: Path, out: Path, channels: str = "0-2", **context):
+    """The facts of the figures, how many images are done, and the errors of the others."""
+    settings = PatchSettings(Job(), (channels,))
+    records = list(patches(settings, extractor, list_inputs([str(folder)]), RunContext(out, **context)))
+    facts = [file.facts for record in records for file in record.written]
+    return facts, sum(record.done for record in records), [record.error for record in records if record.error]
 
 
 def test_the_box_is_where_the_peak_is(extractor, tmp_path):
@@ -159,9 +155,9 @@ def test_the_box_is_where_the_peak_is(extractor, tmp_path):
         pixels[56:, 56:, 2] = 10 * number
         (tmp_path / "in").mkdir(exist_ok=True)
         Image.fromarray(pixels).save(tmp_path / "in" / f"{number}.png")
-    [facts], outcome, failures = collect(extractor, tmp_path / "in", tmp_path / "out")
+    [facts], done, failures = collect(extractor, tmp_path / "in", tmp_path / "out")
     assert not failures
-    assert outcome.done == facts["images"] == 3
+    assert done == facts["images"] == 3
     assert facts["field"] == {"kind": "theoretical", "size": [4, 4]}
     bright, blue, dead = facts["channels"]
     shown = [(Path(p["input"]).stem, p["box"], round(p["activation"] * 255)) for p in bright["patches"]]
@@ -174,26 +170,24 @@ def test_the_box_is_where_the_peak_is(extractor, tmp_path):
 def test_nan_is_a_failure_of_the_image(extractor, tmp_path, write_image):
     write_image(tmp_path / "in" / "a.png")
     extractor.model.module.conv.weight.data[0, 0, 0, 0] = float("nan")
-    facts, outcome, failures = collect(extractor, tmp_path / "in", tmp_path / "out")
+    facts, done, failures = collect(extractor, tmp_path / "in", tmp_path / "out")
     assert facts == []
-    assert outcome.done == 0
-    assert "NaN or infinite values at layer 'conv'" in failures[0][1].message
+    assert done == 0
+    assert "NaN or infinite values at layer 'conv'" in failures[0].message
 
 
 def test_an_image_that_vanishes_is_told_and_the_others_are_drawn(extractor, tmp_path, write_image, monkeypatch):
     for name in "ab":
         write_image(tmp_path / "in" / f"{name}.png", seed=ord(name))
 
-    def vanish(_done: int) -> None:
-        (tmp_path / "in" / "a.png").unlink()
+    def vanish(done: int) -> None:
+        if done == 2:
+            (tmp_path / "in" / "a.png").unlink()
 
-    failures: list[tuple[str, object]] = []
-    [one] = write_patches(
-        PatchJob(("0",)), extractor, list_inputs([str(tmp_path / "in")]), tmp_path / "out", Outcome(),
-        lambda *failure: failures.append(failure), vanish,
-    )  # fmt: skip
-    assert [name for name, _ in failures] == ["a.png"]
-    assert one.path.exists()
+    [facts], done, [error] = collect(extractor, tmp_path / "in", tmp_path / "out", "0", passed=vanish)
+    assert "a.png" in error.message
+    assert (done, facts["images"]) == (1, 2)
+    assert [path.name for path in (tmp_path / "out").rglob("*.png")] == ["bright.conv.png"]
 
 
 def test_memory_does_not_grow_with_the_images(extractor, tmp_path, write_image):

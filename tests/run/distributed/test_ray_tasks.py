@@ -13,7 +13,8 @@ import pytest
 
 from camviz.io.inputs import Input
 from camviz.run.distributed.ray_pool import Pool
-from camviz.run.distributed.ray_tasks import Answer, Explaining, Place
+from camviz.run.distributed.ray_tasks import Answer, Place, Share
+from camviz.run.settings import HeatmapSettings
 from camviz.types import Job, ModelRequest
 from tests.helpers.runs import known, results
 
@@ -125,7 +126,7 @@ def test_files_go_beside_the_others_and_never_appear_half(net_file, write_image,
     job = Job(model=ModelRequest(f"{net_file}:Net", input_size=(32, 32)), methods=("gradcam",), device="cpu")
     (tmp_path / "parts").mkdir()
     place = Place(tmp_path / "out", tmp_path / "parts")
-    answer = Explaining(job, place).begin()([Input(write_image(tmp_path / "a.png"), "deep/a.png")])
+    answer = Share(HeatmapSettings(job), place).begin()([Input(write_image(tmp_path / "a.png"), "deep/a.png")])
     assert [file.path for file in answer.records[0].written] == [tmp_path / "out" / "deep/a.png.png"]
     assert results(tmp_path / "out").keys() == {"deep/a.png.png"}
     assert set(moved) == {tmp_path / "parts"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -20,7 +21,7 @@ import pytest
 from PIL import Image
 
 from camviz.demo import sample_folder
-from tests.helpers.documents import ROOT
+from tests.helpers.documents import ROOT, text
 from tests.helpers.small_videos import moving, write_video
 
 _CLASSES = ("star", "ring")
@@ -67,6 +68,8 @@ def write_folder(folder: Path) -> None:
     for seed, name in enumerate(("my", "old", "new", "epoch_1", "epoch_2", "epoch_10")):
         torch.manual_seed(seed)
         torch.save(module().state_dict(), folder / f"{name}.pth")
+    [(name, code)] = re.findall(r'```py title="(.*?)"\n(.*?)```', text("docs/how-to/checkpoint.md"), re.DOTALL)
+    _text(folder / name, code)
     _text(folder / "names.txt", "".join(f"{name}\n" for name in _CLASSES))
     _text(folder / "my.toml", 'method = "layercam"\n\n[heatmap]\nlayout = "panel"\n')
     shutil.copytree(sample_folder(), folder / "sample_images")
@@ -245,8 +248,8 @@ def typed(line: str, folder: Path, tools: Path) -> list[Call]:
     record = tools / "calls.jsonl"
     record.write_text("")
     stub = _STUB.format(python=sys.executable, record=str(record), variables=_VARIABLES)
-    for name, text in {"camviz": stub, "torchrun": _TORCHRUN, "srun": _SRUN, "sbatch": _SBATCH}.items():
-        _program(tools / name, text)
+    for name, script in {"camviz": stub, "torchrun": _TORCHRUN, "srun": _SRUN, "sbatch": _SBATCH}.items():
+        _program(tools / name, script)
     for name in ("pip", "python", "ruff", "mypy"):
         _program(tools / name, "#!/bin/sh\n")
     environment = {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}

@@ -26,9 +26,6 @@ def demo():
     return camviz.load("demo")
 
 
-# structural similarity
-
-
 # the goal
 
 

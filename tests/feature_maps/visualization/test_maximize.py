@@ -25,18 +25,6 @@ def demo():
     return camviz.load("demo")
 
 
-# the spectrum
-
-
-# the moves
-
-
-# the descent
-
-
-# reading a layer
-
-
 # the goal
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -97,11 +96,10 @@ class View:
         """
         width, height = self.image
         left, top, right, bottom = self.box
-        cells = np.asarray(values, np.float32)
         placed = np.full((height, width), np.nan, np.float32)
         rows, columns = _covered(height, top, bottom), _covered(width, left, right)
         with np.errstate(invalid="ignore"):  # a non-finite cell affects its neighborhood only
-            wide = _stretch(cells.T, columns, left, right).T
+            wide = _stretch(np.asarray(values, np.float32).T, columns, left, right).T
             placed[rows, columns] = _stretch(np.ascontiguousarray(wide), rows, top, bottom)
         return placed
 
@@ -308,38 +306,52 @@ class SaliencyMap:
         return PILImage.fromarray(figure.pixels)
 
     def _repr_png_(self) -> bytes:
-        buffer = io.BytesIO()
-        self.draw(layout="panel").save(buffer, "PNG", compress_level=1)
-        return buffer.getvalue()
+        return self.draw(layout="panel")._repr_png_() or b""
+
+
+@dataclass(frozen=True)
+class Style:
+    """Print settings of composed figures: width in mm (0: by content), dots per inch, font, title size in points."""
+
+    width: float = 0.0
+    dpi: int = 300
+    font: str = ""
+    points: float = 0.0
 
 
 @dataclass(frozen=True)
 class Look:
-    """How maps are drawn. None: the layout's default.
+    """How maps are drawn. None: the layout's default; for `alpha` an opacity that grows with the value.
 
     `scale` normalizes colors per "image" (the map's own extreme), per "row" (all maps of its image), over the "run",
-    or to a fixed maximum ("fixed:2.5").
+    or to a fixed maximum ("fixed:2.5"); `contour` and `threshold` are shares of it. `full_size`: keep the image's size.
     """
 
     layout: str = "overlay"
     colormap: str | None = None
-    alpha: float = 0.5
+    alpha: float | None = None
     sign: Sign = "positive"
     scale: str = "image"
     format: str = "png"
     colorbar: bool | None = None
     caption: bool | None = None
+    contour: tuple[float, ...] = ()
+    threshold: float = 0.0
+    crop_marks: bool = True
+    full_size: bool = False
+    style: Style = Style()
 
 
 @dataclass(frozen=True, eq=False)
 class Figure:
-    """A figure to write: pixels or bytes, the suffix of its file, and facts about it."""
+    """A figure to write: pixels (with dots per inch) or bytes, the suffix of its file, and facts about it."""
 
     kind: str
     suffix: str
     pixels: Pixels | None = None
     data: bytes | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    dpi: int = 300
 
 
 DRAWINGS: Registry[Callable[[SaliencyMap, Look], Figure]] = Registry("drawing", "camviz.render")  # looked up by `draw`

@@ -94,9 +94,9 @@ def _colormaps(_: str) -> Iterable[str]:
 
 
 def _formats(_: str) -> list[str]:
-    from camviz.render import animation, encoding
+    from camviz.render import animation, paper
 
-    return [*encoding.FORMATS, *animation.FORMATS]
+    return [*paper.FORMATS, *animation.FORMATS]
 
 
 def _tasks(_: str) -> list[str]:

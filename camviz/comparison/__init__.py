@@ -14,14 +14,16 @@ import numpy as np
 from camviz.comparison.numbers import correlation, overlap, placed
 from camviz.errors import RequestError
 from camviz.io.tables import csv_text
+from camviz.render.bar import percent
 from camviz.render.color import oriented, strength
-from camviz.types import Image, Look, Map, SaliencyMap
+from camviz.render.names import method_name, model_name
+from camviz.types import Image, Look, Map, SaliencyMap, Style
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
-    from camviz.render.print_backend import Plate
-    from camviz.render.print_figure import Row, Style
+    from camviz.render.sheet import Sheet
+    from camviz.render.side_by_side import Group
 
 FEWEST, MOST = 2, 6
 _LOOK = Look(scale="row")
@@ -35,6 +37,12 @@ class Side:
     map: SaliencyMap = field(repr=False)
     prediction: str = ""
     probability: float | None = None
+
+    @property
+    def title(self) -> str:
+        """The name in figures: display names of methods and models."""
+        words = self.name.split(" ")
+        return " ".join(method_name(word) if word == self.map.method else model_name(word) for word in words)
 
     @classmethod
     def of(cls, map: SaliencyMap) -> Side:
@@ -159,56 +167,47 @@ class Comparison:
 
     # drawing
 
-    def plate(self, style: Style | None = None, caption: bool = True) -> Plate:
-        """The figure, laid out in millimetres."""
-        from camviz.render.print_figure import Style, plate
-
-        return plate([self.row()], self.look, style or Style(), self.caption() if caption else ())
-
-    def row(self) -> Row:
-        """What is drawn of it."""
-        from camviz.render.print_figure import Cell, Gap, Row, told
+    def group(self) -> Group:
+        """Return the maps and their differences from the first, ready to be drawn."""
+        from camviz.render.side_by_side import Cell, Difference, Group
 
         cells = []
         for side in self.sides:
-            weak = side.map.facts.get("weak", "")
-            said = (f"{side.prediction} {sure(side)}".strip(), *told(side.map, self.look), "weak" if weak else "")
-            cells.append(Cell(side.name, side.map, said))
-        gaps = [
-            Gap(
-                f"{side.name} - {self.sides[0].name}",
-                self.difference(number),
-                (f"r {fixed(self.correlation(number))}", f"IoU {fixed(self.overlap(number))}"),
-            )
-            for number, side in enumerate(self.sides)
-            if number
-        ]
-        return Row(self.image, (self.image.name, f"for: {self.target}"), tuple(cells), tuple(gaps))
+            weak = "weak" if side.map.facts.get("weak") else ""
+            cells.append(Cell(side.title, side.map, (f"{side.prediction} {sure(side)}".strip(), weak)))
+        differences = []
+        for number, side in enumerate(self.sides[1:], 1):
+            notes = (f"r = {fixed(self.correlation(number))}", f"IoU = {fixed(self.overlap(number))}")
+            name = f"{side.title} − {self.sides[0].title}"
+            differences.append(Difference(name, self.difference(number), notes))
+        return Group(self.image, (self.image.name, f"target: {self.target}"), tuple(cells), tuple(differences))
 
     def caption(self, strip: bool = False) -> tuple[str, ...]:
-        """What the figure shows, and on which scale; in a `strip` without differences."""
-        first = self.sides[0].map
-        ways = {f"{side.map.method} at {side.map.layer}" for side in self.sides}
-        what = ways.pop() if len(ways) == 1 else first.method if len({s.map.method for s in self.sides}) == 1 else ""
-        scales = {
-            "image": "each map in shares of its own extreme",
-            "row": "raw values, one scale for each row",
-            "run": "raw values, one scale for all",
-        }
-        scale = scales.get(self.look.scale, "raw values, one scale for all")
-        alike = "r: correlation; IoU: of the hottest 20%; differences on the same scale"
-        alike = f"r: correlation with {self.sides[-1].name}" if strip else alike
-        return tuple(line for line in ("; ".join(part for part in (what, scale, alike) if part), self.note) if line)
+        """Return what the figure shows and how it is scaled; a `strip` has no differences."""
+        maps = [side.map for side in self.sides]
+        sources = {f"{method_name(each.method)} · {each.layer}" for each in maps}
+        source = sources.pop() if len(sources) == 1 else ""
+        scale = "each map normalized to its maximum" if self.look.scale == "image" else ""
+        numbers = "r: correlation, IoU: of the top 20 % of the pixels"
+        numbers = f"r: correlation with {self.sides[-1].name}" if strip else numbers
+        different = "each model explains a different class" if len({each.target for each in maps}) > 1 else ""
+        return tuple(filter(None, (source, scale, numbers, different)))
+
+    def sheet(self, style: Style | None = None) -> Sheet:
+        """Return the figure as a table of tiles."""
+        from camviz.render.side_by_side import side_by_side
+
+        return side_by_side([self.group()], self.look, style or Style(), self.caption())
 
     def figure(self, width: float = 180, dpi: int = 300, font: str = "") -> PILImage:
-        """The figure as a PIL image, so many millimetres wide."""
+        """Return the figure as a PIL image of that width in mm."""
         from PIL import Image as PILImage
 
-        from camviz.render.print_backend import to_pixels
-        from camviz.render.print_figure import Style
+        from camviz.render.paper import to_pixels
+        from camviz.render.sheet import arrange
 
         style = Style(width, dpi, font)
-        return PILImage.fromarray(to_pixels(self.plate(style), dpi, font))
+        return PILImage.fromarray(to_pixels(arrange(self.sheet(style), style), style)[0])
 
     def __str__(self) -> str:
         lines = [f"{self.image.name}: {self.target}"]
@@ -216,7 +215,7 @@ class Comparison:
             sure = "" if row["probability"] is None else f" {row['probability']:.1%}"
             alike = "" if row["correlation"] is None else f", r {row['correlation']:.2f}"
             alike += "" if row["iou"] is None else f", IoU {row['iou']:.2f}"
-            lines.append(f"  {row['side']}: says {row['prediction']}{sure}; max {row['max']:.3g}{alike}")
+            lines.append(f"  {row['side']}: {row['prediction']}{sure}; max {row['max']:.3g}{alike}")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -265,11 +264,9 @@ def _cell(value: Any) -> str:
 
 def sure(side: Side) -> str:
     """Return the probability of a side's prediction in percent, "" if the model has none."""
-    from camviz.render.frame import percent
-
     return "" if side.probability is None else percent(side.probability)
 
 
 def fixed(value: float) -> str:
     """Format a number in [-1, 1] with two digits; a dash for NaN."""
-    return f"{value:.2f}".replace("-0.00", "0.00") if np.isfinite(value) else "-"
+    return f"{value:.2f}".replace("-0.00", "0.00").replace("-", "−") if np.isfinite(value) else "–"

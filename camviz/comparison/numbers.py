@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from camviz.render.panel import scaled
+from camviz.render.painting import scaled
 from camviz.types import Image, Map, SaliencyMap
 
 SHARE = 0.2  # fraction of the pixels that `overlap` compares

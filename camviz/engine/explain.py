@@ -300,6 +300,8 @@ class Explainer:
             if chosen.parts > 1:
                 for fact, share in zip(part_facts, shares, strict=True):
                     fact.update({"part": number + 1, "share": share[number]} if share else {"part": number + 1})
+            if chosen.per_pixel:
+                part_facts = [{**fact, "per_pixel": True} for fact in part_facts]
             part = [f"part{number + 1}"] if chosen.parts > 1 else []
             yield MethodMaps(chosen.name, layer, values, part_facts, (*facets, *part))
 

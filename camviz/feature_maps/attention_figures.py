@@ -1,4 +1,4 @@
-"""A page of attention heads: one tile per head, all on one scale."""
+"""A figure of attention heads: one tile per head over the image."""
 
 from __future__ import annotations
 
@@ -8,40 +8,39 @@ import numpy as np
 
 from camviz.feature_maps.attention_heads import HeadMaps
 from camviz.feature_maps.channels import parse_channels
-from camviz.feature_maps.figures import Style, page
-from camviz.render import color
-from camviz.render.bar import Bar, number
-from camviz.render.frame import percent
-from camviz.render.montage import columns_for, enlarged, montage, tile_size
-from camviz.types import Figure
+from camviz.feature_maps.figures import FeatureStyle
+from camviz.render.bar import Bar, number, percent
+from camviz.render.names import model_name
+from camviz.render.painting import bar_of
+from camviz.render.paper import compose
+from camviz.render.sheet import Sheet, Tile, table
+from camviz.render.tiles import painted, tile_pixels
+from camviz.types import Figure, Look, SaliencyMap
 
 
 def heads(maps: HeadMaps, **settings: Any) -> Figure:
-    """The attention's heads as a page of numbered tiles, in their own order; settings as in `Style`.
+    """Draw the attention of each head over the image, labeled with entropy and mean distance.
 
-    Each tile is labeled with its number, its entropy and its mean distance. The scale begins at 0 and is that of all
-    heads, so that a head which spreads its attention looks faint beside one that does not.
+    Each head is normalized to its maximum; with scale "layer" or "run" all heads share one scale that begins at 0.
+    Settings as in `FeatureStyle`.
     """
-    style = Style(**settings)
+    style = FeatureStyle(**settings)
     total = len(maps.values)
     chosen = parse_channels(style.channels, total, maps.layer) if style.channels else list(range(style.top or total))
-    values = maps.values[chosen]
-    colormap = style.colormap or color.SEQUENTIAL
-    within = style.within or color.Limits(0.0, float(maps.values.max()))
-    each = style.scale == "channel"
-    limits = [color.Limits(0.0, float(one.max())) if each else within for one in values]
-    tiles = np.stack([color.colorise(one, own, colormap) for one, own in zip(values, limits, strict=True)])
-    count, (h, w) = len(chosen), values.shape[1:]
-    labels = [_label(maps, head) for head in chosen]
-    body = montage(enlarged(tiles, *tile_size(count, h, w)), labels, columns_for(count, h, w))
-    facts = [f"{count} of {total} heads" if count < total else f"{total} heads", maps.query]
-    facts.append(
-        f"{percent(float(maps.rest.mean()))} of it on tokens that are no patches" if maps.rest.max() > 1e-4 else ""
-    )
-    facts.append(f"entropy of at most {number(float(np.log2(maps.tokens)))} bits")
-    facts.append("" if np.isnan(maps.distance).all() else "mean distance from patch to patch")
-    facts.append("each tile has its own scale" if each else "")
-    figure = page(body, maps, facts, None if each else Bar(within, colormap))
+    shared = style.scale in ("layer", "run")
+    top = style.within.high if style.within else float(maps.values.max())
+    look = Look(colormap=style.colormap, scale=f"fixed:{top!r}" if shared else "image", style=style.style)
+    pixels = tile_pixels(maps.image.pixels, 4, style.style)
+    tiles = [Tile(painted(_map(maps, head), pixels, look), notes=_notes(maps, head)) for head in chosen]
+    count = len(chosen)
+    facts = [f"{maps.layer} of {model_name(maps.model)}", maps.image.name, maps.query]
+    facts.append(f"{count} of {total} heads" if count < total else f"{total} heads")
+    if maps.rest.max() > 1e-4:
+        facts.append(f"{percent(float(maps.rest.mean()))} of the attention is on tokens that are not patches")
+    facts.append(f"maximum entropy {number(float(np.log2(maps.tokens)))} bits")
+    facts.append("" if np.isnan(maps.distance).all() else "distance: mean over patches, to the patches attended to")
+    facts.append("" if shared else "each head normalized to its maximum")
+    bar: Bar | None = bar_of(_map(maps, 0, "attention"), look) if shared else None
     told = {
         "heads": chosen,
         "entropy": [round(float(maps.entropy[head]), 4) for head in chosen],
@@ -49,11 +48,17 @@ def heads(maps: HeadMaps, **settings: Any) -> Figure:
             None if np.isnan(maps.distance[head]) else round(float(maps.distance[head]), 3) for head in chosen
         ],
     }
-    return Figure("features-attention", style.suffix, figure, facts=told)
+    rows = table(tiles, style.style, Tile(pixels, notes=("input",)))
+    sheet = Sheet(rows, caption=tuple(filter(None, facts)), bar=bar)
+    return compose("features-attention", sheet, style.format, style.style, told, maps.image.name)
 
 
-def _label(maps: HeadMaps, head: int) -> str:
-    words = [str(head), f"{maps.entropy[head]:.1f} bits"]
-    if not np.isnan(maps.distance[head]):
-        words.append(f"{maps.distance[head]:.0f} px")
-    return " · ".join(words)
+def _map(maps: HeadMaps, head: int, name: str = "attention") -> SaliencyMap:
+    """Return the attention of a head as a map of its image."""
+    values, nan = maps.values[head], float("nan")
+    return SaliencyMap(values, name, maps.layer, f"head {head}", head, nan, None, maps.model, maps.view, maps.image)
+
+
+def _notes(maps: HeadMaps, head: int) -> tuple[str, ...]:
+    distance = "" if np.isnan(maps.distance[head]) else f"distance {maps.distance[head]:.0f} px"
+    return (f"head {head} · entropy {maps.entropy[head]:.1f} bits", distance)

@@ -8,10 +8,10 @@ from typing import Literal
 
 from camviz.errors import RequestError
 from camviz.feature_maps.channels import parse_channels, read_channels
-from camviz.feature_maps.figures import Style
+from camviz.feature_maps.figures import FeatureStyle
 from camviz.feature_maps.maps import Reduction
 from camviz.render import animation
-from camviz.render.encoding import FORMATS
+from camviz.render.paper import FORMATS
 from camviz.types import Layer
 
 
@@ -19,7 +19,7 @@ from camviz.types import Layer
 class FeatureJob:
     """Which figures of feature maps to draw, and how."""
 
-    style: Style = field(default_factory=Style)
+    style: FeatureStyle = field(default_factory=FeatureStyle)
     reduce: Reduction | None = None
     layout: Literal["grid", "strip"] = "grid"
     overlay: bool = False

@@ -1,41 +1,48 @@
-"""Figures of kernels: which drawing suits which convolution, and what is said below it."""
+"""Figures of convolution kernels and position embeddings."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from camviz.errors import RequestError, first_of
 from camviz.feature_maps.channels import parse_channels
 from camviz.feature_maps.filters import FAINT, SIMILAR, Kernels, Positions
-from camviz.render import kernels as drawing
 from camviz.render.bar import Bar, number
-from camviz.render.color import DIVERGING
-from camviz.types import Figure, Pixels
+from camviz.render.color import DIVERGING, Limits, colorize, limits
+from camviz.render.names import model_name
+from camviz.render.paper import compose
+from camviz.render.sheet import Row, Sheet, Tile, table
+from camviz.types import Figure, Pixels, Style
 
-_PAGE = 64  # kernels drawn as tiles when nobody said how many
-_ROWS = 12  # kernels drawn as a row of slices
-_ACROSS = 12  # slices in such a row
-_STRIPES = 48  # kernels drawn as a row of weights
-_TOLD = 4  # groups of near-duplicates named in the caption
+_TILES = 64  # kernels drawn as tiles by default
+_ROWS = 12  # kernels drawn as rows of slices by default
+_SLICES = 12  # slices per row
+_STRIPES = 48  # kernels of single weights drawn as rows by default
+_GROUPS = 4  # groups of near-duplicates listed in the caption
+_ASPECT = 45  # width / height of a row of weights
+
+Weights = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class KernelStyle:
-    """How kernels are drawn. `top` 0: a page's worth. `each`: every kernel has a scale of its own."""
+    """How kernels are drawn. `top` 0: a figure's worth; `each`: normalize every kernel to its own maximum."""
 
     top: int = 0
     channels: tuple[str, ...] = ()
     each: bool = False
     colormap: str = DIVERGING
-    suffix: str = ".png"
+    format: str = "png"
+    style: Style = field(default_factory=Style)
 
 
 def kind(kernels: Kernels) -> str:
-    """rgb: three input channels in color. tiles: one input channel. weights: 1×1. slices: all others."""
+    """Return how kernels are drawn: rgb (three input channels), tiles (one), weights (1×1) or slices (all others)."""
     channels, *window = kernels.weights.shape[1:]
     if window == [1, 1]:
         return "weights"
@@ -45,24 +52,27 @@ def kind(kernels: Kernels) -> str:
 
 
 def draw_kernels(kernels: Kernels, style: KernelStyle) -> Figure:
-    """The strongest kernels, or those asked for, on one scale with zero in its middle."""
+    """Draw the strongest kernels, or the chosen ones, on one color scale centered at 0."""
     how, chosen = kind(kernels), _choose(kernels, style)
-    weights = kernels.weights[chosen]
-    within = drawing.finite_limits(kernels.weights)
-    labels = [drawing.label(k, float(kernels.norms[k])) for k in chosen]
-    bar: Bar | None = None if style.each or how == "rgb" else Bar(within, style.colormap, "both")
+    within = limits(kernels.weights[kernels.finite], "both")
+    labels = [_label(k, float(kernels.norms[k])) for k in chosen]
+    bar: Bar | None = None if style.each or how == "rgb" else Bar(within, style.colormap, "both", "weight")
+    facts: list[str] = ["each kernel normalized to its maximum"] if style.each else []
     if how in ("rgb", "tiles"):
-        shown = weights if how == "rgb" else weights[:, 0]
-        body = drawing.page(shown, labels, within, style.colormap, style.each)
-        facts = [_scale(how, within.high, style.each)]
+        weights = kernels.weights[chosen] if how == "rgb" else kernels.weights[chosen][:, 0]
+        scales = [limits(kernel, "both") if style.each else within for kernel in weights]
+        painted = [_painted(kernel, scale, style.colormap) for kernel, scale in zip(weights, scales, strict=True)]
+        tiles = [Tile(pixels, notes=(label,)) for pixels, label in zip(painted, labels, strict=True)]
+        rows = table(tiles, style.style)
+        facts += [f"mid-gray is 0, full color ±{number(within.high)}"] if how == "rgb" and not style.each else []
     elif how == "weights":
-        body = drawing.rows_of_weights(weights[:, :, 0, 0], labels, within, style.colormap)
-        facts = [f"1×1: one stripe per input channel, 0 to {weights.shape[1] - 1} from the left"]
+        rows = _rows_of_weights(kernels.weights[chosen][:, :, 0, 0], labels, within, style.colormap)
+        facts = [f"1×1: one stripe per input channel, 0 to {kernels.weights.shape[1] - 1} from the left"]
     else:
-        body, facts = _slices(kernels, chosen, labels, style)
+        rows, facts = _slices(kernels, chosen, labels, within, style)
     groups = kernels.duplicates()
-    title = (kernels.layer, "×".join(map(str, kernels.weights.shape)), kernels.model)
-    figure = drawing.finished(body, title, [*facts, *_words(kernels, chosen, style, groups)], bar)
+    shape = "×".join(map(str, kernels.weights.shape))
+    words = (f"{kernels.layer} of {model_name(kernels.model)}", shape, *facts, *_words(kernels, chosen, style, groups))
     told = {
         "drawn": how,
         "shape": list(kernels.weights.shape),
@@ -73,7 +83,8 @@ def draw_kernels(kernels: Kernels, style: KernelStyle) -> Figure:
         "faint": kernels.faint,
         "near_duplicates": [list(group) for group in groups],
     }
-    return Figure("filters", style.suffix, figure, facts=told)
+    sheet = Sheet(rows, caption=words, bar=bar, tile=150.0 if how == "weights" else 30.0)
+    return compose("filters", sheet, style.format, style.style, told, kernels.layer)
 
 
 def _choose(kernels: Kernels, style: KernelStyle) -> list[int]:
@@ -84,65 +95,99 @@ def _choose(kernels: Kernels, style: KernelStyle) -> list[int]:
         raise RequestError(
             f"--top {style.top} is more than the {count} kernels of layer '{kernels.layer}'", f"--top {count}"
         )
-    page = {"weights": _STRIPES, "slices": _ROWS}.get(kind(kernels), _PAGE)
-    return kernels.order()[: style.top or page]
+    default = {"weights": _STRIPES, "slices": _ROWS}.get(kind(kernels), _TILES)
+    return kernels.order()[: style.top or default]
 
 
-def _scale(how: str, top: float, each: bool) -> str:
-    if each:
-        return "each kernel has its own scale"
-    return f"mid-gray is 0, full color ±{number(top)}" if how == "rgb" else ""
+def _painted(kernel: Weights, within: Limits, colormap: str) -> Pixels:
+    """Color a kernel (h, w) with a diverging map, or (3, h, w) as RGB with mid-gray for 0: (h, w, 3)."""
+    if kernel.ndim == 3:
+        share = np.nan_to_num(kernel / np.float32(within.high)).transpose(1, 2, 0)
+        return np.asarray(np.rint(127.51 + 127.49 * share.clip(-1, 1)), np.uint8)  # 0 is 128
+    return colorize(kernel, within, colormap)
+
+
+def _rows_of_weights(weights: Weights, labels: Sequence[str], within: Limits, colormap: str) -> tuple[Row, ...]:
+    """Return one row per kernel of single weights (n, c): a stripe per input channel."""
+    painted = colorize(weights, within, colormap)
+    times = max(1, -(-_ASPECT // weights.shape[1]))  # a row is _ASPECT times as wide as high
+    high = max(1, round(weights.shape[1] * times / _ASPECT))
+    stripes = [np.repeat(np.repeat(row[None], high, axis=0), times, axis=1) for row in painted]
+    return tuple(Row((Tile(pixels),), label) for pixels, label in zip(stripes, labels, strict=True))
 
 
 def _slices(
-    kernels: Kernels, chosen: Sequence[int], labels: Sequence[str], style: KernelStyle
-) -> tuple[Pixels, list[str]]:
-    """Each kernel as a row of the input channels that it weighs most, or of all when they are few."""
+    kernels: Kernels, chosen: Sequence[int], labels: Sequence[str], within: Limits, style: KernelStyle
+) -> tuple[tuple[Row, ...], list[str]]:
+    """Return each kernel as a row of its strongest input channels, or of all if they are few."""
     total = kernels.weights.shape[1]
-    count = min(total, _ACROSS)
+    count = min(total, _SLICES)
     picked = [sorted(kernels.slices(k, count)) if total <= count else kernels.slices(k, count) for k in chosen]
-    slices = [kernels.weights[k][own] for k, own in zip(chosen, picked, strict=True)]
-    numbers = [[kernels.source(k, c) for c in own] for k, own in zip(chosen, picked, strict=True)]
-    within = drawing.finite_limits(kernels.weights)
-    body = drawing.rows_of_slices(slices, labels, numbers, within, style.colormap)
+    rows = []
+    for k, channels, label in zip(chosen, picked, labels, strict=True):
+        painted = [_painted(kernels.weights[k][c], within, style.colormap) for c in channels]
+        notes = [(str(kernels.source(k, c)),) for c in channels]
+        tiles = tuple(Tile(pixels, notes=note) for pixels, note in zip(painted, notes, strict=True))
+        rows.append(Row(tiles, label))
     if total <= count:
-        return body, ["all input channels, numbered"]
-    energy = sum(float(np.square(part, dtype=np.float64).sum()) for part in slices)
+        return tuple(rows), ["all input channels, numbered"]
+    weights = [kernels.weights[k][channels] for k, channels in zip(chosen, picked, strict=True)]
+    energy = sum(float(np.square(part, dtype=np.float64).sum()) for part in weights)
     share = energy / max(float(np.square(kernels.norms[list(chosen)]).sum()), 1e-300)
-    return body, [f"each kernel's {count} strongest of {total} input channels, numbered: {share:.0%} of its energy"]
+    fact = (
+        f"the {count} strongest of {total} input channels of each kernel, numbered: {100 * share:.0f} % of its energy"
+    )
+    return tuple(rows), [fact]
 
 
 def _words(kernels: Kernels, chosen: Sequence[int], style: KernelStyle, groups: list[tuple[int, ...]]) -> list[str]:
-    """What the caption says of all kernels."""
+    """Return the facts about all kernels for the caption."""
     count, norms = len(kernels.weights), kernels.norms[kernels.finite]
-    order = "asked for" if style.channels else "strongest first"
-    words = [f"{len(chosen)} of {count} kernels, {order}: number · norm"]
+    order = "" if style.channels else ", strongest first"
+    words = [f"{len(chosen)} of {count} kernels{order}: number · norm"]
     if len(norms):
-        words.append(f"norms {number(norms.min())} to {number(norms.max())}, median {number(float(np.median(norms)))}")
+        median = number(float(np.median(norms)))
+        words.append(f"norms {number(norms.min())} to {number(norms.max())}, median {median}")
     if kernels.faint:
-        words.append(f"{len(kernels.faint)} below {FAINT:.0%} of the largest norm")
+        words.append(f"{len(kernels.faint)} below {100 * FAINT:g} % of the largest norm")
     if not kernels.finite.all():
         bad = [str(k) for k in np.flatnonzero(~kernels.finite)]
         words.append(f"NaN or infinite weights in {first_of(bad)}")
-    told = f"{len(groups)} group(s) of near-duplicates" if groups else "no near-duplicates"
-    words.append(f"{told} (cosine of {SIMILAR} or more)")
-    words += [
-        " = ".join(map(str, group[:6])) + (f" = … ({len(group)})" if len(group) > 6 else "") for group in groups[:_TOLD]
-    ]
-    return [*words, "…"] if len(groups) > _TOLD else words
+    duplicates = f"{len(groups)} group{'s' * (len(groups) != 1)} of near-duplicates" if groups else "no near-duplicates"
+    words.append(f"{duplicates} (cosine similarity ≥ {SIMILAR})")
+    words += [_chain(group) for group in groups[:_GROUPS]]
+    return [*words, "…"] if len(groups) > _GROUPS else words
 
 
-def draw_positions(positions: Positions, suffix: str = ".png", colormap: str = DIVERGING) -> Figure:
-    """For each patch a small grid: how alike its position embedding is to that of every patch."""
-    body, bar = drawing.grid_of_grids(positions.cosines, colormap)
+def _chain(group: Sequence[int], count: int = 6) -> str:
+    """Join the kernels of a group of near-duplicates."""
+    return " = ".join(map(str, group[:count])) + (f" = … ({len(group)})" if len(group) > count else "")
+
+
+def draw_positions(
+    positions: Positions, format: str = "png", colormap: str = DIVERGING, style: Style | None = None
+) -> Figure:
+    """Draw for each patch a small grid: the similarity of its position embedding to that of every patch."""
     h, w = positions.cosines.shape[:2]
-    facts = (f"{h}×{w} patches", "each small grid: cosine of that patch's position embedding with all others")
-    figure = drawing.finished(body, (positions.name, positions.model), facts, bar)
-    return Figure("filters", suffix, figure, facts={"drawn": "positions", "grid": [h, w], **_nearness(positions)})
+    within = Limits(-1.0, 1.0)
+    times = max(1, min(24, 1600 // (max(h, w) * (max(h, w) + 1))))
+    cells = colorize(positions.cosines.reshape(h * w * h, w), within, colormap).reshape(h, w, h, w, 3)
+    cells = cells.repeat(times, axis=2).repeat(times, axis=3)
+    cells = np.pad(cells, ((0, 0), (0, 0), (0, times), (0, times), (0, 0)), constant_values=255)  # gaps
+    body = cells.transpose(0, 2, 1, 3, 4).reshape(h * cells.shape[2], w * cells.shape[3], 3)[:-times, :-times]
+    words = (
+        f"{positions.name} of {model_name(positions.model)}",
+        f"{h}×{w} patches",
+        "each small grid: cosine similarity of that patch's position embedding to all others",
+    )
+    bar = Bar(within, colormap, "both", "cosine similarity")
+    sheet = Sheet((Row((Tile(np.ascontiguousarray(body)),)),), caption=words, bar=bar, tile=150.0)
+    told = {"drawn": "positions", "grid": [h, w], **_nearness(positions)}
+    return compose("filters", sheet, format, style or Style(), told, positions.name)
 
 
 def _nearness(positions: Positions) -> dict[str, Any]:
-    """How alike neighbors are, and how alike all pairs are, on average."""
+    """Return the mean similarity of neighbors and of all pairs."""
     h, w = positions.cosines.shape[:2]
     rows, columns = np.arange(h), np.arange(w)
     across = positions.cosines[rows[:, None], columns[None, :-1], rows[:, None], columns[None, 1:]]
@@ -150,3 +195,8 @@ def _nearness(positions: Positions) -> dict[str, Any]:
     near = np.concatenate([across.ravel(), down.ravel()])
     others = (float(positions.cosines.sum()) - h * w) / max(1, (h * w) * (h * w - 1))
     return {"neighbors": round(float(near.mean()), 6) if len(near) else None, "others": round(others, 6)}
+
+
+def _label(kernel: int, norm: float) -> str:
+    """Return the number and the norm of a kernel."""
+    return f"{kernel} · {number(norm) if np.isfinite(norm) else 'NaN'}"

@@ -47,6 +47,11 @@ class Chosen(Choice[Method]):
         return self.entry.facts.get("layer") != "none"
 
     @property
+    def per_pixel(self) -> bool:
+        """Whether its maps have a value of their own for each pixel, which an overlay would hide."""
+        return self.entry.facts.get("family") == "pixels" and self.entry.facts.get("drawn") != "overlay"
+
+    @property
     def parts(self) -> int:
         """The number of maps per image and target."""
         setting = self.entry.facts.get("parts")

@@ -125,7 +125,7 @@ def guided_gradcam(probe: Probe, *, reduce: str = "max") -> Tensor:
     return reduced(where * probe.input_gradients(rule=guided), reduce)
 
 
-@_once("fullgrad", aliases=("full-gradient",), paper="arXiv:1905.00780")
+@_once("fullgrad", aliases=("full-gradient",), paper="arXiv:1905.00780", drawn="overlay")
 def fullgrad(probe: Probe) -> Tensor:
     """ψ(x ⊙ dS/dx) + Σ_layers Σ_k ψ(b_k ⊙ g_k): input and biases, ψ scales |·| of a whole layer to [0, 1] once."""
     at_input, at_biases = probe.bias_gradients()

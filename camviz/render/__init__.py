@@ -18,22 +18,30 @@ from camviz.types import DRAWINGS, Figure, Image, Look, Pixels, SaliencyMap, Sig
 Renderer = Callable[..., "Figure | Pixels"]
 RENDERERS: Registry[Renderer] = Registry("layout", __name__)
 
-from camviz.render.color import SHARED, colormap_names, fixed_scale, one_of, settled  # noqa: E402
-from camviz.render.encoding import encode, suffix  # noqa: E402
+from camviz.render.color import SHARED, check_colormap, colormap_names, fixed_scale, one_of, settled  # noqa: E402
+from camviz.render.encoding import encode  # noqa: E402
 
 __all__ = ["RENDERERS", "check", "colormap_names", "draw", "encode", "takes_all"]
 
 
 def check(look: Look) -> None:
-    """Raise `RequestError` for a look that cannot be drawn; imports neither OpenCV nor Pillow."""
+    """Raise `RequestError` for a look that cannot be drawn; imports neither OpenCV, Pillow nor matplotlib."""
+    from camviz.render.paper import FORMATS, check_style
+
     one_of("layout", look.layout, tuple(RENDERERS.names()))
     if look.colormap is not None:
-        one_of("color map", look.colormap, colormap_names())
+        check_colormap(look.colormap)
     one_of("sign", look.sign, get_args(Sign))
     fixed_scale(look.scale)
-    suffix(look.format)
-    if not 0 <= look.alpha <= 1:
-        raise RequestError(f"no alpha {look.alpha}", "type 0, the image alone, to 1, the colors alone")
+    one_of("format", look.format, FORMATS)
+    if look.alpha is not None and not 0 <= look.alpha <= 1:
+        raise RequestError(f"no alpha {look.alpha:g}", "--alpha 0.5, or 0 (the image alone) to 1 (the colors alone)")
+    if not 0 <= look.threshold < 1:
+        raise RequestError(f"no threshold {look.threshold:g}", "--threshold 0.3, a share of the color scale below 1")
+    if not all(0 < level < 1 for level in look.contour):
+        levels = ",".join(f"{level:g}" for level in look.contour)
+        raise RequestError(f"no contour levels {levels}", "--contour 0.5,0.8: shares of the color scale, 0 to 1")
+    check_style(look.style)
 
 
 def draw(image: Image, maps: SaliencyMap | Sequence[SaliencyMap], look: Look) -> Figure:
@@ -41,16 +49,16 @@ def draw(image: Image, maps: SaliencyMap | Sequence[SaliencyMap], look: Look) ->
 
     Raises `ValueError` for a map of an image of another size, and `RequestError` for a look that cannot be drawn.
     """
-    from camviz.render.frame import complete
+    from camviz.render.tiles import complete
 
     check(look)
     several = [maps] if isinstance(maps, SaliencyMap) else list(maps)
     size = (image.width, image.height)
-    for one in several:
-        if one.view.image != size:
-            raise ValueError(f"the map is of an image of {one.view.image} pixels, not of {size}")
+    for each in several:
+        if each.view.image != size:
+            raise ValueError(f"the map is of an image of {each.view.image} pixels, not of {size}")
     entry = RENDERERS.find(look.layout)
-    look = settled(look, (one.values for one in several), SHARED)
+    look = settled(look, (each.values for each in several), SHARED)
     drawn = entry.call(image, several if takes_all(look.layout) else several[0], look)
     return drawn if isinstance(drawn, Figure) else complete(look.layout, drawn, several[0], look)
 

@@ -1,4 +1,4 @@
-"""The color bar: which value has which color, in numbers."""
+"""Color bars: which value has which color."""
 
 from __future__ import annotations
 
@@ -7,60 +7,76 @@ from typing import Any
 
 import numpy as np
 
-from camviz.render import canvas, text
-from camviz.render.color import Limits, table
+from camviz.render import color
 from camviz.types import Pixels, Sign
 
-_TICK = (90, 90, 90)
+_GRAY, _LIGHT = 150, 200  # behind the translucent colors of an overlay, and of a difference
 
 
 @dataclass(frozen=True)
 class Bar:
-    """What a color bar has to say. Under "negative" its numbers are the raw ones, so they fall from 0."""
+    """A color scale with its label. With the sign "negative" its numbers are the raw ones, so they fall from 0.
 
-    within: Limits
+    `opacity` is that of an overlay (None for opaque colors): the bar shows the colors as they are seen over gray.
+    `relative` bars belong to several maps, each normalized to its own extreme. A horizontal bar spans the columns
+    from `first` to `last`.
+    """
+
+    within: color.Limits
     colormap: str
     sign: Sign = "positive"
+    label: str = ""
+    opacity: color.Opacity | None = None
+    relative: bool = False
+    first: int = 0
+    last: int | None = None
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the colors mean, for programs."""
+        """The color scale for JSON."""
         return {"colormap": self.colormap, "sign": self.sign, "low": self.within.low, "high": self.within.high}
 
     def marks(self) -> list[tuple[float, str]]:
-        """(place from 0, the lowest color, to 1; number) for the ends, and for 0 in the middle."""
+        """Return (position from 0, the lowest color, to 1; number) of the ends and the middle."""
         low, high = self.within
+        if self.relative:
+            return [(0.0, "−max"), (0.5, "0"), (1.0, "max")] if self.sign == "both" else [(0.0, "0"), (1.0, "max")]
         if self.sign == "both":
             return [(0.0, number(low)), (0.5, "0"), (1.0, number(high))]
         if high <= low:
             return [(0.0, number(low))]
-        return [(0.0, number(low)), (1.0, number(-high if self.sign == "negative" else high))]
+        factor = -1 if self.sign == "negative" else 1
+        return [(at, number(factor * (low + at * (high - low)))) for at in (0.0, 0.5, 1.0)]
 
-    def draw(self, height: int, size: int) -> Pixels:
-        """The bar, at least that high, its numbers right of it; `size` is that of the text."""
-        marks, line = self.marks(), text.line_height(size)
-        height = max(height, (2 * len(marks) - 1) * line)
-        thick, tick = max(10, size), max(3, size // 4)
-        places = np.rint(np.linspace(255, 0, height)).astype(np.intp)
-        colors = np.repeat(table(self.colormap)[places][:, None], thick, axis=1)
-        labels = [text.line(label, size) for _, label in marks]
-        strip = canvas.blank(height, 2 * tick + max(label.shape[1] for label in labels))
-        for (place, _), label in zip(marks, labels, strict=True):
-            row = round((1 - place) * (height - 1))
-            strip[row, :tick] = _TICK
-            top = min(max(row - line // 2, 0), height - line)
-            strip[top : top + line, 2 * tick : 2 * tick + label.shape[1]] = label
-        return canvas.beside([colors, strip])
+    def strip(self) -> Pixels:
+        """Return the colors (256, 3), the lowest first."""
+        if self.opacity is None:
+            return color.table(self.colormap)
+        colors, keep = color.blend_tables(self.colormap, self.opacity, self.sign == "both")
+        return np.asarray(
+            colors + np.rint(keep * np.float32((_LIGHT if self.sign == "both" else _GRAY) / 255)), np.uint8
+        )
 
 
 def number(value: float) -> str:
-    """A value in few letters: 0, 0.012, 3.4, 12345, 1.2e-05."""
+    """Format a value with few characters: 0, 0.012, 3.4, 12345, 1.2e−05."""
     size = abs(value)
     if size <= float(np.finfo(np.float32).tiny):
         return "0"
     if 1e-3 <= size < 999.5:
-        return f"{value:.3g}"
-    if 999.5 <= size < 99999.5:
-        return f"{value:.0f}"
-    digits, _, power = f"{value:.1e}".partition("e")
-    return f"{digits.removesuffix('.0')}e{power}"
+        text = f"{value:.3g}"
+    elif 999.5 <= size < 99999.5:
+        text = f"{value:.0f}"
+    else:
+        digits, _, power = f"{value:.1e}".partition("e")
+        text = f"{digits.removesuffix('.0')}e{power}"
+    return text.replace("-", "−")
+
+
+def percent(share: float) -> str:
+    """Format a probability; it is never rounded to 0 or 100 %."""
+    if 0 < share < 0.001:
+        return "< 0.1 %"
+    if 0.999 < share < 1:
+        return "> 99.9 %"
+    return f"{100 * share:.1f} %"

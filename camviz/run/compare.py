@@ -16,10 +16,11 @@ from camviz.comparison import MOST, Comparison, check_count, fixed
 from camviz.errors import InputError
 from camviz.io.images import read_image
 from camviz.io.inputs import Failed, Input
-from camviz.render import animation
+from camviz.render import animation, encode
 from camviz.render.color import limits, settled
-from camviz.render.print_backend import Plate, png, to_pdf, to_pixels, to_svg
-from camviz.render.print_figure import Cell, Row, Style, plate, told
+from camviz.render.paper import compose, to_pixels
+from camviz.render.sheet import Sheet, arrange
+from camviz.render.side_by_side import Group, side_by_side
 from camviz.run.database.jobs import same_image
 from camviz.run.database.records import Record, SavedMap, predictions
 from camviz.run.database.rows import InputRow
@@ -27,7 +28,7 @@ from camviz.run.job import Load, Task
 from camviz.run.output.files import result_path
 from camviz.run.output.written import Written
 from camviz.run.shared_scale import draw_later, settled_for_run
-from camviz.types import Image, Look, SaliencyMap
+from camviz.types import Image, Look, SaliencyMap, Style
 
 if TYPE_CHECKING:
     from camviz.comparison.compare import Comparer
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from camviz.run.settings import CompareSettings
 
 SUMMARY, TABLE = "summary", "compare.csv"
-_STYLE = Style()
 _AT_ONCE = 32  # images shown to one model before the next is loaded, where there are many
 
 
@@ -120,28 +120,27 @@ class Drawing:
         facts["high"] = limits(np.empty(0), self.look.sign, self.look.scale).high
         facts |= {"distance": max(one.distance for one in found)}
         facts["sides"] = [{**row, "image": source.name} for one in found for row in one.rows()]
+        notes = list(dict.fromkeys(one.note for one in found if one.note))
+        facts |= {"note": notes[0]} if notes else {}
         data, suffix = self._encoded(found, source)
         path = result_path(self.folder, source.name, (), suffix)
         self.write(path, data)
         yield Written(path, facts, len(data))
 
     def _encoded(self, found: list[Comparison], source: Input) -> tuple[bytes, str]:
-        style, look, format = self.settings.style, self.look, self.settings.request.look.format
+        style, look, format = self.look.style, self.look, self.settings.request.look.format
         if format in animation.FORMATS:
             shared = [settled(look, (side.map.values for side in one.sides), ("row",)) for one in found]
             frames = [
-                to_pixels(plate([_frame(one, side, seen)], seen, style), style.dpi, style.font)
+                to_pixels(arrange(side_by_side([_frame(one, side)], seen, style), style), style)[0]
                 for one, seen in zip(found, shared, strict=True)
                 for side in range(len(one.sides))
             ]
             return animation.animate(frames, format), f".{format}"
         captions = found[0].caption(self.settings.layout == "strip") if self.settings.caption else ()
-        if self.settings.layout == "strip":
-            across = 6 if style.width >= 120 else 3
-            looks = [settled(look, (side.map.values for side in one.sides), ("row",)) for one in found]
-            rows = [row for one in found for row in _strip(one, across)]
-            return encoded(plate(rows, looks[0] if len(looks) == 1 else look, style, captions), style, format)
-        return encoded(plate([one.row() for one in found], look, style, captions), style, format)
+        strip = self.settings.layout == "strip"
+        groups = [_strip(one, 3 if 0 < style.width < 120 else 6) if strip else one.group() for one in found]
+        return encoded("comparison", side_by_side(groups, look, style, captions), style, format, source.name)
 
     def _table(self, path: Path) -> Iterator[Written]:
         """All rows of all images, from what the database knows of their figures."""
@@ -170,7 +169,7 @@ class Drawing:
             ranked = sorted([*ranked, (far, one)], key=lambda pair: -pair[0])[:top]
         if count < 2:
             return
-        rows: list[Row] = []
+        groups: list[Group] = []
         captions: tuple[str, ...] = ()
         for _, one in ranked:
             try:
@@ -178,40 +177,31 @@ class Drawing:
             except InputError:  # told already
                 continue
             for comparison in self._comparisons([each.restored(image) for each in self.database.maps(one.id)]):
-                rows.append(comparison.row())
+                groups.append(comparison.group())
                 captions = comparison.caption()
         format = self.settings.request.look.format
-        data, suffix = encoded(
-            plate(rows, self.look, self.settings.style, captions if self.settings.caption else ()),
-            self.settings.style,
-            format,
-        )
+        sheet = side_by_side(groups, self.look, self.look.style, captions if self.settings.caption else ())
+        data, suffix = encoded("summary", sheet, self.look.style, format)
         path = self.folder / f"{SUMMARY}{suffix}"
         self.write(path, data)
         yield Written(path, {"kind": "summary", "images": len(ranked), "of": count}, len(data))
 
 
-def encoded(figure: Plate, style: Style, format: str) -> tuple[bytes, str]:
-    """A figure as the bytes of a file, and its suffix."""
-    if format == "svg":
-        return to_svg(figure, style.font), ".svg"
-    if format == "pdf":
-        return to_pdf([figure], style.font), ".pdf"
-    return png(to_pixels(figure, style.dpi, style.font), style.dpi), ".png"
+def encoded(kind: str, sheet: Sheet, style: Style, format: str, title: str = "") -> tuple[bytes, str]:
+    """Return the bytes and the suffix of a composed figure."""
+    figure = compose(kind, sheet, format, style, title=title)
+    return encode(figure, Look(format=format)), figure.suffix
 
 
-def _strip(one: Comparison, across: int) -> list[Row]:
-    """All sides in their order, so many in a row."""
-    row = one.row()
-    last = len(one.sides) - 1
-    alike = [f"r {fixed(one.correlation(number, last))}" if number < last else "" for number in range(last + 1)]
-    cells = [replace(cell, words=(*cell.words, words)) for cell, words in zip(row.cells, alike, strict=True)]
-    chunks = [cells[start : start + across] for start in range(0, len(cells), across)]
-    return [Row(row.image, row.words, tuple(chunk), (), across) for chunk in chunks]
+def _strip(one: Comparison, across: int) -> Group:
+    """Return all sides in order, `across` in a row, without differences."""
+    group, last = one.group(), len(one.sides) - 1
+    numbers = [f"r = {fixed(one.correlation(number, last))}" if number < last else "" for number in range(last + 1)]
+    cells = [replace(cell, notes=(*cell.notes, text)) for cell, text in zip(group.cells, numbers, strict=True)]
+    return replace(group, cells=tuple(cells), differences=(), across=min(across, len(cells)))
 
 
-def _frame(one: Comparison, number: int, look: Look) -> Row:
-    """The image and one side's map."""
-    side, row = one.sides[number], one.row()
-    words = (*row.cells[number].words, *told(side.map, look))[:3]
-    return Row(row.image, row.words, (Cell(side.name, side.map, words),))
+def _frame(one: Comparison, number: int) -> Group:
+    """Return the image and the map of one side."""
+    group = one.group()
+    return replace(group, cells=(group.cells[number],), differences=())

@@ -21,7 +21,7 @@ from camviz.hooks.devices import default_batch_size
 from camviz.io.inputs import Input
 from camviz.models.layers import find_layers, stages
 from camviz.render import animation
-from camviz.render.encoding import FORMATS, suffix
+from camviz.render.paper import FORMATS
 from camviz.run.context import RunContext
 from camviz.run.database.records import Record
 from camviz.run.flow import Flow, Stages
@@ -106,7 +106,7 @@ def _write(
 
 
 def _figure(job: FeatureJob, maps: FeatureMaps, pca: IncrementalPCA | None) -> Figure:
-    style = replace(job.style, suffix=suffix(job.format))
+    style = replace(job.style, format=job.format)
     if job.style.scale == "run" and pca and job.reduce is None:
         style = replace(style, within=run_limits(pca.largest, pca.smallest))
     if isinstance(maps, HeadMaps) and job.reduce is None:
@@ -121,6 +121,6 @@ def _figure(job: FeatureJob, maps: FeatureMaps, pca: IncrementalPCA | None) -> F
 def _strip(job: FeatureJob, layers: Sequence[FeatureMaps]) -> Figure:
     how = job.reduce or "l2"
     if job.format in FORMATS:
-        return strip(layers, how, **vars(replace(job.style, suffix=suffix(job.format))))
-    images = [np.ascontiguousarray(tile) for tile, _ in frames(layers, how, job.style, 420)]
+        return strip(layers, how, **vars(replace(job.style, format=job.format)))
+    images = [np.ascontiguousarray(tile) for tile, _ in frames(layers, how, job.style)]
     return Figure("features-film", f".{job.format}", data=animation.animate(images, job.format))

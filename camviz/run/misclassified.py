@@ -7,7 +7,7 @@ import io
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -18,8 +18,9 @@ from camviz.hooks.devices import default_batch_size
 from camviz.io.inputs import Failed, Input
 from camviz.misclassified.explain import explain_error, predict
 from camviz.misclassified.truth import TrueLabels
-from camviz.render.frame import percent
-from camviz.render.print_figure import Cell, Gap, Row, Style, plate, told
+from camviz.render.bar import percent
+from camviz.render.names import blank_note, method_name
+from camviz.render.side_by_side import Cell, Difference, Group, side_by_side
 from camviz.run.compare import encoded
 from camviz.run.database.database import Database
 from camviz.run.database.records import Record, SavedMap
@@ -142,9 +143,9 @@ class Tally:
 class Drawing:
     """Draws the wrong images of a job, and writes its table and its page."""
 
-    def __init__(self, run: Run, look: Look, style: Style) -> None:
+    def __init__(self, run: Run, look: Look) -> None:
         self.run, self.database, self.row, self.folder = run, run.database, run.row, run.folder
-        self.style, self.write = style, run.open().write
+        self.write = run.open().write
         self.look = settled_for_run(self.database, self.row, look)
 
     def __call__(self, failed: Failed) -> Iterator[Written]:
@@ -159,20 +160,23 @@ class Drawing:
     def _figure(self, source: Input, maps: list[SaliencyMap]) -> Iterator[Written]:
         said, truth, contrast = maps
         removal = said.facts.get("removal")
-        turned = f"{removal['becomes']} without {percent(removal['share'])}" if removal else ""
-        if "removal" in said.facts and not removal:
-            turned = "nothing turns the answer"
+        change = ""
+        if removal:
+            change = f"masking {percent(removal['share'])} of the pixels changes the prediction to {removal['becomes']}"
+        elif "removal" in said.facts:
+            change = "no masked region changes the prediction"
         cells = (
-            Cell(f"predicted: {said.target}", said, (percent(said.probability or 0), *told(said, self.look), turned)),
-            Cell(f"true: {truth.target}", truth, (percent(truth.probability or 0), *told(truth, self.look))),
+            Cell(f"predicted: {said.target}", said, (percent(said.probability or 0),)),
+            Cell(f"true: {truth.target}", truth, (percent(truth.probability or 0),)),
         )
-        gap = Gap("predicted - true", placed(contrast), told(contrast, replace(self.look, sign="both")))
-        row = Row(said.image, (source.name, f"true: {truth.target}"), cells, (gap,))
-        caption = (
-            f"{said.method} at {said.layer}; raw values on one scale; predicted - true: what speaks for "
-            "the one rather than the other" + ("; outlined: what the answer needs" if removal else ""),
-        )
-        data, suffix = encoded(plate([row], self.look, self.style, caption), self.style, self.look.format)
+        difference = Difference("predicted − true", placed(contrast), (blank_note(contrast.values, "both"),))
+        group = Group(said.image, (source.name,), cells, (difference,))
+        outline = "outline: smallest region whose removal changes the prediction" if removal else ""
+        contrast_name = f"predicted − true: {method_name(said.method)} for the difference of the two scores"
+        caption = tuple(filter(None, (f"{method_name(said.method)} · {said.layer}", contrast_name, change, outline)))
+        style = self.look.style
+        sheet = side_by_side([group], self.look, style, caption)
+        data, suffix = encoded("error", sheet, style, self.look.format, source.name)
         path = result_path(self.folder, source.name, (), suffix)
         self.write(path, data)
         facts: dict[str, Any] = {

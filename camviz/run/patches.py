@@ -13,14 +13,14 @@ from camviz.feature_maps.channels import parse_channels
 from camviz.feature_maps.extract import Extractor
 from camviz.feature_maps.maps import FeatureMaps, check_finite
 from camviz.feature_maps.receptive import effective_field, receptive_fields
+from camviz.feature_maps.visualization.patch_figures import patch_figure, patch_tile
 from camviz.feature_maps.visualization.patches import Best, Look, Patch
 from camviz.hooks.devices import default_batch_size
 from camviz.io.images import read_image
 from camviz.io.inputs import Input
 from camviz.models.layers import channels_of, find_layers
 from camviz.render.bar import number
-from camviz.render.encoding import suffix
-from camviz.render.patches import Row, patch_sheet, tile
+from camviz.render.names import model_name
 from camviz.run.context import RunContext
 from camviz.run.database.records import Record
 from camviz.run.flow import Stages
@@ -136,23 +136,23 @@ def _draw(
     rows = []
     for channel, found in patches.items():
         label = f"channel {channel}" + ("" if found else ": zero everywhere")
-        rows.append(Row(label, [(tiles.get((p.source.path, p.box)), number(p.activation)) for p in found]))
+        rows.append((label, [(tiles.get((p.source.path, p.box)), number(p.activation)) for p in found]))
     model = extractor.model
     images = f"{best.images} image{'s' * (best.images != 1)}"
-    facts = [
-        f"of {images} one patch each, the strongest first, its activation below",
-        "channels asked for" if asked else f"{len(chosen)} of {best.channels} channels by {job.rank}",
+    caption = [
+        f"{layer.path} of {model_name(model.name)}",
+        f"top-activating patches of {images}, with their activations",
+        "" if asked else f"{len(chosen)} of {best.channels} channels by {job.rank}",
         look.words(model.preprocessing.crop),
-        "" if chosen else "the layer is zero in every image: nothing to draw",
+        "" if chosen else "the layer is zero in every image",
     ]
-    figure = patch_sheet(rows, min(job.top, best.images), f"{layer.path} · {model.name}", facts)
     told = {
         "images": best.images,
         "field": look.facts(),
         "rank": None if asked else job.rank,
         "channels": [_told(channel, best, found) for channel, found in patches.items()],
     }
-    return Figure("patches", suffix(job.format), figure, facts=told)
+    return patch_figure(rows, min(job.top, best.images), caption, job.format, job.request.look.style, told)
 
 
 def _told(channel: int, best: Best[Input], patches: Sequence[Patch[Input]]) -> dict[str, Any]:
@@ -178,5 +178,5 @@ def _cut(
             continue
         for box, side in wanted.items():
             left, top, right, bottom = box
-            found[path, box] = tile(pixels[top:bottom, left:right], side)
+            found[path, box] = patch_tile(pixels[top:bottom, left:right], side)
     return found

@@ -15,7 +15,7 @@ from camviz.run.flow import Stages
 from camviz.run.job import Load, Task, Tick
 from camviz.run.output.written import write_figure
 from camviz.run.reading import Ready, read_input, shape_of
-from camviz.types import Figure, Job
+from camviz.types import Job
 
 if TYPE_CHECKING:
     from camviz.run.settings import ReconstructSettings
@@ -38,7 +38,7 @@ def reconstructions(request: Job, inverter: Inverter, inputs: Iterable[Input], c
 
     def write(source: Input, _ready: Ready, rebuilt: Reconstruction) -> Record:
         facts = {"input": str(source.path), **rebuilt.facts()}
-        figure = Figure("reconstruction", ".png", rebuilt.figure())
+        figure = rebuilt.figure()
         return Record(
             source, written=(write_figure(figure, context.folder, source.name, (), facts, None, context.write),)
         )

@@ -14,8 +14,7 @@ from camviz.io.images import SUFFIXES, read_image
 from camviz.io.paths import relative
 from camviz.render.color import settled
 from camviz.render.html import Card, Page, PageFile, PageImage, shrunk, thumb_side, thumbnail
-from camviz.render.overlay import blend
-from camviz.render.panel import scaled
+from camviz.render.painting import paint, scaled
 from camviz.run.database.database import Database
 from camviz.run.database.jobs import files_of, rebuilt, same_image
 from camviz.run.database.records import SavedMap
@@ -85,7 +84,7 @@ class _Maker:
         low, high = (float(values.min()), float(values.max())) if values.size else (None, None)
         if small:
             height, width = small.pixels.shape[:2]
-            thumb = thumbnail(blend(small.pixels, scaled(one.restored(small), width, height), look))
+            thumb = thumbnail(paint(small.pixels, scaled(one.restored(small), width, height), look))
         else:
             thumb = next((self._thumb(file) for file in own if _showable(file)), "")
         told = {name: one.fields.get(name) for name in ("method", "layer", "target", "probability", "score")}

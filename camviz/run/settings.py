@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from camviz.feature_maps.job import FeatureJob
     from camviz.metrics import Measure
     from camviz.metrics.ground_truth import Truth
-    from camviz.render.print_figure import Style
     from camviz.run.resume import Run
 
 
@@ -80,7 +79,6 @@ class CompareSettings(Settings):
     compared: tuple[ModelRequest, ...]
     layers: tuple[tuple[str, ...], ...]
     names: tuple[str, ...]
-    style: Style
     reference: int = 0
     layout: Literal["figure", "strip"] = "figure"
     caption: bool = True
@@ -108,7 +106,7 @@ class CompareSettings(Settings):
             "model_layers": self.layers,
             "names": self.names,
         }
-        own |= {"reference": self.reference, "layout": self.layout, "style": asdict(self.style)}
+        own |= {"reference": self.reference, "layout": self.layout}
         return {**asdict(self.request), **own, "figure_caption": self.caption}
 
     def begin(self, load: Load, tick: Tick) -> Task:
@@ -126,7 +124,6 @@ class CompareSettings(Settings):
 class ErrorSettings(Settings):
     """The settings of `camviz errors`. `table`: labels by image, else folders have the names of classes."""
 
-    style: Style
     table: Mapping[str, str] | None = None
     removal: bool = True
 
@@ -134,7 +131,7 @@ class ErrorSettings(Settings):
     drawn_later = True
 
     def values(self) -> dict[str, Any]:
-        own = {"style": asdict(self.style), "labels_from": self.table or "folders", "removal": self.removal}
+        own = {"labels_from": self.table or "folders", "removal": self.removal}
         return {**asdict(self.request), **own}
 
     def begin(self, load: Load, tick: Tick) -> Task:
@@ -145,7 +142,7 @@ class ErrorSettings(Settings):
     def finish(self, run: Run, failed: Failed) -> Iterator[Written]:
         from camviz.run.misclassified import Drawing
 
-        yield from Drawing(run, self.request.look, self.style)(failed)
+        yield from Drawing(run, self.request.look)(failed)
 
     def remarks(self, run: Run, kinds: Mapping[str, int]) -> Iterator[str]:
         from camviz.run.misclassified import Tally

@@ -74,12 +74,13 @@ def test_rows_and_words():
     assert second["correlation"] == pytest.approx(1)
     assert second["iou"] == 1
     assert second["max"] == 2
-    assert "s1: says cat 50.0%; max 2, r 1.00, IoU 1.00" in str(of(ramp(1), ramp(2)))
+    assert "s1: cat 50.0%; max 2, r 1.00, IoU 1.00" in str(of(ramp(1), ramp(2)))
 
 
 def test_under_a_weak_map_stands_that_it_is():
-    assert [cell.words[-1] for cell in of(1.0, 2.0, weak="weak: it varies by 0").row().cells] == ["weak", "weak"]
-    assert "weak" not in of(1.0, 2.0).row().cells[0].words
+    cells = of(1.0, 2.0, weak="weak: it varies by 0").group().cells
+    assert [cell.notes[-1] for cell in cells] == ["weak", "weak"]
+    assert "weak" not in of(1.0, 2.0).group().cells[0].notes
 
 
 def test_notes_say_what_must_be_known():
@@ -119,7 +120,7 @@ def test_a_notebook_shows_figures_and_tables():
     both = Comparisons([of(ramp(1), ramp(2)), of(ramp(1), ramp(2), note="<why>")])
     assert both._repr_html_().count('<img src="data:image/png;base64,') == 2
     assert "<td>&lt;why&gt;</td>" in both._repr_html_()
-    assert str(both).count("s1: says cat") == 2
+    assert str(both).count("s1: cat") == 2
     lines = both.to_csv().splitlines()
     assert lines[0].startswith("image,target,side")
     assert len(lines) == 5

@@ -10,12 +10,14 @@ import torch
 
 from camviz.engine.attention_structure import Structure
 from camviz.errors import ModelError, RequestError, UnknownName
+from camviz.feature_maps import attention_figures
 from camviz.feature_maps.attention_figures import heads
 from camviz.feature_maps.attention_heads import HeadExtractor, _distances, measured
-from camviz.feature_maps.figures import Style
+from camviz.feature_maps.figures import FeatureStyle
 from camviz.feature_maps.job import FeatureJob
 from camviz.io.images import as_images
 from camviz.models.preprocess import prepare
+from camviz.render.paper import compose
 from camviz.types import Layer, Model, Preprocessing
 from tests.helpers.modules import Transformer, make
 from tests.helpers.state import hook_count
@@ -108,14 +110,25 @@ def test_what_cannot_be_shown_says_why():
     assert "--attention" in caught.value.hint
 
 
-def test_all_heads_share_a_scale_that_begins_at_zero():
+def test_each_head_has_its_own_scale_unless_one_is_shared(monkeypatch):
+    sheets = []
+
+    def spy(kind, sheet, *rest):
+        sheets.append(sheet)
+        return compose(kind, sheet, *rest)
+
+    monkeypatch.setattr(attention_figures, "compose", spy)
     [maps] = extracted(Transformer())[0]
-    strong = type(maps)(**{**vars(maps), "values": maps.values * np.float32([1, 0.1])[:, None, None]})
-    shared = heads(strong).pixels
-    own = heads(strong, scale="channel").pixels
-    size = shared.shape[1] // 2
-    assert shared[: size // 2, : size // 2].mean() == pytest.approx(own[: size // 2, : size // 2].mean(), abs=12)
-    assert shared[60:120, -160:-100].mean() < own[60:120, -160:-100].mean()
+    strong = type(maps)(**{**vars(maps), "values": np.stack([maps.values[0], 0.1 * maps.values[0]])})
+    heads(strong)
+    first, second = [tile for row in sheets[-1].rows for tile in row.tiles if tile][1:]
+    np.testing.assert_array_equal(first.pixels, second.pixels)
+    assert first.notes[0].startswith("head 0 · entropy ")
+    assert sheets[-1].bar is None
+    heads(strong, scale="layer")
+    first, second = [tile for row in sheets[-1].rows for tile in row.tiles if tile][1:]
+    assert (first.pixels != second.pixels).any()
+    assert sheets[-1].bar.within.low == 0
     assert heads(strong, channels=("1",)).facts["heads"] == [1]
     assert heads(strong, top=1).facts["heads"] == [0]
 
@@ -124,7 +137,7 @@ def test_all_heads_share_a_scale_that_begins_at_zero():
     ("job", "message"),
     [
         (FeatureJob(attention=True, layout="strip"), "--attention"),
-        (FeatureJob(style=Style(rank="peak"), attention=True), "--rank peak"),
+        (FeatureJob(style=FeatureStyle(rank="peak"), attention=True), "--rank peak"),
     ],
 )
 def test_what_does_not_go_together(job, message):
@@ -134,6 +147,6 @@ def test_what_does_not_go_together(job, message):
 
 def test_heads_that_are_not_there():
     with pytest.raises(RequestError, match=r"more than the 4 heads of 'blocks\.1'"):
-        FeatureJob(style=Style(top=5), attention=True).check_heads(4, "blocks.1")
+        FeatureJob(style=FeatureStyle(top=5), attention=True).check_heads(4, "blocks.1")
     with pytest.raises(UnknownName, match="no head '9'"):
-        FeatureJob(style=Style(channels=("9",)), attention=True).check_heads(4, "blocks.1")
+        FeatureJob(style=FeatureStyle(channels=("9",)), attention=True).check_heads(4, "blocks.1")

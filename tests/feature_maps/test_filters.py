@@ -8,10 +8,12 @@ import torch
 from torch import nn
 
 from camviz.errors import ModelError, RequestError, UnknownName
-from camviz.feature_maps.filters import Kernels, find_kernels, find_positions
+from camviz.feature_maps import kernel_figures
+from camviz.feature_maps.filters import Kernels, Positions, find_kernels, find_positions
 from camviz.feature_maps.kernel_figures import KernelStyle, draw_kernels, draw_positions, kind
-from camviz.render.color import DIVERGING, Limits, table
-from camviz.render.kernels import grid_of_grids, page, rows_of_weights
+from camviz.render.color import DIVERGING, table
+from camviz.render.paper import compose
+from camviz.render.sheet import Sheet
 from camviz.types import Model, Preprocessing
 from tests.helpers.modules import make
 
@@ -22,6 +24,23 @@ def kernels(weights, groups: int = 1) -> Kernels:
 
 def model(module: nn.Module, size: int = 32) -> Model:
     return Model("net", module.eval(), Preprocessing((size, size), size))
+
+
+@pytest.fixture
+def sheets(monkeypatch) -> list[Sheet]:
+    """The sheets that were composed."""
+    seen: list[Sheet] = []
+
+    def spy(kind, sheet, *rest):
+        seen.append(sheet)
+        return compose(kind, sheet, *rest)
+
+    monkeypatch.setattr(kernel_figures, "compose", spy)
+    return seen
+
+
+def tiles(sheets: list[Sheet]) -> list[np.ndarray]:
+    return [tile.pixels for row in sheets[-1].rows for tile in row.tiles if tile]
 
 
 @pytest.fixture
@@ -150,25 +169,26 @@ def test_every_kind_has_its_drawing(shape, groups, how):
         assert len(draw_kernels(one, style).facts["channels"]) == 1
 
 
-def test_zero_is_mid_gray_and_the_scale_is_shared():
+def test_zero_is_mid_gray_and_the_scale_is_shared(sheets):
     weights = np.zeros((2, 3, 1, 2), np.float32)
     weights[0, :, 0, 0] = [2, -2, 1]
     weights[1, :, 0, 0] = [0, 0, 1]
-    drawn = page(weights, ["", ""], Limits(-2, 2))
-    height, width = 75, 150  # of a kernel of 1×2 weights
-    assert drawn.shape == (2 * height + 6, width, 3)
-    assert tuple(drawn[5, 5]) == (255, 0, 191)
-    assert tuple(drawn[5, 100]) == (128, 128, 128)
-    assert tuple(drawn[height + 6 + 5, 5]) == (128, 128, 191)
-    each = page(weights, ["", ""], Limits(-2, 2), each=True)
-    assert tuple(each[height + 6 + 5, 5]) == (128, 128, 255)
+    draw_kernels(kernels(weights), KernelStyle())
+    first, second = tiles(sheets)
+    assert first.tolist() == [[[255, 0, 191], [128, 128, 128]]]
+    assert second.tolist() == [[[128, 128, 191], [128, 128, 128]]]
+    draw_kernels(kernels(weights), KernelStyle(each=True))
+    assert tiles(sheets)[1].tolist() == [[[128, 128, 255], [128, 128, 128]]]
 
 
-def test_single_weights_are_stripes_in_the_colors_of_the_bar():
-    drawn = rows_of_weights(np.array([[-1, 0, 1], [0.5, 0.5, 0.5]], np.float32), ["1", "0"], Limits(-1, 1), DIVERGING)
-    colors = table(DIVERGING)
-    assert [tuple(drawn[8, -960 + x]) for x in (5, 325, 645)] == [tuple(colors[i]) for i in (0, 128, 255)]
-    assert tuple(drawn[-5, -5]) == tuple(colors[191])
+def test_single_weights_are_stripes_in_the_colors_of_the_bar(sheets):
+    weights = np.array([[-1, 0, 1], [0.5, 0.5, 0.5]], np.float32)[:, :, None, None]
+    draw_kernels(kernels(weights), KernelStyle())
+    colors, [first, second] = table(DIVERGING), tiles(sheets)
+    third = first.shape[1] // 3
+    assert [first[0, x + 1].tolist() for x in (0, third, 2 * third)] == [colors[i].tolist() for i in (0, 128, 255)]
+    assert (second == colors[191]).all()
+    assert sheets[-1].bar.within == (-1, 1)
 
 
 def test_top_and_channels():
@@ -184,7 +204,7 @@ def test_top_and_channels():
 def test_a_silent_layer_is_drawn_all_gray():
     drawn = draw_kernels(kernels(np.zeros((4, 3, 3, 3))), KernelStyle())
     assert drawn.facts["near_duplicates"] == []
-    assert tuple(drawn.pixels[30, 30]) == (128, 128, 128)
+    assert tuple(drawn.pixels[60, 60]) == (128, 128, 128)
 
 
 # positions
@@ -211,15 +231,16 @@ def test_cosines_of_positions_by_hand():
     assert facts["neighbors"] == pytest.approx((18 + 2 * 0.6 - 0.6 - 3) / 24, abs=1e-6)
 
 
-def test_small_grids_stand_where_their_patches_are():
+def test_small_grids_stand_where_their_patches_are(sheets):
     cosines = np.zeros((2, 3, 2, 3), np.float32)
     cosines[0, 2, 1, 0] = 1
-    drawn, bar = grid_of_grids(cosines)
-    assert bar.within == (-1, 1)
+    draw_positions(Positions(cosines, "pos_embed", "net"))
+    [drawn] = tiles(sheets)
+    assert sheets[-1].bar.within == (-1, 1)
     red = np.argwhere((drawn == table(DIVERGING)[255]).all(2))
-    side = 24
-    assert red.min(0).tolist() == [side, 2 * (3 * side + 6)]
-    assert red.max(0).tolist() == [2 * side - 1, 2 * (3 * side + 6) + side - 1]
+    side = 24  # pixels of a cell, and of a gap
+    assert red.min(0).tolist() == [side, 2 * 4 * side]
+    assert red.max(0).tolist() == [2 * side - 1, 2 * 4 * side + side - 1]
 
 
 def test_positions_that_are_not_there():

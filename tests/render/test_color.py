@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 
 from camviz.errors import RequestError, UnknownName
-from camviz.render.color import DIVERGING, SEQUENTIAL, chosen, colorise, colormap_names, indices, limits, table
+from camviz.render.color import (
+    DIVERGING,
+    SEQUENTIAL,
+    Opacity,
+    blend_tables,
+    chosen,
+    colorize,
+    colormap_names,
+    indices,
+    limits,
+    table,
+)
 from camviz.types import Look
 
 
@@ -38,11 +49,37 @@ def test_red_is_red() -> None:
     assert high[0] > high[2] + 100
 
 
-def test_sequential_default_gets_lighter_step_by_step() -> None:
+def test_the_sequential_default_gets_darker_step_by_step() -> None:
     luma = table(SEQUENTIAL) @ np.array([0.2126, 0.7152, 0.0722])
-    assert (np.diff(luma) > -0.8).all()
-    assert luma[0] < 5
-    assert luma[255] > 240
+    assert (np.diff(luma) < 0.8).all()
+    assert luma[0] > 230
+    assert luma[255] < 40
+
+
+def test_a_reversed_map_is_reversed() -> None:
+    np.testing.assert_array_equal(table("gray_r"), table("gray")[::-1])
+    with pytest.raises(UnknownName):
+        table("virids_r")
+
+
+def test_the_opacity_grows_with_the_value_and_is_zero_below_the_threshold() -> None:
+    share = np.linspace(0, 1, 101)
+    growing, constant, cut = (opacity.of(share) for opacity in (Opacity(), Opacity(0.4), Opacity(None, 0.5)))
+    assert growing[0] == 0
+    assert (np.diff(growing) > 0).all()
+    assert growing[-1] == pytest.approx(0.75)
+    assert (constant == 0.4).all()
+    assert (cut[:50] == 0).all()
+    np.testing.assert_array_equal(cut[50:], growing[50:])
+
+
+def test_blend_tables_by_hand() -> None:
+    colors, keep = blend_tables("gray", Opacity(0.25), False)
+    assert keep[100].tolist() == [191] * 3  # 255 · 0.75
+    assert colors[100].tolist() == [25] * 3  # 100 · 0.25
+    _, signed = blend_tables("coolwarm", Opacity(), True)
+    assert signed[128, 0] > 245, "zero is transparent"
+    assert signed[0, 0] == signed[255, 0] == 64
 
 
 @pytest.mark.parametrize("name", ["coolwarm", "blue-white-red", "purple-white-green", "blue-black-red"])
@@ -51,7 +88,7 @@ def test_diverging_maps_have_their_neutral_color_at_zero(name: str) -> None:
     assert np.ptp(colors[128]) <= 1
     assert np.ptp(colors[0]) > 60
     assert np.abs(np.diff(colors, axis=0)).max() <= 8, "no jump"
-    zero = colorise(np.zeros((1, 1), np.float32), limits(np.array([[-1.0, 3.0]]), "both"), name)
+    zero = colorize(np.zeros((1, 1), np.float32), limits(np.array([[-1.0, 3.0]]), "both"), name)
     assert zero[0, 0].tolist() == colors[128].tolist()
 
 
@@ -98,8 +135,8 @@ def test_indices_by_hand() -> None:
 
 def test_value_v_has_color_v_whatever_the_other_values_are() -> None:
     within = limits(np.array([[0.0]]), "positive", "fixed:8")
-    alone = colorise(np.array([[2.0]], np.float32), within, "viridis")
-    among = colorise(np.array([[7.0, 2.0], [-3.0, 1.0]], np.float32), within, "viridis")
+    alone = colorize(np.array([[2.0]], np.float32), within, "viridis")
+    among = colorize(np.array([[7.0, 2.0], [-3.0, 1.0]], np.float32), within, "viridis")
     assert alone[0, 0].tolist() == among[0, 1].tolist() == table("viridis")[64].tolist()
 
 
@@ -109,7 +146,7 @@ def test_nothing_to_show_is_the_lowest_color(sign: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         within = limits(values, sign)  # type: ignore[arg-type]
-        painted = colorise(values, within, "jet")
+        painted = colorize(values, within, "jet")
     assert within == (0, 0)
     assert (painted == [0, 0, 128]).all()
 
@@ -118,7 +155,7 @@ def test_zero_everywhere_is_neutral_when_signs_are_shown() -> None:
     values = np.zeros((2, 2), np.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        painted = colorise(values, limits(values, "both"), "coolwarm")
+        painted = colorize(values, limits(values, "both"), "coolwarm")
     assert (painted == table("coolwarm")[128]).all()
 
 
@@ -132,6 +169,6 @@ def test_tiny_and_huge_values_draw_without_warnings() -> None:
         assert indices(one, limits(one, "positive", "fixed:1e-60")).tolist() == [[0, 255]]
 
 
-def test_colorise_takes_every_shape() -> None:
+def test_colorize_takes_every_shape() -> None:
     for shape in [(1, 1), (1, 7), (5, 1), (3, 0), (0, 4)]:
-        assert colorise(np.zeros(shape, np.float32), limits(np.ones(1), "positive"), "magma").shape == (*shape, 3)
+        assert colorize(np.zeros(shape, np.float32), limits(np.ones(1), "positive"), "magma").shape == (*shape, 3)

@@ -13,7 +13,7 @@ from camviz.types import Look
 def test_importing_and_checking_loads_no_heavy_library() -> None:
     code = (
         "import sys, camviz.render as r; from camviz.types import Look; r.check(Look(colormap='jet'));"
-        "print([m for m in ('torch', 'torchvision', 'cv2', 'PIL') if m in sys.modules])"
+        "print([m for m in ('torch', 'torchvision', 'cv2', 'PIL', 'matplotlib', 'fontTools') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -37,5 +37,5 @@ def test_every_layout_draws_a_blank_map_and_encodes(make: Any, layout: str) -> N
 
 def test_a_map_draws_itself(make: Any) -> None:
     map = make([[1.0, 2.0]], (40, 30))
-    assert map.overlay(alpha=0.3).size == (40, 30)
+    assert map.overlay(alpha=0.3, full_size=True).size == (40, 30)
     assert map._repr_png_().startswith(b"\x89PNG")

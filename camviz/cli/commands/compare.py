@@ -20,6 +20,7 @@ from camviz.cli.options import (
     MethodOptions,
     ModelOptions,
     OutputOptions,
+    PrintOptions,
     ResumeOptions,
     Signs,
     Targets,
@@ -28,12 +29,9 @@ from camviz.cli.options import (
 from camviz.cli.registry import command
 from camviz.cli.session import Session, job_of
 from camviz.cli.typer_internals import Ordered
-from camviz.errors import RequestError
 from camviz.types import Look
 
 if TYPE_CHECKING:
-    from camviz.render.print_figure import Style
-
     ManyModelsOptions = ModelOptions
 else:
     ManyModelsOptions = repeatable(ModelOptions)
@@ -46,8 +44,8 @@ Names = Annotated[
 
 
 @dataclass
-class FigureOptions:
-    """How a figure for print is drawn."""
+class FigureOptions(PrintOptions):
+    """How a comparison is drawn."""
 
     width: Annotated[
         str,
@@ -57,17 +55,8 @@ class FigureOptions:
             rich_help_panel="Drawing",
         ),
     ] = "double"
-    dpi: Annotated[int, typer.Option("--dpi", help="Pixels per inch of raster figures.", rich_help_panel="Drawing")] = (
-        300
-    )
-    font: Annotated[
-        str, typer.Option("--font", help="Font name such as DejaVuSans, or a font file.", rich_help_panel="Drawing")
-    ] = ""
-    points: Annotated[
-        float, typer.Option("--text-size", help="Text size in points; 0: from the width.", rich_help_panel="Drawing")
-    ] = 0.0
     colormap: Colormap = None
-    alpha: Alpha = 0.5
+    alpha: Alpha = None
     sign: Signs = "positive"
     scale: Annotated[
         str | None,
@@ -82,7 +71,9 @@ class FigureOptions:
     format: Annotated[
         str,
         typer.Option(
-            "--format", help="png, pdf or svg; gif or mp4: one map after the other.", rich_help_panel="Drawing"
+            "--format",
+            help="png, jpg, webp, pdf or svg; gif or mp4: one map after the other.",
+            rich_help_panel="Drawing",
         ),
     ] = "png"
     caption: Annotated[
@@ -152,7 +143,6 @@ def compare(
         tuple(request for request, _ in asked),
         tuple(several(layers) for _, layers in asked),
         tuple(names_of(asked, name or ())),
-        style_of(figure),
         len(asked) - 1 if training else 0,  # of checkpoints the last is the model, whose class is explained
         "strip" if strip else "figure",
         figure.caption,
@@ -169,29 +159,9 @@ def look_of(figure: FigureOptions, scale: str, film: bool = True) -> Look:
     """The look, checked; without --scale, this one."""
     from camviz.render import check
     from camviz.render.color import one_of
-    from camviz.render.print_backend import FORMATS, check_pdf
+    from camviz.render.paper import FORMATS
 
-    look = Look("panel", figure.colormap, figure.alpha, figure.sign, figure.scale or scale)
+    look = Look("panel", figure.colormap, figure.alpha, figure.sign, figure.scale or scale, style=figure.style())
     check(look)
     one_of("format", figure.format, (*FORMATS, *(_FILMS if film else ())))
-    if figure.format == "pdf":
-        check_pdf()
     return replace(look, format=figure.format)
-
-
-def style_of(figure: FigureOptions) -> Style:
-    """How it is printed, checked."""
-    from camviz.render.print_backend import check_font
-    from camviz.render.print_figure import DOUBLE, SINGLE, Style
-
-    widths = {"single": SINGLE, "double": DOUBLE}
-    try:
-        width = widths.get(figure.width) or float(figure.width.removesuffix("mm"))
-    except ValueError as error:
-        raise RequestError(
-            f"--width '{figure.width}' is not a width", "--width single, double, or 120 for mm"
-        ) from error
-    check_font(figure.font)
-    style = Style(width, figure.dpi, figure.font, figure.points)
-    style.check()
-    return style

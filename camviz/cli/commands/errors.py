@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from camviz.cli.commands.compare import FigureOptions, look_of, style_of
+from camviz.cli.commands.compare import FigureOptions, look_of
 from camviz.cli.console import Console
 from camviz.cli.options import (
     ComputeOptions,
@@ -85,11 +85,10 @@ def errors(
         raise RequestError("no images: errors needs a folder with one folder per class", "camviz errors photos/")
     job = job_of(model, how, compute, images, layer, None, fit, floor=floor)
     job = replace(job, look=look_of(figure, "row", film=False))
-    style = style_of(figure)
     if len(job.methods) > 1:
         raise RequestError(f"{len(job.methods)} methods: errors are explained by one", f"--method {job.methods[0]}")
     table = None if labels_from == "folders" else read_table(Path(labels_from))
-    settings = ErrorSettings(job, style, table, removal)
+    settings = ErrorSettings(job, table, removal)
     session = Session.of(settings, images, out, console, again)
     session.check(job)
     return session.execute(settings)

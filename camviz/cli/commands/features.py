@@ -18,6 +18,7 @@ from camviz.cli.options import (
     Layers,
     ModelOptions,
     OutputOptions,
+    PrintOptions,
     ResumeOptions,
     SaveRaw,
     several,
@@ -43,8 +44,13 @@ Overlay = Annotated[
     bool, typer.Option("--overlay", help="Draw the reduced map over the image.", rich_help_panel="Drawing")
 ]
 Scale = Annotated[
-    Literal["channel", "layer", "run"],
-    typer.Option("--scale", help="Normalize colors per channel, per layer or over the run.", rich_help_panel="Drawing"),
+    Literal["channel", "layer", "run"] | None,
+    typer.Option(
+        "--scale",
+        help="Normalize colors per channel, per layer or over the run. Default: per layer; attention per head.",
+        show_default=False,
+        rich_help_panel="Drawing",
+    ),
 ]
 Layout = Annotated[
     Literal["grid", "strip"], typer.Option("--layout", help="strip: one feature map per layer, from input to output.")
@@ -91,6 +97,7 @@ def features(
     context: typer.Context,
     model: ModelOptions,
     compute: ComputeOptions,
+    drawing: PrintOptions,
     out: OutputOptions,
     again: ResumeOptions,
     cluster: ClusterOptions,
@@ -102,7 +109,7 @@ def features(
     channels: Channels = None,
     reduce: Reduce = None,
     overlay: Overlay = False,
-    scale: Scale = "layer",
+    scale: Scale = None,
     layout: Layout = "grid",
     target: Target = None,
     fit: Fit = "model",
@@ -111,15 +118,14 @@ def features(
     save_raw: SaveRaw = False,
 ) -> int:
     """Draw feature maps: channels, groups, or a strip of layers."""
-    from camviz.feature_maps.figures import Style
+    from camviz.feature_maps.figures import FeatureStyle
     from camviz.feature_maps.job import FeatureJob
-    from camviz.render import colormap_names
-    from camviz.render.color import one_of
+    from camviz.render.color import check_colormap
     from camviz.run.settings import FeatureSettings
 
     if colormap:
-        one_of("color map", colormap, colormap_names())
-    style = Style(rank, top, several(channels), scale, colormap)
+        check_colormap(colormap)
+    style = FeatureStyle(rank, top, several(channels), scale or "", colormap, style=drawing.style())
     job = FeatureJob(style, reduce, layout, overlay, fit, format, compute.batch_size, save_raw, attention)
     job.check()
     if channels or layout == "strip" or reduce not in (None, "cluster"):

@@ -10,7 +10,7 @@ import typer
 from camviz.cli.config import refuse_typed
 from camviz.cli.console import Console
 from camviz.cli.names import COLORMAP, FORMAT
-from camviz.cli.options import LAYER, ModelWithoutImagesOptions, OutputOptions, several
+from camviz.cli.options import LAYER, ModelWithoutImagesOptions, OutputOptions, PrintOptions, several
 from camviz.cli.registry import command
 from camviz.cli.session import Session
 
@@ -43,7 +43,7 @@ Colormap = Annotated[
         autocompletion=COLORMAP.complete,
     ),
 ]
-Format = Annotated[str, typer.Option("--format", help="png, jpg or webp.", autocompletion=FORMAT.complete)]
+Format = Annotated[str, typer.Option("--format", help="png, jpg, webp, pdf or svg.", autocompletion=FORMAT.complete)]
 
 
 @command(
@@ -59,6 +59,7 @@ def filters(
     console: Console,
     context: typer.Context,
     model: ModelWithoutImagesOptions,
+    drawing: PrintOptions,
     out: OutputOptions,
     layer: Layer = None,
     channel: Channels = None,
@@ -70,13 +71,13 @@ def filters(
 ) -> int:
     """Draw the kernels of a convolution, strongest first."""
     from camviz.feature_maps.channels import read_channels
-    from camviz.render import colormap_names
-    from camviz.render.color import DIVERGING, one_of
-    from camviz.render.encoding import suffix
+    from camviz.render.color import DIVERGING, check_colormap, one_of
+    from camviz.render.paper import FORMATS
 
     if colormap:
-        one_of("color map", colormap, colormap_names())
-    ending = suffix(format)
+        check_colormap(colormap)
+    one_of("format", format, FORMATS)
+    printed = drawing.style()
     read_channels(several(channel))
     if channel:
         refuse_typed(context, "top", f"--channel {','.join(channel)}")
@@ -84,7 +85,7 @@ def filters(
 
     from camviz.feature_maps.kernel_figures import KernelStyle  # from here on torch is imported
 
-    style = KernelStyle(top, several(channel), scale == "kernel", colormap or DIVERGING, ending)
+    style = KernelStyle(top, several(channel), scale == "kernel", colormap or DIVERGING, format, printed)
     loaded = session.load()
     written = _positions(loaded, style) if position else _kernels(loaded, style, several(layer), console)
     return session.report(_write(session, loaded, list(written), format))
@@ -107,7 +108,7 @@ def _positions(model: Model, style: KernelStyle) -> Iterator[tuple[str, Figure]]
     from camviz.feature_maps.kernel_figures import draw_positions
 
     found = find_positions(model)
-    yield found.name, draw_positions(found, style.suffix, style.colormap)
+    yield found.name, draw_positions(found, style.format, style.colormap, style.style)
 
 
 def _write(session: Session, model: Model, artifacts: list[tuple[str, Figure]], format: str) -> Iterator[Written]:

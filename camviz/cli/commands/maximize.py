@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -128,7 +129,6 @@ def _channels(
 def _write(session: Session, model: Model, found: Iterator[Maximized], start: Image | None) -> Iterator[Written]:
     from camviz.run.output.files import prepare_folder
     from camviz.run.output.layer_figures import write_layer_figure
-    from camviz.types import Figure
 
     for one in found:
         prepare_folder(session.folder)
@@ -137,6 +137,6 @@ def _write(session: Session, model: Model, found: Iterator[Maximized], start: Im
         stuck = [shown["name"] for shown in facts["images"] if shown["after"] <= shown["before"]]
         if stuck:
             facts["note"] = f"no step raised {', '.join(stuck)}; --from IMAGE starts where the score has a gradient"
-        figure = Figure("maximize", ".png", one.figure(), facts=facts)
+        figure = replace(one.figure(), facts=facts)
         where = (one.layer or "classes") + (f".from.{start.name}" if start else "")
         yield write_layer_figure(figure, session.folder, model.name, where)

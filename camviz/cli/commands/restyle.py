@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from camviz.cli.console import Console
 from camviz.cli.option_groups import unset
 from camviz.cli.options import Json, LookOptions
+from camviz.cli.options.figure import changed
 from camviz.cli.registry import command
 from camviz.cli.runs import JobKey, Run, RunOutput, opened
 from camviz.errors import InputError
@@ -81,7 +81,6 @@ def _new(before: Look, given: LookOptions) -> Look:
     """The look as it was, with what was given; a layout given alone decides about bar and caption anew."""
     from camviz.render import check
 
-    changes = {name: value for name, value in vars(given).items() if value is not None}
-    look = replace(before, **changes)
+    look = changed(before, given)
     check(look)
     return look

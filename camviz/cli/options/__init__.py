@@ -1,7 +1,7 @@
 """The options that several commands share. A group is a dataclass that `with_groups` spreads into its fields."""
 
 from camviz.cli.options.cluster import ClusterOptions
-from camviz.cli.options.figure import Alpha, Colormap, LookOptions, Signs
+from camviz.cli.options.figure import Alpha, Colormap, LookOptions, PrintOptions, Signs
 from camviz.cli.options.images import LAYER, Fit, Images, Layers, Targets, several
 from camviz.cli.options.method import Floor, MethodOptions
 from camviz.cli.options.model import ModelOptions, ModelWithoutImagesOptions
@@ -23,6 +23,7 @@ __all__ = [
     "ModelOptions",
     "ModelWithoutImagesOptions",
     "OutputOptions",
+    "PrintOptions",
     "ResumeOptions",
     "SaveRaw",
     "Signs",

@@ -26,15 +26,16 @@ from camviz.models.layers import find_layers, stages
 from camviz.models.preprocess import prepare
 from camviz.models.survey import survey
 from camviz.render.bar import number
-from camviz.render.frame import Line
-from camviz.render.gallery import Tile, gallery
-from camviz.types import Layer, Model, Pixels
+from camviz.render.names import model_name
+from camviz.render.paper import compose
+from camviz.render.sheet import Sheet, Tile, table
+from camviz.render.tiles import tile_pixels
+from camviz.types import Figure, Layer, Model, Pixels, Style
 
 TV = 2.0  # weight of the total variation: small against early layers, large against late ones
 _CONTRAST = 0.05  # contrast of the initial noise relative to a natural image
 _COARSE = 0.5  # fraction of the steps in which the cutoff grows, which avoids pixel-grid minima
 _SLOWEST, _FINEST = 0.02, 0.75  # cutoffs in cycles per pixel; the last is above the corner of the spectrum
-_PAGE = 1500  # pixels, the target width of a row of the figure
 
 
 @dataclass(frozen=True)
@@ -70,17 +71,16 @@ class Reconstruction:
     model: str
     settings: tuple[str, ...] = ()
 
-    def figure(self) -> Pixels:
+    def figure(self, format: str = "png", style: Style | None = None) -> Figure:
         """Draw the image and the inversions with layer, shape, error and SSIM."""
-        tiles = [Tile(self.shown, "Input", ("as the model sees it", self.model))]
+        style = style or Style()
+        tiles = [Tile(tile_pixels(self.shown, 4, style), "Input", ("as the model sees it",))]
         for inversion in self.layers:
             shape = "×".join(map(str, inversion.layer.shape))
-            facts = (f"error {number(inversion.error)}", f"SSIM {inversion.ssim:.2f} · {shape}")
-            tiles.append(Tile(inversion.pixels, inversion.layer.path, facts))
-        width = self.shown.shape[1]
-        across = max(3, _PAGE // max(224, width))
-        rows = -(-len(tiles) // across)
-        return gallery(tiles, -(-len(tiles) // rows), [Line(self.settings)])
+            facts = (f"error {number(inversion.error)}", f"SSIM {inversion.ssim:.2f}", shape)
+            tiles.append(Tile(tile_pixels(inversion.pixels, 4, style), inversion.layer.path, facts))
+        sheet = Sheet(table(tiles, style), caption=(model_name(self.model), *self.settings), tile=44.0)
+        return compose("reconstruction", sheet, format, style, self.facts(), self.model)
 
     def facts(self) -> dict[str, Any]:
         """Return model, layers, errors and similarities for JSON."""

@@ -26,15 +26,15 @@ from camviz.hooks.capture import borrowed
 from camviz.hooks.devices import default_batch_size
 from camviz.models.layers import channels_of, find_layers
 from camviz.models.survey import Survey, survey
-from camviz.render.bar import number
-from camviz.render.frame import Line, percent
-from camviz.render.gallery import Tile, gallery
-from camviz.render.montage import columns_for
+from camviz.render.bar import number, percent
+from camviz.render.names import model_name
+from camviz.render.paper import compose
+from camviz.render.sheet import Sheet, Tile, table
+from camviz.render.tiles import tile_pixels
 from camviz.tasks.classification import TargetSpec, choose, parse_targets
-from camviz.types import Image, Model, Pixels
+from camviz.types import Figure, Image, Model, Pixels, Style
 
 NOISES = 32  # noise images, whose mean is the baseline
-_ROW = 4  # images per row, at most, in a small figure
 _CONTRAST = 0.05  # contrast of the initial noise relative to a natural image
 _DECAY = 0.003  # towards gray per step, against saturated colors
 _RATE = 0.2  # initial learning rate, annealed to zero
@@ -81,17 +81,17 @@ class Maximized:
         """Activation relative to the magnitude for noise; None where noise gives zero."""
         return [float(a / n) if n > 0 else None for a, n in zip(self.after, self.noise, strict=True)]
 
-    def figure(self) -> Pixels:
+    def figure(self, format: str = "png", style: Style | None = None) -> Figure:
         """Draw all images with their names and the activation before and after."""
-        tiles = []
+        tiles, style = [], style or Style()
         for i, (name, times) in enumerate(zip(self.names, self.raises, strict=True)):
             change = f"{number(float(self.before[i]))} to {number(float(self.after[i]))}"
             over = f"{number(times)} × noise" if times else f"noise {number(float(self.noise[i]))}"
             probability = "" if self.probabilities is None else percent(float(self.probabilities[i]))
-            tiles.append(Tile(self.pixels[i], name, (change, " · ".join(filter(None, (over, probability))))))
-        title = Line((self.layer or "classes", self.model), title=True)
-        across = max(min(len(tiles), _ROW), columns_for(len(tiles), *self.pixels.shape[1:3]))
-        return gallery(tiles, across, (title, Line(self.settings)))
+            tiles.append(Tile(tile_pixels(self.pixels[i], 4, style), name, (change, over, probability)))
+        source = f"{self.layer or 'classes'} of {model_name(self.model)}"
+        sheet = Sheet(table(tiles, style), caption=(source, *self.settings), tile=44.0)
+        return compose("maximize", sheet, format, style, self.facts(), source)
 
     def facts(self) -> dict[str, Any]:
         """Return model, layer and activations for JSON."""

@@ -123,5 +123,5 @@ def test_a_silent_layer_divides_by_nothing(pixels):
 def test_the_figure(demo):
     [scene] = scenes(1)
     found = reconstruct(demo, scene, ["features.0", "features.1"], steps=1)
-    assert found.figure().shape[1] >= 3 * 256
+    assert found.figure().pixels.shape[1] >= 3 * 256
     assert [one["layer"] for one in found.facts()["layers"]] == ["features.0", "features.1"]

@@ -137,7 +137,7 @@ def test_nan_is_named():
 
 def test_the_figure_says_what_was_raised(demo):
     found = maximize(demo, "features.4", [0, 1, 8], steps=2, size=64)
-    assert found.figure().shape[1] > 3 * 224
+    assert found.figure().pixels.shape[1] > 3 * 224
     facts = found.facts()
     assert [one["name"] for one in facts["images"]] == list(found.names)
     assert facts["layer"] == "features.4"

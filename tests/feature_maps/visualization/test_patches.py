@@ -13,10 +13,10 @@ from torch import nn
 
 from camviz.feature_maps.extract import Extractor
 from camviz.feature_maps.receptive_field import Field
+from camviz.feature_maps.visualization.patch_figures import patch_tile
 from camviz.feature_maps.visualization.patches import Best, Look
 from camviz.io.inputs import list_inputs
 from camviz.models.layers import find_layers
-from camviz.render.patches import TILE, tile
 from camviz.run.context import RunContext
 from camviz.run.patches import patches
 from camviz.run.settings import PatchSettings
@@ -113,8 +113,9 @@ def test_the_theoretical_field_is_taken_when_it_leaves_something_out():
 
 
 def test_a_patch_cut_by_the_edge_is_not_zoomed():
-    assert tile(np.zeros((10, 20, 3), np.uint8), 20).shape == (TILE // 2, TILE, 3)
-    assert tile(np.zeros((10, 10, 3), np.uint8), 20).shape == (TILE // 2, TILE // 2, 3)
+    for size, (height, width) in (((10, 20), (128, 256)), ((10, 10), (128, 128))):
+        inked = (patch_tile(np.zeros((*size, 3), np.uint8), 20) == 0).all(2)
+        assert (inked.any(1).sum(), inked.any(0).sum()) == (height, width)
 
 
 # the whole way

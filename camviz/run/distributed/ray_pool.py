@@ -29,8 +29,9 @@ from camviz.run.threads import cores
 
 UNIT = 32  # images handed out at once: enough to keep decoding, model and encoding busy beside each other
 _TIMES = 3  # how often an image may end its worker before it counts as failed
+_PAUSE = 1.0  # seconds
 _PATIENCE = 900.0  # seconds that the cluster may take to place a worker while no other works
-_RESTART = 30.0  # seconds in which workers that died are started anew, and end again
+_RESTARTS = 20  # failures to load the model in a row, a second apart: Ray may take some seconds to restart a worker
 _RAY = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}  # without a GPU a worker sees none
 
 
@@ -79,9 +80,10 @@ class Cluster:
         self.pool: Pool = self._receive()
         return self
 
-    def __exit__(self, *_error: object) -> None:
-        self._driver.terminate()  # on SIGTERM Ray shuts its processes down
-        self._driver.join(10)
+    def __exit__(self, kind: type[BaseException] | None, *_error: object) -> None:
+        if kind:
+            self._driver.terminate()  # on SIGTERM Ray shuts its processes down
+        self._driver.join(15)
         self._driver.kill()
         self._pipe.close()
 
@@ -134,7 +136,11 @@ def drive(pipe: Connection, address: str | None, workers: int, gpu: bool) -> Non
         _connect(address, workers)
         pool = _pool(workers, gpu)
         pipe.send(pool)
-        _Driver(pipe, pool, pipe.recv()).run()
+        driver = _Driver(pipe, pool, pipe.recv())
+        try:
+            driver.run()
+        finally:
+            driver.close()
         pipe.send(None)
     except (EOFError, BrokenPipeError):  # nobody waits for answers any more
         pass
@@ -142,7 +148,8 @@ def drive(pipe: Connection, address: str | None, workers: int, gpu: bool) -> Non
         pipe.send(error)
     except Exception as error:
         pipe.send(_stopped(_short(error)))
-    ray.shutdown()
+    finally:
+        ray.shutdown()
 
 
 class _Driver:
@@ -158,10 +165,19 @@ class _Driver:
         self._idle: list[Any] = []
         self._again: deque[Unit] = deque()
         self._ended = False
-        self._crashes = 0
+        self._failures = 0
         self._last_answer = time.monotonic()
-        for _ in range(pool.size):
-            self._submit(actor.remote(assignment, pool.cpus), Unit())
+        self._workers = [actor.remote(assignment, pool.cpus) for _ in range(pool.size)]
+        for worker in self._workers:
+            self._submit(worker, Unit())
+
+    def close(self) -> None:
+        """End the workers at once; by themselves they would end with their units."""
+        import ray
+
+        for worker in self._workers:
+            with suppress(Exception):
+                ray.kill(worker)
 
     def _submit(self, worker: Any, unit: Unit) -> None:
         self._tasks[worker.answer.remote(unit.inputs)] = worker, unit
@@ -206,11 +222,10 @@ class _Driver:
             raise
         except RayError as error:
             if not unit.inputs:
-                self._crashes += 1
-                waited = time.monotonic() - self._last_answer
-                if self._crashes > _TIMES * self._pool.size and waited > _RESTART and not self._computing:
+                self._failures += 1
+                if self._failures > _RESTARTS:
                     raise _stopped(f"its workers end and do not start again: {_short(error)}") from error
-                time.sleep(0.2)  # while Ray starts a worker, each of its tasks fails at once
+                time.sleep(_PAUSE)
             self._submit(worker, Unit())
             if len(unit.inputs) == 1 and unit.deaths + 1 >= _TIMES:
                 error_record = failure(unit.inputs[0], lost(unit.inputs[0], _TIMES))
@@ -219,7 +234,7 @@ class _Driver:
                 self._again.extend(unit.apart())
             return
         self._idle.append(worker)
-        self._crashes, self._last_answer = 0, time.monotonic()
+        self._failures, self._last_answer = 0, time.monotonic()
         if unit.inputs or answer.error:
             self._pipe.send((unit.number, answer))
 

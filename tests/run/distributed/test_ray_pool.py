@@ -127,7 +127,7 @@ def test_workers_that_die_while_they_load_stop_the_run(spread, monkeypatch):
         raise Died("the model is too large")
 
     monkeypatch.setattr(Assigned, "begin", begin)
-    monkeypatch.setattr(ray_pool, "_RESTART", 0.0)
+    monkeypatch.setattr(ray_pool, "_PAUSE", 0.0)
     with pytest.raises(RunError, match="the model is too large"):
         spread(answered, listed(3))
 

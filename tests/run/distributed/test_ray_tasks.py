@@ -48,7 +48,7 @@ class Backwards:
 
 @pytest.fixture
 def ray(monkeypatch):
-    monkeypatch.setattr("camviz.cli.options.find_spec", lambda _name: True)
+    monkeypatch.setattr("camviz.cli.options.cluster.find_spec", lambda _name: True)
     monkeypatch.setattr("camviz.run.distributed.ray_pool.Cluster", Backwards)
     return ["--engine", "ray", "--workers", "2"]
 

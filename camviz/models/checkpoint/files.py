@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from camviz.errors import CamvizError, CheckpointError
-from camviz.models.checkpoint.foreign import refuse_foreign
+from camviz.models.checkpoint.foreign import is_onnx, refuse_foreign
 
 SUFFIXES = (".pth", ".pt", ".th", ".tar", ".ckpt", ".bin", ".safetensors", ".pt2", ".ptl", ".pkl", ".model")
 Kind = Literal["safetensors", "torch", "torchscript", "exported", "pickle"]
@@ -68,6 +68,11 @@ def _refuse_downloads(path: Path, start: bytes) -> None:
         raise CheckpointError(f"checkpoint '{path}' is a Git LFS pointer, not weights", "run 'git lfs pull'")
     if start.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf")):
         raise CheckpointError(f"checkpoint '{path}' is compressed", "unpack it, and name the file that was in it")
+
+
+def holds_onnx(path: Path) -> bool:
+    """Return whether the file is an ONNX model by its first bytes."""
+    return path.is_file() and is_onnx(_start(path))
 
 
 def kind_of(path: Path) -> Kind:

@@ -8,7 +8,7 @@ from camviz.errors import CheckpointError
 
 _STATE = "load it where it was made, save model.state_dict(), and use --model net.py:Net --checkpoint FILE"
 _KERAS = "camviz explains PyTorch models: convert the weights to a state_dict for the same model in PyTorch"
-_ONNX = "--model FILE.onnx works with rise and occlusion; for layers, save model.state_dict() of the PyTorch model"
+_ONNX = "pip install onnxruntime, then --model FILE.onnx --method rise, or occlusion; layers need a state_dict"
 _SUFFIXES = {
     ".onnx": ("an ONNX model", _ONNX),
     ".h5": ("an HDF5 file (Keras)", _KERAS),

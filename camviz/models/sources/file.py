@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from camviz.errors import CheckpointError, RequestError, UnknownName, first_of
 from camviz.models.checkpoint import Weights, check_file, fitted_model, kind_of, read_weights, settings_note
 from camviz.models.checkpoint.dialects import variants
-from camviz.models.checkpoint.files import readable
+from camviz.models.checkpoint.files import holds_onnx, readable
 from camviz.models.checkpoint.guesses import looks_like
 from camviz.models.recognize import Match, alike, preferred, recognize, shapes_of
-from camviz.models.sources import SOURCES, Plan
+from camviz.models.sources import SOURCES, Plan, installed
 from camviz.types import Model, ModelRequest, Preprocessing
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ def weights_file(name: str, request: ModelRequest) -> Plan:
     path = Path(name)
     if not path.exists():
         raise CheckpointError(f"no file of weights '{name}'", "--model FILE: .pth, .pt, .ckpt, .safetensors; or a name")
-    check_file(path)
+    onnx = holds_onnx(path) and installed("onnxruntime")
+    if not onnx:
+        check_file(path)
     if request.checkpoint and Path(request.checkpoint) != path:
         raise RequestError(
             f"two files of weights: '{name}' and '{request.checkpoint}'",
@@ -36,6 +38,8 @@ def weights_file(name: str, request: ModelRequest) -> Plan:
             f"'{name}' brings its own weights, not '{request.weights}'", f"--model {name} without --weights"
         )
     request = replace(request, checkpoint=None, weights="default")
+    if onnx:
+        return Plan(path.name, lambda: _onnx(path, request))
     kind = kind_of(path)
     if kind == "torchscript":
         return Plan(path.name, lambda: _scripted(path, request))
@@ -212,6 +216,15 @@ def _exported(path: Path, request: ModelRequest) -> Model:
     why = f"'{path.name}' was exported for one image at a time, so no hook reaches its layers"
     note = "torch.export archive for one image at a time; export a dynamic batch for methods with layers"
     return Model(path.name, Sealed(module, channels, why, True), how, notes=(note,))
+
+
+def _onnx(path: Path, request: ModelRequest) -> Model:
+    """The model of an ONNX file, as onnxruntime runs it."""
+    from camviz.models.checkpoint.onnx_model import read_onnx
+
+    size = (request.input_size[1], request.input_size[0]) if request.input_size else None
+    module, shape = read_onnx(path, size)
+    return Model(path.name, module, _preprocessing(shape), notes=(f"ONNX; input {'×'.join(map(str, shape))}",))
 
 
 def _sample(shape: tuple[int, int, int], count: int = 2) -> Any:

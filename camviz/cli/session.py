@@ -25,6 +25,7 @@ from camviz.cli.options import (
     ResumeOptions,
     several,
 )
+from camviz.cli.single_file import SingleFile, names_file
 from camviz.errors import CamvizError, InputError, ModelError, RequestError
 from camviz.io.paths import is_remote, is_url
 from camviz.run.distributed.shard import home
@@ -101,8 +102,9 @@ class Session:
         check_device(device)
         settle()
         self.plans: list[Plan] = [plan(request) for request in requests]
+        self._single = SingleFile(out.output, images) if writes and names_file(out.output) else None
         if writes:
-            check_folder(out.output, images or [])
+            check_folder(self.folder, images or [])
         self.bar: Bar = console.bar()
 
     @classmethod
@@ -121,8 +123,8 @@ class Session:
 
     @property
     def folder(self) -> Path:
-        """The output folder."""
-        return self.out.output
+        """The output folder, temporary for a single file."""
+        return self._single.folder if self._single else self.out.output
 
     def check(self, job: Job) -> None:
         """Refuse a wrong request before torch is imported, as far as the task of each model is known."""
@@ -344,14 +346,24 @@ class Session:
         self.bar.update(self.outcome)
 
     def _report_file(self, file: Written) -> None:
+        if self._single:
+            if file.facts["kind"] == "summary" or file.path.suffix in (".csv", ".json"):
+                return
+            file = self._single.add(file)
         self.outcome.written += 1
         self.kinds[file.facts["kind"]] += 1
         self.bar.update(self.outcome)
         for note in file.notes():
             self.console.say(f"note: {note}")
+        if not self._single:
+            self._print(file)
+
+    def _print(self, file: Written) -> None:
         self.console.result(file.to_json() if self.out.json else str(file.path))
 
     def _summary(self) -> int:
+        for file in self._single.deliver() if self._single else ():
+            self._print(file)
         if self.outcome.failed_before:
             images = f"{self.outcome.failed_before} image{'s' * (self.outcome.failed_before != 1)}"
             self.console.error(InputError(f"{images} failed in an earlier run", "--retry computes them again"))
@@ -362,7 +374,7 @@ class Session:
         idle = self.outcome.before and not (self.outcome.done or self.outcome.failed or self.outcome.failed_before)
         again = "; --overwrite does it again" if idle and not self.outcome.written else ""
         if self.writes:
-            self.console.say(f"{self.outcome.summary()} in {self.folder}{again}{joined}")
+            self.console.say(f"{self.outcome.summary()} in {self.out.output}{again}{joined}")
         elif self.outcome.failed:
             self.console.say(self.outcome.summary())
         return self.outcome.exit_status

@@ -22,7 +22,8 @@ from camviz.cli.console import Console, wants_traceback
 from camviz.cli.hints import Line, Refusal, check_arguments, explain
 from camviz.cli.names import Names, choices
 from camviz.cli.signals import INTERRUPTED, READER_LEFT, TERMINATED, Terminated, terminable
-from camviz.errors import CamvizError
+from camviz.cli.single_file import names_file
+from camviz.errors import CamvizError, RequestError
 
 _WIDTH = 16  # columns of a list of choices
 _VALUES = {int: "N", float: "NUMBER", Path: "PATH"}
@@ -124,6 +125,7 @@ class Command(TyperCommand):
         """Parse what was typed after the command, and refuse arguments that were meant otherwise."""
         rest = super().parse_args(ctx, args)
         if not ctx.resilient_parsing:
+            _fit_format(ctx)
             root = ctx.find_root()
             check_arguments(_line(root.command, root.meta[_WORDS]), ctx.params.get("images") or ())
         return rest
@@ -148,6 +150,19 @@ class Command(TyperCommand):
                 f"'camviz {self.name} --help-all' lists all {len(self.params)} options.\n\n{self.epilog or ''}"
             )
         TyperCommand.format_help(shown, ctx, formatter)
+
+
+def _fit_format(context: Any) -> None:
+    """Take the format from the suffix of `--output x.jpg`. Raises `RequestError` if another one was typed."""
+    output = context.params.get("output")
+    [option] = [one for one in context.command.params if one.name == "format"] or [None]
+    if not isinstance(output, Path) or not names_file(output) or option is None or option.type_descriptor.is_choice:
+        return
+    suffix = output.suffix.lower().removeprefix(".")
+    if is_typed(context, "format") and context.params["format"] != suffix:
+        typed = context.params["format"]
+        raise RequestError(f"--format {typed} with --output '{output}'", f"--output {output.with_suffix(f'.{typed}')}")
+    context.params["format"] = suffix
 
 
 class Ordered(Command):

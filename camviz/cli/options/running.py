@@ -56,7 +56,12 @@ class OutputOptions:
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", parser=place, metavar="PATH", help="Folder for the results.", rich_help_panel=_OUTPUT
+            "--output",
+            "-o",
+            parser=place,
+            metavar="PATH",
+            help="Folder for the results, or the file of a single figure: map.png.",
+            rich_help_panel=_OUTPUT,
         ),
     ] = Path("camviz_out")
     json: Annotated[

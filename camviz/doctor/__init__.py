@@ -1,4 +1,4 @@
-"""Why is my map blank or odd? An examination of a model on images, and what each check finds in it.
+"""Find out why a map is blank or wrong: checks of a model on images, each with evidence and a fix.
 
 To add a check, write a decorated function (examination) -> `Finding` or None in a file here.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from camviz.registry import Registry
@@ -16,13 +16,26 @@ if TYPE_CHECKING:
     from camviz.doctor.examination import Examination
 
 GRADES = ("serious", "warning", "note")
+_OUTPUTS = {"normalization", "labels", "statistics", "one-class"}
+# by cause: findings that follow from it and are not reported beside it
+CONSEQUENCES: dict[str, set[str]] = {
+    "nan": {*_OUTPUTS, "random", "constant", "weak"},
+    "images": _OUTPUTS,
+    "random": _OUTPUTS,
+    "constant": {"labels", "statistics", "one-class"},
+    "untrained": _OUTPUTS,
+    "quantized": _OUTPUTS,
+    "one-class": {"labels"},
+    "normalization": {"labels", "statistics", "one-class"},
+    "statistics": {"labels", "one-class"},
+}
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that was found: `seen` in one sentence with its `evidence`, and the command that mends it.
+    """The result of a check: `seen` in one sentence, its `evidence`, and the `command` that fixes it.
 
-    serious: the maps mean nothing. warning: they may mislead. note: worth knowing, nothing is wrong.
+    serious: the maps are meaningless. warning: they may mislead. note: for information, nothing is wrong.
     """
 
     seen: str
@@ -37,7 +50,7 @@ CHECKS: Registry[Callable[[Examination], Finding | None]] = Registry("check", __
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was examined and what was found, the most serious first. Prints well, also in a notebook."""
+    """All findings for a model, the most serious first. Prints as text, in notebooks as a table."""
 
     model: str
     layer: str
@@ -48,34 +61,34 @@ class Diagnosis:
 
     @property
     def healthy(self) -> bool:
-        """Whether nothing is wrong; notes do not count."""
-        return all(one.grade == "note" for one in self.findings)
+        """Whether there are no findings but notes."""
+        return all(finding.grade == "note" for finding in self.findings)
 
     @property
     def headline(self) -> str:
-        """One line."""
-        wrong = sum(one.grade != "note" for one in self.findings)
+        """A summary in one line."""
+        wrong = sum(finding.grade != "note" for finding in self.findings)
         verdict = "healthy" if not wrong else f"{wrong} finding{'s' if wrong > 1 else ''}"
         of = f" at {self.layer}" if self.layer else ""
         return f"{self.model}, {self.method}{of}, {self.images} image{'s' if self.images != 1 else ''}: {verdict}"
 
     def __str__(self) -> str:
         lines = [self.headline]
-        for number, one in enumerate(self.findings, 1):
-            lines += ["", f"{number}. {one.grade}: {one.seen} [{one.name}]", f"   seen: {one.evidence}"]
-            lines += [f"   try:  {one.command}"] if one.command else []
+        for number, finding in enumerate(self.findings, 1):
+            lines += ["", f"{number}. {finding.grade}: {finding.seen} [{finding.name}]", f"   seen: {finding.evidence}"]
+            lines += [f"   try:  {finding.command}"] if finding.command else []
         return "\n".join([*lines, "", *(f"{key}: {value}" for key, value in self.facts.items())])
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr><td>{one.grade}</td><td>{html.escape(one.seen)}</td><td>{html.escape(one.evidence)}</td>"
-            f"<td><code>{html.escape(one.command)}</code></td></tr>"
-            for one in self.findings
+            f"<tr><td>{finding.grade}</td><td>{html.escape(finding.seen)}</td><td>{html.escape(finding.evidence)}</td>"
+            f"<td><code>{html.escape(finding.command)}</code></td></tr>"
+            for finding in self.findings
         )
         return f"<b>{html.escape(self.headline)}</b><table>{rows}</table>"
 
     def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
+        """Return the diagnosis as a dict for JSON."""
         return {**asdict(self), "healthy": self.healthy}
 
 
@@ -88,9 +101,9 @@ def diagnose(
     layer: str | Sequence[str] = (),
     **job: Any,
 ) -> Diagnosis:
-    """Examine a model by a forward and a backward over the images, or the bundled samples, all layers watched.
+    """Check a model on images (default: the bundled samples) and return the findings.
 
-    `model` and `images` as for `explain`; other keywords are those of `Job`. The model is left as it was.
+    `model` and `images` as for `explain`; other keywords are those of `Job`. The model is left unchanged.
     """
     from camviz.demo import sample_folder
     from camviz.doctor.examination import Examination
@@ -106,25 +119,28 @@ def diagnose(
 
 
 def examined(examination: Examination) -> Diagnosis:
-    """Every check, the findings in order of weight."""
+    """Run every check and return the findings by severity."""
     from camviz.errors import ModelError
 
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for entry in CHECKS:
         try:
-            one = entry.call(examination)
-        except ModelError as error:  # the model cannot be asked: that is itself a finding, made once
-            one = Finding(error.message, type(error).__name__, error.hint)
-            if any(other.seen == one.seen for other in found):
+            finding = entry.call(examination)
+        except ModelError as error:  # a model that cannot run is itself a finding, reported once
+            finding = Finding(error.message, type(error).__name__, error.hint)
+            if any(other.seen == finding.seen for other in findings):
                 continue
-        if one:
-            found.append(Finding(one.seen, one.evidence, one.command, one.grade, entry.name))
-    found.sort(key=lambda one: GRADES.index(one.grade))
+        if finding:
+            findings.append(replace(finding, name=entry.name))
+    causes = {finding.name for finding in findings if finding.grade != "note"}
+    hidden = set().union(*(CONSEQUENCES.get(name, set()) for name in causes))
+    findings = [finding for finding in findings if finding.name not in hidden]
+    findings.sort(key=lambda finding: GRADES.index(finding.grade))
     return Diagnosis(
         examination.model.name,
         examination.layer_path,
         examination.method,
         len(examination.images),
-        tuple(found),
+        tuple(findings),
         examination.facts(),
     )

@@ -1,9 +1,10 @@
-"""What is looked at once and read by many checks."""
+"""`Examination`: outputs, gradients and maps that several checks read, each computed once."""
 
 from __future__ import annotations
 
+import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -25,12 +26,12 @@ from camviz.models.survey import Survey, survey
 from camviz.tasks.classification import Classification
 from camviz.types import Image, Job, Layer, Model, Preprocessing, SaliencyMap, Target
 
-MOST = 32  # images looked at: more say little more
+MOST = 32  # images that are examined: more add little
 
 
 @dataclass(frozen=True)
 class State:
-    """One layer during the forward: whether its output and its weights are all finite numbers."""
+    """One layer during the forward: whether its output and its weights are finite."""
 
     path: str
     kind: str
@@ -39,19 +40,29 @@ class State:
 
 
 class Examination:
-    """A model, a job and images; everything else is computed when a check first asks for it.
+    """A model, a job and images; everything else is computed on first access.
 
-    Images are shown as the model's preprocessing has it; those of another shape than the first are left out.
+    Images are prepared by the model's preprocessing; those with another input shape than the first are left out.
+    `not_judged`: by check, the number of images that it needs, for checks that had too few.
     """
 
     def __init__(self, model: Model, job: Job, images: Sequence[Image]) -> None:
         self.model, self.job = model, job
         prepared = [(image, *prepare(image, model.preprocessing, job.fit)) for image in images[:MOST]]
-        same = [one for one in prepared if one[1].shape == prepared[0][1].shape]
+        same = [item for item in prepared if item[1].shape == prepared[0][1].shape]
         self.images = [image for image, _, _ in same]
         self.inputs = torch.from_numpy(np.stack([values for _, values, _ in same])).to(model.device)
         self.views = [view for _, _, view in same]
         self.training = model.module.training
+        self.not_judged: dict[str, int] = {}
+        self.memo: dict[str, Any] = {}  # of results that several checks share
+
+    def enough(self, check: str, images: int, available: int | None = None) -> bool:
+        """Return whether there are enough images for a check; note it as not judged if not."""
+        if (len(self.images) if available is None else available) >= images:
+            return True
+        self.not_judged[check] = images
+        return False
 
     @cached_property
     def seen(self) -> Survey:
@@ -60,12 +71,12 @@ class Examination:
 
     @cached_property
     def explainer(self) -> Explainer:
-        """The job, ready; raises what the job's user would see."""
+        """The explainer of the job; raises the errors of the job."""
         return Explainer(self.model, self.job)
 
     @property
     def method(self) -> str:
-        """The name of the method that is asked for first."""
+        """The name of the first requested method."""
         try:
             return self.explainer.methods[0].name
         except CamvizError:
@@ -73,19 +84,19 @@ class Examination:
 
     @property
     def layer(self) -> Layer:
-        """The layer that is explained."""
+        """The first target layer."""
         return self.explainer.layers[0]
 
     @property
     def layer_path(self) -> str:
-        """Its path, "" when there is none."""
+        """The path of the target layer, "" without one."""
         try:
             return self.layer.path
         except CamvizError:
             return ""
 
     def output(self, inputs: Tensor) -> Any:
-        """The model's output, without gradients."""
+        """Return the model's output, without gradients."""
         with borrowed(self.model.module), torch.no_grad(), autocast(inputs.device, self.job.precision):
             return call(self.model, inputs)
 
@@ -94,33 +105,63 @@ class Examination:
         """(n, classes) of a classifier, None for other models."""
         return self._classes(self.output(self.inputs))
 
-    def seen_as(self, how: Preprocessing) -> Tensor | None:
-        """The logits of the same images under another preprocessing."""
+    def prepared(self, how: Preprocessing) -> Tensor:
+        """Return the inputs of the same images under another preprocessing."""
         values = [prepare(image, how, self.job.fit)[0] for image in self.images]
-        return self._classes(self.output(torch.from_numpy(np.stack(values)).to(self.model.device)))
+        return torch.from_numpy(np.stack(values)).to(self.model.device)
+
+    @cached_property
+    def named_classes(self) -> dict[int, int]:
+        """By image number: the index of the class that its file or folder is named after."""
+        names = {plain(name): index for index, name in reversed(list(enumerate(self.model.labels))) if plain(name)}
+        named: dict[int, int] = {}
+        for number, image in enumerate(self.images):
+            for part in () if image.path is None else (image.path.parent.name, image.path.stem):
+                text = f" {plain(part)} "
+                found = [index for name, index in names.items() if f" {name} " in text]
+                if found:
+                    named.setdefault(number, max(found, key=lambda index: len(self.model.labels[index])))
+        return named
+
+    def log_likelihood(self, inputs: Tensor) -> Tensor:
+        """Return the log probability of each image's named class, NaN for images without one: (n,)."""
+        logits = self._classes(self.output(inputs))
+        result = torch.full((len(inputs),), float("nan"))
+        if logits is not None:
+            named = [(number, index) for number, index in self.named_classes.items() if number < len(inputs)]
+            for number, index in named:
+                result[number] = logits.log_softmax(1)[number, index]
+        return result
+
+    def confidence(self, inputs: Tensor) -> Tensor:
+        """Return the probability of the top-1 class of each input (n,)."""
+        logits = self._classes(self.output(inputs))
+        return torch.full((len(inputs),), float("nan")) if logits is None else logits.softmax(1).amax(1).cpu()
 
     def _classes(self, output: Any) -> Tensor | None:
         tensor = first_tensor(output)
-        classes = type(self.explainer.task) is Classification and tensor is not None and tensor.ndim == 2
-        return tensor.float() if classes and tensor is not None else None
+        if type(self.explainer.task) is not Classification or tensor is None or tensor.ndim != 2:
+            return None
+        tensor = tensor.float()
+        return tensor.clamp(min=1e-12).log() if probabilities(tensor) == "softmax" else tensor
 
     @cached_property
     def states(self) -> list[State]:
         """Every module that ran, in the order in which they finished."""
-        found: list[State] = []
+        states: list[State] = []
 
-        def record(path: str, module: nn.Module, given: Any, output: Any) -> None:
+        def record(path: str, module: nn.Module, _inputs: Any, output: Any) -> None:
             weights = all(bool(torch.isfinite(p).all()) for p in module.parameters(recurse=False))
-            found.append(State(path, type(module).__name__, _finite(output), weights))
+            states.append(State(path, type(module).__name__, _finite(output), weights))
 
-        parts = {path: part for path, part in self.model.module.named_modules() if path}
-        with watch(parts, record):
+        submodules = {path: submodule for path, submodule in self.model.module.named_modules() if path}
+        with watch(submodules, record):
             self.output(self.inputs)
-        return found
+        return states
 
     @cached_property
     def watched(self) -> ForwardPass:
-        """One forward that can be differentiated to every layer with a grid."""
+        """One forward with gradients at every layer with a grid."""
         layers = [layer for _, layer in list_layers(self.model, self.seen) if layer]
         ask = ForwardRequest(self.model, tuple(layers), True, self.explainer.task, self.job.precision)
         return run_forward(ask, self.inputs)
@@ -150,7 +191,7 @@ class Examination:
         }
 
     def raw_gradient(self) -> Tensor:
-        """dS/d(output) of the chosen layer as the model gives it, prefix tokens and all."""
+        """Return dS/d(output) of the target layer in the model's own layout, with prefix tokens."""
         return Reading(self.explainer_pass, self.targets).gradients[self.layer.path]
 
     @cached_property
@@ -162,49 +203,93 @@ class Examination:
     def maps(self) -> list[SaliencyMap]:
         """The job's maps."""
         explained = self.explainer(self.images, list(self.inputs.cpu().numpy()), self.views)
-        return [one for maps in explained if isinstance(maps, list) for one in maps]
+        return [saliency_map for maps in explained if isinstance(maps, list) for saliency_map in maps]
 
     @cached_property
-    def against_noise(self) -> list[SaliencyMap]:
-        """The job's maps, each measured against the same model with its weights shuffled; none where that fails."""
+    def marked_maps(self) -> list[SaliencyMap]:
+        """The job's maps with weak ones marked; none where they cannot be computed."""
         try:
             explained = Explainer(self.model, replace(self.job, floor=True))
-            found = explained(self.images, list(self.inputs.cpu().numpy()), self.views)
+            results = explained(self.images, list(self.inputs.cpu().numpy()), self.views)
         except CamvizError:
             return []
-        return [one for maps in found if isinstance(maps, list) for one in maps]
+        return [saliency_map for maps in results if isinstance(maps, list) for saliency_map in maps]
 
     def live_layer(self) -> str:
-        """The last layer with a gradient, "" when there is none."""
+        """Return the last layer with a gradient, "" without one."""
         live = [path for path, gradient in self.gradients.items() if bool(gradient.any())]
         return live[-1] if live else ""
 
     def command(self, *options: str) -> str:
-        """A `camviz heatmap` with the job's model, as it was typed, and these options instead of its own."""
-        request = self.job.model
-        name = request.spec if request.spec != "demo" else self.model.name  # in Python nothing was typed
-        size = "x".join(map(str, request.input_size or ()))
-        typed = {"-m": name if name != "demo" else "", "--checkpoint": request.checkpoint, "--labels": request.labels}
-        words = [
-            f"{option} {shlex.quote(value)}"
-            for option, value in (typed | {"--input-size": size}).items()
-            if value and not any(given.startswith(option) for given in options)
-        ]
-        return " ".join(["camviz heatmap IMAGES", *words, *options])
+        """Return a `camviz heatmap` command with everything that was typed; `options` replace typed ones."""
+        replaced = {word for option in options for word in option.split() if word.startswith("--")}
+        typed = [(option, value) for option, value in self._typed() if option not in replaced]
+        words = [f"{option} {shlex.quote(value)}".strip() if value else option for option, value in typed]
+        return " ".join(["camviz heatmap IMAGES", *words, *filter(None, options)])
+
+    def _typed(self) -> Iterator[tuple[str, str]]:
+        """Yield (option, value) of everything in the job that is not a default; the value of a flag is ""."""
+        request, job = self.job.model, self.job
+        name = request.spec if request.spec != "demo" else self.model.name  # models from Python have no spec
+        values = {
+            "-m": "" if name == "demo" else name,
+            "--weights": "" if request.weights == "default" else request.weights,
+            "--checkpoint": request.checkpoint,
+            "--labels": request.labels,
+            "--input-size": "x".join(map(str, request.input_size or ())),
+            "--mean": ",".join(f"{value:g}" for value in request.mean or ()),
+            "--std": ",".join(f"{value:g}" for value in request.std or ()),
+            "--channel-order": "" if request.order == "rgb" else request.order,
+            "--task": request.task,
+            "--output-key": request.output_key,
+            "--method": ",".join(job.methods),
+            "--layer": ",".join(job.layers),
+            "--score": job.score,
+            "--fit": "" if job.fit == "model" else job.fit,
+            "--smooth": "" if job.smooth == "none" else job.smooth,
+            "--fuse": "" if job.fuse == "none" else job.fuse,
+            "--precision": "" if job.precision == "fp32" else job.precision,
+        }
+        yield from ((option, value) for option, value in values.items() if value)
+        repeated = {"--model-args": request.arguments, "--set": job.settings}
+        yield from ((option, f"{key}={value}") for option, pairs in repeated.items() for key, value in pairs)
+        yield from (("--target", target) for target in job.targets)
+        if request.allow_pickle:
+            yield "--allow-pickle", ""
 
     def facts(self) -> dict[str, Any]:
-        """What it will take: bytes of weights and of all layers' outputs for one image."""
+        """Return the memory of the weights and of all layers' outputs, and the checks that need more images."""
         weights = sum(p.numel() * p.element_size() for p in self.model.module.parameters())
         try:
             maps = sum(int(np.prod(one.shape)) * 4 for one in self.seen.layers)
         except ModelError:
             return {"weights": _megabytes(weights)}
-        return {"weights": _megabytes(weights), "outputs of all layers, one image": _megabytes(maps)}
+        few = {check: f"not judged: needs {images} images" for check, images in self.not_judged.items()}
+        return {**few, "weights": _megabytes(weights), "outputs of all layers, one image": _megabytes(maps)}
 
 
 def _finite(value: Any) -> bool:
     tensor = first_tensor(value)
     return tensor is None or not tensor.is_floating_point() or bool(torch.isfinite(tensor).all())
+
+
+def plain(name: str) -> str:
+    """Return a name in lower case, without signs and WordNet numbers."""
+    return " ".join(re.sub(r"\bn\d{8}\b", " ", re.sub(r"[\W_]+", " ", name.casefold())).split())
+
+
+def probabilities(output: Tensor) -> str:
+    """Return "softmax", "log_softmax" or "sigmoid" if the scores (n, classes) are their output, "" if they are not."""
+    if output.ndim != 2 or output.shape[1] < 2 or not bool(torch.isfinite(output).all()):
+        return ""
+    one = torch.ones(len(output), device=output.device)
+    if bool((output <= 0).all()) and torch.allclose(output.exp().sum(1), one, atol=1e-3):
+        return "log_softmax"
+    if not bool(((output >= 0) & (output <= 1)).all()):
+        return ""
+    if torch.allclose(output.sum(1), one, atol=1e-3):
+        return "softmax"
+    return "sigmoid" if float(output.max() - output.min()) > 0.5 else ""
 
 
 def _megabytes(count: int) -> str:

@@ -1,4 +1,4 @@
-"""Checks of the layer and of the maps that come out."""
+"""Checks of the target layer and of the maps."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from camviz.errors import ModelError
 from camviz.models.layers import default_layer, grid
 
 _GUIDED = ("guided-backprop", "deconvnet", "guided-gradcam")
-_COARSE = 3  # cells on the short side: fewer say little about where
+_COARSE = 3  # cells on the short side: too few to localize anything
 _SURE = 0.9999
 
 
 @CHECKS.add("gradient")
 def gradient(e: Examination) -> Finding | None:
-    """A layer that the score has no gradient at, or only at its prefix tokens."""
+    """A layer without gradient, or with gradient at its prefix tokens only."""
     chosen = e.explainer.methods[0]
     if not (chosen.layered and chosen.needs("gradients")):
         return None
-    found = e.gradients.get(e.layer.path)
+    gradients = e.gradients.get(e.layer.path)
     live = e.live_layer()
-    mend = e.command(f"--layer {live}") if live else "is there a detach() or a no_grad in the model's forward?"
-    if found is None:
+    fix = e.command(f"--layer {live}") if live else "remove detach() or no_grad from the model's forward"
+    if gradients is None:
         return Finding(
-            f"the score does not depend on layer '{e.layer.path}'", "no path leads from it to the score", mend
+            f"the score does not depend on layer '{e.layer.path}'", "the layer is not part of its graph", fix
         )
-    if bool(found.any()):
+    if bool(gradients.any()):
         return None
     if e.layer.layout == "tokens" and e.layer.prefix and bool(e.raw_gradient().any()):
         return Finding(
-            f"the patch tokens of layer '{e.layer.path}' are dead",
-            f"only its {e.layer.prefix} prefix token(s) have a gradient: behind the last attention nothing else counts",
-            mend,
+            f"the patch tokens of layer '{e.layer.path}' have no gradient",
+            f"only its {e.layer.prefix} prefix token(s) have one: after the last attention the head reads nothing else",
+            fix,
         )
-    return Finding(f"the score has no gradient at layer '{e.layer.path}'", "every value of it is exactly zero", mend)
+    return Finding(f"the score has no gradient at layer '{e.layer.path}'", "every value is exactly zero", fix)
 
 
 @CHECKS.add("saturated")
 def saturated(e: Examination) -> Finding | None:
-    """Probabilities so close to one that their differences are lost."""
+    """Probabilities so close to 1 that their gradient vanishes."""
     if e.job.score != "prob" or e.logits is None:
         return None
     sure = int((e.logits.softmax(1).amax(1) > _SURE).sum())
@@ -48,7 +48,7 @@ def saturated(e: Examination) -> Finding | None:
         return None
     return Finding(
         "the softmax is saturated",
-        f"{sure} of {len(e.logits)} images have a probability over {_SURE}: its gradient is next to nothing",
+        f"{sure} of {len(e.logits)} images have a probability over {_SURE}: its gradient is almost 0",
         e.command("--score logit"),
         "warning",
     )
@@ -56,13 +56,14 @@ def saturated(e: Examination) -> Finding | None:
 
 @CHECKS.add("negative")
 def negative(e: Examination) -> Finding | None:
-    """Maps in which nothing speaks for the class."""
-    against = [one for one in e.maps if one.values.max(initial=0) <= 0 and one.values.min(initial=0) < 0]
+    """Maps without any positive evidence."""
+    maps = [(saliency_map, saliency_map.values) for saliency_map in e.maps]
+    against = [saliency_map for saliency_map, x in maps if x.max(initial=0) <= 0 and x.min(initial=0) < 0]
     if not against:
         return None
     return Finding(
         f"{len(against)} of {len(e.maps)} maps have no positive value",
-        f"all evidence at layer '{e.layer.path}' speaks against '{against[0].target}'",
+        f"all evidence at layer '{e.layer.path}' is against '{against[0].target}'",
         e.command("--sign both") + ", or another --layer",
         "warning",
     )
@@ -70,14 +71,14 @@ def negative(e: Examination) -> Finding | None:
 
 @CHECKS.add("weak")
 def weak(e: Examination) -> Finding | None:
-    """Maps that vary no more than those of the same model with its weights shuffled."""
-    marked = [one for one in e.against_noise if one.facts.get("weak")]
-    if 2 * len(marked) <= len(e.against_noise):
+    """Maps without evidence above the noise floor."""
+    marked = [saliency_map for saliency_map in e.marked_maps if saliency_map.facts.get("weak")]
+    if 2 * len(marked) <= len(e.marked_maps):
         return None
     return Finding(
-        f"{len(marked)} of {len(e.against_noise)} maps are no stronger than noise",
-        f"{marked[0].facts['weak'].removeprefix('weak: it ')}, for '{marked[0].target}'",
-        "trained weights: --weights or --checkpoint; else another --layer or --method",
+        f"{len(marked)} of {len(e.marked_maps)} maps are weak",
+        marked[0].facts["weak"].removeprefix("weak: "),
+        "trained weights: --weights or --checkpoint; else another --target or --layer",
         "warning",
     )
 
@@ -96,13 +97,13 @@ def guided(e: Examination) -> Finding | None:
 
 @CHECKS.add("resolution")
 def resolution(e: Examination) -> Finding | None:
-    """A layer too coarse to say where, or so early that it says little about what."""
+    """A layer too coarse to localize, or too early to see objects."""
     if not e.explainer.methods[0].layered:
         return None
     height, width = grid(e.layer, e.seen.input_size)
     if min(height, width) <= _COARSE:
         return Finding(
-            f"layer '{e.layer.path}' is too coarse to say where",
+            f"layer '{e.layer.path}' is too coarse to localize",
             f"its maps are {height}×{width} for an input of {e.seen.input_size[0]}×{e.seen.input_size[1]}",
             "--fit whole or a larger --input-size, or an earlier --layer",
             "warning",
@@ -110,12 +111,12 @@ def resolution(e: Examination) -> Finding | None:
     if not e.job.layers:
         return None
     best = default_layer(e.model, e.seen)
-    order = [one.path for one in e.seen.layers]
+    order = [layer.path for layer in e.seen.layers]
     rows, columns = grid(best, e.seen.input_size)
     finer = height / max(1, rows)
     if finer >= 4 and order.index(e.layer.path) < len(order) / 3:
         return Finding(
-            f"layer '{e.layer.path}' is early: it sees edges and colors, hardly objects",
+            f"layer '{e.layer.path}' is early: it responds to edges and colors, hardly to objects",
             f"its maps are {height}×{width}, those of '{best.path}' {rows}×{columns}",
             e.command(f"--layer {best.path}"),
             "warning",
@@ -125,12 +126,12 @@ def resolution(e: Examination) -> Finding | None:
 
 @CHECKS.add("memory")
 def memory(e: Examination) -> Finding | None:
-    """More memory than there is."""
+    """A batch that needs more memory than the device has."""
     device = torch.device(e.model.device)
     if device.type != "cuda":
         return None
     free, total = torch.cuda.mem_get_info(device)
-    bytes_ = sum(4 * torch.Size(one.shape).numel() for one in e.seen.layers)
+    bytes_ = sum(4 * torch.Size(layer.shape).numel() for layer in e.seen.layers)
     batch = max(1, e.job.batch_size)
     if bytes_ * batch < free:
         return None

@@ -1,4 +1,4 @@
-"""Checks of the model itself: its weights, its numbers, whether its answers can be trusted at all."""
+"""Checks of the model's numbers: NaN, randomness, modes, outputs that do not depend on the image."""
 
 from __future__ import annotations
 
@@ -9,54 +9,26 @@ from torch import nn
 
 from camviz.doctor import CHECKS, Finding
 from camviz.doctor.examination import Examination
-from camviz.engine.untrained import untrained_head, untrained_weights
+from camviz.engine.noise_floor import NoiseFloor
 from camviz.hooks.capture import first_tensor
 
 _NORMS = (nn.modules.batchnorm._BatchNorm,)
+_FEW = 8  # images from which one class for all is suspicious
 
 
 @CHECKS.add("nan")
 def nan(e: Examination) -> Finding | None:
     """NaN or infinite values, and the layer where they first appear."""
-    broken = next((one for one in e.states if not one.finite), None)
+    broken = next((state for state in e.states if not state.finite), None)
     if broken is None:
         return None
-    # a container finishes after its parts; the first to finish is where it began
+    # a container finishes after its children: the first to finish is where it begins
     where = f"layer '{broken.path}' ({broken.kind}) is the first to give NaN or infinite values"
     if not broken.finite_weights:
         return Finding("the weights are broken", f"{where}: its own weights are not finite", "-c an earlier checkpoint")
     if e.job.precision != "fp32":
         return Finding("the numbers overflow", f"{where}, at {e.job.precision}", e.command("--precision fp32"))
-    return Finding("the model computes NaN", f"{where}, from finite inputs and weights", "mend that layer's forward")
-
-
-@CHECKS.add("misfit")
-def misfit(e: Examination) -> Finding | None:
-    """A checkpoint of which a good part did not fit."""
-    fitted, total = e.model.fitted or (0, 0)
-    if fitted == total:
-        return None
-    return Finding(
-        f"{total - fitted} of {total} tensors did not come from the checkpoint",
-        e.model.notes[-1],
-        f"camviz layers {e.model.name} shows what the model has; --model names the one it was saved from",
-        "serious" if fitted < 0.9 * total else "warning",
-    )
-
-
-@CHECKS.add("untrained")
-def untrained(e: Examination) -> Finding | None:
-    """Weights that are still as initialized: all of them, or those of the classifier alone."""
-    module = e.model.module
-    if seen := untrained_weights(module):
-        fix = e.command("--checkpoint FILE")
-        if e.job.model.weights == "none" or e.job.model.spec == "demo":
-            fix = e.command("--weights default") + ", or --checkpoint FILE"
-        return Finding("the model is untrained", seen, fix)
-    if seen := untrained_head(module):
-        fix = "--checkpoint FILE of the model after its training"
-        return Finding("the classifier's last layer is untrained", seen, fix)
-    return None
+    return Finding("the model computes NaN", f"{where}, from finite inputs and weights", "fix that layer's forward")
 
 
 @CHECKS.add("random")
@@ -69,30 +41,32 @@ def random(e: Examination) -> Finding | None:
     if gap <= 1e-4 * max(size, 1e-6):
         return None
     return Finding(
-        "the same image gives another answer each time",
-        f"two forwards differ by {gap:.3g}, outputs reach {size:.3g}: a dropout or noise that ignores eval()",
+        "two forwards of the same image differ",
+        f"by {gap:.3g}, outputs reach {size:.3g}: dropout or noise is active in eval mode",
         "F.dropout(x, p, training=self.training) in the model's forward",
     )
 
 
 @CHECKS.add("training")
 def training(e: Examination) -> Finding | None:
-    """A model that was handed over in training mode, or that normalizes by the batch it is in."""
+    """A model in training mode, or one that normalizes by the statistics of the batch."""
     by_batch = [
-        path for path, part in e.model.module.named_modules() if isinstance(part, _NORMS) and part.running_mean is None
+        path
+        for path, layer in e.model.module.named_modules()
+        if isinstance(layer, _NORMS) and layer.running_mean is None
     ]
     if by_batch:
         return Finding(
-            "an image's answer depends on the batch it is in",
-            f"{len(by_batch)} batch normalizations keep no statistics (first: '{by_batch[0]}')",
-            "track_running_stats=True, or --batch-size 1 to be repeatable",
+            "the output of an image depends on its batch",
+            f"{len(by_batch)} BatchNorm layers have no running statistics (first: '{by_batch[0]}')",
+            "track_running_stats=True, or --batch-size 1 for repeatable maps",
             "warning",
         )
-    sensitive = [type(p).__name__ for p in e.model.module.modules() if isinstance(p, (*_NORMS, nn.Dropout))]
+    sensitive = [type(m).__name__ for m in e.model.module.modules() if isinstance(m, (*_NORMS, nn.Dropout))]
     if e.training and sensitive:
         return Finding(
             "the model is in training mode",
-            f"{len(sensitive)} layers behave otherwise in training: {_first(sensitive)}; camviz maps it in eval mode",
+            f"{len(sensitive)} layers differ in training mode: {_unique(sensitive)}; maps are computed in eval mode",
             "model.eval()",
             "warning",
         )
@@ -101,37 +75,56 @@ def training(e: Examination) -> Finding | None:
 
 @CHECKS.add("constant")
 def constant(e: Examination) -> Finding | None:
-    """The same answer whatever the image."""
+    """Outputs that do not depend on the image."""
     noise = torch.rand(e.inputs[:1].shape, generator=torch.Generator().manual_seed(0)).to(e.inputs)
-    shown = torch.cat([e.inputs, (noise - 0.5) * 4])
-    tensor = first_tensor(e.output(shown))
-    if tensor is None or tensor.shape[:1] != shown.shape[:1]:
+    inputs = torch.cat([e.inputs, (noise - 0.5) * 4])
+    tensor = first_tensor(e.output(inputs))
+    if tensor is None or tensor.shape[:1] != inputs.shape[:1]:
         return None
     change, size = float(tensor.float().std(0).max()), float(tensor.abs().max())
     if not torch.isfinite(tensor).all() or change > 1e-4 * max(size, 1e-6):
         return None
     return Finding(
-        "every image gets the same answer",
-        f"outputs of {len(shown)} images, one of them noise, differ by {change:.2g} at most",
-        "another checkpoint; is a layer dead or an input multiplied by zero?",
+        "the output does not depend on the image",
+        f"outputs of {len(inputs)} images, including noise, differ by {change:.2g} at most",
+        "another checkpoint; a layer may be dead, or an input multiplied by zero",
+    )
+
+
+@CHECKS.add("one-class")
+def one_class(e: Examination) -> Finding | None:
+    """The same top-1 class for all images, and for images without content as well."""
+    if e.logits is None or e.logits.shape[1] < 2 or constant(e) or not e.enough("one-class", _FEW):
+        return None
+    classes = set(e.logits.argmax(1).tolist())
+    references = NoiseFloor(e.explainer.ask).rows
+    others = {int(index) for rows in references if rows.ndim == 2 for index in rows.argmax(1)}
+    if len(classes) > 1 or not others or others != classes:
+        return None
+    index = classes.pop()
+    return Finding(
+        "every image gets the same class",
+        f"'{e.model.labels[index] if e.model.labels else index}' is the top-1 class of all {len(e.images)} images, and "
+        "of flat and noise images too",
+        "another checkpoint; the training may have collapsed to one class",
     )
 
 
 @CHECKS.add("frozen")
 def frozen(e: Examination) -> Finding | None:
-    """Frozen parameters, and in-place layers beside them: harmless here, the cause of blank maps elsewhere."""
+    """Frozen parameters and in-place layers: harmless here, but a common cause of blank maps in other tools."""
     parameters = list(e.model.module.parameters())
     stopped = sum(not p.requires_grad for p in parameters)
-    inplace = sum(bool(getattr(part, "inplace", False)) for part in e.model.module.modules())
-    if not stopped:  # most models work in place somewhere: that alone is nothing to be told
+    inplace = sum(bool(getattr(layer, "inplace", False)) for layer in e.model.module.modules())
+    if not stopped:  # most models have in-place layers: not worth a note alone
         return None
     return Finding(
         "frozen parameters or in-place layers",
-        f"{stopped} of {len(parameters)} parameters are frozen, {inplace} layers work in place; no harm to maps here",
+        f"{stopped} of {len(parameters)} parameters are frozen, {inplace} layers work in place; maps are not affected",
         "",
         "note",
     )
 
 
-def _first(names: Iterable[str]) -> str:
+def _unique(names: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(names))

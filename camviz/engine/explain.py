@@ -292,10 +292,10 @@ class Explainer:
         facets += [chosen.name] if len(self.methods) > 1 else []
         for number, parts in enumerate(zip(*runs, strict=True)):
             values = (fuse(parts, self.job.fuse) if len(parts) > 1 else parts[0]).cpu().numpy()
-            part_facts = [
-                {**fact, **({"note": str(reason)} if (reason := why_blank(saliency_map, probes[0], i)) else {})}
-                for i, (fact, saliency_map) in enumerate(zip(merged, values, strict=True))
-            ]
+            specific = not chosen.needs("activations")
+            reasons = [why_blank(saliency_map, probes[0], i, specific) for i, saliency_map in enumerate(values)]
+            notes = [{"note": str(reason)} if reason else {} for reason in reasons]
+            part_facts = [{**fact, **note} for fact, note in zip(merged, notes, strict=True)]
             shares = [fact.pop("shares", None) for fact in part_facts]
             if chosen.parts > 1:
                 for fact, share in zip(part_facts, shares, strict=True):

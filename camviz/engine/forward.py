@@ -63,7 +63,7 @@ class ForwardPass:
     output: Any
     captured: Mapping[str, Tensor]
     outputs: Mapping[str, Any]  # whole outputs of the layers and of the frozen modules, where requested
-    head: tuple[nn.Linear, Tensor] | None  # if requested: the last layer and its input, when it is linear
+    head: tuple[Tensor, Tensor] | None  # if requested: weight (classes, c) and input (n, c) of a linear last layer
 
     @cached_property
     def rows(self) -> Any:
@@ -75,18 +75,19 @@ class ForwardPass:
 def run_forward(ask: ForwardRequest, inputs: Tensor) -> ForwardPass:
     """Run one forward over a batch (n, c, H, W); the model is left unchanged."""
     module = ask.model.module
-    heads: list[tuple[nn.Linear, Tensor, Tensor]] = []
+    heads: list[tuple[Tensor, Tensor, Tensor]] = []
     outputs: dict[str, Any] = {}
 
     def record_head(_path: str, linear: nn.Module, inputs_: Any, output: Any) -> None:
-        assert isinstance(linear, nn.Linear)
-        heads.append((linear, inputs_[0].detach(), output))
+        assert isinstance(linear, nn.Linear | nn.Conv2d)
+        if inputs_[0].flatten(1).shape[1] == linear.weight[0].numel():  # a convolution after pooling sees one position
+            heads.append((linear.weight.detach().flatten(1), inputs_[0].detach().flatten(1), output))
 
     def record_output(path: str, _module: nn.Module, _inputs: Any, output: Any) -> None:
         outputs[path] = copied(output)
 
     submodules = module.named_modules() if ask.head else ()
-    linears = {path: submodule for path, submodule in submodules if isinstance(submodule, nn.Linear)}
+    linears = {path: submodule for path, submodule in submodules if isinstance(submodule, nn.Linear | nn.Conv2d)}
     recorded = {path for layer, before in ask.frozen.items() for path in (layer, *before)}
     with ExitStack() as stack:
         stack.enter_context(borrowed(module))
@@ -95,8 +96,14 @@ def run_forward(ask: ForwardRequest, inputs: Tensor) -> ForwardPass:
         captured = stack.enter_context(capture(module, ask.captured, ask.gradients))
         stack.enter_context(autocast(inputs.device, ask.precision))
         output = call(ask.model, inputs)
-    head = next(((linear, pooled) for linear, pooled, scores in reversed(heads) if scores is output), None)
+    head = next(((weight, pooled) for weight, pooled, scores in reversed(heads) if _same_values(scores, output)), None)
     return ForwardPass(ask, inputs, output, captured, outputs, head)
+
+
+def _same_values(scores: Tensor, output: Any) -> bool:
+    """Return whether the output is this tensor, or a view of all its values."""
+    same = isinstance(output, Tensor) and output.data_ptr() == scores.data_ptr() and output.numel() == scores.numel()
+    return same or output is scores
 
 
 def rescore(

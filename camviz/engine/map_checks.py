@@ -36,8 +36,11 @@ class Reason(NamedTuple):
         return f"{self.cause}; {self.advice}" if self.advice else self.cause
 
 
-def why_blank(values: Map, probe: Probe, image: int) -> Reason | None:
-    """Return why a map (h, w) is blank under --sign positive; None if it has a positive value."""
+def why_blank(values: Map, probe: Probe, image: int, specific: bool = True) -> Reason | None:
+    """Return why a map (h, w) is blank under --sign positive; None if it has a positive value.
+
+    `specific`: the map is of a class-specific method.
+    """
     path = probe.layer.path
     if not np.isfinite(values).all():
         return Reason(f"the map has NaN or infinite values; they appear at or before layer '{path}'")
@@ -48,7 +51,8 @@ def why_blank(values: Map, probe: Probe, image: int) -> Reason | None:
         advice = f"--layer {live} has one" if live != path else "the model may be untrained, or saturated"
         return Reason(f"blank: the score has no gradient at layer '{path}'", advice)
     if values.min(initial=0) < 0:
-        return Reason(f"blank: all evidence at layer '{path}' is against this target", "--sign both shows it")
+        what = "evidence at layer '{}' is against this target" if specific else "values at layer '{}' are negative"
+        return Reason(f"blank: all {what.format(path)}", "--sign both shows it")
     return Reason(f"blank: all values are zero at layer '{path}'")
 
 

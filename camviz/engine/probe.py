@@ -154,15 +154,15 @@ class Probe:
         """
         head = self.reading.passed.head
         if head is None:
-            raise self._no_head("its scores do not come from one linear layer")
-        linear, given = head
+            raise self._no_head("its scores do not come from one linear layer or 1×1 convolution")
+        weight, head_input = head
         for maps in (self.activations, self.activations.clamp(min=0)):  # DenseNet has a ReLU in between
             pooled = maps.mean((2, 3))
-            if pooled.shape == given.shape and torch.allclose(pooled, given.float(), rtol=1e-2, atol=1e-3):
+            if pooled.shape == head_input.shape and torch.allclose(pooled, head_input.float(), rtol=1e-2, atol=1e-3):
                 with torch.enable_grad():
                     logits = self.logits.detach().requires_grad_()
                     (share,) = torch.autograd.grad(self.reading.read(logits).sum(), logits)
-                return share @ linear.weight.detach().float(), maps
+                return share @ weight.float(), maps
         raise self._no_head(f"layer '{self.layer.path}' is not averaged straight into its last linear layer")
 
     def _no_head(self, why: str) -> ModelError:
@@ -243,28 +243,38 @@ class Probe:
         return gradient.float()
 
     def bias_gradients(self) -> tuple[Tensor, list[Tensor]]:
-        """dS/d(input) (n, channels, H, W), and b ⊙ dS/d(output) (n, c, h, w) of every layer with a bias and a grid.
+        """Return dS/d(input) (n, channels, H, W), and b ⊙ dS/d(output) (n, c, h, w) of every layer with bias and grid.
 
-        The bias of a batch normalization is what it adds altogether: β - μγ/σ.
+        The bias of BatchNorm is β - μγ/σ. Linear and LayerNorm count on channels-last grids (n, h, w, c); after pooling
+        they have no positions. Raises `ModelError` where they act on tokens or windows, whose positions are unknown.
         """
         module = self.reading.passed.ask.model.module
         biases = {path: bias for path, part in module.named_modules() if (bias := implicit_bias(part)) is not None}
-        given: list[tuple[str, Tensor]] = []
+        outputs: list[tuple[str, Tensor]] = []
 
         def record(path: str, _module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
-            given.append((path, output))
-            return output.clone()  # an in-place operation behind it must not touch what is differentiated
+            outputs.append((path, output))
+            return output.clone()  # a later in-place operation must not change the tensor that is differentiated
 
         inputs = self.inputs.detach().clone().requires_grad_()
         with watch({path: module.get_submodule(path) for path in biases}, record):
             scores = self._scores_through(inputs)
-        tensors = [inputs, *(output for _, output in given)]
+        tensors = [inputs, *(output for _, output in outputs)]
         grads = torch.autograd.grad(scores.sum(), tensors, allow_unused=True)
-        products = [
-            biases[path][None, :, None, None] * grad
-            for (path, output), grad in zip(given, grads[1:], strict=True)
-            if grad is not None and output.ndim == 4 and len(output) == len(inputs)  # not one for each box
-        ]
+        products = []
+        for (path, output), grad in zip(outputs, grads[1:], strict=True):
+            if grad is None or output.ndim == 2:
+                continue
+            last = isinstance(module.get_submodule(path), nn.Linear | nn.LayerNorm)
+            if last and (output.ndim != 4 or len(output) != len(inputs)):
+                raise ModelError(
+                    f"method 'fullgrad' needs the positions of all biases, and layer '{path}' of "
+                    f"{self.reading.passed.ask.model.name} acts on tokens or windows",
+                    "--method integrated-gradients or gradient-x-input works on transformers",
+                )
+            if output.ndim == 4 and len(output) == len(inputs):  # not one for each box
+                grad = grad.permute(0, 3, 1, 2) if last else grad
+                products.append(biases[path][None, :, None, None] * grad)
         return tensors[0].new_zeros(()) if grads[0] is None else grads[0].float(), products
 
     def _scores_through(self, inputs: Tensor) -> Tensor:
@@ -355,8 +365,10 @@ class Probe:
 
 
 def implicit_bias(part: nn.Module) -> Tensor | None:
-    """What a layer adds, whatever its input: (c,); None for layers that add nothing or are none."""
-    if isinstance(part, nn.Conv2d):
+    """Return the constant that a layer adds to its output (c,); None for layers without one."""
+    if isinstance(part, nn.LayerNorm) and len(part.normalized_shape) > 1:
+        return None
+    if isinstance(part, nn.Conv2d | nn.Linear | nn.LayerNorm):
         return None if part.bias is None else part.bias.detach()
     if isinstance(part, nn.BatchNorm2d) and part.running_mean is not None and part.running_var is not None:
         scale = torch.rsqrt(part.running_var + part.eps) * (1 if part.weight is None else part.weight.detach())

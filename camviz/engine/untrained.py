@@ -17,10 +17,10 @@ def untrained_weights(module: nn.Module) -> str:
     """
     layers = [layer for layer in module.modules() if not list(layer.children())]
     batch_norms = [layer for layer in layers if isinstance(layer, _NORMS) and layer.track_running_stats]
-    fresh = [layer for layer in batch_norms if _is(layer.running_mean, 0) and _is(layer.running_var, 1)]
+    fresh = [layer for layer in batch_norms if fresh_norm(layer)]
     if batch_norms:
         seen = f"{len(fresh)} of {len(batch_norms)} BatchNorm layers have mean 0 and variance 1, as before any training"
-        return seen if len(fresh) >= len(batch_norms) / 2 else ""
+        return seen if len(fresh) >= 0.9 * len(batch_norms) else ""
     affine = [layer for layer in layers if isinstance(layer, _AFFINE) and layer.weight is not None]
     if affine:
         same = [layer for layer in affine if _is(layer.weight, 1) and (layer.bias is None or _is(layer.bias, 0))]
@@ -60,6 +60,11 @@ def as_initialized(layer: nn.Module) -> bool:
     bias = None if layer.bias is None else layer.bias.detach()
     uniform = bias is None or (float(bias.abs().max()) <= bound and bool(bias.any()))
     return least <= reach <= 1 + 1e-5 and abs(spread - 1) < 4 / weight.numel() ** 0.5 and uniform
+
+
+def fresh_norm(layer: nn.Module) -> bool:
+    """Return whether a BatchNorm layer has mean 0 and variance 1, as before any training."""
+    return isinstance(layer, _NORMS) and _is(layer.running_mean, 0) and _is(layer.running_var, 1)
 
 
 def _weighted(layer: nn.Module) -> bool:

@@ -5,20 +5,23 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from camviz.errors import ModelError
+from camviz.errors import ModelError, RequestError, UnknownName
 from camviz.methods import METHODS
+from camviz.tasks.classification import find_class
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from camviz.engine.probe import Probe
 
+_ROUNDING = 1e-4  # of the sum of absolute values: a smaller sum is rounding noise
+
 _gradient = partial(METHODS.add, family="cam", needs="gradients", gives="channels", cost="1 backward")
 
 
 @METHODS.add("cam", family="cam", paper="arXiv:1512.04150", needs="GAP head", gives="channels", cost="nothing")
 def cam(probe: Probe) -> Tensor:
-    """Channels weighted by the classifier's own weights: Σ_k W[c,k] A_k, for GAP followed by one linear layer."""
+    """Channels weighted by the classifier: Σ_k W[c,k] A_k, for GAP followed by one linear layer or 1×1 convolution."""
     weights, activations = probe.linear_head
     return weights[:, :, None, None] * activations
 
@@ -70,7 +73,15 @@ def xgradcam(probe: Probe) -> Tensor:
 @_gradient("hirescam", paper="arXiv:2011.08891")
 def hirescam(probe: Probe) -> Tensor:
     """Gradient times activation, element by element: Σ_k G_k ⊙ A_k."""
-    return probe.gradients * probe.activations
+    contributions = probe.gradients * probe.activations
+    sums, sizes = contributions.sum(1).abs().amax((1, 2)), contributions.abs().sum(1).amax((1, 2))
+    for facts, total, size in zip(probe.facts, sums.tolist(), sizes.tolist(), strict=True):
+        if 0 < total < _ROUNDING * size:  # before a LayerNorm the gradient is orthogonal to the activations
+            facts["note"] = (
+                f"gradient × activation cancels out at layer '{probe.layer.path}', which feeds a LayerNorm: the map is "
+                "rounding noise; --method gradcam, or another --layer"
+            )
+    return contributions
 
 
 @_gradient("gradcam-elementwise", aliases=("elementwise-gradcam",), paper="none: HiResCAM's positive part")
@@ -96,31 +107,41 @@ def shapleycam(probe: Probe) -> Tensor:
 def finercam(probe: Probe, *, gamma: float = 0.6, references: str = "3") -> Tensor:
     """Grad-CAM of S_c - γ·mean_t S_t: what sets the class apart from its `references`.
 
-    A number takes the classes with the closest scores; indices with + between them (5+7) name them.
+    `references`: the number of classes with the closest scores, or classes by index or name joined by +: 5+7, cat+dog.
     """
     import torch
 
     scores = []
     for row, target in zip(probe.logits, probe.targets, strict=True):
-        others = _references(probe, row, target.index, references)
+        others = _references(probe, row.detach(), target.index, references)
         scores.append(target.read(row) - gamma * sum(row[other] for other in others) / len(others))
     gradients = probe.gradients_of(torch.stack(scores))
     return gradients.mean((2, 3), keepdim=True) * probe.activations
 
 
-def _references(probe: Probe, row: Tensor, own: int | None, text: str) -> list[int]:
-    classes = row.shape[0]
-    if own is None or classes < 2:
+def _references(probe: Probe, row: Tensor, index: int | None, text: str) -> list[int]:
+    """Return the indices of the reference classes for a target class `index`."""
+    if index is None or len(row) < 2:
         raise ModelError("method 'finercam' needs a target class among several", "--method gradcam")
-    named = [int(part) for part in str(text).split("+") if part.strip().isdigit()]
-    if "+" in str(text) and named and max(named) < classes:
-        return [other for other in named if other != own] or [own]
-    if len(named) != 1 or "+" in str(text) or named[0] < 1:
-        raise ModelError(
-            f"finercam.references '{text}' is neither a number of classes nor indices", "--set references=3, or 5+7"
-        )
-    order = (row.detach() - row.detach()[own]).abs().argsort().tolist()
-    return [other for other in order if other != own][: named[0]]
+    parts = [part.strip() for part in str(text).split("+") if part.strip()]
+    if len(parts) == 1 and parts[0].isdigit() and "+" not in str(text):
+        order = (row - row[index]).abs().argsort().tolist()
+        named = [other for other in order if other != index][: int(parts[0])]
+    else:
+        named = [int(part) if part.isdigit() else _class_named(probe, part) for part in parts]
+    if not named or min(named) < 0 or max(named) >= len(row) or set(named) == {index}:
+        hint = "--set references=3, the number of closest classes, or other classes: references=5+7"
+        raise RequestError(f"finercam.references '{text}' does not name other classes of the model", hint)
+    return [other for other in named if other != index]
+
+
+def _class_named(probe: Probe, name: str) -> int:
+    """Return the index of a class name, -1 if the model has none of that name."""
+    model = probe.reading.passed.ask.model
+    try:
+        return find_class(name, model.labels, model.name)
+    except UnknownName:
+        return -1
 
 
 @METHODS.add(

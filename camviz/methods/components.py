@@ -17,7 +17,7 @@ _plain = partial(METHODS.add, family="cam", needs="activations")
 
 @_plain("eigencam", paper="arXiv:2008.00299", cost="an eigenproblem of the grid's size")
 def eigencam(probe: Probe) -> Tensor:
-    """A (positions × channels) projected on its first right singular vector, not centered; same for every class."""
+    """A (positions × channels) projected on its first right singular vector, not centered. Not class-specific."""
     return principal(probe.activations)
 
 
@@ -33,15 +33,15 @@ def segeigencam(probe: Probe) -> Tensor:
 
     Its sign makes the largest magnitude positive (eq. 13 of the paper), since |G| has no sign to follow.
     """
-    found = principal(probe.gradients.abs() * probe.activations)
-    low, high = found.amin((1, 2), keepdim=True), found.amax((1, 2), keepdim=True)
-    return found.where(low.abs() <= high.abs(), -found)
+    projected = principal(probe.gradients.abs() * probe.activations)
+    low, high = projected.amin((1, 2), keepdim=True), projected.amax((1, 2), keepdim=True)
+    return projected.where(low.abs() <= high.abs(), -projected)
 
 
 def principal(maps: Tensor) -> Tensor:
     """The projection of (n, c, h, w) on its first principal direction over channels, not centered: (n, h, w).
 
-    The singular vector's sign is free: it is chosen so that the map agrees with the channels' mean.
+    The sign of a singular vector is arbitrary: here the map correlates positively with the mean over channels.
     """
     import torch
 
@@ -55,28 +55,42 @@ def principal(maps: Tensor) -> Tensor:
         projected = vectors[:, :, -1] * values[:, -1:].clamp(min=0).sqrt()
     else:
         projected = (rows @ vectors[:, :, -1:])[:, :, 0]
-    agreement = (projected * rows.mean(2)).sum(1, keepdim=True)
-    projected = projected * torch.where(agreement < 0, -1.0, 1.0)
+    projected = _signed(projected, rows)
     projected[~finite] = float("nan")
-    found: Tensor = projected.reshape(n, h, w).float()
-    return found
+    return projected.reshape(n, h, w).float()
 
 
 @_plain("kpcacam", aliases=("kernel-pca-cam",), paper="arXiv:2410.00267", cost="an eigenproblem of the grid's size")
 def kpcacam(probe: Probe, *, gamma: float = 0.0) -> Tensor:
-    """First kernel principal component of the positions, kernel exp(-γ·|x - y|²); γ 0 stands for 1/channels."""
+    """First kernel principal component of the positions, kernel exp(-γ·|x - y|²).
+
+    γ 0 stands for 1 / the median of |x - y|² over pairs of positions: with a fixed γ on activations of another scale
+    the kernel becomes the identity matrix, and the map noise.
+    """
     import torch
 
-    n, c, h, w = probe.activations.shape
+    n, _, h, w = probe.activations.shape
     rows = torch.nan_to_num(probe.activations).flatten(2).transpose(1, 2).double()
-    kernel = torch.exp(-(gamma or 1 / c) * torch.cdist(rows, rows) ** 2)
+    distances = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist") ** 2  # equal rows: exactly 0
+    positive = distances.flatten(1).masked_fill(distances.flatten(1) == 0, float("nan"))
+    median = torch.nan_to_num(positive.nanmedian(1).values, nan=1.0)[:, None, None]
+    kernel = torch.exp(-(distances * gamma if gamma else distances / median))
     kernel = kernel - kernel.mean(1, keepdim=True) - kernel.mean(2, keepdim=True) + kernel.mean((1, 2), keepdim=True)
     values, vectors = torch.linalg.eigh(kernel)
     projected = vectors[:, :, -1] * values[:, -1:].clamp(min=0).sqrt()
+    return _signed(projected, rows).reshape(n, h, w).float()
+
+
+def _signed(projected: Tensor, rows: Tensor) -> Tensor:
+    """Return a projection (n, positions) with the sign of its correlation with the channels' mean of (n, positions, c).
+
+    Both are centered: an uncentered product is dominated by the means, and can make the background positive.
+    """
+    import torch
+
     mean = rows.mean(2)
     agreement = (projected * (mean - mean.mean(1, keepdim=True))).sum(1, keepdim=True)
-    found: Tensor = (projected * torch.where(agreement < 0, -1.0, 1.0)).reshape(n, h, w).float()
-    return found
+    return projected * torch.where(agreement < 0, -1.0, 1.0)
 
 
 @_plain("fem", paper="hal-02963298", gives="channels", cost="nothing")

@@ -214,7 +214,15 @@ class Colors(nn.Module):
         return torch.stack([sure, torch.zeros_like(sure)], 1)
 
 
-REDDISH = [np.tile(np.array([200, 116, 30 + 5 * i], np.uint8), (64, 64, 1)) for i in range(6)]
+RAMP = np.linspace(-20, 20, 64)[:, None, None]  # flat images would be a finding of their own
+
+
+def shade(level: int) -> np.ndarray:
+    """A gray image of almost one level: the mean is right, and it has a gradient."""
+    return np.uint8(np.clip(level + RAMP / 4 + np.zeros((64, 64, 3)), 0, 255))
+
+
+REDDISH = [np.uint8(np.array([200, 116, 30 + 5 * i]) + RAMP + np.zeros((64, 64, 3))) for i in range(8)]
 
 
 @pytest.mark.parametrize(
@@ -257,8 +265,7 @@ class Sure(nn.Module):
 def test_names_against_what_the_images_are_called(tmp_path: Path):
     called = [f"thing {letter}" for letter in "abcdefghij"]
     shown = [
-        Image(np.full((64, 64, 3), round(25.5 * i), np.uint8), tmp_path / f"{name.replace(' ', '_')}_001.jpg")
-        for i, name in enumerate(called)
+        Image(shade(round(25.5 * i)), tmp_path / f"{name.replace(' ', '_')}_001.jpg") for i, name in enumerate(called)
     ]
     how = Preprocessing((64, 64), 64, (0.0,) * 3, (1.0,) * 3)
     right = Model("net", Sure(), how, tuple(called))
@@ -278,9 +285,7 @@ def test_of_a_model_that_learned_nothing_no_more_is_concluded(tmp_path: Path):
         assert ("untrained" in names(found)) == learned_nothing
         assert ("normalization" in names(found)) != learned_nothing, str(found)
     called = tuple(f"thing {letter}" for letter in "fghijabcde")
-    shown = [
-        Image(np.full((64, 64, 3), 25 * i, np.uint8), tmp_path / f"thing {'abcdefghij'[i]}.jpg") for i in range(10)
-    ]
+    shown = [Image(shade(25 * i), tmp_path / f"thing {'abcdefghij'[i]}.jpg") for i in range(10)]
     how = Preprocessing((64, 64), 64, (0.0,) * 3, (1.0,) * 3)
     found = diagnose(Model("net", nn.Sequential(fresh, Sure()), how, called), shown, method="gradient")
     assert "untrained" in names(found)
@@ -290,7 +295,7 @@ def test_of_a_model_that_learned_nothing_no_more_is_concluded(tmp_path: Path):
 def test_a_class_that_the_model_does_not_see(demo):
     found = diagnose(demo, SAMPLES[:1], target=demo.labels[_last(demo)])
     assert "target" in names(found)
-    assert "does not see" in str(found)
+    assert "its best rank" in str(found)
 
 
 def _last(demo: Model) -> int:
@@ -301,6 +306,102 @@ def _last(demo: Model) -> int:
     values, _ = prepare(read_image(SAMPLES[0]), demo.preprocessing)
     with torch.no_grad():
         return int(demo.module(torch.from_numpy(values[None])).argmin())
+
+
+def photos(count: int = 8) -> list[np.ndarray]:
+    """Smooth images of random colors."""
+    rng = np.random.default_rng(0)
+    waves = [np.sin(np.linspace(0, rng.uniform(2, 9), 64)) for _ in range(2 * count)]
+    return [
+        np.uint8(128 + 60 * waves[2 * i][:, None, None] * waves[2 * i + 1][None, :, None] * rng.uniform(0.5, 1, 3))
+        for i in range(count)
+    ]
+
+
+@pytest.mark.parametrize("what", ["one color", "noise"])
+def test_images_without_content(what, demo):
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (64, 64, 3), np.uint8)
+    found = diagnose(demo, [np.zeros((64, 64, 3), np.uint8) if what == "one color" else noise])
+    assert "images" in names(found)
+    assert what in str(found)
+    assert "images" not in names(diagnose(demo, photos()))
+
+
+def test_too_few_images_are_not_judged(demo):
+    assert diagnose(demo, SAMPLES[:1]).facts["one-class"] == "not judged: needs 8 images"
+    assert "one-class" not in diagnose(demo, photos()).facts
+
+
+@pytest.mark.parametrize(
+    ("last", "kind"), [(nn.Softmax(1), "softmax"), (nn.LogSoftmax(1), "log_softmax"), (nn.Sigmoid(), "sigmoid")]
+)
+def test_probabilities_inside(last, kind):
+    found = examine(nn.Sequential(Small(), last))
+    assert "probabilities" in names(found)
+    assert f"ends in a {kind}:" in str(found)
+    assert "probabilities" not in names(examine(Small()))
+
+
+def test_weights_of_two_bits_are_quantized():
+    demo = camviz.load("demo")
+    with torch.no_grad():
+        for layer in demo.module.modules():
+            if isinstance(layer, (nn.Conv2d, nn.Linear)):
+                step = layer.weight.abs().max() / 1.5
+                layer.weight.copy_(((layer.weight / step - 0.5).round().clamp(-2, 1) + 0.5) * step)
+    found = diagnose(demo, SAMPLES)
+    assert "quantized" in names(found)
+    assert "2 bits" in str(found)
+
+
+def test_one_class_for_every_image(demo):
+    other = camviz.load("demo")
+    with torch.no_grad():
+        other.module.classifier[1].bias[3] += 500
+    assert "one-class" in names(diagnose(other, photos()))
+    assert "one-class" not in names(diagnose(demo, photos()))
+
+
+def test_statistics_of_other_data():
+    other = camviz.load("demo")
+    generator = torch.Generator().manual_seed(0)
+    for layer in other.module.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            order = torch.randperm(len(layer.running_mean), generator=generator)
+            layer.running_mean, layer.running_var = layer.running_mean[order], layer.running_var[order]
+    found = names(diagnose(other))
+    assert "statistics" in found
+    assert "labels" not in found
+
+
+def test_a_part_that_was_not_loaded():
+    other = camviz.load("demo")
+    norms = [layer for layer in other.module.modules() if isinstance(layer, nn.BatchNorm2d)]
+    for layer in norms[:5]:
+        layer.reset_running_stats()
+    [one] = [one for one in diagnose(other, SAMPLES).findings if one.name == "untrained"]
+    assert one.seen == "a part of the model is untrained"
+    assert one.evidence.startswith("5 layers")
+
+
+def test_the_command_keeps_everything_that_was_typed(demo):
+    request = camviz.types.ModelRequest(
+        "net.py:Net", checkpoint="my file.pth", mean=(0.5,), std=(0.25,), task="classification"
+    )
+    job = camviz.types.Job(request, targets=("cat", "dog"), methods=("layercam",), fit="squash", settings=(("a", "1"),))
+    from camviz.doctor.examination import Examination
+
+    typed = Examination(demo, job, [Image(photos(1)[0])]).command("--mean 0,0,0")
+    for words in (
+        "-m net.py:Net",
+        "--checkpoint 'my file.pth'",
+        "--std 0.25",
+        "--target cat --target dog",
+        "--set a=1",
+    ):
+        assert words in typed
+    assert typed.count("--mean") == 1
 
 
 # layers and maps
@@ -321,8 +422,8 @@ def test_patch_tokens_that_nothing_reads_any_more():
     found = diagnose(model, SAMPLES, layer="encoder.layers.encoder_layer_1")
     assert "gradient" in names(found), str(found)
     [one] = [one for one in found.findings if one.name == "gradient"]
-    assert one.seen == "the patch tokens of layer 'encoder.layers.encoder_layer_1' are dead"
-    assert "only its 1 prefix token(s) have a gradient" in one.evidence
+    assert "'encoder.layers.encoder_layer_1'" in one.seen
+    assert "only its 1 prefix token" in one.evidence
     assert one.command.endswith("--layer encoder.layers.encoder_layer_1.ln_1")
     assert "gradient" not in names(diagnose(model, SAMPLES, layer="encoder.layers.encoder_layer_1.ln_1"))
 

@@ -4,6 +4,7 @@ A_0 = 1 2   A_1 = 4 0    G_0 = 1 0   G_1 = -1 -1
       3 4         0 0          0 3         1  3
 """
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -172,3 +173,57 @@ def test_random_depends_on_the_seed_and_the_image_only():
     assert not np.array_equal(other.values, b)
     assert b.min() >= 0
     assert b.max() <= 1
+
+
+class Pooled(torch.nn.Module):
+    """A classifier with a 1×1 convolution after the pooling, as in MobileNetV1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = torch.nn.Conv2d(3, 6, 3, padding=1)
+        self.act = torch.nn.ReLU()
+        self.head = torch.nn.Conv2d(6, 4, 1)
+
+    def forward(self, x):
+        return self.head(self.act(self.conv(x)).mean((2, 3), keepdim=True)).flatten(1)
+
+
+def test_cam_takes_a_convolution_after_pooling():
+    """On such a head Grad-CAM is CAM / (h·w)."""
+    asked = camviz.load(Pooled(), input_size=(16, 16), mean=(0.0,) * 3, std=(1.0,) * 3)
+    image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    cam, gradcam = camviz.explain(asked, image, method=["cam", "gradcam"], target="2", layer="act")
+    np.testing.assert_allclose(cam.values, 256 * gradcam.values, rtol=1e-4, atol=1e-6)
+
+
+class Normed(torch.nn.Module):
+    """A layer that feeds a LayerNorm over channels: its gradient is orthogonal to its activations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = torch.nn.Conv2d(3, 16, 4, 4)
+        self.norm = torch.nn.LayerNorm(16, eps=0)
+        self.head = torch.nn.Linear(16, 4)
+
+    def forward(self, x):
+        return self.head(self.norm(self.conv(x).permute(0, 2, 3, 1)).mean((1, 2)))
+
+
+def test_hirescam_before_a_layer_norm_says_that_it_is_rounding_noise():
+    asked = camviz.load(Normed(), input_size=(32, 32), mean=(0.0,) * 3, std=(1.0,) * 3)
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    [before] = camviz.explain(asked, image, method="hirescam", target="1", layer="conv")
+    assert "rounding noise" in before.facts["note"]
+    [after] = camviz.explain(asked, image, method="hirescam", target="1", layer="norm")
+    assert "rounding" not in after.facts.get("note", "")
+
+
+def test_finercam_takes_references_by_name():
+    asked = replace(model("plain"), labels=("a", "b", "c", "d"))
+    named, numbered = (
+        camviz.explain(asked, random_images(1), method="finercam", target="a", settings={"references": text})[0]
+        for text in ("b+d", "1+3")
+    )
+    np.testing.assert_array_equal(named.values, numbered.values)

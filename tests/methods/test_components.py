@@ -1,5 +1,7 @@
 """Methods that look at what the activations are made of, against literal transcriptions."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import torch
 
@@ -71,7 +73,8 @@ def test_fem():
 
 def test_kpcacam_against_a_transcription():
     rows = A[0].numpy().reshape(2, -1).T.astype(np.float64)
-    kernel = np.array([[np.exp(-0.5 * ((x - y) ** 2).sum()) for y in rows] for x in rows])  # γ = 1 / channels
+    distances = np.array([[((x - y) ** 2).sum() for y in rows] for x in rows])
+    kernel = np.exp(-distances / np.quantile(distances[distances > 0], 0.5, method="lower"))
     ones = np.full_like(kernel, 1 / len(kernel))
     centered = kernel - ones @ kernel - kernel @ ones + ones @ kernel @ ones
     values, vectors = np.linalg.eigh(centered)
@@ -79,6 +82,24 @@ def test_kpcacam_against_a_transcription():
     mean = rows.mean(1)
     projected *= np.sign((projected * (mean - mean.mean())).sum())
     np.testing.assert_allclose(run("kpcacam"), projected.reshape(2, 2), rtol=1e-5)
+
+
+def test_kpcacam_does_not_depend_on_the_scale_of_the_activations():
+    """With γ fixed, activations of 1000 make the kernel the identity, and the map noise."""
+    torch.manual_seed(0)
+    pattern = torch.rand(1, 5, 4, 4)
+    small, large = (run("kpcacam", SimpleNamespace(activations=maps)) for maps in (pattern, 1000 * pattern))
+    np.testing.assert_allclose(small, large, rtol=1e-4, atol=1e-6)
+
+
+def test_the_sign_follows_the_centered_mean():
+    """A bright background and a dim object with its own channel: uncentered, the mean of the background decides."""
+    background, objects = torch.full((4, 4), 1.0), torch.zeros(4, 4)
+    objects[1:3, 1:3] = 4.0
+    background[1:3, 1:3] = 0.5
+    maps = torch.stack([background, background, objects])[None]
+    found = principal(maps)[0]
+    assert found[1:3, 1:3].mean() > found[0].mean(), "the object is stronger in the mean over channels"
 
 
 def test_dff_finds_the_two_patterns_a_image_is_made_of():

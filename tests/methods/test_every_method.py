@@ -24,7 +24,7 @@ RELUS = {"guided-backprop", "deconvnet", "guided-gradcam"}
 ATTENTION = {entry.name for entry in METHODS if "attention" in entry.facts["needs"]}
 UNFIT = {
     "plain": ATTENTION, "inplace": ATTENTION, "residual": {"cam", *ATTENTION}, "smooth": {"cam", *RELUS, *ATTENTION},
-    "channels-last": {*RELUS, *ATTENTION}, "vit": {"cam", *RELUS}, "registers": {"cam", *RELUS},
+    "channels-last": {*RELUS, *ATTENTION}, "vit": {"cam", "fullgrad", *RELUS}, "registers": {"cam", "fullgrad", *RELUS},
 }  # fmt: skip
 UNFIT = {net: {"drise", *UNFIT.get(net, ())} for net in MODELS}  # which explains detections
 PAIRS = [(net, entry.name) for net in MODELS for entry in METHODS if entry.name not in UNFIT.get(net, set())]

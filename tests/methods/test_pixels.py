@@ -250,3 +250,41 @@ def test_fullgrad_scales_a_layer_once_not_each_channel():
         inputs=torch.zeros(1, 1, 2, 2), bias_gradients=lambda: (at_input, [bias]), upsample=lambda maps: maps
     )
     assert METHODS.find("fullgrad").call(probe)[0].tolist() == [[0, 1], [0.5, 0]]
+
+
+def test_fullgrad_refuses_biases_without_a_position():
+    with pytest.raises(camviz.CamvizError, match="fullgrad"):
+        camviz.explain(model("vit"), random_images(1), method="fullgrad")
+
+
+class ChannelsLast(torch.nn.Module):
+    """A linear layer over channels at every position, as in ConvNeXt: its bias is the only one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix = torch.nn.Linear(3, 2)
+        with torch.no_grad():
+            self.mix.weight.copy_(torch.tensor([[1.0, 0, 0], [0, 1, 0]]))
+            self.mix.bias.copy_(torch.tensor([2.0, 0]))
+
+    def forward(self, x):
+        return self.mix(x.permute(0, 2, 3, 1)).relu().sum((1, 2))
+
+
+def test_biases_of_a_channels_last_linear_layer_by_hand():
+    """b ⊙ g: g is 1 where the output is positive."""
+    from camviz.engine.explain import Explainer, job_of
+    from camviz.engine.forward import run_forward
+    from camviz.engine.probe import Probe, Reading
+
+    asked = camviz.load(ChannelsLast(), input_size=(4, 4), mean=(0.0,) * 3, std=(1.0,) * 3)
+    explainer = Explainer(asked, job_of("fullgrad", "0"))
+    inputs = torch.ones(1, 3, 4, 4)
+    inputs[0, 0, 0, 0] = -9
+    passed = run_forward(explainer.ask, inputs)
+    [target] = explainer.task.choose(explainer.wanted[0], passed.rows[0], None)
+    _, [products] = Probe(Reading(passed, [target]), explainer.layers[0] if explainer.layers else None).bias_gradients()
+    expected = 2 * torch.ones(4, 4)
+    expected[0, 0] = 0
+    assert torch.equal(products[0, 0], expected)
+    assert not products[0, 1].any()

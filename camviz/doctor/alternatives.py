@@ -70,7 +70,7 @@ def judges(e: Examination) -> Iterator[Judge]:
     if running_layers(e.model.module):
         shared = ("normalization", "input size")
         evidence = lambda inputs: -statistics_gap(e, inputs).mean(1)  # noqa: E731
-        yield Judge("BatchNorm statistics", evidence, 4, 4, 0.2, True, shared)
+        yield Judge("BatchNorm statistics", evidence, 4, 4, 0.35, True, shared)
         kinds = tuple(kind for kind in kinds if kind not in shared)
     if len(e.named_classes) >= 8:
         yield Judge("the probability of the class in the file's path", e.log_likelihood, 8, 3, 0.15, False, kinds)

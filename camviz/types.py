@@ -41,6 +41,7 @@ class Image:
     pixels: Pixels = field(repr=False)
     path: Path | None = None
     bands: Pixels | None = field(default=None, repr=False)
+    note: str = ""  # how values of more than eight bits were scaled
 
     @property
     def width(self) -> int:
@@ -144,6 +145,7 @@ class Preprocessing:
     multiple: int = 1
     frames: int = 1
     order: Order = "rgb"
+    window: tuple[float, float] | None = None  # stored values that become black and white, beyond eight bits
     fill: tuple[float, float, float] = (0.485, 0.456, 0.406)  # padding color: the mean, zero after normalization
     function: Callable[[PILImage], Any] | None = None  # instead of all of it: a PIL image to (c, h, w)
 
@@ -374,6 +376,8 @@ class ModelRequest:
     task: str = ""
     output_key: str = ""
     checkpoint_key: str = ""
+    range: tuple[float, float] | None = None  # the values of black and white for the model
+    window: tuple[float, float] | None = None  # the stored values that become black and white
 
 
 @dataclass(frozen=True)

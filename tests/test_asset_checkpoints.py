@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import camviz
-from camviz.io.images import as_images
+from camviz.io.notebook import as_images
 from camviz.models.load import load
 from camviz.models.preprocess import prepare
 from camviz.types import Model

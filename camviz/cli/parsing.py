@@ -24,6 +24,16 @@ def size(text: str | None) -> tuple[int, int] | None:
     return width, height
 
 
+def pair(option: str, text: str | None) -> tuple[float, float] | None:
+    """Return a --range or --window as (low, high)."""
+    values = numbers(option, text)
+    if values is None:
+        return None
+    if len(values) != 2 or values[1] <= values[0]:
+        raise RequestError(f"{option} '{text}' is not LOW,HIGH", f"{option} 0,255")
+    return values[0], values[1]
+
+
 def numbers(option: str, text: str | None) -> tuple[float, ...] | None:
     """A --mean or --std as numbers."""
     if text is None:

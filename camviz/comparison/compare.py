@@ -11,7 +11,7 @@ from camviz.comparison import MOST, Comparison, Comparisons, check_count
 from camviz.engine.explain import Explainer, as_list, job_of
 from camviz.engine.forward import ForwardPass
 from camviz.errors import InputError, RequestError
-from camviz.io.images import as_images
+from camviz.io.notebook import as_images
 from camviz.models.preprocess import prepare
 from camviz.tasks import TargetSpec
 from camviz.tasks.classification import Classification, label_of
@@ -45,6 +45,11 @@ class Comparer:
 
     def __init__(self, members: Sequence[Member], targets: bool, reference: int = 0) -> None:
         self.members, self.targets, self.reference = members, targets, reference
+
+    @property
+    def window(self) -> tuple[float, float] | None:
+        """The stored values that become black and white, of images beyond eight bits."""
+        return self.members[self.reference].explainer.model.preprocessing.window
 
     def __call__(self, images: Sequence[Image]) -> list[list[list[SaliencyMap]] | InputError]:
         """Return for each image the maps of all members, grouped by target.

@@ -108,7 +108,7 @@ def diagnose(
     from camviz.demo import sample_folder
     from camviz.doctor.examination import Examination
     from camviz.engine.explain import job_of
-    from camviz.io.images import as_images
+    from camviz.io.notebook import as_images
     from camviz.models.load import load
     from camviz.types import Model
 

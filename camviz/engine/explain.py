@@ -20,12 +20,15 @@ from camviz.engine.smoothing import fuse, run_method
 from camviz.engine.tail_replay import finished_before
 from camviz.errors import InputError, ModelError, RequestError, UnknownName
 from camviz.hooks.chunks import Chunks
-from camviz.io.images import as_images, read_image
+from camviz.io.images import read_image
+from camviz.io.notebook import iterate_images
 from camviz.methods import WITHOUT_LAYERS, Chosen, choose
+from camviz.models.cautions import cautions
+from camviz.models.channels import input_channels
 from camviz.models.layers import find_layers, stages_before
 from camviz.models.outputs import assumptions, understand
-from camviz.models.preprocess import prepare
-from camviz.models.survey import Survey, differentiable, input_channels, survey
+from camviz.models.preprocess import check_channels, prepare, tensors_as_inputs
+from camviz.models.survey import Survey, differentiable, survey
 from camviz.tasks import References, TargetSpec, Task, task_of
 from camviz.types import Fuse, Image, Job, Layer, Model, SaliencyMap, Score, Smooth, Target, View
 
@@ -51,6 +54,7 @@ class Explainer:
         _check_choices(job)
         if job.methods:  # an unknown name is reported before the model runs
             choose(job.methods, job.settings, job.smooth)
+        check_channels(len(model.preprocessing.mean), model.name)
         model, seen = understand(model, survey(model.module, model.preprocessing.crop, model.name))
         self.model, output = model, seen.output
         self.task = task_of(model, output, job.targets, score=job.score, min_score=job.min_score)
@@ -65,11 +69,13 @@ class Explainer:
         self.skipped: dict[str, str] = {}
         self._instead = ""
         self.notes = assumptions(model)
+        self._noted: set[str] = set()
         if model.preprocessing.frames > 1:
             self._check_clip()
         if not job.methods and self.task.method != Task.method:
             self.notes.append(f"method: {self.task.method} (choose another with --method)")
         self.layers = self._reachable(seen)
+        self.notes += cautions(seen, self.layers)
         chunks = Chunks(job.batch_size or MASKS_AT_ONCE)
         if tick:
             chunks.tick = tick
@@ -104,7 +110,9 @@ class Explainer:
 
     def _row_of(self, path: str) -> Any:
         """Return the model's output row for another image, preprocessed like the job's images."""
-        values, _ = prepare(read_image(Path(path)), self.model.preprocessing, self.job.fit)
+        values, _ = prepare(
+            read_image(Path(path), self.model.preprocessing.window), self.model.preprocessing, self.job.fit
+        )
         inputs = torch.from_numpy(values[None]).to(self.model.device)
         return run_forward(ForwardRequest(self.model, (), False, self.task, self.job.precision), inputs).rows[0]
 
@@ -240,10 +248,20 @@ class Explainer:
             self.model.name,
             view,
             image,
-            {**target.facts, **method_maps.facts[i]},
+            {**target.facts, **method_maps.facts[i], **self._reported(image)},
             (*facet, *method_maps.facets),
             target.marks,
         )
+
+    def _reported(self, image: Image) -> dict[str, Any]:
+        """Return how the output is read, and how pixels beyond eight bits were scaled: a note the first time."""
+        facts: dict[str, Any] = {"output": self.model.output.facts()} if self.model.output else {}
+        if image.note:
+            facts["pixels"] = image.note
+            if image.note not in self._noted:
+                self._noted.add(image.note)
+                facts["note"] = image.note
+        return facts
 
     def read(self, reading: Reading) -> Iterator[MethodMaps]:
         """Yield all maps of one reading: layers × methods; methods without a layer and fused maps once.
@@ -315,21 +333,27 @@ def explain(
     layer: str | Sequence[str] = (),
     settings: dict[str, Any] | None = None,
     fit: str = "model",
+    normalized: bool = False,
     **job: Any,
 ) -> list[SaliencyMap]:
     """Return the saliency maps of one or several images, in the order images × targets × layers × methods.
 
     `model` is a `Model`, an `nn.Module`, or a name or path as for `camviz.load`; an image is a path, a PIL image, an
-    array (H, W, 3) uint8, or an `Image`; `settings` belong to methods ({"samples": 50}, {"rise.samples": 500}). Other
-    keywords are those of `Job`: score, precision, batch_size, smooth, fuse, seed. Raises `InputError` for an image
-    that cannot be read.
+    array (H, W, 3) or tensor (3, H, W) of bytes or of floats of 0 to 1, or an `Image`; several are a list, a batch, a
+    Dataset or a DataLoader. `normalized` tensors are the model's input as they are. `settings` belong to methods
+    ({"samples": 50}, {"rise.samples": 500}). Other keywords are those of `Job`: score, precision, batch_size, smooth,
+    fuse, seed. Raises `InputError` for an image that cannot be read.
     """
     from camviz.hooks.devices import default_batch_size
     from camviz.models.load import load
 
     model = model if isinstance(model, Model) else load(model)
     explainer = Explainer(model, job_of(method, target, layer, settings, fit=fit, **job))
-    prepared = [(image, *prepare(image, model.preprocessing, fit)) for image in as_images(images)]
+    how = model.preprocessing
+    if normalized:
+        prepared = tensors_as_inputs(images, how)
+    else:
+        prepared = ((image, *prepare(image, how, fit)) for image in iterate_images(images, how.window))
     size = explainer.job.batch_size or default_batch_size(model.device)
     saliency_maps: list[SaliencyMap] = []
     for batch in by_shape(prepared, size, key=lambda item: item[1].shape):

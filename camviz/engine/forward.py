@@ -17,6 +17,7 @@ from camviz.hooks.bn_folding import WORTH, Pair, find_pairs, folded
 from camviz.hooks.capture import borrowed, capture, watch
 from camviz.hooks.chunks import Chunks, out_of_memory
 from camviz.hooks.devices import autocast
+from camviz.models.failures import failure, is_about_size
 from camviz.models.outputs import forward
 from camviz.tasks import Task
 from camviz.tasks.classification import Classification
@@ -158,13 +159,12 @@ def call(model: Model, inputs: Tensor) -> Any:
     except Exception as error:
         if out_of_memory(error):
             raise
-        height, width = inputs.shape[2:]
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        message = f"{model.name} does not accept an input of {width}×{height}: {reason}"
-        native = model.preprocessing.crop
-        if (height, width) != native:
-            raise InputError(message, f"--fit squash shows the whole image at {native[1]}×{native[0]}") from error
-        raise ModelError(message, "--input-size WIDTHxHEIGHT sets another size") from error
+        size, native = (inputs.shape[2], inputs.shape[3]), model.preprocessing.crop
+        explained = failure(model.module, model.name, inputs.shape[1], size, error)
+        if size != native and is_about_size(explained):
+            squash = f"--fit squash shows the whole image at {native[1]}×{native[0]}"
+            raise InputError(explained.message, squash) from error
+        raise explained from error
 
 
 def rows_of(ask: ForwardRequest, output: Any, count: int) -> Any:

@@ -22,7 +22,7 @@ from camviz.engine.forward import ForwardRequest, run_forward
 from camviz.engine.map_checks import variation
 from camviz.engine.untrained import untrained_weights
 from camviz.errors import CamvizError
-from camviz.models.survey import input_channels
+from camviz.models.channels import input_channels
 from camviz.types import Map, Target
 
 FLAT, NOISY = 8, 4  # reference images: of one color each, of independent uniform pixels

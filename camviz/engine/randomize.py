@@ -16,8 +16,9 @@ from camviz.demo import sample_folder
 from camviz.errors import CamvizError
 from camviz.hooks.capture import borrowed, hooks
 from camviz.io.images import read_image
+from camviz.models.channels import input_channels
 from camviz.models.preprocess import prepare
-from camviz.models.survey import input_channels, survey
+from camviz.models.survey import survey
 from camviz.types import Model
 
 _IMAGES = 8  # of the bundled samples: the batch on which BatchNorm statistics are re-estimated

@@ -28,7 +28,7 @@ def features(
     (c, h, w) float32. With a `target` the channels know their contribution to its score.
     """
     from camviz.feature_maps.extract import Extractor
-    from camviz.io.images import as_images
+    from camviz.io.notebook import as_images
     from camviz.models.layers import find_layers
     from camviz.models.load import load
     from camviz.models.preprocess import prepare

@@ -16,8 +16,8 @@ from camviz.engine.attention_structure import Structure
 from camviz.engine.forward import ForwardRequest
 from camviz.errors import ModelError
 from camviz.feature_maps.maps import FeatureMaps
+from camviz.models.channels import input_channels
 from camviz.models.layers import expand
-from camviz.models.survey import input_channels
 from camviz.types import Image, Model, View
 
 

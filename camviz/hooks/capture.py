@@ -155,10 +155,16 @@ def capture(module: nn.Module, paths: Sequence[str], gradients: bool) -> Iterato
         tensor = first_tensor(output)
         if tensor is None:
             return None
-        if gradients and not tensor.requires_grad:
-            tensor = tensor.detach().requires_grad_()
-        recorded[path] = tensor
-        return with_first_tensor(output, tensor.clone())
+        if not gradients:
+            recorded[path] = tensor
+            return with_first_tensor(output, tensor.clone())
+        with torch.inference_mode(False), torch.enable_grad():
+            if not tensor.requires_grad:
+                tensor = (tensor.clone() if tensor.is_inference() else tensor.detach()).requires_grad_()
+            recorded[path] = tensor
+            following = tensor.clone()
+        torch.set_grad_enabled(True)  # for the rest of a trunk that the model itself runs under no_grad
+        return with_first_tensor(output, following)
 
     with watch({path: module.get_submodule(path) for path in paths}, record), torch.set_grad_enabled(gradients):
         yield recorded

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from camviz.errors import InputError, closest, did_you_mean
+from camviz.io.depth import Window, to_bytes
 from camviz.io.paths import is_remote, read_bytes
 from camviz.io.videos import is_video, starts_like_video
 from camviz.types import Image
@@ -62,13 +63,14 @@ def _names_in(folder: Path) -> Iterator[str]:
         return
 
 
-def read_image(path: Path) -> Image:
-    """Decode a file: EXIF orientation applied, first frame, transparency laid on white, 16 bits scaled to 8.
+def read_image(path: Path, window: Window | None = None) -> Image:
+    """Decode a file: EXIF orientation applied, first frame, transparency composited on white, eight bits.
 
-    Raises `InputError` that says what is wrong with the file.
+    More than eight bits are scaled by their depth or range, or so that `window` becomes black and white. Raises
+    `InputError`.
     """
     from PIL import Image as PILImage
-    from PIL import ImageOps, UnidentifiedImageError
+    from PIL import UnidentifiedImageError
 
     try:
         source, size = _fetched(path) if is_remote(path) else (path, path.stat().st_size)
@@ -79,10 +81,11 @@ def read_image(path: Path) -> Image:
             with PILImage.open(source) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise PILImage.DecompressionBombError
-                image.load()
-                turned = image.getexif().get(_ORIENTATION, 1) != 1  # turning copies, also what is upright
-                upright = ImageOps.exif_transpose(image) if turned else image
-                return Image(_rgb(upright), path, _bands(upright))
+                if not _is_deep_color(image):
+                    image.load()
+                    return decoded(image, path, window)
+                data = source.getvalue() if isinstance(source, io.BytesIO) else source.read_bytes()
+                return _deep_color(image, path, window, data)
     except InputError:
         raise
     except FileNotFoundError as error:
@@ -92,6 +95,11 @@ def read_image(path: Path) -> Image:
     except PermissionError as error:
         raise InputError(f"'{path}' may not be read", f"chmod u+r '{path}'") from error
     except UnidentifiedImageError as error:
+        if _is_heif(path):
+            raise InputError(
+                f"'{path}' is a HEIC/HEIF image, which Pillow does not read",
+                f"convert it: sips or magick '{path}' out.png",
+            ) from error
         if is_video(path) or starts_like_video(_start(path)):
             raise InputError(
                 f"'{path}' is a video, here an image is wanted",
@@ -120,16 +128,50 @@ def _fetched(url: Path) -> tuple[io.BytesIO, int]:
     return io.BytesIO(data), len(data)
 
 
+def decoded(image: Any, path: Path | None = None, window: Window | None = None) -> Image:
+    """Return a Pillow image as an `Image`."""
+    from PIL import ImageOps
+
+    turned = image.getexif().get(_ORIENTATION, 1) != 1  # exif_transpose copies, even an upright image
+    upright = ImageOps.exif_transpose(image) if turned else image
+    if upright.mode in ("I;16", "I;16L", "I;16B", "I;16N", "I", "F"):
+        values = np.asarray(upright)
+        if values.dtype.kind == "i" and values.min(initial=0) >= 0:
+            values = values.astype(np.uint32)
+        gray, note = to_bytes(values, window)
+        return Image(np.stack([gray] * 3, axis=-1), path, note=note)
+    return Image(_rgb(upright), path, _bands(upright))
+
+
+def _is_deep_color(image: Any) -> bool:
+    """Return whether a file stores colors of 16 bits, of which Pillow reads the upper eight."""
+    tiles: Any = getattr(image, "tile", None) or ()
+    return image.mode in ("RGB", "RGBA") and any(";16" in str(tile[-1]) for tile in tiles)
+
+
+def _deep_color(image: Any, path: Path | None, window: Window | None, data: bytes) -> Image:
+    """Decode colors of 16 bits with OpenCV; transparency is composited on white."""
+    import cv2
+    from PIL import Image as PILImage
+    from PIL import ImageOps
+
+    values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if values is None or values.ndim != 3:
+        image.load()
+        return Image(_rgb(image), path, _bands(image))
+    colors, note = to_bytes(values[..., 2::-1], window)
+    if values.shape[2] == 4:
+        alpha = to_bytes(values[..., 3], (0, 65535))[0]
+        colors = np.concatenate([colors, alpha[..., None]], axis=2)
+    eight = PILImage.fromarray(np.ascontiguousarray(colors))
+    eight.info["exif"] = image.getexif().tobytes()
+    upright = ImageOps.exif_transpose(eight)
+    return Image(_rgb(upright), path, _bands(upright), note)
+
+
 def _rgb(image: Any) -> np.ndarray[Any, np.dtype[np.uint8]]:
     from PIL import Image as PILImage
 
-    if image.mode in ("I;16", "I;16L", "I;16B", "I;16N", "I", "F"):
-        values = np.asarray(image, np.float64)
-        top = 65535.0 if image.mode.startswith("I") else 1.0
-        if values.max(initial=0) > top:
-            top = float(values.max())
-        gray = np.clip(values / top * 255 + 0.5, 0, 255).astype(np.uint8)
-        return np.repeat(gray[:, :, None], 3, axis=2)
     if _has_alpha(image):
         image = image.convert("RGBA")
         image = PILImage.alpha_composite(PILImage.new("RGBA", image.size, "white"), image)
@@ -142,6 +184,12 @@ def _has_alpha(image: Any) -> bool:
 
 def _bands(image: Any) -> np.ndarray[Any, np.dtype[np.uint8]] | None:
     return np.array(image.convert("RGBA")) if _has_alpha(image) else None
+
+
+def _is_heif(path: Path) -> bool:
+    start = _start(path)
+    brands = (b"heic", b"heix", b"mif1", b"msf1", b"hevc")
+    return start[4:8] == b"ftyp" and any(brand in start[8:40] for brand in brands)
 
 
 def _start(path: Path) -> bytes:
@@ -161,31 +209,3 @@ def _looks_like(path: Path) -> str:
     except UnicodeDecodeError:
         return ""
     return " (it is text)" if text.isprintable() or "\n" in text else ""
-
-
-def as_images(images: Any) -> list[Image]:
-    """What Python callers give, one or several: paths, PIL images, arrays (H, W, 3 or 4) uint8 RGB(A),
-    `Image`s."""
-    if isinstance(images, (list, tuple)):
-        return [_as_image(image) for image in images]
-    return [_as_image(images)]
-
-
-def _as_image(image: Any) -> Image:
-    from PIL import Image as PILImage
-    from PIL import ImageOps
-
-    if isinstance(image, Image):
-        return image
-    if isinstance(image, (str, Path)):
-        return read_image(Path(image))
-    if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (3, 4):
-            raise InputError(f"an array of {image.dtype} {image.shape} is not an image", "give (H, W, 3) uint8, RGB")
-        if image.shape[2] == 4:
-            return _as_image(PILImage.fromarray(image))
-        return Image(np.ascontiguousarray(image))
-    if hasattr(image, "convert") and hasattr(image, "mode"):
-        upright = ImageOps.exif_transpose(image)
-        return Image(_rgb(upright), bands=_bands(upright))
-    raise InputError(f"a {type(image).__name__} is not an image", "give a path, a PIL image or an array")

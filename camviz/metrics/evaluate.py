@@ -162,7 +162,7 @@ def evaluate(
     from camviz.engine.batches import by_shape
     from camviz.engine.explain import Explainer, as_list, job_of
     from camviz.hooks.devices import default_batch_size
-    from camviz.io.images import as_images
+    from camviz.io.notebook import as_images
     from camviz.models.load import load
     from camviz.models.preprocess import prepare
 

@@ -1,9 +1,12 @@
-"""Class names from a file."""
+"""Class names from a file or a configuration."""
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from camviz.errors import RequestError
 
@@ -22,6 +25,14 @@ def read_labels(path: Path) -> tuple[str, ...]:
     if not any(names):
         raise RequestError(f"labels file '{path}' is empty", "one class name per line, or JSON")
     return names
+
+
+def from_id2label(names_by_index: Mapping[Any, Any]) -> tuple[str, ...]:
+    """Return the class names of a transformers configuration by index; () where they are only numbers."""
+    names = {int(key): str(value) for key, value in names_by_index.items() if str(key).isdigit()}
+    if not names or all(re.fullmatch(r"LABEL_\d+", text) for text in names.values()):
+        return ()
+    return tuple(names.get(index, f"class {index}") for index in range(max(names) + 1))
 
 
 def _from_json(path: Path, text: str) -> tuple[str, ...]:

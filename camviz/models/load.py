@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from camviz.errors import RequestError, fold, unknown
 from camviz.models.checkpoint import SUFFIXES, Weights, check_file, fitted_model, read_weights
 from camviz.models.checkpoint.dialects import variants
+from camviz.models.finish import finish
 from camviz.models.labels import read_labels
 from camviz.models.sources import SOURCES, Plan, check_weights
 from camviz.tasks import TASKS
-from camviz.types import Model, ModelRequest, Order, Preprocessing
+from camviz.types import Model, ModelRequest, Order
 
 if TYPE_CHECKING:
     from torch import nn
@@ -38,14 +39,18 @@ def load(
     preprocess: Callable[[Any], Any] | None = None,
     inputs: Callable[[Any], Any] | None = None,
     outputs: Callable[[Any], Any] | None = None,
+    range: tuple[float, float] | None = None,
+    window: tuple[float, float] | None = None,
     device: str | None = None,
 ) -> Model:
-    """The model `spec`: a name of torchvision, "demo", "timm:NAME", "hf:FOLDER", "net.py:Net", "my.pth", or itself.
+    """Load a model: a name of torchvision, "demo", "timm:NAME", "hf:FOLDER", "net.py:Net", "my.pth", or a module.
 
-    `input_size` is (width, height); `task` and `output_key` say what the model gives where that is not plain.
-    `preprocess(image)` takes a PIL image and returns (c, h, w); `inputs(batch)` returns the arguments of forward for a
-    batch (n, c, h, w), and `outputs(raw)` logits, boxes or masks. Without `device` an `nn.Module` stays where it is and
-    anything else goes to the CPU. Raises `CamvizError`s whose hints say what to give instead.
+    `input_size` is (width, height). `mean` and `std` are for pixels of 0 to 1, or of `range`, the values that black
+    and white have for the model. `window` are the stored values that become black and white, for images of more than
+    eight bits. `task` and `output_key` describe the output where the module does not show it. `preprocess(image)`
+    takes a PIL image and returns (c, h, w); `inputs(batch)` returns the arguments of forward for a batch (n, c, h, w),
+    and `outputs(raw)` logits, boxes or masks. Without `device` an `nn.Module` stays where it is and anything else goes
+    to the CPU. Raises `CamvizError`s with a hint.
     """
     request = ModelRequest(
         spec if isinstance(spec, str) else str(spec) if isinstance(spec, Path) else "",
@@ -61,6 +66,8 @@ def load(
         TASKS.find(task).name if task else "",
         output_key,
         checkpoint_key,
+        range,
+        window,
     )
     said = (labels, preprocess, inputs, outputs)
     if isinstance(spec, (str, Path)):
@@ -74,7 +81,7 @@ def _of_module(module: nn.Module, request: ModelRequest, said: tuple[Any, ...]) 
 
     check_weights(request, "a model you built", "give a file that exists")
     model = _with_checkpoint(Model(type(module).__name__, adapt(module)), request, _weights(request))
-    return _finish(_described(model, *said), request)
+    return finish(_described(model, *said), request)
 
 
 def _described(model: Model, labels: Any, preprocess: Any, inputs: Any, outputs: Any) -> Model:
@@ -110,14 +117,14 @@ def plan(request: ModelRequest) -> Plan:
         if told:
             given = " ".join(f"{key}={text}" for key, text in told) + (" (--model-args)" if prefix == "py" else "")
             model = replace(model, notes=(*model.notes, f"arguments from the checkpoint: {given}"))
-        return _finish(_with_checkpoint(model, request, weights), request)
+        return finish(_with_checkpoint(model, request, weights), request)
 
     return replace(
         source,
         task=request.task or source.task,
         labels=labels or (() if request.checkpoint else source.labels),
         build=build,
-        skeleton=lambda: _finish((source.skeleton or source.build)(), request),
+        skeleton=lambda: finish((source.skeleton or source.build)(), request),
     )
 
 
@@ -211,61 +218,3 @@ def _with_checkpoint(model: Model, request: ModelRequest, weights: Weights | Non
     if weights is None or request.checkpoint is None:
         return model
     return fitted_model(model, weights, request.checkpoint)
-
-
-def _finish(model: Model, request: ModelRequest) -> Model:
-    """The model with the preprocessing and the class names that the request asks for."""
-    from camviz.models.detectors import preprocessing_of
-    from camviz.models.survey import input_channels
-
-    how = model.preprocessing
-    if how.function is None:
-        how = preprocessing_of(model.module) or how
-    elif request.input_size or request.mean or request.std:
-        raise RequestError(
-            f"{model.name} has its own preprocessing function, which sets size, mean and std",
-            "change it there, or leave --input-size, --mean and --std out",
-        )
-    own = (
-        None if how.function else getattr(model.module, "image_size", None)
-    )  # torchvision's transformers, in somebody's own file, take no other
-    if how == Preprocessing() and isinstance(own, int) and own > 0:
-        how = replace(how, crop=(own, own), resize=own)
-    if request.input_size:
-        width, height = request.input_size
-        longest = how.longest and max(width, height, how.longest * min(width, height) // min(how.crop))
-        how = replace(how, crop=(how.frames * height, width), resize=how.resize and min(width, height), longest=longest)
-    channels = len(how.mean) if how.function else input_channels(model.module)
-    if channels in (1, 2) and len(how.mean) == 3:
-        how = replace(how, mean=(0.0,) * channels, std=(1.0,) * channels)
-    if channels == 4 and len(how.mean) == 3:  # an alpha channel is a share already
-        how = replace(how, mean=(*how.mean, 0.0), std=(*how.std, 1.0))
-    if request.order == "bgr" and channels in (1, 2):
-        raise RequestError(f"--channel-order bgr: {model.name} sees no colors", "leave it out")
-    if request.order == "bgr":  # else as its source has it
-        how = replace(how, order="bgr")
-    labels = read_labels(Path(request.labels)) if request.labels else model.labels
-    return replace(
-        model,
-        preprocessing=_normalization(how, request, channels),
-        labels=labels,
-        task=request.task or model.task,
-        output_key=request.output_key or model.output_key,
-    )
-
-
-def _normalization(how: Preprocessing, request: ModelRequest, channels: int) -> Preprocessing:
-    if not (request.mean or request.std):
-        return how
-    mean, std = (
-        values * channels if len(values) == 1 else values
-        for values in (request.mean or how.mean, request.std or how.std)
-    )
-    if not len(mean) == len(std) == channels:
-        raise RequestError(
-            f"--mean has {len(mean)} value(s) and --std {len(std)}, for {channels} channel(s)",
-            "--mean 0.5,0.5,0.5 --std 0.5,0.5,0.5, or one value for all",
-        )
-    if any(value == 0 for value in std):
-        raise RequestError("--std has a zero in it", "1 leaves a channel as it is")
-    return replace(how, mean=mean, std=std)

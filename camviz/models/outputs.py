@@ -19,7 +19,7 @@ from camviz.errors import ModelError
 from camviz.hooks.capture import borrowed, part_of, parts_of
 from camviz.hooks.operations import Call, Trace, without
 from camviz.models import endings
-from camviz.models.survey import Survey, survey
+from camviz.models.survey import Survey, float_type, survey
 from camviz.tasks import TASKS, described, recognized
 from camviz.tasks.outputs import Ending, Output
 from camviz.types import Model
@@ -208,7 +208,7 @@ def _values(model: Model, seen: Survey, key: str) -> Tensor:
     channels = len(model.preprocessing.mean)
     device = next((p.device for p in model.module.parameters()), torch.device("cpu"))
     generator = torch.Generator().manual_seed(0)
-    inputs = torch.randn((1, channels, *seen.input_size), generator=generator).to(device, dtype_of(model))
+    inputs = torch.randn((1, channels, *seen.input_size), generator=generator).to(device, float_type(model.module))
     with borrowed(model.module), torch.no_grad():
         values: Tensor = part_of(model.module(inputs), key, model.name)
     return values.float()
@@ -233,16 +233,10 @@ def forward(model: Model, inputs: Tensor) -> Any:
     """Return the part of the model's output that is read, as logits; inputs are cast to the model's precision."""
     output = model.output or Output(model.output_key)
     with without(model.module, output.sites):
-        raw = part_of(model.module(inputs.to(dtype_of(model))), output.key, model.name)
+        raw = part_of(model.module(inputs.to(float_type(model.module))), output.key, model.name)
     if output.inverted:
         return endings.inverse(raw.float(), output.ending.activation)
     return raw
-
-
-def dtype_of(model: Model) -> torch.dtype:
-    """Return the floating-point type of the model's parameters."""
-    types = (p.dtype for p in model.module.parameters() if p.is_floating_point())
-    return next(types, torch.float32)
 
 
 def assumptions(model: Model) -> list[str]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 FITS: tuple[Fit, ...] = get_args(Fit)
 _STEP = 32  # a whole image's sides are multiples of it, so that the strides of common models divide them
 _LONGEST = 4  # at most so many times the short side
+MOST_CHANNELS = 4  # colors and alpha
 _LARGEST = 50_000_000  # pixels that an image is resized to
 
 
@@ -80,13 +81,37 @@ def prepare_clip(images: Sequence[Image], how: Preprocessing, fit: str = "model"
     return np.concatenate([values for values, _ in prepared], axis=1), prepared[0][1]
 
 
+def tensors_as_inputs(tensors: Any, how: Preprocessing) -> Iterator[tuple[Image, NDArray[np.float32], View]]:
+    """Yield normalized tensors (c, h, w), or those of a batch, with the image that they show."""
+    for tensor in tensors if isinstance(tensors, (list, tuple)) else [tensors]:
+        values = np.asarray(tensor.detach().cpu().float().numpy(), np.float32)
+        for item in values if values.ndim == 4 else [values]:
+            if item.ndim != 3 or len(item) != len(how.mean):
+                shape = "×".join(map(str, item.shape))
+                raise InputError(f"a tensor of {shape} is no input of {len(how.mean)} channels", "give (c, h, w)")
+            mean, std = (np.asarray(part, np.float32)[:, None, None] for part in (how.mean, how.std))
+            colors = (item * std + mean)[[0, 0, 0] if len(item) < 3 else [2, 1, 0] if how.order == "bgr" else [0, 1, 2]]
+            pixels = np.clip(colors * 255 + 0.5, 0, 255).astype(np.uint8).transpose(1, 2, 0)
+            height, width = item.shape[1:]
+            view = View((width, height), (0.0, 0.0, float(width), float(height)), (width, height))
+            yield Image(np.ascontiguousarray(pixels)), np.ascontiguousarray(item), view
+
+
+def check_channels(channels: int, name: str = "the model") -> None:
+    """Raise `RequestError` for a model of more channels than an image has."""
+    if channels > MOST_CHANNELS:
+        raise RequestError(
+            f"{name} takes {channels} channels, and camviz reads images of one to four channels",
+            "explain a model of 1, 2, 3 or 4 channels; more bands are not supported yet",
+        )
+
+
 def _as_pil(image: Image, channels: int) -> PILImage.Image:
     """The image with as many channels: gray, gray and alpha, colors, colors and alpha (opaque if it has none)."""
     from PIL import Image as PILImage
 
     modes = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
-    if channels not in modes:
-        raise RequestError(f"the model takes {channels} channels, an image has one to four", "camviz reads images")
+    check_channels(channels)
     if channels in (2, 4) and image.bands is not None:
         return PILImage.fromarray(image.bands).convert(modes[channels])
     return PILImage.fromarray(image.pixels).convert(modes[channels])

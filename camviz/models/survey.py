@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from camviz.errors import ModelError
 from camviz.hooks.capture import borrowed, first_tensor, watch
+from camviz.hooks.meta import on_meta
 from camviz.hooks.operations import Trace, tracing
+from camviz.models.channels import input_channels
 from camviz.models.detectors import economical, transform_of
+from camviz.models.failures import failure
 
 _IMAGES = 7  # of a survey on the meta device: an axis that is rarely so long by itself
 
@@ -52,17 +53,6 @@ class Survey:
         return next((seen for seen in reversed(self.layers) if seen.path == path), None)
 
 
-def input_channels(module: nn.Module) -> int:
-    """Channels of the input, as the model itself says or its first convolution; 3 when neither is there."""
-    told = getattr(module, "input_channels", None)
-    if isinstance(told, int):
-        return told
-    for part in module.modules():
-        if isinstance(part, (nn.Conv2d, nn.Conv3d)):
-            return part.in_channels
-    return 3
-
-
 def differentiable(module: nn.Module, shape: tuple[int, ...]) -> bool:
     """Whether what the model gives for an input of this shape depends on it in a way that gradients can follow."""
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
@@ -84,7 +74,7 @@ def survey(module: nn.Module, input_size: tuple[int, int], name: str = "the mode
 
     The model itself is untouched. Raises `ModelError` when it does not accept such an input.
     """
-    channels = input_channels(module)
+    channels = input_channels(module, input_size)
     reasons: list[Exception] = []
     boxes = transform_of(module) is not None  # which depend on values, so that there is nothing without them
     for count in dict.fromkeys((channels, 3)):  # pixels may be folded into channels before the first convolution
@@ -94,26 +84,12 @@ def survey(module: nn.Module, input_size: tuple[int, int], name: str = "the mode
                     return _survey(module, (count, *size), meta)
             except Exception as error:
                 reasons += [] if meta else [error]
-    reason = str(reasons[0]).partition("\n")[0]
-    raise ModelError(
-        f"{name} does not accept an image of {input_size[1]}×{input_size[0]}: {reason}",
-        "--input-size WIDTHxHEIGHT sets another size; --fit squash uses the model's own",
-    ) from reasons[0]
+    raise failure(module, name, channels, input_size, reasons[0]) from reasons[0]
 
 
-@contextmanager
-def _on_meta(module: nn.Module) -> Iterator[None]:
-    """Within the block all parameters and buffers are on the meta device; shared ones stay shared."""
-    held: list[dict[str, Any]] = [own for part in module.modules() for own in (part._parameters, part._buffers)]
-    before = [(own, name, tensor) for own in held for name, tensor in own.items() if tensor is not None]
-    replacements: dict[int, Any] = {}
-    try:
-        for own, name, tensor in before:
-            own[name] = replacements.setdefault(id(tensor), tensor.to("meta"))
-        yield
-    finally:
-        for own, name, tensor in before:
-            own[name] = tensor
+def float_type(module: nn.Module) -> torch.dtype:
+    """Return the floating-point type of a module's parameters, which its inputs need."""
+    return next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
 
 
 def _survey(module: nn.Module, shape: tuple[int, ...], meta: bool) -> Survey:
@@ -133,13 +109,16 @@ def _survey(module: nn.Module, shape: tuple[int, ...], meta: bool) -> Survey:
         seen.append(LayerRun(path, kind, tuple(out.shape[1:]), sizes[path], id(out), id(into), batched))
 
     parts = {path: part for path, part in module.named_modules() if path}
+    dtype = float_type(module)
     device = "meta" if meta else next((p.device for p in module.parameters()), torch.device("cpu"))
-    with borrowed(module), torch.no_grad(), _on_meta(module) if meta else nullcontext():
-        inputs = torch.zeros((images, *shape), device=device)
+    with borrowed(module), torch.no_grad(), on_meta(module) if meta else nullcontext():
+        inputs = torch.zeros((images, *shape), device=device, dtype=dtype)
         with watch(parts, record), tracing(module, inputs) as trace:
             raw = output = module(inputs)
         if images > 1:
-            output = raw[:1] if isinstance(raw, Tensor) else module(torch.zeros((1, *shape), device=device))
+            output = (
+                raw[:1] if isinstance(raw, Tensor) else module(torch.zeros((1, *shape), device=device, dtype=dtype))
+            )
     result = first_tensor(output)
     size = tuple(result.shape[1:]) if result is not None else ()
     return Survey(tuple(seen), (shape[1], shape[2]), size, output, trace, raw, images)

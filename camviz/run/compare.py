@@ -78,7 +78,9 @@ def compared(comparer: Comparer, strip: bool, inputs: Iterable[Input], context: 
         all_maps = [each for maps in groups for each in maps]
         return Record(source, 0.0, tuple(map(SavedMap.of, all_maps)), (), predictions(all_maps))
 
-    stages = Stages(lambda source: read_image(source.path), lambda _image: 0, [comparer], write, pad=False)
+    stages = Stages(
+        lambda source: read_image(source.path, comparer.window), lambda _image: 0, [comparer], write, pad=False
+    )
     return context.flow(inputs, stages, _AT_ONCE if len(comparer.members) > MOST else 1)
 
 

@@ -27,7 +27,7 @@ def read_input(model: Model, source: Input, fit: str) -> Ready:
     """Decode and prepare one input; raises `InputError`."""
     if source.error:
         raise source.error
-    image = read_image(source.path)
+    image = read_image(source.path, model.preprocessing.window)
     return Ready(source, image, *prepare(image, model.preprocessing, fit))
 
 

@@ -15,7 +15,7 @@ from camviz.feature_maps.attention_figures import heads
 from camviz.feature_maps.attention_heads import HeadExtractor, _distances, measured
 from camviz.feature_maps.figures import FeatureStyle
 from camviz.feature_maps.job import FeatureJob
-from camviz.io.images import as_images
+from camviz.io.notebook import as_images
 from camviz.models.preprocess import prepare
 from camviz.render.paper import compose
 from camviz.types import Layer, Model, Preprocessing

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image as PILImage
 
 from camviz.errors import InputError
-from camviz.io.images import SUFFIXES, as_images, read_image
+from camviz.io.images import SUFFIXES, read_image
+from camviz.io.notebook import as_images
 from camviz.types import Image
 
 RED, GREEN, WHITE = (255, 0, 0), (0, 255, 0), (255, 255, 255)
@@ -272,7 +273,7 @@ def test_as_images_takes_one_or_several(tmp_path, pixels, write_image):
 
 
 @pytest.mark.parametrize(
-    "wrong", [np.zeros((3, 8, 8), np.uint8), np.zeros((8, 8, 3), np.float32), np.zeros((8, 8), np.uint8), 7, None]
+    "wrong", [np.zeros((3, 8, 8), np.uint8), np.zeros((8, 8, 3), complex), np.zeros((1, 1, 1, 8, 8), np.uint8), 7, None]
 )
 def test_what_python_gives_and_is_no_image(wrong):
     with pytest.raises(InputError, match="is not an image"):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import camviz
 from camviz.engine.attention_structure import Structure
-from camviz.io.images import as_images
+from camviz.io.notebook import as_images
 from camviz.methods import METHODS
 from camviz.models.preprocess import prepare
 from camviz.types import Layer, Model, Preprocessing

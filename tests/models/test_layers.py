@@ -261,7 +261,7 @@ def test_the_survey_falls_back_to_a_real_forward_where_the_meta_device_cannot_go
 
 
 def test_an_input_the_model_does_not_take():
-    with pytest.raises(ModelError, match="vit does not accept an image of 40×40"):
+    with pytest.raises(ModelError, match="vit does not accept an input of 40×40"):
         survey(make("vit"), (40, 40), "vit")
 
 

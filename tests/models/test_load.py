@@ -148,7 +148,7 @@ def test_a_file_in_that_place_is_used(offline, tmp_path):
 def test_a_checkpoint_is_loaded_and_told(net_file, net, checkpoint):
     model = camviz.load(f"{net_file}:Net", checkpoint=checkpoint())
     assert torch.equal(model.module.fc.weight, net(seed=5).fc.weight)
-    assert model.notes == ("checkpoint: 6 of 6 tensors fit",)
+    assert model.notes[0] == "checkpoint: 6 of 6 tensors fit"
 
 
 def test_weights_may_name_the_file(net_file, net, checkpoint):

@@ -10,7 +10,7 @@ from torchvision import models
 from torchvision.transforms import v2
 
 from camviz.errors import RequestError
-from camviz.io.images import as_images
+from camviz.io.notebook import as_images
 from camviz.models.catalog import classifiers
 from camviz.models.preprocess import FITS, prepare
 from camviz.models.sources.torchvision import _preprocessing

@@ -38,7 +38,7 @@ def test_an_image_may_have_several_maps_and_another_none():
     assert [one.index for one in found] == [0, 1]
     assert [one.facets for one in found] == [("all0",), ("all1",)]
     from camviz.engine.explain import Explainer
-    from camviz.io.images import as_images
+    from camviz.io.notebook import as_images
     from camviz.models.preprocess import prepare
     from camviz.types import Job
 

@@ -9,7 +9,7 @@ import typer
 
 from camviz import types
 from camviz.cli.names import MODEL, TASK, WEIGHTS
-from camviz.cli.parsing import key_value, numbers, size
+from camviz.cli.parsing import key_value, numbers, pair, size
 from camviz.types import ModelRequest
 
 _PANEL = "Model"
@@ -108,6 +108,24 @@ class ModelOptions:
             rich_help_panel=_PANEL,
         ),
     ] = None
+    range: Annotated[
+        str | None,
+        typer.Option(
+            "--range",
+            metavar="LOW,HIGH",
+            help="Values of black and white for the model, e.g. -1,1 or 0,255. Default: 0,1 before --mean and --std.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+    window: Annotated[
+        str | None,
+        typer.Option(
+            "--window",
+            metavar="LOW,HIGH",
+            help="Stored values shown as black and white, for 16-bit and float images. Default: by bit depth or range.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
     channel_order: Annotated[
         types.Order,
         typer.Option(
@@ -148,6 +166,8 @@ class ModelOptions:
             self._task(),
             self.output_key or "",
             self.checkpoint_key or "",
+            range=pair("--range", self.range),
+            window=pair("--window", self.window),
         )
 
     def _task(self) -> str:

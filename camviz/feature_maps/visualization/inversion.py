@@ -21,7 +21,7 @@ from camviz.feature_maps.visualization.fourier import Spectrum, total_variation
 from camviz.feature_maps.visualization.image_space import as_written, check_finite, imaged, normalize, to_pixels
 from camviz.feature_maps.visualization.optimize import Tick, descend, no_progress
 from camviz.hooks.capture import borrowed
-from camviz.io.images import as_images
+from camviz.io.notebook import as_images
 from camviz.models.layers import find_layers, stages
 from camviz.models.preprocess import prepare
 from camviz.models.survey import survey

@@ -6,7 +6,6 @@ Code that comes with a model is never run.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from camviz.models import hub
 from camviz.models.checkpoint import kind_of, read_weights
 from camviz.models.clip_text import TOKENIZERS, image_encoder, text_encoder
 from camviz.models.image_processors import FILES, preprocessing_of
+from camviz.models.labels import from_id2label
 from camviz.models.sources import LISTINGS, SOURCES, Offer, Plan, check_weights, need
 from camviz.models.sources.timm import read_config, weights_in
 from camviz.types import Model, ModelRequest
@@ -92,16 +92,7 @@ def _describe(facts: dict[str, Any], spec: str) -> _Described:
     task = {"regression": "regression", "multi_label_classification": "multilabel"}.get(
         str(facts.get("problem_type")), task
     )
-    return _Described(task, builder, _labels(facts))
-
-
-def _labels(facts: dict[str, Any]) -> tuple[str, ...]:
-    """The names of `id2label` by index; () where they are only numbers."""
-    given = facts.get("id2label") or {}
-    names = {int(key): str(value) for key, value in given.items() if str(key).isdigit()}
-    if not names or all(re.fullmatch(r"LABEL_\d+", text) for text in names.values()):
-        return ()
-    return tuple(names.get(index, f"class {index}") for index in range(max(names) + 1))
+    return _Described(task, builder, from_id2label(facts.get("id2label") or {}))
 
 
 def _download(name: str, spec: str, weights: bool) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +13,9 @@ from camviz.models import hub
 from camviz.models.catalog import weights_file
 from camviz.models.checkpoint import check_file, fit, kind_of, read_weights
 from camviz.models.sources import LISTINGS, SOURCES, Offer, Plan, check_weights, installed, need
+from camviz.models.stated import from_configuration
 from camviz.models.timm_names import Architecture, architectures, class_names, task_of
-from camviz.types import Model, ModelRequest, Preprocessing
+from camviz.types import Model, ModelRequest
 
 _LISTING = "'camviz models timm:'"
 
@@ -212,7 +212,7 @@ def _model(
     return Model(
         spec,
         module,
-        _preprocessing(resolve_model_data_config(module)),
+        from_configuration(resolve_model_data_config(module)),
         _given_labels(described) or class_names(classes),
         task_of(name, classes),
     )
@@ -249,16 +249,6 @@ def _given_labels(configuration: dict[str, Any]) -> tuple[str, ...]:
         return ()
     described = configuration.get("label_descriptions") or {}
     return tuple(str(described.get(name, name)) if isinstance(described, dict) else str(name) for name in names)
-
-
-def _preprocessing(config: dict[str, Any]) -> Preprocessing:
-    """timm's evaluation transform: resized to floor(size / crop_pct), the center cropped."""
-    crop = (int(config["input_size"][1]), int(config["input_size"][2]))
-    enlarged = tuple(math.floor(side / config["crop_pct"]) for side in crop)
-    resize: int | tuple[int, int] | None = enlarged[0]
-    if config["crop_mode"] != "center" or enlarged[0] != enlarged[1]:
-        resize = (enlarged[0], enlarged[1])
-    return Preprocessing(crop, resize, tuple(config["mean"]), tuple(config["std"]), config["interpolation"])
 
 
 @LISTINGS.add("timm")

@@ -12,7 +12,7 @@ import camviz
 from camviz.errors import ModelError
 from camviz.feature_maps.similarity import ssim
 from camviz.feature_maps.visualization.inversion import Inversion, Inverter, choose_layers, reconstruct
-from camviz.io.images import as_images
+from camviz.io.notebook import as_images
 from camviz.models.preprocess import prepare
 from camviz.types import Model, Preprocessing
 from tests.helpers.inputs import scenes

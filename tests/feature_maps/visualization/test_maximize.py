@@ -12,7 +12,7 @@ import camviz
 from camviz.errors import CamvizError, ModelError, RequestError
 from camviz.feature_maps.visualization.image_space import normalize
 from camviz.feature_maps.visualization.maximize import maximize, maximize_classes
-from camviz.io.images import as_images
+from camviz.io.notebook import as_images
 from camviz.models.layers import find_layers
 from camviz.types import Model, Preprocessing
 from tests.helpers.modules import MODELS, SIZE, make

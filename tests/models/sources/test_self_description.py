@@ -13,7 +13,7 @@ from torchvision import transforms
 
 import camviz
 from camviz.errors import ModelError, RequestError
-from camviz.io.images import as_images
+from camviz.io.notebook import as_images
 from camviz.models.preprocess import prepare
 
 NET = """

@@ -155,7 +155,7 @@ def _deep_color(image: Any, path: Path | None, window: Window | None, data: byte
     from PIL import Image as PILImage
     from PIL import ImageOps
 
-    values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    values: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None or values.ndim != 3:
         image.load()
         return Image(_rgb(image), path, _bands(image))

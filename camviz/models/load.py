@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from camviz.errors import RequestError, fold, unknown
 from camviz.models.checkpoint import SUFFIXES, Weights, check_file, fitted_model, read_weights
 from camviz.models.checkpoint.dialects import variants
-from camviz.models.finish import finish
 from camviz.models.labels import read_labels
 from camviz.models.sources import SOURCES, Plan, check_weights
 from camviz.tasks import TASKS
@@ -45,12 +44,10 @@ def load(
 ) -> Model:
     """Load a model: a name of torchvision, "demo", "timm:NAME", "hf:FOLDER", "net.py:Net", "my.pth", or a module.
 
-    `input_size` is (width, height). `mean` and `std` are for pixels of 0 to 1, or of `range`, the values that black
-    and white have for the model. `window` are the stored values that become black and white, for images of more than
-    eight bits. `task` and `output_key` describe the output where the module does not show it. `preprocess(image)`
-    takes a PIL image and returns (c, h, w); `inputs(batch)` returns the arguments of forward for a batch (n, c, h, w),
-    and `outputs(raw)` logits, boxes or masks. Without `device` an `nn.Module` stays where it is and anything else goes
-    to the CPU. Raises `CamvizError`s with a hint.
+    `input_size` is (width, height). `mean` and `std` are for pixels of 0 to 1, or of `range`, the model's black and
+    white; `window` are the stored values of black and white beyond eight bits. `preprocess(image)` maps a PIL image to
+    (c, h, w), `inputs(batch)` to the arguments of forward, `outputs(raw)` to logits, boxes or masks. Without `device`
+    an `nn.Module` stays where it is, anything else goes to the CPU. Raises `CamvizError`s with a hint.
     """
     request = ModelRequest(
         spec if isinstance(spec, str) else str(spec) if isinstance(spec, Path) else "",
@@ -69,7 +66,10 @@ def load(
         range,
         window,
     )
-    said = (labels, preprocess, inputs, outputs)
+    return _loaded(spec, request, (labels, preprocess, inputs, outputs), device)
+
+
+def _loaded(spec: str | Path | nn.Module, request: ModelRequest, said: tuple[Any, ...], device: str | None) -> Model:
     if isinstance(spec, (str, Path)):
         return to_device(_described(plan(request).build(), *said), device or "cpu")
     model = _of_module(spec, _with_weights_file(request), said)
@@ -81,7 +81,7 @@ def _of_module(module: nn.Module, request: ModelRequest, said: tuple[Any, ...]) 
 
     check_weights(request, "a model you built", "give a file that exists")
     model = _with_checkpoint(Model(type(module).__name__, adapt(module)), request, _weights(request))
-    return finish(_described(model, *said), request)
+    return _finish(_described(model, *said), request)
 
 
 def _described(model: Model, labels: Any, preprocess: Any, inputs: Any, outputs: Any) -> Model:
@@ -91,6 +91,12 @@ def _described(model: Model, labels: Any, preprocess: Any, inputs: Any, outputs:
     names = None if isinstance(labels, (str, Path)) else labels
     says = {"labels": names, "preprocess": preprocess, "inputs": inputs, "outputs": outputs}
     return described(model, says, "the arguments of load")
+
+
+def _finish(model: Model, request: ModelRequest) -> Model:
+    from camviz.models.finish import finish  # from here on torch is imported
+
+    return finish(model, request)
 
 
 def plan(request: ModelRequest) -> Plan:
@@ -117,14 +123,14 @@ def plan(request: ModelRequest) -> Plan:
         if told:
             given = " ".join(f"{key}={text}" for key, text in told) + (" (--model-args)" if prefix == "py" else "")
             model = replace(model, notes=(*model.notes, f"arguments from the checkpoint: {given}"))
-        return finish(_with_checkpoint(model, request, weights), request)
+        return _finish(_with_checkpoint(model, request, weights), request)
 
     return replace(
         source,
         task=request.task or source.task,
         labels=labels or (() if request.checkpoint else source.labels),
         build=build,
-        skeleton=lambda: finish((source.skeleton or source.build)(), request),
+        skeleton=lambda: _finish((source.skeleton or source.build)(), request),
     )
 
 

@@ -132,8 +132,7 @@ class Preprocessing:
     `resize` is the short side, or a size to which the image is squashed before the crop; None squashes it to `crop`.
     Sizes are (height, width). With `longest` the whole image is shown: the long side is at most that long, nothing is
     cropped, and `fill` is added at the right and the bottom until the sides are a `multiple`, as detectors do.
-    `order` is the order of the model's channels, also in `mean` and `std`. A video model gets `frames` frames,
-    stacked; `crop` is then the size of the stack, and everything else is per frame.
+    `order` is that of the model's channels, also in `mean` and `std`. `crop` is the stack of a video's `frames`.
     """
 
     crop: tuple[int, int] = (224, 224)
@@ -237,8 +236,7 @@ class Layer:
 class Mark:
     """An annotation over a map: a box, a region's outline or a point, with a short text.
 
-    Positions are fractions of the model's input, (0, 0) its left top corner: `box` (left, top, right, bottom),
-    `point` (x, y); `region` (h, w) covers the input.
+    `box` (left, top, right, bottom) and `point` (x, y) are fractions of the input; `region` (h, w) covers it.
     """
 
     text: str = ""
@@ -251,8 +249,7 @@ class Mark:
 class Target:
     """What a map explains: a label, and how a scalar score is read from an image's row of the output.
 
-    `pick` maps a row, or a tensor of rows (…, *row), to a scalar per row; `kind` is whether it reads the row itself
-    or probabilities. `likely` maps rows to probabilities: softmax over classes by default.
+    `pick` maps rows (…, *row) to a scalar each; `kind` is whether it reads logits or what `likely` makes of them.
     """
 
     label: str

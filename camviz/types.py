@@ -130,8 +130,8 @@ class Preprocessing:
     """How an image becomes a model's input: resize the short side, center crop, (x - mean) / std for x in [0, 1].
 
     `resize` is the short side, or a size to which the image is squashed before the crop; None squashes it to `crop`.
-    Sizes are (height, width). With `longest` the whole image is shown: the long side is at most that long, nothing is
-    cropped, and `fill` is added at the right and the bottom until the sides are a `multiple`, as detectors do.
+    Sizes are (height, width). With `longest` the whole image is shown, the long side at most that long, with `fill` at
+    the right and the bottom until the sides are a `multiple`, as detectors do.
     `order` is that of the model's channels, also in `mean` and `std`. `crop` is the stack of a video's `frames`.
     """
 
@@ -179,9 +179,8 @@ class Model:
 class Layer:
     """A layer of a model, and how its output becomes maps (n, c, h, w).
 
-    plain: (n, c, h, w) already. channels_last: (n, h, w, c). tokens: (n, prefix + h·w, c) in reading order, where the
-    grid (h, w) is the input's size divided by `patch`, plus or minus one. Of clips the t steps are stacked
-    vertically, (n, c, t·h, w): clip: (n, c, t, h, w). clip_last: (n, t, h, w, c).
+    plain: (n, c, h, w). channels_last: (n, h, w, c). tokens: (n, prefix + h·w, c) in reading order, where (h, w) is the
+    input's size divided by `patch`, plus or minus one. clip: (n, c, t, h, w). clip_last: (n, t, h, w, c).
     """
 
     path: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,19 +36,6 @@ class TrueLabels:
         if index is None:
             raise InputError(f"'{path}': the model has no class '{text}'", hint)
         return index
-
-    def check(self, paths: Iterable[Path]) -> None:
-        """Raise `RequestError` if there are images and the true class of every one of them is unknown."""
-        first: InputError | None = None
-        for path in paths:
-            try:
-                self.index(path)
-            except InputError as error:
-                first = first or error
-            else:
-                return
-        if first:
-            raise RequestError(f"no image has a known class: {first.message}", first.hint)
 
 
 def class_named(text: str, labels: Sequence[str]) -> int | None:

@@ -67,12 +67,15 @@ def test_the_most_confident_one_of_a_class_and_by_number(explain):
     assert found[-1]["path"].endswith("/a.png.box1.png")
 
 
-def test_a_bar_that_nothing_reaches(explain):
+def test_no_detection_is_done_and_the_hint_finds_one(explain):
     result = explain("detector", "--min-score", "0.99")
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert "error: a.png: no detection reaches 0.99; the best is '" in result.stderr
-    hint = result.stderr.partition("hint: ")[2].splitlines()[0]
-    assert explain("detector", *hint.split()).exit_code == 0
+    assert (result.exit_code, result.stdout) == (0, "")
+    [note] = [line for line in result.stderr.splitlines() if "a.png: " in line]
+    assert note.startswith("note: ")
+    assert "0.99" in note
+    hint = note.partition("(")[2].rstrip(")")
+    assert hint.startswith("--min-score ")
+    assert explain("detector", *hint.split(), "--overwrite").stdout
 
 
 def test_a_point_of_a_segmenter(explain):

@@ -101,3 +101,19 @@ def test_a_full_disk(bench, command, monkeypatch):
     again = bench(command)
     assert again.exit_code == 0, again.stderr
     assert bench.files()
+
+
+@pytest.mark.parametrize("command", ["heatmap", "compare", "evaluate"])
+def test_an_image_without_a_detection_is_done(bench, run, command):
+    (bench.folder / "nets.py").write_text(
+        "from tests.helpers.dense import make\ndef detector():\n    return make('ssd')\n"
+    )
+    methods = "hirescam,layercam" if command == "compare" else "hirescam"
+    fixed = ["-m", "nets.py:detector", "-o", "out", "--method", methods, "--min-score", "0.999"]
+    result = run(command, "pics/1/a.png", *fixed)
+    assert (result.exit_code, errors_of(result)) == (0, []), result.stderr
+    [note] = [line for line in result.stderr.splitlines() if "a.png" in line and line.startswith("note: ")]
+    assert "--min-score 0." in note
+    assert "1 image" in result.stderr
+    again = run(command, "pics/1/a.png", *fixed)
+    assert "1 done before" in again.stderr

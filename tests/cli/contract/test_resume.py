@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 
 import pytest
 
+from camviz.cli.console import Bar
 from tests.cli.contract.conftest import CASES, NAMES, errors_of
 
 EVERY = pytest.mark.parametrize("command", CASES)
@@ -97,3 +99,16 @@ def test_what_failed_is_tried_again_when_asked(bench, white, command):
     again = bench(command, "--retry", net="Moody")
     assert again.exit_code == 1
     assert bench.forwards() > before
+
+
+@EVERY
+def test_a_folder_is_listed_once(bench, command, monkeypatch):
+    """For the check of the images, for the run and for the count of the progress line."""
+    listed: list[str] = []
+    real = os.scandir
+    monkeypatch.setattr("camviz.io.inputs.os.scandir", lambda path: listed.append(str(path)) or real(path))
+    monkeypatch.setattr("camviz.cli.console.Console.bar", lambda _self: Bar(bar=False, lines=True, every=0))
+    result = bench(command)
+    assert result.exit_code == 0, result.stderr
+    assert sorted(path for path in listed if path.startswith("pics")) == ["pics", "pics/1", "pics/2"]
+    assert f"of {len(NAMES)} images" in result.stderr

@@ -133,7 +133,7 @@ def write_films(maps: Maps, reel: Reel, folder: Any, save_raw: bool, write: Call
         for facets, track in maps.tracks.items()
     }
     kind = look.format if look.format in animation.FORMATS else "mp4"
-    looks = {facets: stills(one) for facets, one in looks.items()}
+    looks = {facets: replace(one, format="png", full_size=True) for facets, one in looks.items()}
     with ExitStack() as stack:
         films = {
             facets: stack.enter_context(animation.Film(kind, reel.film_rate, _size(maps, facets, one)))
@@ -144,9 +144,10 @@ def write_films(maps: Maps, reel: Reel, folder: Any, save_raw: bool, write: Call
             facts = {**_facts(maps, reel, facets), **_scale(maps, facets, looks[facets])}
             figure = Figure("video", f".{kind}", data=film.finish())
             yield write_figure(figure, folder, reel.source.name, facets, facts, write=write)
-            still = strip(shots[facets], looks[facets])
+            still_look = replace(looks[facets], format=stills(maps.look).format)
+            still = strip(shots[facets], still_look)
             name = (*facets, "strip")
-            yield write_figure(still, folder, reel.source.name, name, facts, looks[facets], write)
+            yield write_figure(still, folder, reel.source.name, name, facts, still_look, write)
             if save_raw:
                 raw = Figure("raw", ".npy", data=npy(_stacked(maps, facets)))
                 yield write_figure(raw, folder, reel.source.name, facets, facts, write=write)

@@ -1,4 +1,4 @@
-"""Reading videos: frames in order, upright, RGB, as OpenCV decodes them. Sound is no part of it."""
+"""Read videos: frames in order, upright, RGB, as OpenCV decodes them."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from camviz.types import Pixels
 SUFFIXES = frozenset(
     [".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ogv", ".3gp", ".m2ts"]
 )
-USUAL_RATE = 25.0  # frames per second of a file that does not tell, or tells nonsense
+USUAL_RATE = 25.0  # frames per second of a file that states none, or an impossible rate
 _MAGIC = {0: (b"\x1aE\xdf\xa3", b"\x00\x00\x01\xba", b"FLV"), 4: (b"ftyp", b"moov", b"mdat"), 8: (b"AVI ",)}
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a file says of itself: frames per second, and how many frames (0: it does not say)."""
+    """What the header of a file states: frames per second, and the number of frames (0: unknown)."""
 
     rate: float
     frames: int
 
 
 def is_video(path: Path) -> bool:
-    """Whether a file is named as videos are."""
+    """Return whether the suffix is that of a video."""
     return path.suffix.lower() in SUFFIXES
 
 
 def starts_like_video(start: bytes) -> bool:
-    """Whether these are the first bytes of a common kind of video file."""
+    """Return whether a file that starts with these bytes is a video of a common format."""
     return any(start[at:].startswith(signs) for at, signs in _MAGIC.items())
 
 
 def facts_of(path: Path) -> Facts:
-    """What the file says of itself; raises `InputError` for one that is no video."""
+    """Return what the header of a file states. Raises `InputError` for a file that is no video."""
     import cv2
 
     with _opened(path) as capture:
@@ -51,7 +51,7 @@ def facts_of(path: Path) -> Facts:
 
 
 def count_frames(path: Path) -> int:
-    """How many frames can be decoded, whatever the file says."""
+    """Return how many frames can be decoded, whatever the header states."""
     with _opened(path) as capture:
         count = 0
         while capture.grab():
@@ -60,7 +60,7 @@ def count_frames(path: Path) -> int:
 
 
 def read_frames(path: Path, wanted: Callable[[int], bool] = lambda _number: True) -> Iterator[tuple[int, Pixels]]:
-    """(number from 0, pixels) of the frames wanted, as far as they can be decoded; the others cost little.
+    """Yield (number from 0, pixels) of the wanted frames, as far as they can be decoded; the others are not converted.
 
     Raises `InputError` for a file that is no video or has no frames.
     """
@@ -80,15 +80,15 @@ def read_frames(path: Path, wanted: Callable[[int], bool] = lambda _number: True
 
 
 def evenly(frames: int, count: int) -> list[int]:
-    """`count` frames evenly over a video, each from the middle of its share; a short video's come several times."""
-    return [min(frames - 1, math.floor((place + 0.5) * frames / count)) for place in range(count)]
+    """Return `count` frame numbers spread evenly over a video; in a short video, some repeat."""
+    return [min(frames - 1, math.floor((part + 0.5) * frames / count)) for part in range(count)]
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """The file's decoder; what it would print of a damaged file is in the error instead."""
+    """Yield the decoder of a file. Raises `InputError` where that fails; the decoder itself prints nothing."""
     if is_remote(path):
-        raise InputError(f"'{path}' is a video in a store, out of OpenCV's reach", "copy it to this machine first")
+        raise InputError(f"'{path}' is a video at a URL, which OpenCV cannot read", "copy it to this machine first")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     import cv2
 

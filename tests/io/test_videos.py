@@ -57,7 +57,7 @@ def test_what_is_none(content, words, tmp_path):
 
 
 def test_a_video_in_a_store():
-    with pytest.raises(InputError, match=r"'memory://clips/a\.mp4' is a video in a store"):
+    with pytest.raises(InputError, match=r"'memory://clips/a\.mp4' is a video"):
         facts_of(place("memory://clips/a.mp4"))
 
 

@@ -1,4 +1,4 @@
-"""The databases of all shards as one, as if a single run had written it."""
+"""Join the databases of all shards into the one that a single run would have written."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from camviz.run.output.folder import OutputFolder
 
 @dataclass(frozen=True)
 class Merged:
-    """What was joined: how many shards, and the images of the newest job."""
+    """The joined database, the number of shards, and the numbers of images of the newest job."""
 
     path: Path
     shards: int
@@ -31,10 +31,10 @@ class Merged:
 
 
 def merge(folder: Path) -> Merged:
-    """Join the databases of all shards into the folder's; then they are removed.
+    """Join the databases of all shards, then remove them.
 
-    Raises `OutputError`, with everything as it was, unless all shards are there and complete, of the same jobs over
-    the same images, and each image is in just the shard it belongs to.
+    Raises `OutputError` and changes nothing unless all shards are present, complete, of the same jobs and images, and
+    each image is in the shard that its name selects.
     """
     shards = find_shards(folder)
     with ExitStack() as stack:
@@ -58,31 +58,27 @@ def merge(folder: Path) -> Merged:
 
 
 def find_shards(folder: Path) -> list[Shard]:
-    """The shards of a folder in order; raises `OutputError` unless they are all there, and of one division."""
-    found = []
-    for tag in shard_databases(folder):
-        number, count = map(int, re.findall(r"\d+", tag))
-        found.append(Shard(number, count))
-    if not found:
+    """Return the shards of a folder in order. Raises `OutputError` unless all are present and of the same count."""
+    shards = [Shard(*map(int, re.findall(r"\d+", tag))) for tag in shard_databases(folder)]
+    if not shards:
         raise OutputError(
             f"no shards in '{folder}'", "camviz heatmap photos/ -o RUN --shard 1/4 does the first of four"
         )
-    counts = sorted({shard.count for shard in found})
+    counts = sorted({shard.count for shard in shards})
     if len(counts) > 1:
-        told = " and ".join(map(str, counts))
         raise OutputError(
-            f"'{folder}' holds shards of {told}: two divisions of the images",
+            f"'{folder}' holds shards of {' and of '.join(map(str, counts))}, which cannot be joined",
             f"remove one: rm {folder}/camviz.shard-*-of-{counts[-1]}.sqlite",
         )
-    missing = sorted({Shard(number, counts[0]) for number in range(1, counts[0] + 1)} - {*found}, key=str)
+    missing = sorted({Shard(number, counts[0]) for number in range(1, counts[0] + 1)} - {*shards}, key=str)
     if missing:
         more = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise OutputError(f"{missing[0]} is not in '{folder}'{more}", f"its command again, with {missing[0].option}")
-    return sorted(found, key=lambda shard: shard.number)
+    return sorted(shards, key=lambda shard: shard.number)
 
 
 def _same_jobs(folder: Path, databases: dict[Shard, Database]) -> dict[Shard, dict[str, JobRow]]:
-    """Each shard's jobs by key; raises `OutputError` where one has another than the first."""
+    """Return the jobs of each shard by key. Raises `OutputError` unless all shards have the same jobs."""
     rows = {shard: {job.key: job for job in database.jobs()} for shard, database in databases.items()}
     first = next(iter(rows))
     for shard, jobs in rows.items():
@@ -98,7 +94,7 @@ def _same_jobs(folder: Path, databases: dict[Shard, Database]) -> dict[Shard, di
 
 
 def _difference(theirs: JobRow, ours: JobRow) -> str:
-    """The first setting that is not the same."""
+    """Return the first setting that differs."""
     if theirs.command != ours.command:
         return f"camviz {theirs.command}, not {ours.command}"
     mine, other = _flat(ours.settings), _flat(theirs.settings)
@@ -115,7 +111,7 @@ def _flat(settings: dict[str, Any], above: str = "") -> dict[str, Any]:
 
 
 def _complete(databases: dict[Shard, Database], rows: dict[Shard, JobRow], before: Database | None) -> None:
-    """Raise `OutputError` unless the shards have every image of a job once."""
+    """Raise `OutputError` unless the shards together have every image of a job exactly once."""
     shares = {shard: databases[shard].share(row.id) for shard, row in rows.items()}
     first = next(iter(shares))
     seen: dict[str, Shard] = {}
@@ -144,7 +140,7 @@ def _complete(databases: dict[Shard, Database], rows: dict[Shard, JobRow], befor
 
 
 def _join(parts: Path, databases: Sequence[Path]) -> Path:
-    """A database of everything that the databases know, the later over the earlier."""
+    """Return a database with the rows of all databases; later ones replace earlier ones."""
     with Database(parts, write=True) as merged:
         for path in databases:
             merged.absorb(path)
@@ -152,7 +148,7 @@ def _join(parts: Path, databases: Sequence[Path]) -> Path:
 
 
 def _versions(rows: dict[Shard, dict[str, JobRow]]) -> list[str]:
-    """What computed where, in words, unless it was the same everywhere."""
+    """Return a note for each package whose version differs between the shards."""
     found: dict[str, set[str]] = {}
     for jobs in rows.values():
         for row in jobs.values():

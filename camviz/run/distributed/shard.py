@@ -1,4 +1,4 @@
-"""A part of a run's images, chosen by their names: machines do one job without speaking to each other."""
+"""A part of the images of a run, chosen by a hash of their names, so that machines need not communicate."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _EXAMPLE = "--shard 2/4 is the second of four"
 
 @dataclass(frozen=True)
 class Shard:
-    """The images whose names fall to `number` (from 1) of `count`."""
+    """The images whose names hash to `number` (from 1) of `count`."""
 
     number: int
     count: int
@@ -27,28 +27,28 @@ class Shard:
 
     @property
     def tag(self) -> str:
-        """What its database and its lock are called by."""
+        """The part of the file name of its database and its lock."""
         return f"shard-{self.number}-of-{self.count}"
 
     @property
     def option(self) -> str:
-        """How to ask for it."""
+        """The option that selects it."""
         return f"--shard {self.number}/{self.count}"
 
 
 def parse_shard(text: str) -> Shard | None:
-    """The shard that "2/4" means; None for 1/1, which is everything. Raises `RequestError`."""
-    found = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", text)
-    if not found:
+    """Return the shard that "2/4" means; None for 1/1, which is everything. Raises `RequestError`."""
+    match = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", text)
+    if not match:
         raise RequestError(f"--shard '{text}' is not I/N", _EXAMPLE)
-    number, count = int(found[1]), int(found[2])
+    number, count = int(match[1]), int(match[2])
     if not 1 <= number <= count:
         raise RequestError(f"--shard '{text}': there are the shards 1 to {count}", _EXAMPLE)
     return Shard(number, count) if count > 1 else None
 
 
 def shard_of(environment: Mapping[str, str]) -> tuple[Shard, str] | None:
-    """The shard that torchrun or srun ask for, and the variables that say so; None where neither runs several."""
+    """Return the shard that torchrun or srun set, and the variables it was read from; None for a single process."""
     for names in _ENVIRONMENTS:
         rank, size = (environment.get(name, "") for name in names)
         if rank.isdecimal() and size.isdecimal() and int(rank) < int(size) and int(size) > 1:
@@ -57,18 +57,18 @@ def shard_of(environment: Mapping[str, str]) -> tuple[Shard, str] | None:
 
 
 def place_of(name: str) -> int:
-    """A number that depends on the name alone, evenly spread over 64 bits."""
+    """Return a 64-bit hash of a name."""
     return int.from_bytes(hashlib.blake2b(os.fsencode(name), digest_size=8).digest(), "big")
 
 
 def home(name: str, count: int) -> int:
-    """Which of `count` shards an image belongs to, from 1."""
+    """Return which of `count` shards an image belongs to, from 1."""
     return place_of(name) % count + 1
 
 
 @dataclass
 class Share:
-    """The images of one shard as they are listed, and what all of the listing was: for whoever joins the shards."""
+    """The images of one shard in a listing, and a digest of the whole listing, which `merge` compares."""
 
     shard: Shard
     listed: int = 0
@@ -76,7 +76,7 @@ class Share:
     _sum: int = field(default=0, repr=False)
 
     def of(self, listing: Iterable[Input]) -> Iterator[Input]:
-        """Those that fall to this shard."""
+        """Yield the inputs of this shard."""
         self.listed = self.taken = self._sum = 0
         for source in listing:
             place = place_of(source.name)
@@ -88,5 +88,5 @@ class Share:
 
     @property
     def digest(self) -> str:
-        """Of all names that were listed, in whatever order."""
+        """The digest of all listed names, in any order."""
         return f"{self._sum:016x}"

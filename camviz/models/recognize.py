@@ -1,4 +1,4 @@
-"""Which architecture a file of weights is for, from the names and shapes of its tensors."""
+"""Recognize the architecture that a file of weights is for, by the names and shapes of its tensors."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _BUILT = ("segmentation", "detection")  # built for their number of classes: it 
 
 @dataclass(frozen=True)
 class Match:
-    """An architecture that tensors fit, and what they say of it: classes, channels and size of its input.
+    """An architecture that tensors fit, with the classes, channels and input size that they show.
 
-    0 where they say nothing. `headless`: only the body is there, or something else stands in the head's place.
+    0 where they show none. `headless`: only the body is present, or another head in the place of its own.
     """
 
     signature: Signature
@@ -29,12 +29,12 @@ class Match:
 
     @property
     def spec(self) -> str:
-        """What to type for it."""
+        """Return what to type after --model."""
         return self.signature.spec
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What its builder needs to make these shapes; a classifier's classes and the channels are not among them."""
+        """Return the arguments of its builder for these shapes, without the classes and channels of a classifier."""
         known = dict(self.signature.arguments)
         if self.signature.source == "torchvision" and self.resized:
             known["image_size"] = self.size
@@ -44,12 +44,12 @@ class Match:
 
     @property
     def resized(self) -> bool:
-        """Whether it was trained on images of another size than the architecture is known for."""
+        """Return whether it was trained on images of another size than the architecture's usual one."""
         return self.size not in (0, self.signature.size)
 
 
 def recognize(shapes: Shapes, rows: Iterable[Signature] | None = None) -> list[Match]:
-    """Every architecture with exactly these tensors, torchvision's first; without one, those that have this body.
+    """Return every architecture with exactly these tensors, torchvision's first; else those that have this body.
 
     Between the two: transformers of timm that differ in nothing but the number of places for patches.
     """
@@ -66,18 +66,18 @@ def recognize(shapes: Shapes, rows: Iterable[Signature] | None = None) -> list[M
             resized[stem] = replace(_match(row, shapes), size=size)
     if resized:
         return list(resized.values())
-    found = []
+    bodies = []
     words: dict[Head, str] = {}
     for row in rows:
         if row.head not in words:
             words[row.head] = digest_names(body_names(shapes, row.head))
         if row.body == words[row.head] and row.head.tensors and len(counted(shapes)) > 4:
-            found.append(row)
-    return [replace(_match(row, shapes), headless=True) for row in found if _same_body(row, shapes)]
+            bodies.append(row)
+    return [replace(_match(row, shapes), headless=True) for row in bodies if _same_body(row, shapes)]
 
 
 def alike(shapes: Shapes) -> list[Signature]:
-    """Architectures whose tensors have the same names, but other shapes: somebody's wider or narrower one."""
+    """Return architectures whose tensors have the same names but other shapes: a wider or narrower variant."""
     word = digest_names(shapes)
     return [row for row in installed().rows if row.names == word]
 
@@ -100,14 +100,14 @@ def _resized(row: Signature, shapes: Shapes) -> int:
     if len(places) != 3 or len(patches) != 4 or not row.size:
         return 0
     side = isqrt(places[1])
-    own = row.size // patches[-1]
-    known = (places[0], own**2 + places[1] - side**2, places[2])
+    trained = row.size // patches[-1]
+    known = (places[0], trained**2 + places[1] - side**2, places[2])
     fits = digest_shapes({**shapes, _POSITIONS: known}, row.head, row.inputs) == row.shapes
     return int(side * patches[-1]) if fits else 0
 
 
 def classes_in(name: str, shapes: Shapes) -> int:
-    """The classes of tensors for torchvision's `name`, where they belong to how it is built; 0 elsewhere."""
+    """Return the number of classes in tensors for torchvision's `name`, where it is built for it; 0 elsewhere."""
     for row in installed().rows:
         if row.source == "torchvision" and row.name == name and row.task in _BUILT and row.head.key in shapes:
             return shapes[row.head.key][0] // row.head.factor
@@ -123,13 +123,13 @@ def _size(row: Signature, shapes: Shapes) -> int:
     return int(side * shapes[row.inputs[0]][-1])
 
 
-def preferred(matches: list[Match], said: Iterable[Any] = ()) -> tuple[Match | None, list[Match]]:
-    """The one to take, None when that cannot be told, and the others. `said` is what the file says of itself.
+def preferred(matches: list[Match], hints: Iterable[Any] = ()) -> tuple[Match | None, list[Match]]:
+    """Return the match to take, None when it is ambiguous, and the other matches. `hints` are settings in the file.
 
-    timm has its own build of many of torchvision's models, and variants without tensors of their own; with one
-    of torchvision among them that one is meant.
+    timm has its own version of many of torchvision's models, and variants with the same tensors; where a model of
+    torchvision is among the matches, it is taken.
     """
-    words = {text.removeprefix("timm/").partition(".")[0] for text in said if isinstance(text, str)}
+    words = {text.removeprefix("timm/").partition(".")[0] for text in hints if isinstance(text, str)}
     named = [match for match in matches if match.signature.name in words] or matches
     ours = [match for match in named if match.signature.source == "torchvision"]
     names = {match.signature.name for match in ours}
@@ -140,5 +140,5 @@ def preferred(matches: list[Match], said: Iterable[Any] = ()) -> tuple[Match | N
 
 
 def shapes_of(state: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of tensors."""
+    """Return the shapes of tensors by name."""
     return {name: tuple(tensor.shape) for name, tensor in state.items()}

@@ -68,17 +68,17 @@ def _holds(value: Any) -> bool:
 
 def wrappers(state: State) -> tuple[State, str] | None:
     """torch.compile, FSDP and activation checkpointing put their own part into the names, anywhere."""
-    found = [word for word in _WRAPPERS if any(word in f".{key}" for key in state)]
-    if not found:
+    present = [word for word in _WRAPPERS if any(word in f".{key}" for key in state)]
+    if not present:
         return None
     renamed = {}
     for key, value in state.items():
-        for word in found:
+        for word in present:
             key = f".{key}".replace(f".{word}", ".")[1:]
         renamed[key] = value
     if len(renamed) < len(state):
         return None
-    return renamed, " and ".join(f"'{word}'" for word in found) + " stripped"
+    return renamed, " and ".join(f"'{word}'" for word in present) + " stripped"
 
 
 def averaged(state: State) -> tuple[State, str] | None:
@@ -169,12 +169,12 @@ def variants(state: State) -> Iterator[tuple[State, list[str]]]:
     notes: list[str] = []
     while True:
         yield state, notes
-        rewritten, said = state, notes
+        rewritten, changes = state, notes
         for rewriting in REWRITINGS:
             if changed := rewriting(rewritten):
-                rewritten, said = changed[0], [*said, changed[1]]
+                rewritten, changes = changed[0], [*changes, changed[1]]
         if rewritten is not state:
-            yield rewritten, said
+            yield rewritten, changes
         shorter = next((part for prefix in _PREFIXES if (part := part_of(state, f"{prefix}."))), None)
         if shorter is None:
             return

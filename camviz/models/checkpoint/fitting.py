@@ -56,14 +56,14 @@ def fit(module: nn.Module, state: State, source: str, name: str) -> tuple[Fit, l
     beside = {key: tensor for key, tensor in all_tensors.items() if id(tensor) not in taken}
     state, rebuilt = rebuild_head(module, state, beside)
     followed = [*rebuilt, *follow(module, state)]
-    own = module.state_dict()
-    same = {key for key in state if key in own and state[key].shape == own[key].shape}
-    counted = {key for key in own if not key.endswith("num_batches_tracked")}
+    expected = module.state_dict()
+    same = {key for key in state if key in expected and state[key].shape == expected[key].shape}
+    counted = {key for key in expected if not key.endswith("num_batches_tracked")}
     result = Fit(
-        fitted=tuple(key for key in own if key in same and key in counted),
-        missing=tuple(key for key in own if key not in state and key in counted),
-        unexpected=tuple(key for key in state if key not in own),
-        reshaped=tuple(key for key in state if key in own and key not in same),
+        fitted=tuple(key for key in expected if key in same and key in counted),
+        missing=tuple(key for key in expected if key not in state and key in counted),
+        unexpected=tuple(key for key in state if key not in expected),
+        reshaped=tuple(key for key in state if key in expected and key not in same),
     )
     theirs = sum(1 for key in state if not key.endswith("num_batches_tracked"))
     if 2 * len(result.fitted) < max(len(counted), theirs):
@@ -100,11 +100,13 @@ def _refuse_untrained(module: nn.Module, result: Fit, source: str, name: str) ->
 
 def _matters(module: nn.Module, key: str, fitted: tuple[str, ...]) -> bool:
     """Whether the tensor at `key` is used in evaluation and depends on training."""
-    own = module.state_dict()
+    expected = module.state_dict()
     if "aux" in key.lower().partition(".")[0]:  # auxiliary heads run in training only
         return False
-    tensor = own[key]
-    if any(own[other].data_ptr() == tensor.data_ptr() for other in fitted if own[other].shape == tensor.shape):
+    tensor = expected[key]
+    if any(
+        expected[other].data_ptr() == tensor.data_ptr() for other in fitted if expected[other].shape == tensor.shape
+    ):
         return False  # one tensor under two names
     if key.endswith(("running_mean", "running_var")):
         return True
@@ -115,11 +117,11 @@ def _matters(module: nn.Module, key: str, fitted: tuple[str, ...]) -> bool:
 
 def adapted(module: nn.Module, state: State) -> tuple[State, list[str]]:
     """Return the variant of `state` that has the most names of the model, and what was done to the names."""
-    own = list(module.state_dict())
-    names = set(own)
+    expected = list(module.state_dict())
+    names = set(expected)
     children = [name for name, _ in module.named_children()]
-    candidates = [*variants(state), *_prefixed(own, state)]
-    candidates += [one for chosen in variants(state) for one in _numbered(children, *chosen)]
+    candidates = [*variants(state), *_prefixed(expected, state)]
+    candidates += [candidate for chosen in variants(state) for candidate in _numbered(children, *chosen)]
     return max(candidates, key=lambda candidate: sum(key in names for key in candidate[0]))
 
 
@@ -136,12 +138,12 @@ def _numbered(children: list[str], state: State, notes: list[str]) -> Iterator[t
     yield renamed, [*notes, "numbers in names read as the model's children, in their order"]
 
 
-def _prefixed(own: list[str], state: State) -> Iterator[tuple[State, list[str]]]:
+def _prefixed(expected: list[str], state: State) -> Iterator[tuple[State, list[str]]]:
     """The state with the prefixes that all names of the model share: it wraps what was saved."""
     prefix = ""
     while True:
-        first = {name[len(prefix) :].partition(".")[0] for name in own}
-        if len(first) != 1 or any("." not in name[len(prefix) :] for name in own):
+        first = {name[len(prefix) :].partition(".")[0] for name in expected}
+        if len(first) != 1 or any("." not in name[len(prefix) :] for name in expected):
             return
         prefix += f"{first.pop()}."
         yield {f"{prefix}{key}": value for key, value in state.items()}, [f"prefix '{prefix}' put before"]

@@ -22,13 +22,13 @@ def rebuild_head(module: nn.Module, state: State, beside: State) -> tuple[State,
     Linear, or a Sequential of Linear and norm layers; layers without tensors between them are not in a file, so a
     ReLU is assumed and noted.
     """
-    own = module.state_dict()
+    expected = module.state_dict()
     path = head_path(module)
     if not path:
         return state, []
-    odd = {name for name in state if name not in own or state[name].shape != own[name].shape}
+    odd = {name for name in state if name not in expected or state[name].shape != expected[name].shape}
     for place in _containers(module, path):
-        absent = {name for name in own if name not in state or state[name].shape != own[name].shape}
+        absent = {name for name in expected if name not in state or state[name].shape != expected[name].shape}
         absent = {name for name in absent if not name.endswith("num_batches_tracked")}
         if not absent or any(not name.startswith(f"{place}.") for name in absent):
             continue
@@ -40,7 +40,9 @@ def rebuild_head(module: nn.Module, state: State, beside: State) -> tuple[State,
             inside = {f"{path}.{name}" for name, _ in module.get_submodule(path).named_parameters()}
             if prefix == place == path and inside == {f"{path}.{name}" for name in tensors} <= odd:
                 return state, []  # another number of classes only
-            head, shown = _made(tensors, own[f"{path}.weight"].shape[1] if place == path else _width(module, place))
+            head, shown = _made(
+                tensors, expected[f"{path}.weight"].shape[1] if place == path else _width(module, place)
+            )
             if head is None:
                 continue
             parent, _, name = place.rpartition(".")

@@ -1,4 +1,4 @@
-"""A TorchScript model as a tree of ordinary modules, so that hooks reach its layers.
+"""Rebuild a TorchScript model as a tree of ordinary modules, so that hooks reach its layers.
 
 Hooks cannot be put on a ScriptModule. Its graph can be read, though: `restored` makes a module for every one of
 its modules, whose forward walks through the graph node by node and calls the modules below as Python does.
@@ -33,75 +33,77 @@ class Restored(nn.Module):
             self.add_module(name, restored(child))
 
     def forward(self, *inputs: Any) -> Any:
-        """What the network's own `forward` gives."""
+        """Return what the module's own `forward` returns."""
         return self.call("forward", inputs)
 
     def call(self, method: str, inputs: Sequence[Any]) -> Any:
-        """One of the module's methods."""
+        """Run one of the module's methods."""
         graph = self.__dict__["script"]._c._get_method(method).graph
         values: Values = {}
-        for value, given in zip(graph.inputs(), (self, *inputs), strict=True):
-            values[value.unique()] = given
+        for value, operands in zip(graph.inputs(), (self, *inputs), strict=True):
+            values[value.unique()] = operands
         self._walk(graph, values)
         results = [values[value.unique()] for value in graph.outputs()]
         return results[0] if len(results) == 1 else tuple(results)
 
     def attribute(self, name: str) -> Any:
-        """A child, a tensor, or a constant of the module."""
-        for own in (self._modules, self._parameters, self._buffers):
-            if name in own:
-                return own[name]
+        """Return a child, a tensor or a constant of the module."""
+        for members in (self._modules, self._parameters, self._buffers):
+            if name in members:
+                return members[name]
         return getattr(self.__dict__["script"], name)
 
     def _walk(self, block: Any, values: Values) -> None:
         for node in block.nodes():
             kind = node.kind()
-            given = [values.get(value.unique()) for value in node.inputs()]
+            operands = [values.get(value.unique()) for value in node.inputs()]
             outputs = [value.unique() for value in node.outputs()]
             if kind == "prim::If":
-                results = self._block(list(node.blocks())[0 if given[0] else 1], values, ())
+                results = self._block(list(node.blocks())[0 if operands[0] else 1], values, ())
             elif kind == "prim::Loop":
-                results = self._loop(next(iter(node.blocks())), given, values)
+                results = self._loop(next(iter(node.blocks())), operands, values)
             else:
-                result = self._run(node, kind, given)
+                result = self._run(node, kind, operands)
                 results = [result] if len(outputs) == 1 else list(result or ())
             values.update(zip(outputs, results, strict=True))
 
-    def _block(self, block: Any, values: Values, given: Sequence[Any]) -> list[Any]:
+    def _block(self, block: Any, values: Values, operands: Sequence[Any]) -> list[Any]:
         inner = values  # names are unique in a graph, and a block reads what is around it
-        inner.update(zip((value.unique() for value in block.inputs()), given, strict=True))
+        inner.update(zip((value.unique() for value in block.inputs()), operands, strict=True))
         self._walk(block, inner)
         return [inner[value.unique()] for value in block.outputs()]
 
-    def _loop(self, block: Any, given: Sequence[Any], values: Values) -> list[Any]:
-        trips, go_on, carried = given[0], given[1], list(given[2:])
+    def _loop(self, block: Any, operands: Sequence[Any], values: Values) -> list[Any]:
+        trips, go_on, carried = operands[0], operands[1], list(operands[2:])
         trip = 0
         while go_on and trip < trips:
             go_on, *carried = self._block(block, values, [trip, *carried])
             trip += 1
         return carried
 
-    def _run(self, node: Any, kind: str, given: list[Any]) -> Any:
-        """What a node without blocks gives."""
+    def _run(self, node: Any, kind: str, operands: list[Any]) -> Any:
+        """Run a node without blocks."""
         if kind == "prim::Constant":
             output = node.output()
             return (
                 output.toIValue() if node.attributeNames() and node.kindOf(node.attributeNames()[0]) != "s_" else None
             )
         if kind == "prim::GetAttr":
-            owner = given[0]
+            owner = operands[0]
             return owner.attribute(node.s("name")) if isinstance(owner, Restored) else _part(owner, node.s("name"))
         if kind == "prim::CallMethod":
-            owner, name = given[0], node.s("name")
+            owner, name = operands[0], node.s("name")
             if name == "forward":
-                return owner(*given[1:])
-            return owner.call(name, given[1:]) if isinstance(owner, Restored) else getattr(owner, name)(*given[1:])
+                return owner(*operands[1:])
+            return (
+                owner.call(name, operands[1:]) if isinstance(owner, Restored) else getattr(owner, name)(*operands[1:])
+            )
         if kind in _BUILDERS:
-            return _BUILDERS[kind](given)
-        if kind in _LISTS and isinstance(given[0], (list, dict)):
-            return _LISTS[kind](given)
-        self.__dict__["met"][kind] = given
-        return _operator(node)(*given)
+            return _BUILDERS[kind](operands)
+        if kind in _LISTS and isinstance(operands[0], (list, dict)):
+            return _LISTS[kind](operands)
+        self.__dict__["met"][kind] = operands
+        return _operator(node)(*operands)
 
 
 def _part(owner: Any, name: str) -> Any:
@@ -111,41 +113,41 @@ def _part(owner: Any, name: str) -> Any:
 _BUILDERS: dict[str, Callable[[list[Any]], Any]] = {
     "prim::ListConstruct": list,
     "prim::TupleConstruct": tuple,
-    "prim::ListUnpack": lambda given: list(given[0]) if len(given[0]) != 1 else given[0],
-    "prim::TupleUnpack": lambda given: list(given[0]) if len(given[0]) != 1 else given[0],
-    "prim::DictConstruct": lambda given: dict(zip(given[::2], given[1::2], strict=True)),
-    "prim::unchecked_cast": lambda given: given[0],
-    "prim::Uninitialized": lambda given: None,
-    "aten::warn": lambda given: None,
-    "aten::__is__": lambda given: given[0] is given[1],
-    "aten::__isnot__": lambda given: given[0] is not given[1],
+    "prim::ListUnpack": lambda operands: list(operands[0]) if len(operands[0]) != 1 else operands[0],
+    "prim::TupleUnpack": lambda operands: list(operands[0]) if len(operands[0]) != 1 else operands[0],
+    "prim::DictConstruct": lambda operands: dict(zip(operands[::2], operands[1::2], strict=True)),
+    "prim::unchecked_cast": lambda operands: operands[0],
+    "prim::Uninitialized": lambda operands: None,
+    "aten::warn": lambda operands: None,
+    "aten::__is__": lambda operands: operands[0] is operands[1],
+    "aten::__isnot__": lambda operands: operands[0] is not operands[1],
 }
 
 
-def _append(given: list[Any]) -> Any:
-    given[0].append(given[1])
-    return given[0]
+def _append(operands: list[Any]) -> Any:
+    operands[0].append(operands[1])
+    return operands[0]
 
 
-def _extend(given: list[Any]) -> Any:
-    given[0].extend(given[1])
-    return given[0]
+def _extend(operands: list[Any]) -> Any:
+    operands[0].extend(operands[1])
+    return operands[0]
 
 
-def _set_item(given: list[Any]) -> Any:
-    given[0][given[1]] = given[2]
-    return given[0]
+def _set_item(operands: list[Any]) -> Any:
+    operands[0][operands[1]] = operands[2]
+    return operands[0]
 
 
 _LISTS: dict[str, Callable[[list[Any]], Any]] = {  # their operators take no lists of any kind from Python
     "aten::append": _append,
     "aten::extend": _extend,
     "aten::_set_item": _set_item,
-    "aten::__getitem__": lambda given: given[0][given[1]],
-    "aten::__contains__": lambda given: given[1] in given[0],
-    "aten::len": lambda given: len(given[0]),
-    "aten::list": lambda given: list(given[0]),
-    "aten::add": lambda given: given[0] + given[1],
+    "aten::__getitem__": lambda operands: operands[0][operands[1]],
+    "aten::__contains__": lambda operands: operands[1] in operands[0],
+    "aten::len": lambda operands: len(operands[0]),
+    "aten::list": lambda operands: list(operands[0]),
+    "aten::add": lambda operands: operands[0] + operands[1],
 }
 
 
@@ -160,9 +162,9 @@ def _operator(node: Any) -> Callable[..., Any]:
         if overload is not None and len(schema.arguments) == len(list(node.inputs())):
             named = [argument.name if argument.kwarg_only else "" for argument in schema.arguments]
 
-            def call(*given: Any) -> Any:
-                plain = [value for value, name in zip(given, named, strict=True) if not name]
-                return overload(*plain, **{name: value for value, name in zip(given, named, strict=True) if name})
+            def call(*operands: Any) -> Any:
+                plain = [value for value, name in zip(operands, named, strict=True) if not name]
+                return overload(*plain, **{name: value for value, name in zip(operands, named, strict=True) if name})
 
             return call
     return _compiled(node)
@@ -177,7 +179,7 @@ def _compiled(node: Any) -> Callable[..., Any]:
         if value.unique() in inputs:
             continue
         if value.node().kind() == "prim::Constant" and value.node().attributeNames():
-            clone = graph.createClone(value.node(), lambda one: one)
+            clone = graph.createClone(value.node(), lambda module: module)
             graph.appendNode(clone)
             inputs[value.unique()] = clone.output()
             fixed.add(value.unique())
@@ -192,23 +194,23 @@ def _compiled(node: Any) -> Callable[..., Any]:
     function = torch._C._create_function_from_graph("node", graph)
     unique = [value.unique() for value in node.inputs()]
 
-    def call(*given: Any) -> Any:
-        wanted = {key: value for key, value in zip(unique, given, strict=True) if key not in fixed}
+    def call(*operands: Any) -> Any:
+        wanted = {key: value for key, value in zip(unique, operands, strict=True) if key not in fixed}
         return function(*wanted.values())
 
     return call
 
 
 def restored(script: Any) -> Restored:
-    """The tree of modules of a ScriptModule; each is called by the name that its class had."""
+    """Return the tree of modules of a ScriptModule; each has the name of its original class."""
     name = script.original_name if str(getattr(script, "original_name", "")).isidentifier() else "Module"
     return cast(Restored, type(name, (Restored,), {})(script))
 
 
 def with_layers(network: Restored) -> Restored:
-    """The module with torch's own convolutions, norms and linear layers in the place of the leaves that are such.
+    """Return the module with torch's own convolutions, norms and linear layers in place of equal leaves.
 
-    A forward must have run: it noted the settings.
+    A forward must have run before: it records the settings.
     """
     for module in list(network.modules()):
         for name, child in list(module.named_children()):
@@ -233,8 +235,8 @@ def _layer(leaf: Restored) -> nn.Module | None:
             and weight.ndim == 4
             and all(isinstance(p, int) for p in met[convolution][4])
         ):
-            given = met[convolution]
-            stride, padding, dilation, groups = (given[place] for place in _CONVOLUTIONS[convolution])
+            operands = met[convolution]
+            stride, padding, dilation, groups = (operands[place] for place in _CONVOLUTIONS[convolution])
             sides = (weight.shape[2], weight.shape[3])
             channels = weight.shape[1] * groups
             layer = nn.Conv2d(
@@ -259,11 +261,11 @@ def _layer(leaf: Restored) -> nn.Module | None:
     return cast(nn.Module, layer)
 
 
-def agree(one: nn.Module, other: nn.Module, inputs: Tensor) -> bool:
-    """Whether two modules give the same, but for rounding, on the same inputs."""
+def agree(module: nn.Module, other: nn.Module, inputs: Tensor) -> bool:
+    """Return whether two modules return the same for the same inputs, up to rounding."""
     try:
         with torch.no_grad():
-            first, second = first_tensor(one(inputs)), first_tensor(other(inputs))
+            first, second = first_tensor(module(inputs)), first_tensor(other(inputs))
     except Exception:  # whatever goes wrong: they do not
         return False
     if first is None or second is None or first.shape != second.shape:

@@ -65,8 +65,8 @@ _cast_Byte _cast_Char _cast_Double _cast_Float _cast_Half _cast_Int _cast_Long _
 _local_scalar_dense _set_item _assert_tensor_metadata _assert_scalar _assert_async sym_size sym_stride sym_numel
 sym_storage_offset sym_constrain_range sym_constrain_range_for_size type_as to cpu cuda item result_type promote_types
 can_cast device dtype layout dim size numel len stride storage_offset is_complex is_contiguous is_floating_point
-is_signed is_same_size is_grad_enabled is_scripting is_leaf requires_grad_ get_device element_size is_conj is_neg
-is_autocast_enabled is_autocast_cpu_enabled is_coalesced has_torch_function data
+is_signed is_same_size is_grad_enabled is_scripting is_leaf requires_grad_ set_grad_enabled get_device element_size
+is_conj is_neg is_autocast_enabled is_autocast_cpu_enabled is_coalesced has_torch_function data
 Bool Complex ComplexImplicit Delete Float FloatImplicit Int IntImplicit ScalarImplicit Size append bin capitalize
 center chr clear count dict endswith expandtabs extend find format get hash hex index insert isalnum isalpha isdecimal
 isdigit isidentifier islower isnumeric isprintable isspace istitle isupper items join keys list ljust lower lstrip oct

@@ -159,11 +159,11 @@ def _check_allocations(path: Path) -> None:
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if name.endswith(".pkl")]
-            found = any(word in archive.read(name) for name in names)
+            holds_bytearray = any(word in archive.read(name) for name in names)
     else:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            found = content.find(word) >= 0
-    if found:
+            holds_bytearray = content.find(word) >= 0
+    if holds_bytearray:
         raise CheckpointError(
             f"checkpoint '{path}' holds more than tensors (bytearray), of any size it likes",
             "--allow-pickle reads it, only if you trust whoever made it; safer: save model.state_dict()",

@@ -24,26 +24,25 @@ Shape = tuple[int, int, int]  # channels, height, width
 
 
 class Sealed(nn.Module):
-    """A model whose layers no hook reaches: an image goes in and scores come out.
+    """A model whose layers cannot be hooked: an image goes in and scores come out.
 
-    `sealed` says why. `single`: it was made for one image at a time, and gets them so. `channels` are those of
-    its input.
+    `sealed` is the reason, for messages. `single`: it takes one image at a time. `channels` are those of its input.
     """
 
     def __init__(self, inner: Any, channels: int, sealed: str, single: bool = False) -> None:
         super().__init__()
         self.__dict__["inner"] = inner  # not a child: its parts cannot be hooked, frozen or listed
         self.input_channels, self.sealed, self.single = channels, sealed, single
-        self.place = nn.Parameter(torch.empty(0), requires_grad=False)  # says on which device the model is
+        self.place = nn.Parameter(torch.empty(0), requires_grad=False)  # its device is the model's
 
     def forward(self, inputs: torch.Tensor) -> Any:
-        """What the model gives."""
+        """Return the model's output."""
         inner = self.__dict__["inner"]
         try:
             if not self.single or len(inputs) == 1:
                 return inner(inputs)
             alone = [first_tensor(inner(inputs[i : i + 1])) for i in range(len(inputs))]
-            return torch.cat([one for one in alone if one is not None])
+            return torch.cat([scores for scores in alone if scores is not None])
         except RuntimeError as error:
             raise RuntimeError(last_line(error)) from error
 
@@ -52,7 +51,7 @@ class Sealed(nn.Module):
         return cast(Sealed, super()._apply(fn, recurse))  # type: ignore[no-untyped-call]  # torch's
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """The inner model's."""
+        """Return the state of the inner model."""
         return self.__dict__["inner"].state_dict(*args, **kwargs)
 
 
@@ -99,7 +98,7 @@ def _load(path: Path) -> Any:
 
 
 def input_shape(module: Any, path: Path, size: tuple[int, int] | None, channels: int = 0) -> Shape:
-    """An input (channels, height, width) that the model takes, found by trying; `size` is (height, width)."""
+    """Return an input (channels, height, width) that the model takes, by trying; `size` is (height, width)."""
     known = [(channels, *size)] if channels and size else []
     sides = [size] if size else []
     tried: list[Shape] = known or [(count, *side) for side in sides for count in (3, 1)]
@@ -110,7 +109,7 @@ def input_shape(module: Any, path: Path, size: tuple[int, int] | None, channels:
             with torch.no_grad():
                 if first_tensor(module(torch.zeros(1, *shape))) is not None:
                     return shape
-        except Exception as error:  # whatever a model says to an input that it does not take
+        except Exception as error:  # whatever a model raises for an input that it does not take
             reason = last_line(error)
     shown = first_of(("×".join(map(str, shape)) for shape in tried), 4)
     raise ModelError(
@@ -119,13 +118,13 @@ def input_shape(module: Any, path: Path, size: tuple[int, int] | None, channels:
 
 
 def last_line(error: Exception) -> str:
-    """What TorchScript's long messages come down to."""
+    """Return the last line of TorchScript's long messages: the actual error."""
     lines = str(error).strip().splitlines()
     return lines[-1].strip() if lines else type(error).__name__
 
 
 def takes_several(module: Any, shape: Shape) -> bool:
-    """Whether two images at a time get the scores that they get alone; a traced model may be made for one."""
+    """Return whether two images at a time get the same scores as separately; a traced model may take one only."""
     inputs = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
     try:
         with torch.no_grad():
@@ -138,7 +137,7 @@ def takes_several(module: Any, shape: Shape) -> bool:
 
 
 def with_hooks(script: Any, shape: Shape) -> Restored | None:
-    """The model as a tree of modules that can be hooked, if that gives the same scores; None otherwise."""
+    """Return the model as a tree of modules that can be hooked, if its scores are the same; None otherwise."""
     if not list(script.children()):
         return None
     generator = torch.Generator().manual_seed(0)
@@ -154,7 +153,7 @@ def with_hooks(script: Any, shape: Shape) -> Restored | None:
 
 
 def reaches(module: nn.Module, shape: Shape) -> bool:
-    """Whether a layer with a grid can be hooked, and the scores differentiated to it."""
+    """Return whether a layer with a grid can be hooked, and the scores differentiated with respect to it."""
     from camviz.hooks.capture import borrowed, capture
     from camviz.models.layers import find_layers
     from camviz.types import Model, Preprocessing

@@ -29,6 +29,7 @@ _OPS = re.compile(rb"(?<![\w.])ops\b")  # `torchvision.ops.misc` is the name of 
 _OPERATOR = re.compile(_OPS.pattern + rb"\s*\.\s*(\w+)\s*\.\s*(\w+)")
 _CLASSES = re.compile(rb"\bclasses\s*\.\s*(\w+)")
 _STRING = re.compile(rb"\"((?:\\.|[^\"\\\n])*)\"|'((?:\\.|[^'\\\n])*)'")
+_ESCAPED = re.compile(r"\\[xuUN0-7]")  # another way to write a letter of a name
 _HIDING = re.compile(rb"[#\\\"']")  # outside strings: torch writes none of them, and they could hide a name
 _STATEMENTS = {"fork", "wait", "print", "breakpoint", "exec", "eval", "open"}
 _GLOBALS = re.compile(
@@ -70,8 +71,9 @@ def _check_text(path: Path, text: bytes) -> None:
     strings = {(double or single).decode("latin-1") for double, single in _STRING.findall(text)}
     text = _STRING.sub(b" ", text)
     called = {name.decode() for name in _CALL.findall(text)}
-    called |= {name for name in strings if b"getattr" in text and ("\\" in name or name in _refused_names())}
-    refused = sorted(name for name in called if "\\" in name or name in _refused_names() | _STATEMENTS)
+    if b"getattr" in text:
+        called |= {name for name in strings if name in _refused_names() or _ESCAPED.search(name)}
+    refused = sorted(name for name in called if name in _refused_names() | _STATEMENTS or _ESCAPED.search(name))
     functions = {name.decode() for name in _FUNCTION.findall(text)}
     refused += sorted(name for name in functions if not (listed("aten", name) or listed("prim", name)))
     operators = {(space.decode(), name.decode()) for space, name in _OPERATOR.findall(text)}

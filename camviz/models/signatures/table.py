@@ -49,22 +49,22 @@ class Signature:
 
     @property
     def spec(self) -> str:
-        """What to type for it."""
+        """Return what to type after --model."""
         return self.name if self.source == "torchvision" else f"{self.source}:{self.name}"
 
 
 def counted(names: Iterable[str]) -> list[str]:
-    """Without the counters of batch normalization, which old files lack."""
+    """Return the names without the counters of batch normalization, which old files do not have."""
     return sorted(name for name in names if not name.endswith("num_batches_tracked"))
 
 
 def digest_names(names: Iterable[str]) -> str:
-    """One short word for a set of names."""
+    """Return a short digest of a set of names."""
     return _digest(counted(names))
 
 
 def digest_shapes(shapes: Shapes, head: Head, inputs: Sequence[str]) -> str:
-    """One short word for the shapes, but for the head's, the input's channels and the length of position tables."""
+    """Return a short digest of the shapes, except the head, the channels of the input and the length of position tables."""
     lines = []
     for name in counted(shapes):
         size: tuple[int | str, ...] = shapes[name]
@@ -77,7 +77,7 @@ def digest_shapes(shapes: Shapes, head: Head, inputs: Sequence[str]) -> str:
 
 
 def body_names(names: Iterable[str], head: Head) -> list[str]:
-    """The names outside the head, and outside whatever stands in its place."""
+    """Return the names outside the head, and outside whatever is in its place."""
     return [name for name in names if name not in head.tensors and not (head.path and name.startswith(head.path))]
 
 
@@ -86,14 +86,26 @@ def _digest(lines: Iterable[str]) -> str:
 
 
 def pack(signatures: Iterable[Signature], made: Mapping[str, str]) -> bytes:
-    """The table as a file: the same bytes for the same rows."""
+    """Return the table as a file: the same bytes for the same rows."""
     heads: dict[Head, int] = {}
     rows = []
-    for one in sorted(signatures, key=lambda one: (one.source != "torchvision", one.name, one.names)):
-        head = heads.setdefault(one.head, len(heads))
-        digests = (one.names, one.shapes, one.body)
+    for signature in sorted(
+        signatures, key=lambda signature: (signature.source != "torchvision", signature.name, signature.names)
+    ):
+        head = heads.setdefault(signature.head, len(heads))
+        digests = (signature.names, signature.shapes, signature.body)
         rows.append(
-            [one.source, one.name, one.task, *digests, head, one.inputs, one.classes, one.size, dict(one.arguments)]
+            [
+                signature.source,
+                signature.name,
+                signature.task,
+                *digests,
+                head,
+                signature.inputs,
+                signature.classes,
+                signature.size,
+                dict(signature.arguments),
+            ]
         )
     content = {"made": dict(made), "heads": [[list(h.tensors), h.key, h.factor] for h in heads], "rows": rows}
     return gzip.compress(json.dumps(content, separators=(",", ":")).encode(), mtime=0)
@@ -109,7 +121,7 @@ class Table:
 
 @cache
 def table() -> Table:
-    """The table of this installation."""
+    """Return the table of this installation."""
     content = json.loads(gzip.decompress(files(__package__).joinpath(FILE).read_bytes()))
     heads = [Head(tuple(tensors), key, factor) for tensors, key, factor in content["heads"]]
     return Table(content["made"], tuple(_row(row, heads) for row in content["rows"]))

@@ -54,10 +54,10 @@ def _weighed(path: Path, request: ModelRequest) -> Model:
     if weights.module is not None:
         model = Model(type(weights.module).__name__, weights.module.float().eval())
         return replace(model, notes=("a whole pickled model", *settings_note(weights)))
-    found = _recognized(weights, str(path), request)
-    if isinstance(found, Model):
-        return found
-    raise found
+    recognized = _recognized(weights, str(path), request)
+    if isinstance(recognized, Model):
+        return recognized
+    raise recognized
 
 
 def _recognized(weights: Weights, shown: str, request: ModelRequest) -> Model | CheckpointError:
@@ -135,14 +135,14 @@ def _several(shown: str, matches: list[Match]) -> CheckpointError:
 
 def _no_architecture(shown: str, shapes: dict[str, tuple[int, ...]], bodies: list[Match]) -> CheckpointError:
     """The error for tensors of no known architecture, as specific as they allow."""
-    own = f"--model net.py:Net --checkpoint {shown}"
+    typed = f"--model net.py:Net --checkpoint {shown}"
     if bodies:
         signature = bodies[0].signature
         head = [name for name in shapes if signature.head.path and name.startswith(signature.head.path)]
         has = f"a head of its own ({', '.join(head[:3])})" if head else "no head"
         return CheckpointError(
             f"'{shown}' has the body of {_names(bodies)} and {has}: no classes to explain",
-            f"{own}, where Net is a function that builds it with its head",
+            f"{typed}, where Net is a function that builds it with its head",
         )
     if guess := looks_like(shapes):
         return CheckpointError(f"'{shown}' looks like {guess.library}, which camviz does not build", guess.hint(shown))
@@ -153,14 +153,14 @@ def _no_architecture(shown: str, shapes: dict[str, tuple[int, ...]], bodies: lis
     if shapes and all(len(shape) < 3 for shape in shapes.values()) and not _attends(shapes):
         return CheckpointError(
             f"'{shown}' holds fully connected layers only ({some}): there is nothing in it to draw a map from",
-            f"a method on pixels works with its code: {own} --method gradient",
+            f"a method on pixels works with its code: {typed} --method gradient",
         )
     near = alike(shapes)
     if near:
         return CheckpointError(
-            f"'{shown}' has the tensors of {near[0].spec} by name, but in other shapes ({some})", f"{own}"
+            f"'{shown}' has the tensors of {near[0].spec} by name, but in other shapes ({some})", f"{typed}"
         )
-    return CheckpointError(f"'{shown}' is for no architecture of torchvision or timm ({some})", own)
+    return CheckpointError(f"'{shown}' is for no architecture of torchvision or timm ({some})", typed)
 
 
 def _attends(shapes: dict[str, tuple[int, ...]]) -> bool:
@@ -177,9 +177,9 @@ def _scripted(path: Path, request: ModelRequest) -> Model:
     shape = input_shape(script, path, size)
     sizes = f"input {'×'.join(map(str, shape))}" + ("" if size else ", found by trying (--input-size sets another)")
     weights = Weights(dict(script.state_dict()), [])
-    found = _recognized(weights, str(path), request) if len(weights.state) > 4 else None
-    if isinstance(found, Model) and agree(found.module.eval(), script, _sample(shape)):
-        return replace(found, notes=("TorchScript, rebuilt with the same scores", *found.notes))
+    recognized = _recognized(weights, str(path), request) if len(weights.state) > 4 else None
+    if isinstance(recognized, Model) and agree(recognized.module.eval(), script, _sample(shape)):
+        return replace(recognized, notes=("TorchScript, rebuilt with the same scores", *recognized.notes))
     how = _preprocessing(shape)
     module: nn.Module | None = with_hooks(script, shape)
     if module is not None and reaches(module, shape):
@@ -204,12 +204,12 @@ def _exported(path: Path, request: ModelRequest) -> Model:
     with readable(path):
         module, several = modules_of(program, shape)
     channels, height, width = shape
-    found = _recognized(Weights(dict(program.state_dict), []), str(path), request)
-    if isinstance(found, Model):
+    recognized = _recognized(Weights(dict(program.state_dict), []), str(path), request)
+    if isinstance(recognized, Model):
         from camviz.models.checkpoint.interpret import agree
 
-        if agree(found.module.eval(), module, _sample((channels, height, width), 1)):
-            return replace(found, notes=("torch.export archive, rebuilt with the same scores", *found.notes))
+        if agree(recognized.module.eval(), module, _sample((channels, height, width), 1)):
+            return replace(recognized, notes=("torch.export archive, rebuilt with the same scores", *recognized.notes))
     how = _preprocessing((channels, height, width))
     if several:
         return Model(path.name, module, how, notes=("torch.export archive: hooks reach its layers",))

@@ -34,7 +34,7 @@ _WITH_WORDS = ("AlignModel", "AltCLIPModel", "ChineseCLIPModel", "CLIPModel", "M
 
 @dataclass(frozen=True)
 class _Described:
-    """What a config.json says of a model."""
+    """The task, builder class and class names that a config.json describes."""
 
     task: str
     builder: str
@@ -140,7 +140,7 @@ def _load(spec: str, folder: Path, pretrained: bool, meta: bool, allow_pickle: b
             if hasattr(config, "use_pretrained_backbone"):
                 config.use_pretrained_backbone = False  # the weights of the folder are for all of it
         except Exception as error:
-            raise ModelError(f"transformers cannot read '{spec}': {_said(error)}", _newer(error)) from error
+            raise ModelError(f"transformers cannot read '{spec}': {_reason(error)}", _newer(error)) from error
         builder = getattr(transformers, described.builder)
         notes: tuple[str, ...] = ()
         if pretrained:
@@ -168,7 +168,7 @@ def _untrained(builder: Any, config: Any, spec: str) -> Any:
     try:
         return builder.from_config(config, dtype=torch.float32, trust_remote_code=False)
     except Exception as error:
-        raise ModelError(f"transformers cannot build '{spec}': {_said(error)}", _newer(error)) from error
+        raise ModelError(f"transformers cannot build '{spec}': {_reason(error)}", _newer(error)) from error
 
 
 def _trained(builder: Any, config: Any, folder: Path, spec: str, allow_pickle: bool) -> tuple[Any, tuple[str, ...]]:
@@ -179,9 +179,9 @@ def _trained(builder: Any, config: Any, folder: Path, spec: str, allow_pickle: b
     file = weights_in(folder, spec, _INDEX)
     safe = file.name == _INDEX or kind_of(file) == "safetensors"
     state = None if safe else read_weights(file, allow_pickle).state
-    own = builder if safe else getattr(transformers, config.architectures[0])  # the former wants a folder
+    model_class = builder if safe else getattr(transformers, config.architectures[0])  # the former wants a folder
     try:
-        module, told = own.from_pretrained(
+        module, info = model_class.from_pretrained(
             folder if safe else None,
             config=config,
             state_dict=state,
@@ -193,9 +193,9 @@ def _trained(builder: Any, config: Any, folder: Path, spec: str, allow_pickle: b
         )
     except Exception as error:
         raise CheckpointError(
-            f"the weights of '{spec}' do not load: {_said(error)}", "copy or download them again; or --weights none"
+            f"the weights of '{spec}' do not load: {_reason(error)}", "copy or download them again; or --weights none"
         ) from error
-    missing = sorted(told.get("missing_keys") or ())
+    missing = sorted(info.get("missing_keys") or ())
     if not missing:
         return module, ()
     listed = first_of(missing, 3)
@@ -208,8 +208,8 @@ def _trained(builder: Any, config: Any, folder: Path, spec: str, allow_pickle: b
     return module, (f"{len(missing)} tensors are not among its weights ({listed})",)
 
 
-def _said(error: Exception) -> str:
-    """What a library's error says, in one line."""
+def _reason(error: Exception) -> str:
+    """The first line of a library's error."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__)[:200]
 

@@ -1,4 +1,4 @@
-"""Models from somebody's own Python file."""
+"""Load a model from a class or function in a Python file."""
 
 from __future__ import annotations
 
@@ -52,15 +52,17 @@ def _file_of(name: str) -> Path:
 
 
 def parameters_of(name: str) -> set[str]:
-    """The names of the arguments that FILE.py:NAME takes, read without running it; none when that cannot be told."""
+    """Return the arguments that FILE.py:NAME takes, read without running it; empty when that is not possible."""
     path, attribute = _file_of(name), name.partition(".py:")[2]
     names, _ = _top_level_names(path)
-    found: ast.stmt | None = names.get(attribute or _only_candidate(path, names))
-    if isinstance(found, ast.ClassDef):
-        found = next((one for one in found.body if isinstance(one, ast.FunctionDef) and one.name == "__init__"), None)
-    if not isinstance(found, ast.FunctionDef):
+    definition: ast.stmt | None = names.get(attribute or _only_candidate(path, names))
+    if isinstance(definition, ast.ClassDef):
+        definition = next(
+            (node for node in definition.body if isinstance(node, ast.FunctionDef) and node.name == "__init__"), None
+        )
+    if not isinstance(definition, ast.FunctionDef):
         return set()
-    return {argument.arg for argument in (*found.args.args, *found.args.kwonlyargs)} - {"self"}
+    return {argument.arg for argument in (*definition.args.args, *definition.args.kwonlyargs)} - {"self"}
 
 
 def _top_level_names(path: Path) -> tuple[dict[str, ast.stmt], bool]:

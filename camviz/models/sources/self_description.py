@@ -21,37 +21,39 @@ from camviz.types import Model, Preprocessing
 NAMES = ("labels", "preprocess", "inputs", "outputs")
 
 
-def described(model: Model, says: Mapping[str, Any], source: str) -> Model:
+def described(model: Model, namespace: Mapping[str, Any], source: str) -> Model:
     """Return the model with what `says` holds under `NAMES`; `source` is where it was written, for the notes.
 
     Raises `ModelError` for a value that cannot be used.
     """
-    given = {name: says[name] for name in NAMES if says.get(name) is not None}
+    taken_values = {name: namespace[name] for name in NAMES if namespace.get(name) is not None}
     taken = []
-    if "labels" in given and (labels := _labels(given["labels"], source)):
+    if "labels" in taken_values and (labels := _labels(taken_values["labels"], source)):
         model = replace(model, labels=labels)
         taken.append(f"labels ({len(labels)})")
     for name in ("preprocess", "inputs", "outputs"):
-        if name in given and not callable(given[name]):
+        if name in taken_values and not callable(taken_values[name]):
             raise ModelError(
-                f"'{name}' in {source} is a {type(given[name]).__name__}, not a function", f"def {name}(…): …"
+                f"'{name}' in {source} is a {type(taken_values[name]).__name__}, not a function", f"def {name}(…): …"
             )
-    if "preprocess" in given:
+    if "preprocess" in taken_values:
         from PIL import Image as PILImage
 
         from camviz.models.measured_view import apply
 
-        values = apply(given["preprocess"], PILImage.new("RGB", (640, 480), (128, 128, 128)))
+        values = apply(taken_values["preprocess"], PILImage.new("RGB", (640, 480), (128, 128, 128)))
         channels, height, width = values.shape
-        how = Preprocessing((height, width), None, (0.0,) * channels, (1.0,) * channels, function=given["preprocess"])
+        how = Preprocessing(
+            (height, width), None, (0.0,) * channels, (1.0,) * channels, function=taken_values["preprocess"]
+        )
         model = replace(model, preprocessing=how)
         taken.append(f"preprocess ({channels}×{height}×{width})")
-    inputs, outputs = given.get("inputs"), given.get("outputs")
+    inputs, outputs = taken_values.get("inputs"), taken_values.get("outputs")
     if inputs or outputs:
         from camviz.models.adapters import adapt
 
         adapt(model.module, inputs, outputs)
-    taken += [name for name in ("inputs", "outputs") if name in given]
+    taken += [name for name in ("inputs", "outputs") if name in taken_values]
     if not taken:
         return model
     note = f"from {source}: {', '.join(taken)}"

@@ -31,7 +31,7 @@ def timm(name: str, request: ModelRequest) -> Plan:
     stem, _, tag = name.partition(".")
     known = architectures()
     if (stem := match("model", stem, known) or stem) not in known:
-        raise unknown("model", spec, [f"timm:{one}" for one in known], listing=_LISTING)
+        raise unknown("model", spec, [f"timm:{entry}" for entry in known], listing=_LISTING)
     spec = f"timm:{stem}.{tag}" if tag else f"timm:{stem}"
     tag = _choose_tag(spec, known[stem], tag, request)
     pretrained = not (request.checkpoint or request.weights == "none")
@@ -55,7 +55,7 @@ def _choose_tag(spec: str, architecture: Architecture, tag: str, request: ModelR
     """The tag of the weights asked for, in the name or by --weights; "" for timm's default."""
     asked = request.weights if request.weights not in ("default", "none") else ""
     wanted = asked or tag
-    tags = [one.tag for one in architecture.configurations if one.tag]
+    tags = [entry.tag for entry in architecture.configurations if entry.tag]
     if wanted and tags and wanted not in tags:
         choices = first_of(["default", "none", *tags], 10)
         raise UnknownName(
@@ -84,30 +84,30 @@ def _from_folder(spec: str, folder: Path, name: str, request: ModelRequest) -> P
 
     def build(meta: bool = False) -> Model:
         source = folder if local else hub.get(name, "config.json", by_hand).parent
-        own = read_config(source / "config.json", spec)
-        overlay = _own_configuration(own)
+        saved = read_config(source / "config.json", spec)
+        overlay = _own_configuration(saved)
         if pretrained and not meta:
             if not local:
                 hub.get(name, "model.safetensors", by_hand)
             file = weights_in(source, spec)
             if kind_of(file) != "safetensors":
-                untrained = build_from(own, overlay, replace(request, weights="none"), meta)
+                untrained = build_from(saved, overlay, replace(request, weights="none"), meta)
                 fitted, notes = fit(untrained.module, read_weights(file, request.allow_pickle).state, str(file), spec)
                 return replace(untrained, notes=(*notes, f"checkpoint: {fitted.summary()}"), fitted=fitted.counts)
             overlay["file"] = str(file)
-        return build_from(own, overlay, request, meta)
+        return build_from(saved, overlay, request, meta)
 
-    def build_from(own: dict[str, Any], overlay: dict[str, Any], asked: ModelRequest, meta: bool) -> Model:
-        return _model(spec, _architecture(own, spec), asked, overlay, meta, own.get("model_args") or {})
+    def build_from(saved: dict[str, Any], overlay: dict[str, Any], asked: ModelRequest, meta: bool) -> Model:
+        return _model(spec, _architecture(saved, spec), asked, overlay, meta, saved.get("model_args") or {})
 
-    own = _own_configuration(facts)
-    labels = _given_labels(own) or class_names(own.get("num_classes", 0))
-    task = task_of(_architecture(facts, spec), own["num_classes"]) if facts and "num_classes" in own else ""
+    saved = _own_configuration(facts)
+    labels = _given_labels(saved) or class_names(saved.get("num_classes", 0))
+    task = task_of(_architecture(facts, spec), saved["num_classes"]) if facts and "num_classes" in saved else ""
     return Plan(spec, build, labels, lambda: build(meta=True), task)
 
 
 def read_config(path: Path, spec: str) -> dict[str, Any]:
-    """The config.json of a saved model; raises `RequestError` when it is not there or not JSON."""
+    """Return the config.json of a saved model; raises `RequestError` when it is missing or not JSON."""
     hint = f"'{spec}' wants a folder with config.json and model.safetensors, as it was saved"
     if not path.is_file():
         raise RequestError(f"no config.json in '{path.parent}'", hint)
@@ -121,7 +121,7 @@ def read_config(path: Path, spec: str) -> dict[str, Any]:
 
 
 def weights_in(folder: Path, spec: str, index: str = "") -> Path:
-    """The file of weights in the folder of a saved model, looked at: safetensors, or else a pickle.
+    """Return the checked file of weights in the folder of a saved model: safetensors, or else a pickle.
 
     `index` is a file that may stand for several files of weights.
     """
@@ -153,9 +153,9 @@ def _architecture(facts: dict[str, Any], spec: str) -> str:
 
 def _own_configuration(facts: dict[str, Any]) -> dict[str, Any]:
     """What a saved config.json says about preprocessing and classes, without where it once came from."""
-    own = dict(facts.get("pretrained_cfg") or {})
-    own.update({key: facts[key] for key in ("num_classes", "label_names", "label_descriptions") if key in facts})
-    return {key: value for key, value in own.items() if key not in ("url", "hf_hub_id", "source", "file")}
+    saved = dict(facts.get("pretrained_cfg") or {})
+    saved.update({key: facts[key] for key in ("num_classes", "label_names", "label_descriptions") if key in facts})
+    return {key: value for key, value in saved.items() if key not in ("url", "hf_hub_id", "source", "file")}
 
 
 def _weights_of(spec: str, name: str) -> dict[str, Any] | None:
@@ -193,20 +193,20 @@ def _model(
     from camviz.models.cheap_init import parameters_on_meta
 
     pretrained = not (request.checkpoint or request.weights == "none" or meta)
-    given = dict(arguments or {})
+    keywords = dict(arguments or {})
     if overlay and "num_classes" in overlay:
-        given["num_classes"] = overlay["num_classes"]
+        keywords["num_classes"] = overlay["num_classes"]
     configuration = get_pretrained_cfg(name)
     if request.input_size and configuration is not None and configuration.fixed_input_size:
-        given["img_size"] = request.input_size[::-1]
+        keywords["img_size"] = request.input_size[::-1]
     if meta:
         try:
             with parameters_on_meta():
-                module = _create(spec, name, False, overlay, given)
+                module = _create(spec, name, False, overlay, keywords)
         except ModelError:  # a constructor that computes with its parameters
-            module = _create(spec, name, False, overlay, given)
+            module = _create(spec, name, False, overlay, keywords)
     else:
-        module = _create(spec, name, pretrained, overlay, given)
+        module = _create(spec, name, pretrained, overlay, keywords)
     described = module.pretrained_cfg
     classes = int(getattr(module, "num_classes", described.get("num_classes", 0)))
     return Model(
@@ -218,15 +218,15 @@ def _model(
     )
 
 
-def _create(spec: str, name: str, pretrained: bool, overlay: dict[str, Any] | None, given: dict[str, Any]) -> Any:
+def _create(spec: str, name: str, pretrained: bool, overlay: dict[str, Any] | None, keywords: dict[str, Any]) -> Any:
     import timm
 
     try:
-        return timm.create_model(name, pretrained=pretrained, pretrained_cfg_overlay=overlay, **given)
+        return timm.create_model(name, pretrained=pretrained, pretrained_cfg_overlay=overlay, **keywords)
     except TypeError as error:
-        if "img_size" not in given:
+        if "img_size" not in keywords:
             raise ModelError(f"timm cannot build '{spec}': {error}", "another --model") from error
-        return _create(spec, name, pretrained, overlay, {k: v for k, v in given.items() if k != "img_size"})
+        return _create(spec, name, pretrained, overlay, {k: v for k, v in keywords.items() if k != "img_size"})
     except Exception as error:
         reason = str(getattr(error, "reason", error)).strip().partition("\n")[0]
         if not pretrained:
@@ -257,17 +257,17 @@ def listing() -> Iterable[Offer]:
     if not installed("timm"):
         return
     here = set(hub.repositories())
-    for one in architectures().values():
-        default = one.find("")
+    for entry in architectures().values():
+        default = entry.find("")
         classes = default.classes if default else None
         yield Offer(
-            f"timm:{one.name}",
-            task_of(one.name, 1000 if classes is None else classes),
-            tuple(weights.tag or "default" for weights in one.weights),
-            one.weights[0].tag if one.weights else "",
+            f"timm:{entry.name}",
+            task_of(entry.name, 1000 if classes is None else classes),
+            tuple(weights.tag or "default" for weights in entry.weights),
+            entry.weights[0].tag if entry.weights else "",
             tuple(
                 weights.tag or "default"
-                for weights in one.weights
+                for weights in entry.weights
                 if (weights.hub in here and hub.cached(weights.hub, "model.safetensors"))
                 or (weights.url and weights_file(weights.url).exists())
             ),

@@ -150,6 +150,6 @@ def _of_clips(name: str, transform: Any) -> Preprocessing:
 @LISTINGS.add("torchvision")
 def listing() -> Iterable[Offer]:
     """Every model of torchvision, also those that are no networks for one image."""
-    for one in listings().values():
-        cached = tuple(name for name, url in one.weights.items() if weights_file(url).exists())
-        yield Offer(one.name, one.task, tuple(one.weights), one.default, cached)
+    for entry in listings().values():
+        cached = tuple(name for name, url in entry.weights.items() if weights_file(url).exists())
+        yield Offer(entry.name, entry.task, tuple(entry.weights), entry.default, cached)

@@ -64,7 +64,7 @@ def digest_names(names: Iterable[str]) -> str:
 
 
 def digest_shapes(shapes: Shapes, head: Head, inputs: Sequence[str]) -> str:
-    """Return a short digest of the shapes, except the head, the channels of the input and the length of position tables."""
+    """Return a short digest of the shapes, except of the head, the input's channels and the position tables."""
     lines = []
     for name in counted(shapes):
         size: tuple[int | str, ...] = shapes[name]

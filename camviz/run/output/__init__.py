@@ -1,1 +1,1 @@
-"""What a run writes: files that are complete under their final names, in a folder of its own."""
+"""Output of a run: files that appear complete under their final names, in a locked folder."""

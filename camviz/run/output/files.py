@@ -1,4 +1,4 @@
-"""Names and places of results: complete under the final name, or not there at all."""
+"""Names of result files, and writing them: complete under the final name, or not at all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Write = Callable[[Path, bytes], None]
 
 
 def check_folder(folder: Path, inputs: Sequence[str] = ()) -> None:
-    """Raise `OutputError` for what cannot become the output folder, such as one of the inputs; makes nothing."""
+    """Raise `OutputError` for a path that cannot be the output folder, such as an input; creates nothing."""
     for argument in inputs:
         if is_remote(folder) and place(argument) == folder:
             raise OutputError(
@@ -42,7 +42,7 @@ def check_folder(folder: Path, inputs: Sequence[str] = ()) -> None:
 
 
 def prepare_folder(folder: Path) -> None:
-    """Make the output folder, or raise `OutputError` that says why it cannot be one."""
+    """Create the output folder; raise `OutputError` with the reason where that is impossible."""
     check_folder(folder)
     try:
         if is_remote(folder):
@@ -60,13 +60,13 @@ def prepare_folder(folder: Path) -> None:
 
 
 def result_path(folder: Path, name: str, facets: Sequence[str], suffix: str) -> Path:
-    """Where a result of the input `name` goes: sub-folders kept, facets appended, nothing ever shared."""
+    """Return the path of a result of the input `name`: sub-folders kept, facets appended; no two inputs share one."""
     safe = [re.sub(r"[^\w.+-]+", "_", facet) for facet in facets if facet]
     return folder / (".".join([name, *safe]) + suffix)
 
 
 def write_file(path: Path, data: bytes, part: Path | None = None) -> None:
-    """Write under a temporary name, then rename: nobody ever sees half a file.
+    """Write a file under a temporary name, then rename it, so that it is never seen incomplete.
 
     `part` is that name, elsewhere on the same disk; without one it is beside the file.
     """

@@ -1,4 +1,4 @@
-"""An output folder while one run writes in it: locked, tidied, and never half a file."""
+"""The output folder of a running command: locked, cleaned up, with complete files only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PATIENCE = 2.0  # seconds: another run may just be ending
 
 
 class OutputFolder:
-    """Where a run writes. Making it makes the folder and locks it, as a context or until `close`.
+    """The folder that a run writes to. Creating it creates and locks the folder, as a context or until `close`.
 
     Raises `OutputError` where that cannot be, or while another run writes there. What a killed run left
     half-written is removed. Shards, by their tags, write beside each other, each with a lock of its own.
@@ -51,7 +51,7 @@ class OutputFolder:
 
     @property
     def parts(self) -> Path:
-        """Where files are written before they get their names."""
+        """The folder of temporary files."""
         return self._store.parts
 
     def __enter__(self) -> OutputFolder:
@@ -61,11 +61,11 @@ class OutputFolder:
         self.close()
 
     def write(self, path: Path, data: bytes) -> None:
-        """Write a file; it appears complete, or not at all. From any thread."""
+        """Write a file atomically; thread-safe."""
         self._store.write(path, data)
 
     def close(self) -> None:
-        """Unlock it; nothing but results is left."""
+        """Remove temporary files and unlock the folder."""
         self._store.close()
         self._unlock()
 
@@ -77,14 +77,14 @@ class OutputFolder:
 
 
 class Store:
-    """Complete files only, in a folder that is there: parts are written aside, in a folder made for it, or `parts`."""
+    """Write complete files to an existing folder; temporary files go to `parts`, or to a new folder."""
 
     def __init__(self, folder: Path, parts: Path | None = None) -> None:
         self.folder = folder
         self.parts = parts or Path(tempfile.mkdtemp(".parts", ".camviz-", folder))
 
     def write(self, path: Path, data: bytes) -> None:
-        """Write a file; it appears complete, or not at all. From any thread."""
+        """Write a file atomically; thread-safe."""
         try:
             write_file(path, data, self.parts / f"{os.getpid()}-{threading.get_ident()}.part")
         except OutputError as error:
@@ -93,12 +93,12 @@ class Store:
             raise
 
     def close(self) -> None:
-        """Remove the parts."""
+        """Remove the temporary files."""
         shutil.rmtree(self.parts, ignore_errors=True)
 
 
 def _own_parts(folder: Path, shard: str) -> tuple[Path, int | None]:
-    """The folder of a shard's parts, empty, and the lock on it: the lock of the shard."""
+    """Return the empty folder of a shard's temporary files and the lock on it, which locks the shard."""
     parts = folder / f".camviz-{shard}.parts"
     while True:
         parts.mkdir(exist_ok=True)
@@ -117,7 +117,7 @@ def _own_parts(folder: Path, shard: str) -> tuple[Path, int | None]:
 
 
 def _locked(folder: Path, what: str, shared: bool = False) -> int | None:
-    """A lock on a folder that ends with this process, however it ends; None where there are no such locks."""
+    """Lock a folder until this process ends; return None where the file system has no locks."""
     try:
         import fcntl
     except ImportError:  # Windows

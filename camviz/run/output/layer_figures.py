@@ -1,4 +1,4 @@
-"""Figures that belong to a layer, not to an image: where they go, what is told of them."""
+"""Write figures of a layer, which belong to no image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The maps of an image as files: drawn as the look says, and raw. Needs no network."""
+"""Write the maps of an image as figures and as raw arrays. Needs no model."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def write_maps(
     save_raw: bool = False,
     write: Write = write_file,
 ) -> Iterator[Written]:
-    """One file per map, or one sheet of all maps; and the raw maps where asked for."""
+    """Yield one file per map, or one figure of all maps, and with `save_raw` the raw maps."""
     together, look = takes_all(look.layout), settled(look, (one.values for one in maps))
     for group in [list(maps)] if together and maps else [[one] for one in maps]:
         figure = draw(group[0].image, group, look)
@@ -42,14 +42,14 @@ def write_maps(
 
 
 def npy(values: NDArray[np.float32]) -> bytes:
-    """An array as the bytes of a .npy file, float32."""
+    """Return an array as the bytes of a .npy file, float32."""
     buffer = io.BytesIO()
     np.save(buffer, values.astype(np.float32))
     return buffer.getvalue()
 
 
 def map_facts(saliency: SaliencyMap, source: Input) -> dict[str, Any]:
-    """What is worth knowing of a map, ready for JSON."""
+    """Return the facts of a map for JSON."""
     view = saliency.view
     return {
         "input": str(source.path),
@@ -70,5 +70,5 @@ def map_facts(saliency: SaliencyMap, source: Input) -> dict[str, Any]:
 
 
 def _number(value: Any) -> float | None:
-    """JSON has no NaN and no infinity."""
+    """Return a number, None for NaN and infinity, which JSON does not have."""
     return float(value) if value is not None and np.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""One finished file, and writing it."""
+"""Write a figure and describe the written file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from camviz.types import Figure, Look
 
 @dataclass(frozen=True)
 class Written:
-    """One file on the disk and what it shows, as `--json` tells it."""
+    """A written file and its facts, as printed by `--json`."""
 
     path: Path
     facts: dict[str, Any]
@@ -32,7 +32,7 @@ class Written:
         return notes
 
     def to_json(self) -> str:
-        """One line of JSON."""
+        """Return one line of JSON."""
         return json.dumps({"path": str(self.path), **self.facts}, ensure_ascii=False)
 
 
@@ -45,7 +45,7 @@ def write_figure(
     look: Look | None = None,
     write: Write = write_file,
 ) -> Written:
-    """Encode an figure and write it under its final name, complete."""
+    """Encode a figure and write it atomically under its final name."""
     path = result_path(folder, name, facets, figure.suffix)
     data = encode(figure, look or Look())
     write(path, data)

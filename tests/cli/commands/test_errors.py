@@ -45,7 +45,7 @@ def test_the_wrong_ones_are_explained(errors, labeled, tmp_path, written):
     assert written() == [*(f"{one}/x.png.png" for one in wrong), "errors.csv", "errors.html"]
     page = (tmp_path / "out" / "errors.html").read_text("utf-8")
     assert set(re.findall('src="([^"]*)"', page)) == {f"{one}/x.png.png" for one in wrong}
-    assert "1 of 4 right, 25.0%" in page
+    assert "1 of 4 correct, 25.0%" in page
 
 
 def test_again_nothing_is_to_be_done(errors, labeled):

@@ -70,6 +70,7 @@ class View:
     image: tuple[int, int]
     box: tuple[float, float, float, float]
     size: tuple[int, int]
+    cells: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)  # what a map's cells tile, in fractions of the view
 
     @property
     def partial(self) -> bool:
@@ -97,11 +98,12 @@ class View:
         """
         width, height = self.image
         left, top, right, bottom = self.box
+        (x0, y0), (x1, y1) = self.point(*self.cells[:2]), self.point(*self.cells[2:])
         placed = np.full((height, width), np.nan, np.float32)
         rows, columns = _covered(height, top, bottom), _covered(width, left, right)
         with np.errstate(invalid="ignore"):  # a non-finite cell affects its neighborhood only
-            wide = _stretch(np.asarray(values, np.float32).T, columns, left, right).T
-            placed[rows, columns] = _stretch(np.ascontiguousarray(wide), rows, top, bottom)
+            wide = _stretch(np.asarray(values, np.float32).T, columns, x0, x1).T
+            placed[rows, columns] = _stretch(np.ascontiguousarray(wide), rows, y0, y1)
         return placed
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
@@ -12,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from camviz.engine.batches import by_shape
+from camviz.engine.cells import CellAreas
 from camviz.engine.forward import MASKS_AT_ONCE, ForwardPass, ForwardRequest, run_forward
 from camviz.engine.map_checks import MethodMaps, why_blank
 from camviz.engine.noise_floor import NoiseFloor, why_weak
@@ -194,6 +196,11 @@ class Explainer:
         return [named[i] if i in named and not made else made for i, made in enumerate(maps)]
 
     @cached_property
+    def cells(self) -> CellAreas:
+        """The areas of the input that the layers' cells tile."""
+        return CellAreas(self.model)
+
+    @cached_property
     def noise_floor(self) -> NoiseFloor:
         """The scores of the model on images without content."""
         return NoiseFloor(self.ask)
@@ -246,7 +253,7 @@ class Explainer:
             float(reading.scores[i].detach()),
             target.probability,
             self.model.name,
-            view,
+            replace(view, cells=method_maps.cells or view.cells),
             image,
             {**target.facts, **method_maps.facts[i], **self._reported(image)},
             (*facet, *method_maps.facets),
@@ -321,7 +328,8 @@ class Explainer:
             if chosen.per_pixel:
                 part_facts = [{**fact, "per_pixel": True} for fact in part_facts]
             part = [f"part{number + 1}"] if chosen.parts > 1 else []
-            yield MethodMaps(chosen.name, layer, values, part_facts, (*facets, *part))
+            cells = self.cells.of(probes, values.shape) if chosen.layered else None
+            yield MethodMaps(chosen.name, layer, values, part_facts, (*facets, *part), cells)
 
 
 def explain(

@@ -24,6 +24,7 @@ class MethodMaps:
     values: NDArray[np.float32]
     facts: list[dict[str, Any]]
     facets: tuple[str, ...]
+    cells: tuple[float, float, float, float] | None = None  # what its cells tile, in fractions of the input, if known
 
 
 class Reason(NamedTuple):

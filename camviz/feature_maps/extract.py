@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from camviz.engine.forward import ForwardRequest, run_forward
 from camviz.engine.probe import Probe, Reading
 from camviz.feature_maps.maps import FeatureMaps
-from camviz.feature_maps.receptive import receptive_fields
 from camviz.models.outputs import understand
+from camviz.models.receptive import receptive_fields
 from camviz.models.survey import survey
 from camviz.tasks import task_of
 from camviz.types import Image, Layer, Model, View

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
     from camviz.feature_maps.incremental_pca import Basis
-    from camviz.feature_maps.receptive_field import Field
+    from camviz.models.receptive_field import Field
 
 Ranking = Literal["energy", "variance", "peak", "contribution", "index"]
 Reduction = Literal["mean", "sum", "max", "l2", "pca", "cluster"]

@@ -4,47 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from camviz.engine.forward import call
 from camviz.errors import ModelError, RequestError
-from camviz.feature_maps.receptive_field import Field
-from camviz.feature_maps.receptive_tracing import Follower
-from camviz.hooks.capture import borrowed, capture, first_tensor, hooks, watch
-from camviz.models.survey import survey
+from camviz.hooks.capture import borrowed, capture
 from camviz.types import Layer, Map, Model
 
 HELD = 0.95  # fraction of the gradient's sum inside the square of an effective field
-
-
-def receptive_fields(
-    module: nn.Module, input_size: tuple[int, int], name: str = "the model"
-) -> dict[str, Field | None]:
-    """Return the theoretical receptive field of every layer that ran, by path; None where an operation is unknown.
-
-    Runs the model on the meta device (shapes only) where it allows that.
-    """
-    fields: dict[str, Field | None] = {}
-    follower = Follower()
-
-    def note(path: str, _module: nn.Module, _inputs: Any, output: Any) -> None:
-        fields[path] = follower.field(first_tensor(output))
-
-    def begin(_module: nn.Module, arguments: Any) -> None:
-        inputs = first_tensor(arguments)
-        if inputs is not None:
-            follower.start(inputs)
-
-    modules = {path: submodule for path, submodule in module.named_modules() if path}
-    with hooks() as handles, watch(modules, note), follower:
-        handles.append(module.register_forward_pre_hook(begin))
-        survey(module, input_size, name)
-    return fields
 
 
 @dataclass(frozen=True, eq=False)

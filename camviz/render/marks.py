@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,7 +102,9 @@ def _contours(region: NDArray[np.bool_], view: View, thick: int) -> list[Points]
     """Return the outlines of a region, holes included."""
     import cv2
 
-    inside = (view.place(region.astype(np.float32)) >= 0.5).astype(np.uint8)  # NaN is outside
+    inside = (replace(view, cells=(0, 0, 1, 1)).place(region.astype(np.float32)) >= 0.5).astype(
+        np.uint8
+    )  # NaN is outside
     outlines, _ = cv2.findContours(inside, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     large = [outline for outline in outlines if cv2.contourArea(outline) >= _SPECK * thick**2]
     return [np.asarray(outline[:, 0], np.int32) for outline in large or outlines]

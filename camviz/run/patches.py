@@ -12,13 +12,14 @@ from camviz.errors import InputError, RequestError
 from camviz.feature_maps.channels import parse_channels
 from camviz.feature_maps.extract import Extractor
 from camviz.feature_maps.maps import FeatureMaps, check_finite
-from camviz.feature_maps.receptive import effective_field, receptive_fields
+from camviz.feature_maps.receptive import effective_field
 from camviz.feature_maps.visualization.patch_figures import patch_figure, patch_tile
 from camviz.feature_maps.visualization.patches import Best, Look, Patch
 from camviz.hooks.devices import default_batch_size
 from camviz.io.images import read_image
 from camviz.io.inputs import Input
 from camviz.models.layers import channels_of, find_layers
+from camviz.models.receptive import receptive_fields
 from camviz.render.bar import number
 from camviz.render.names import model_name
 from camviz.run.context import RunContext

@@ -18,7 +18,7 @@ from camviz.feature_maps.figures import (
     run_limits,
     strip,
 )
-from camviz.feature_maps.receptive_field import Field
+from camviz.models.receptive_field import Field
 from camviz.render.color import Limits, colorize, limits, table
 from camviz.render.paper import compose
 from camviz.render.sheet import Sheet

@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from camviz.errors import RequestError
-from camviz.feature_maps.receptive import HELD, _square, effective_field, receptive_fields
+from camviz.feature_maps.receptive import HELD, _square, effective_field
 from camviz.models.layers import find_layers
+from camviz.models.receptive import receptive_fields
 from camviz.types import Model, Preprocessing
 
 # effective

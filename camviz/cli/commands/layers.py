@@ -18,7 +18,7 @@ from camviz.errors import ModelError, unknown
 if TYPE_CHECKING:
     from torch import nn
 
-    from camviz.feature_maps.receptive_field import Field
+    from camviz.models.receptive_field import Field
     from camviz.models.survey import LayerRun, Survey
     from camviz.types import Layer, Model
 
@@ -142,7 +142,7 @@ _COLUMNS = ("field", "share")
 
 
 def _fields(module: nn.Module, input_size: tuple[int, int]) -> dict[str, Field | None]:
-    from camviz.feature_maps.receptive import receptive_fields
+    from camviz.models.receptive import receptive_fields
 
     return receptive_fields(module, input_size)
 

@@ -9,7 +9,7 @@ from typing import Any, Generic, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from camviz.feature_maps.receptive_field import Field
+from camviz.models.receptive_field import Field
 from camviz.types import View
 
 T = TypeVar("T")

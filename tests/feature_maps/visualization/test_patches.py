@@ -12,11 +12,11 @@ from PIL import Image
 from torch import nn
 
 from camviz.feature_maps.extract import Extractor
-from camviz.feature_maps.receptive_field import Field
 from camviz.feature_maps.visualization.patch_figures import patch_tile
 from camviz.feature_maps.visualization.patches import Best, Look
 from camviz.io.inputs import list_inputs
 from camviz.models.layers import find_layers
+from camviz.models.receptive_field import Field
 from camviz.run.context import RunContext
 from camviz.run.patches import patches
 from camviz.run.settings import PatchSettings

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from camviz.feature_maps import attention_windows
-from camviz.feature_maps.attention_windows import Placed
-from camviz.feature_maps.receptive_field import ATTENDED, GATE, Field, Pair, union
+from camviz.models import attention_windows
+from camviz.models.attention_windows import Placed
+from camviz.models.receptive_field import ATTENDED, GATE, Field, Pair, union
 
 _ELSEWHERE = frozenset({"roll", "flip", "cumsum", "cumprod", "sort", "gather", "index_select", "rot90", "grid_sample"})
 _FRESH = ("new_", "zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like")  # no values kept

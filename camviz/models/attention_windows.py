@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from camviz.feature_maps.receptive_field import Field
+from camviz.models.receptive_field import Field
 
 _SHAPES = frozenset({"view", "reshape", "flatten", "unflatten"})
 _MOVES = frozenset({"permute", "transpose", "swapaxes", "movedim", "getitem", "chunk", "split", "unbind"})

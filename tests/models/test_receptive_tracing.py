@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from camviz.feature_maps.receptive import receptive_fields
-from camviz.feature_maps.receptive_field import ATTENDED, GATE, Field, union
+from camviz.models.receptive import receptive_fields
+from camviz.models.receptive_field import ATTENDED, GATE, Field, union
 from tests.helpers.modules import make
 
 

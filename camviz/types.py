@@ -75,8 +75,7 @@ class View:
     @property
     def partial(self) -> bool:
         """Whether part of the image is outside the view, by more than rounding."""
-        left, top, right, bottom = self.box
-        width, height = self.image
+        (left, top, right, bottom), (width, height) = self.box, self.image
         return left > 0.5 or top > 0.5 or right < width - 0.5 or bottom < height - 0.5
 
     def point(self, x: float, y: float) -> tuple[float, float]:
@@ -96,8 +95,7 @@ class View:
 
         Bilinear between cell centers (align_corners=False), held constant beyond the outermost centers.
         """
-        width, height = self.image
-        left, top, right, bottom = self.box
+        (width, height), (left, top, right, bottom) = self.image, self.box
         (x0, y0), (x1, y1) = self.point(*self.cells[:2]), self.point(*self.cells[2:])
         placed = np.full((height, width), np.nan, np.float32)
         rows, columns = _covered(height, top, bottom), _covered(width, left, right)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,6 +14,7 @@ from camviz.comparison.numbers import placed
 from camviz.errors import InputError, RequestError
 from camviz.hooks.devices import default_batch_size
 from camviz.io.inputs import Failed, Input
+from camviz.io.tables import csv_text
 from camviz.misclassified.explain import explain_error, predict
 from camviz.misclassified.truth import TrueLabels
 from camviz.render.bar import percent
@@ -195,14 +194,13 @@ class Drawing:
                     yield one, said, self.database.files(one.id)
 
     def _table(self) -> str:
-        buffer = io.StringIO()
-        writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerow(["image", "true", "predicted", "probability", "true_probability", "removed_share", "becomes"])
+        columns = ["image", "true", "predicted", "probability", "true_probability", "removed_share", "becomes"]
+        rows = []
         for one, said, files in self._wrong():
             removal = next((file.facts.get("removal") for file in files), None) or {}
-            told = [one.name, *(said[key] for key in ("true", "label", "probability", "true_probability"))]
-            writer.writerow([*told, removal.get("share"), removal.get("becomes")])
-        return buffer.getvalue()
+            facts = [said[key] for key in ("true", "label", "probability", "true_probability")]
+            rows.append([one.name, *facts, removal.get("share"), removal.get("becomes")])
+        return csv_text(columns, rows)
 
     def _page(self) -> str:
         from camviz.render.html import errors_page

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _MEANS = ("mean", "image_mean", "norm_mean", "pixel_mean", "normalize_mean")
 _STDS = ("std", "image_std", "norm_std", "pixel_std", "normalize_std")
 _SIZES = ("input_size", "img_size", "image_size", "crop_size", "val_crop_size", "imgsz")
+_SOURCE = "from the checkpoint"
 _INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
 
 
@@ -27,16 +28,17 @@ def fitted_model(model: Model, weights: Weights, source: str) -> Model:
     fitted, changed = fit(model.module, weights.state, source, model.name)
     how, said = stored_preprocessing(weights.settings, model.preprocessing)
     notes = [*model.notes, *weights.notes, *changed, *settings_note(weights), *said]
+    sources = {**model.sources, **({"preprocessing": _SOURCE} if said else {})}
     classes = _classes(model.module)
     labels = model.labels
     if weights.labels and classes in (0, len(weights.labels)):
-        labels = weights.labels
+        labels, sources["labels"] = weights.labels, _SOURCE
         shown = ", ".join(labels[:3]) + (", …" if len(labels) > 3 else "")
         notes.append(f"class names from the checkpoint: {shown} ({len(labels)})")
     elif classes not in (0, len(labels)) and changed:  # the names of other classes would be wrong
         labels = ()
     notes.append(f"checkpoint: {fitted.summary()}")
-    return replace(model, preprocessing=how, labels=labels, notes=tuple(notes), fitted=fitted.counts)
+    return replace(model, preprocessing=how, labels=labels, notes=tuple(notes), fitted=fitted.counts, sources=sources)
 
 
 def _classes(module: nn.Module) -> int:

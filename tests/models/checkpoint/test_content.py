@@ -120,6 +120,7 @@ def test_class_names_are_applied_and_noted(net, net_file, save, beside):
     model = camviz.load(f"{net_file}:Net", checkpoint=path)
     assert model.labels == ("cat", "dog", "owl", "fox")
     assert any("cat, dog, owl" in note for note in model.notes)
+    assert model.sources["labels"] == "from the checkpoint"
 
 
 @pytest.mark.parametrize("names", [["cat", "dog"], "cat", [1, 2, 3, 4], {"a": "b"}, {5: "a"}, {"²": "a"}])
@@ -144,6 +145,16 @@ def test_preprocessing_of_a_training_program(settings, crop, resize, mean):
     how, said = stored_preprocessing(settings, Preprocessing())
     assert (how.crop, how.resize, how.mean[0]) == (crop, resize, mean)
     assert bool(said) == (how != Preprocessing())
+
+
+def test_stored_preprocessing_is_not_reported_as_assumed(net, net_file, save):
+    path = save(
+        {"state_dict": net(seed=5).state_dict(), "args": {"mean": [0.5] * 3, "std": [0.25] * 3, "img_size": 64}}
+    )
+    model = camviz.load(f"{net_file}:Net", checkpoint=path)
+    assert (model.preprocessing.crop, model.preprocessing.std) == ((64, 64), (0.25,) * 3)
+    assert model.sources["preprocessing"] == "from the checkpoint"
+    assert not any("assumed" in note for note in model.notes)
 
 
 # objects beside the tensors

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -20,6 +21,7 @@ from camviz.errors import CamvizError, ModelError
 from camviz.hooks.capture import borrowed, first_tensor, watch
 from camviz.hooks.devices import autocast
 from camviz.methods import DEFAULT
+from camviz.models.finish import describe_input
 from camviz.models.layers import list_layers
 from camviz.models.preprocess import prepare
 from camviz.models.survey import Survey, survey
@@ -265,6 +267,9 @@ class Examination:
         except ModelError:
             return {"weights": _megabytes(weights)}
         few = {check: f"not judged: needs {images} images" for check, images in self.not_judged.items()}
+        few["input"] = describe_input(self.model)
+        with suppress(CamvizError):
+            few["output"] = str(self.explainer.model.output)
         return {**few, "weights": _megabytes(weights), "outputs of all layers, one image": _megabytes(maps)}
 
 

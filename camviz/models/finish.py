@@ -56,6 +56,17 @@ def finish(model: Model, request: ModelRequest) -> Model:
     )
 
 
+def describe_input(model: Model) -> str:
+    """Return size, channels and normalization of the input in a line, and how they were found."""
+    how = model.preprocessing
+    source = model.sources.get("preprocessing", "from the model")
+    if how.function is not None:
+        return f"its own preprocessing function ({source})"
+    mean, std = (",".join(f"{value:g}" for value in values) for values in (how.mean, how.std))
+    channels = f"{len(how.mean)} channel{'s' if len(how.mean) != 1 else ''}"
+    return f"{how.crop[1]}×{how.crop[0]}, {channels}, mean {mean}, std {std} ({source})"
+
+
 def _with_function(model: Model, request: ModelRequest) -> Model:
     """Return a model that has its own preprocessing function."""
     if request.input_size or request.mean or request.std or request.range:

@@ -77,7 +77,9 @@ def layers(
     model.model = named or model.model
     planned = plan(model.request())
 
+    from camviz.models.finish import describe_input
     from camviz.models.layers import default_layer, list_layers
+    from camviz.models.outputs import understand
     from camviz.models.survey import survey
 
     assert planned.skeleton
@@ -85,8 +87,15 @@ def layers(
     for note in module.notes:
         console.say(f"note: {note}")
     seen = survey(module.module, module.preprocessing.crop, module.name)
+    narrowed = seen
     try:
-        star = default_layer(module, seen).path
+        module, narrowed = understand(module, seen)
+        console.say(f"output: {module.output}")
+    except ModelError as error:  # such as several parts: it has layers all the same
+        console.say(f"note: {error.message}; {error.hint}")
+    console.say(f"input: {describe_input(module)}")
+    try:
+        star = default_layer(module, narrowed).path
     except ModelError as error:
         star = ""
         console.say(f"note: {error.message}")

@@ -77,9 +77,7 @@ def layers(
     model.model = named or model.model
     planned = plan(model.request())
 
-    from camviz.models.finish import describe_input
-    from camviz.models.layers import default_layer, list_layers
-    from camviz.models.outputs import understand
+    from camviz.models.layers import list_layers
     from camviz.models.survey import survey
 
     assert planned.skeleton
@@ -87,18 +85,7 @@ def layers(
     for note in module.notes:
         console.say(f"note: {note}")
     seen = survey(module.module, module.preprocessing.crop, module.name)
-    narrowed = seen
-    try:
-        module, narrowed = understand(module, seen)
-        console.say(f"output: {module.output}")
-    except ModelError as error:  # such as several parts: it has layers all the same
-        console.say(f"note: {error.message}; {error.hint}")
-    console.say(f"input: {describe_input(module)}")
-    try:
-        star = default_layer(module, narrowed).path
-    except ModelError as error:
-        star = ""
-        console.say(f"note: {error.message}")
+    module, star = _described(console, module, seen)
     shortened = depth is None and not pattern and not as_json
     if shortened:
         depth = _first_depth([one.path for one in seen.layers])
@@ -118,6 +105,25 @@ def layers(
     _print(console, rows, seen.input_size, receptive_field)
     if depth and shortened and len(rows) < len(seen.layers):
         console.say(f"{len(rows)} of {len(seen.layers)} layers: --depth {depth + 1} lists another level")
+
+
+def _described(console: Console, model: Model, seen: Survey) -> tuple[Model, str]:
+    """Say what goes in and what comes out; return the model with its output, and the path of the default layer."""
+    from camviz.models.finish import describe_input
+    from camviz.models.layers import default_layer
+    from camviz.models.outputs import understand
+
+    console.say(f"input: {describe_input(model)}")
+    try:
+        model, seen = understand(model, seen)
+        console.say(f"output: {model.output}")
+    except ModelError as error:  # such as several parts: it has layers all the same
+        console.say(f"note: {error.message}; {error.hint}")
+    try:
+        return model, default_layer(model, seen).path
+    except ModelError as error:
+        console.say(f"note: {error.message}")
+        return model, ""
 
 
 def _first_depth(paths: Sequence[str]) -> int:

@@ -32,6 +32,7 @@ def square(tmp_path, monkeypatch):
     path = tmp_path / "square.ttf"
     builder.save(path)
     monkeypatch.setattr(fonts, "_CJK", ())
+    monkeypatch.setattr(fonts, "_reported", set())
     monkeypatch.setattr(fonts, "_installed", lambda: [str(path)])
     fonts._font_of.cache_clear()
     yield str(path)

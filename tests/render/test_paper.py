@@ -30,7 +30,7 @@ def test_pictures_keep_their_pixels_in_their_place():
     style = Style(85)
     page = arrange(SHEET, style)
     pixels, dpi = to_pixels(page, style)
-    assert pixels.shape[:2] == (int(page.height / INCH * 300), int(85 / INCH * 300))
+    assert pixels.shape[:2] == (round(page.height / INCH * 300), round(85 / INCH * 300))
     left, top, width, height = next(item for item in page.items if isinstance(item, Picture)).box
     x, y = (np.arange(60) + 0.5) / 60 * width + left, (np.arange(40) + 0.5) / 40 * height + top
     rows, columns = (y * dpi / INCH).astype(int), (x * dpi / INCH).astype(int)

@@ -110,7 +110,7 @@ def test_refusals(demo):
         maximize(demo, "features.[01]", [0])
     with pytest.raises(ModelError, match="no grid") as error:
         maximize(demo, "classifier.1", [0])
-    assert "'features'" in error.value.hint
+    assert "--layer features" in error.value.hint
     with pytest.raises(RequestError, match="'top1'"):
         maximize_classes(demo, ["top1"])
     with pytest.raises(RequestError, match="nothing to maximize"):

@@ -34,7 +34,7 @@ SLOW = re.compile(
     r"camviz evaluate( photos/.*)?$|.* -m (ssd300_vgg16|deeplabv3_resnet50|fcn_resnet50)( |$)|.*clips/.* -m fasterrcnn_"
 )
 needs_extras = pytest.mark.skipif(
-    not all(importlib.util.find_spec(name) for name in ("timm", "transformers", "fpdf")), reason="extras are missing"
+    not all(importlib.util.find_spec(name) for name in ("timm", "transformers")), reason="extras are missing"
 )
 
 

@@ -1,1 +1,1 @@
-"""Doing it for many images: inputs, names, files, and the count of what happened."""
+"""Run commands over many images: listing, batches, the run database, figures, resume."""

@@ -1,4 +1,4 @@
-"""Comparisons of many images: computed into the database, drawn from it, summed up in a sheet and a table."""
+"""Compare many images: maps into the run database, figures drawn from it, a summary sheet and a table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from camviz.comparison import MOST, Comparison, check_count, fixed
 from camviz.errors import InputError
 from camviz.io.images import read_image
 from camviz.io.inputs import Failed, Input
-from camviz.io.tables import csv_text
 from camviz.render import animation, encode
 from camviz.render.color import limits, settled
 from camviz.render.paper import compose, to_pixels
@@ -84,7 +83,7 @@ def compared(comparer: Comparer, strip: bool, inputs: Iterable[Input], context: 
 
 
 def groups_of(maps: Sequence[SaliencyMap]) -> list[list[SaliencyMap]]:
-    """The maps of an image by question."""
+    """Return the maps of an image grouped by target."""
     found: dict[int, list[SaliencyMap]] = {}
     for one in maps:
         found.setdefault(int(one.facts.get("question", 0)), []).append(one)
@@ -92,7 +91,7 @@ def groups_of(maps: Sequence[SaliencyMap]) -> list[list[SaliencyMap]]:
 
 
 class Drawing:
-    """Draws the images of a comparison's job, and what sums them up."""
+    """Draws the figures of a comparison, its table and its summary sheet."""
 
     def __init__(self, run: Run, settings: CompareSettings) -> None:
         self.run, self.database, self.row, self.folder = run, run.database, run.row, run.folder
@@ -144,16 +143,22 @@ class Drawing:
         return encoded("comparison", side_by_side(groups, look, style, captions), style, format, source.name)
 
     def _table(self, path: Path) -> Iterator[Written]:
-        """All rows of all images, from what the database knows of their figures."""
-        files = (file for one in self.database.inputs(self.row.id, "done") for file in self.database.files(one.id))
-        rows = [row for file in files for row in file.facts.get("sides", ())]
-        if rows:
-            data = csv_text(rows[0], (row.values() for row in rows)).encode("utf-8", "surrogateescape")
+        """Write the rows of all images, from the facts of their figures in the run database."""
+        buffer, writer = io.StringIO(), None
+        for one in self.database.inputs(self.row.id, "done"):
+            for file in self.database.files(one.id):
+                for row in file.facts.get("sides", ()):
+                    if writer is None:
+                        writer = csv.DictWriter(buffer, list(row), lineterminator="\n")
+                        writer.writeheader()
+                    writer.writerow(row)
+        if writer:
+            data = buffer.getvalue().encode("utf-8", "surrogateescape")
             self.write(path, data)
             yield Written(path, {"kind": "table"}, len(data))
 
     def _summary(self, top: int) -> Iterator[Written]:
-        """One sheet of the images on which the sides differ most."""
+        """Write one sheet of the images on which the sides differ most."""
         if self.settings.layout != "figure" or self.settings.request.look.format in animation.FORMATS or top < 1:
             return
         ranked: list[tuple[float, InputRow]] = []

@@ -1,4 +1,4 @@
-"""What a run found, as a table or as arrays, for other programs."""
+"""Export the maps of a run as a table or as arrays."""
 
 from __future__ import annotations
 

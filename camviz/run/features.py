@@ -1,4 +1,4 @@
-"""Images through a model to figures of feature maps."""
+"""Run images through a model to figures of feature maps."""
 
 from __future__ import annotations
 

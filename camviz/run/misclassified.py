@@ -1,4 +1,4 @@
-"""The wrong images of a labeled folder: found, explained into the database, drawn from it, on one page."""
+"""Find misclassified images of a labeled folder, explain them into the run database, and draw figures and a page."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _prediction(answer: Prediction, labels: Sequence[str]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Tally:
-    """How often what was taken for what."""
+    """The confusions of a classifier: how often a true class was predicted as another."""
 
     images: int
     right: int
@@ -110,7 +110,7 @@ class Tally:
 
     @classmethod
     def of(cls, database: Database, row: JobRow) -> Tally:
-        """What a job found."""
+        """Count the predictions of a job."""
         pairs: Counter[tuple[str, str]] = Counter()
         for one in database.inputs(row.id, "done"):
             for said in one.predictions:
@@ -125,7 +125,7 @@ class Tally:
 
     @property
     def accuracy(self) -> float:
-        """The share of what is right."""
+        """The share of correct predictions."""
         return self.right / self.images if self.images else float("nan")
 
     def __str__(self) -> str:
@@ -140,7 +140,7 @@ class Tally:
 
 
 class Drawing:
-    """Draws the wrong images of a job, and writes its table and its page."""
+    """Draws the misclassified images of a run, and writes its table and its page."""
 
     def __init__(self, run: Run, look: Look) -> None:
         self.run, self.database, self.row, self.folder = run, run.database, run.row, run.folder
@@ -148,7 +148,7 @@ class Drawing:
         self.look = settled_for_run(self.database, self.row, look)
 
     def __call__(self, failed: Failed) -> Iterator[Written]:
-        """Each figure that is not there; then the table and the page."""
+        """Draw each missing figure; then write the table and the page."""
         yield from draw_later(self.run, self._figure, failed)
         for path, make in ((self.folder / TABLE, self._table), (self.folder / PAGE, self._page)):
             data = make().encode("utf-8", "surrogateescape")

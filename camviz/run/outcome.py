@@ -1,4 +1,4 @@
-"""One object counts what happened and owns the exit status."""
+"""The counts of a run, and its exit status."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Outcome:
     replaced: int = 0
 
     def count(self, record: Record) -> None:
-        """One more image."""
+        """Count one more image."""
         if record.done:
             self.done += 1
         else:
@@ -32,7 +32,7 @@ class Outcome:
 
     @property
     def seen(self) -> int:
-        """Images that were looked at, now or before."""
+        """Images that are done or failed, in this run or earlier."""
         return self.done + self.failed + self.before + self.failed_before
 
     @property

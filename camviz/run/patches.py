@@ -1,4 +1,4 @@
-"""Many images through a model to the patches that excite its channels most."""
+"""Run many images through a model and draw the top-activating patches of its channels."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def patches(
 
 
 def _look(extractor: Extractor, layer: Layer, group: list[Ready]) -> Look:
-    """How large the patches of a layer are; the effective field is measured on the first images."""
+    """Return the size of a layer's patches; an effective field is measured on the first images."""
     model, (height, width) = extractor.model, group[0].values.shape[1:]
     fields = receptive_fields(model.module, model.preprocessing.crop, model.name)
     known = Look.of(fields[layer.path], (height, width))
@@ -164,7 +164,7 @@ def _told(channel: int, best: Best[Input], patches: Sequence[Patch[Input]]) -> d
 def _cut(
     patches: Sequence[Patch[Input]], gone: dict[str, InputError]
 ) -> dict[tuple[Path, tuple[int, int, int, int]], Pixels]:
-    """The patches as tiles, each image decoded once more; by path and box."""
+    """Return the patches as tiles by path and box; decodes each image once more."""
     boxes: dict[Path, dict[tuple[int, int, int, int], float]] = {}
     names: dict[Path, str] = {}
     for patch in patches:

@@ -1,4 +1,4 @@
-"""Images read: decoded, and made ready for a model."""
+"""Read images: decode them and prepare them for a model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from camviz.types import Image, Model, View
 
 @dataclass(frozen=True, eq=False)
 class Ready:
-    """An image that was read: `values` (channels, H, W) is the model's input, `view` leads back."""
+    """A prepared image: `values` (channels, H, W) is the model's input, `view` maps it back onto the image."""
 
     source: Input
     image: Image
@@ -32,5 +32,5 @@ def read_input(model: Model, source: Input, fit: str) -> Ready:
 
 
 def shape_of(ready: Ready) -> tuple[int, ...]:
-    """Images of one shape fit into one batch."""
+    """Return the shape of the model's input; images of one shape fit into one batch."""
     return ready.values.shape

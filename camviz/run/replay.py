@@ -1,4 +1,4 @@
-"""A run once more, and whether it gives the same maps."""
+"""Compute a run's maps again and compare them with the saved ones."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Compared:
         return self.equal or (self.relative is not None and self.relative <= tolerance)
 
     def told(self) -> str:
-        """A line for people."""
+        """Return a line of text."""
         name = ", ".join(part for part in (self.input, self.method, self.target) if part)
         if self.difference is None:
             return f"{name}: {self.why}"

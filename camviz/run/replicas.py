@@ -1,4 +1,4 @@
-"""Models side by side: images that need little work go through several copies at once, a thread each."""
+"""Replicas of a small model, a thread each, for methods that need little work per image."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LIGHT = ("nothing", "1 backward")  # what a method costs that is done in a mome
 
 
 def is_light(job: Job, explainer: Explainer) -> bool:
-    """Whether all methods of a job are done in a moment."""
+    """Return whether all methods of a job need at most one backward pass."""
     return all(chosen.entry.facts["cost"].startswith(_LIGHT) for chosen in explainer.methods) and job.smooth == "none"
 
 

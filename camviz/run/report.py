@@ -1,4 +1,4 @@
-"""A run as a page to browse: what the database knows, small images, and links to the files."""
+"""Make an HTML page of a run: facts, thumbnails, and links to the files."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class _Maker:
         self.maps = 0
 
     def add(self, row: InputRow) -> None:
-        """One image, with a card for each of its maps, else for each of its figures."""
+        """Add an image, with a card for each of its maps, else for each of its figures."""
         number = len(self.images)
         told = PageImage(row.name, row.path.as_uri(), row.state, row.seconds, error=row.error, hint=row.hint)
         files, maps = self.database.files(row.id), self.database.maps(row.id)
@@ -122,7 +122,7 @@ def _showable(file: FileRow) -> bool:
 
 
 def url_of(relative: str) -> str:
-    """A relative path as a link: every byte that is not plain is percent-encoded, a colon too."""
+    """Return a relative path as a percent-encoded link."""
     return quote(os.fsencode(relative), safe="/")
 
 

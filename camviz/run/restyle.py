@@ -1,4 +1,4 @@
-"""A run drawn anew from its database and its images: other colors, the same maps. No model, no torch."""
+"""Draw a run again from its database and images, in other colors. Needs neither the model nor torch."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Told = Callable[[str, InputError | None], None]  # an image is done, or failed
 def restyle(
     database: Database, row: JobRow, look: Look, target: Database, told: Told, write: Write = write_file
 ) -> Iterator[Written]:
-    """Draw the images of a job with another look, and remember that in `target`, as if it had been computed so.
+    """Draw the images of a job with another look, and add them to `target` as a job with that look.
 
     `target` may be the same database. Images that had failed stay failed. One that is gone or changed is told to
     `told` and keeps its old files.

@@ -254,7 +254,7 @@ def check_shards(folder: Path, shard: Shard | None) -> None:
 
 
 def versions() -> dict[str, str]:
-    """What computes: for whoever asks later."""
+    """Return the versions of Python, camviz and torch, for the run database."""
     found = {"camviz": __version__, "python": platform.python_version()}
     for package in ("torch", "torchvision"):
         try:

@@ -1,4 +1,4 @@
-"""One scale for a whole run: its maps are computed first, and drawn from the database when all of them are known."""
+"""One color scale for a whole run: maps are computed first, and drawn from the run database when all are known."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 
 def values_of(database: Database, row: JobRow) -> Iterator[NDArray[np.float32]]:
-    """All raw maps of a job, one image after the other."""
+    """Yield all raw maps of a job, image by image."""
     for one in list(database.inputs(row.id, "done")):
         for saved in database.maps(one.id):
             yield saved.values
 
 
 def settled_for_run(database: Database, row: JobRow, look: Look) -> Look:
-    """The look with the scale that all maps of a job share, as a number, if it asks for that."""
+    """Return the look with the color scale of all maps of a job as a number, if it is `run`."""
     return settled(look, values_of(database, row), ("run",)) if look.scale == "run" else look
 
 

@@ -1,4 +1,4 @@
-"""How many threads do what, so that a machine of two cores, or of sixty-four, is busy and not crowded."""
+"""The number of threads for torch, OpenCV and the run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def settle() -> None:
 
 
 def cores() -> int:
-    """The cores that this process may use: CAMVIZ_CORES, or its affinity and the quota of its container."""
+    """Return the number of cores that this process may use: CAMVIZ_CORES, its affinity, or its container's quota."""
     given = os.environ.get("CAMVIZ_CORES", "")
     if given.isdecimal() and int(given):
         return int(given)
@@ -37,14 +37,14 @@ def cores() -> int:
 
 
 def one_thread_each() -> None:
-    """OpenCV's own threads off: there is a thread per core already."""
+    """Turn off OpenCV's threads: there is a thread per core already."""
     import cv2
 
     cv2.setNumThreads(1)
 
 
 def torch_threads(count: int) -> None:
-    """So many threads inside one forward, or fewer where somebody asked for fewer."""
+    """Set the number of threads of one forward, at most the current one."""
     import torch
 
     torch.set_num_threads(max(1, min(count, torch.get_num_threads())))

@@ -1,4 +1,4 @@
-"""A video as an input: its frames through the same engines as images, then films of them."""
+"""Explain a video: frames are processed like images, then written as films."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CUT = 0.95  # of the frames that a file announces; with fewer it is told to be 
 
 @dataclass(frozen=True)
 class Frame(Input):
-    """An image of a video, prepared where it was met: frames are decoded one after the other."""
+    """A frame of a video, prepared while the video is decoded."""
 
     number: int = 0
     ready: Any = field(default=None, compare=False)

@@ -1,1 +1,1 @@
-"""What a run remembers: every job, image, raw map and file, in one SQLite file of its output folder."""
+"""The run database: every job, image, raw map and file, in one SQLite file of the output folder."""

@@ -1,4 +1,4 @@
-"""The database: one SQLite file in the output folder that knows every job, image, raw map and file.
+"""The run database: one SQLite file in the output folder with every job, image, raw map and file.
 
 Written by one process at a time (see `camviz.run.output.folder`), read by anybody, also while it is written. A
 image is in it only when its files are complete. Neither torch nor OpenCV is needed to read it.
@@ -35,18 +35,18 @@ T = TypeVar("T")
 
 
 def key_of(command: str, settings: Mapping[str, Any]) -> str:
-    """The resume key: a digest of the command and of the settings that decide what it makes."""
+    """Return the resume key: a digest of the command and of the settings that decide its files."""
     deciding = {name: value for name, value in settings.items() if name not in _INDIFFERENT}
     return hashlib.sha256(json.dumps([command, plain(deciding)], sort_keys=True).encode()).hexdigest()[:16]
 
 
 def database_path(folder: Path, shard: str = "") -> Path:
-    """Where the database of an output folder is, or that of one shard, by its tag."""
+    """Return the path of a folder's database, or of one shard's, by its tag."""
     return folder / (f"camviz.{shard}.sqlite" if shard else NAME)
 
 
 def shard_databases(folder: Path) -> list[str]:
-    """The tags of the shards that have a database in a folder and are not merged."""
+    """Return the tags of the shards whose databases in a folder are not merged."""
     try:
         names = names_beginning(folder, "camviz.shard-")
     except FileNotFoundError:
@@ -60,7 +60,7 @@ def shard_databases(folder: Path) -> list[str]:
 
 
 class Database:
-    """The database of an output folder, or of one shard. Use as a context, or `close` it; only `write` modifies it.
+    """The database of an output folder or of one shard, as a context or until `close`; read-only without `write`.
 
     Raises `OutputError` where there is none to read, or where it cannot be read or written.
     """
@@ -127,7 +127,7 @@ class Database:
         raise AssertionError("unreachable")
 
     def close(self) -> None:
-        """Commit, and leave one plain file behind."""
+        """Commit, and leave a single file."""
         with ExitStack() as stack:
             if self._copy:
                 stack.callback(self._copy.close)
@@ -152,7 +152,7 @@ class Database:
     # writing
 
     def begin(self, command: str, settings: Mapping[str, Any], versions: Mapping[str, str]) -> JobRow:
-        """The job of that key; it is made if it is new."""
+        """Return the row of a job; insert it if it is new."""
         key, made = key_of(command, settings), (plain(dict(settings)), dict(versions), _now())
 
         def work() -> None:
@@ -165,7 +165,7 @@ class Database:
         return next(job for job in self.jobs() if job.key == key)
 
     def add(self, job: int, record: Record) -> None:
-        """Remember an image; what was known of it before is replaced. Committed about once a second."""
+        """Add an image, replacing its earlier row. Commits about once a second."""
         self._guarded(lambda: self._add(job, record))
         if time.monotonic() - self._committed > _EVERY:
             self.commit()
@@ -201,25 +201,25 @@ class Database:
             self._db.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", told)
 
     def relative(self, file: Written) -> str:
-        """The file's place in the output folder."""
+        """Return the path of a file relative to the output folder."""
         return relative(file.path, self.folder)
 
     def remember_batch(self, job: int, size: int) -> None:
-        """So many images at once fitted into memory."""
+        """Store the batch size that fits into memory."""
         self._guarded(lambda: self._db.execute("UPDATE jobs SET batch_size = ? WHERE id = ?", (size, job)))
 
     def begun(self, job: int) -> None:
-        """A shard's part of a job is not complete any more."""
+        """Mark a shard's part of a job as incomplete."""
         self._guarded(lambda: self._db.executescript(f"{SHARDS} DELETE FROM shards WHERE job = {job};"))
 
     def finished(self, job: int, listed: int, taken: int, digest: str) -> None:
-        """A shard's part of a job is complete: `taken` of the `listed` images, whose names have that digest."""
+        """Mark a shard's part of a job as complete: `taken` of the `listed` images, with the digest of all names."""
         row = (job, listed, taken, digest)
         self._guarded(lambda: self._db.executescript(SHARDS))
         self._guarded(lambda: self._db.execute("INSERT OR REPLACE INTO shards VALUES (?, ?, ?, ?)", row))
 
     def share(self, job: int) -> tuple[int, int, str] | None:
-        """What `finished` was told of a job; None while it is not complete."""
+        """Return what `finished` stored of a job; None while it is incomplete."""
         try:
             found = self._db.execute("SELECT listed, taken, digest FROM shards WHERE job = ?", (job,)).fetchone()
         except sqlite3.OperationalError:  # no such table: never complete
@@ -227,7 +227,7 @@ class Database:
         return None if found is None else (found[0], found[1], found[2])
 
     def absorb(self, other: Path) -> None:
-        """Take over all that another database knows; its images replace those of the same job and name."""
+        """Copy everything from another database; its images replace those of the same job and name."""
 
         def work() -> None:
             self._db.execute("ATTACH ? AS other", (str(other),))
@@ -241,7 +241,7 @@ class Database:
         self._guarded(work)
 
     def commit(self) -> None:
-        """Make what was added permanent; raises `OutputError` if the folder is no longer there."""
+        """Commit; raise `OutputError` if the folder was removed."""
         self._committed = time.monotonic()
         if self._db.in_transaction:
             self._guarded(lambda: self._db.execute("COMMIT"))
@@ -257,7 +257,7 @@ class Database:
     # reading
 
     def known(self, job: int, name: str) -> Known | None:
-        """What is known of an image, or None."""
+        """Return the state of an image, or None."""
         rows = self._db.execute(KNOWN, (job, text(name))).fetchall()
         if not rows:
             return None
@@ -266,12 +266,12 @@ class Database:
         return Known(state, size, mtime_ns, files, there)
 
     def counts(self, job: int) -> dict[str, int]:
-        """How many images are done and how many failed."""
+        """Return the number of images that are done, and that failed."""
         found = self._db.execute("SELECT state, count(*) FROM inputs WHERE job = ? GROUP BY state", (job,))
         return {"done": 0, "failed": 0, **dict(found.fetchall())}
 
     def jobs(self) -> list[JobRow]:
-        """All jobs, the oldest first."""
+        """Return all jobs, oldest first."""
         rows = self._db.execute(
             "SELECT id, key, command, settings, versions, created, batch_size FROM jobs ORDER BY id"
         )
@@ -281,18 +281,18 @@ class Database:
         ]
 
     def newest(self) -> JobRow | None:
-        """The job that was worked on last; without any image, the one made last."""
+        """Return the job with the newest image; without any image, the newest job."""
         found = self._db.execute("SELECT job FROM inputs ORDER BY finished DESC, id DESC LIMIT 1").fetchone()
         jobs = self.jobs()
         return next((job for job in jobs if found and job.id == found[0]), jobs[-1] if jobs else None)
 
     def names(self, job: int) -> Iterator[str]:
-        """The names of a job's images."""
+        """Yield the names of a job's images."""
         for (name,) in self._db.execute("SELECT name FROM inputs WHERE job = ?", (job,)):
             yield back(name)
 
     def inputs(self, job: int, state: str | None = None) -> Iterator[InputRow]:
-        """The images of a job by name, one after the other; `state`: only the done, or only the failed."""
+        """Yield the images of a job in the order of their names; `state`: only those done, or failed."""
         query = "SELECT * FROM inputs WHERE job = ? AND (? IS NULL OR state = ?) ORDER BY name"
         for row in self._db.execute(query, (job, state, state)):
             id, job, name, path, size, mtime_ns, state_, files, seconds, finished, predictions, *error = row
@@ -302,18 +302,18 @@ class Database:
             )  # fmt: skip
 
     def maps(self, input: int) -> list[SavedMap]:
-        """The raw maps of an image, in the order of their making."""
+        """Return the raw maps of an image in the order in which they were computed."""
         rows = self._db.execute("SELECT * FROM maps WHERE input = ? ORDER BY position", (input,)).fetchall()
         return [saved(row[3:]) for row in rows]
 
     def files(self, input: int) -> list[FileRow]:
-        """The files of an image that no other job has replaced."""
+        """Return the files of an image that no other job has replaced."""
         rows = self._db.execute("SELECT path, kind, size, facts FROM files WHERE input = ? ORDER BY path", (input,))
         return [FileRow(back(path), kind, size, json.loads(facts)) for path, kind, size, facts in rows.fetchall()]
 
 
 def gone(folder: Path) -> OutputError:
-    """The error for an output folder that was removed while it was written."""
+    """Return the error for an output folder that was removed during the run."""
     return OutputError(f"the output folder '{folder}' was removed under way", "run it again to begin anew")
 
 

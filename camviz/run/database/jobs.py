@@ -1,4 +1,4 @@
-"""A run read back: which job, its settings, the files of a map, whether an image is still the same."""
+"""Read a run back: a job and its settings, the files of a map, whether an image has changed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ T = TypeVar("T", bound="DataclassInstance")
 
 
 def choose_job(database: Database, key: str | None) -> JobRow:
-    """The job whose key begins so, or the newest; raises `RequestError` that lists what there is."""
+    """Return the job whose key begins with `key`, or the newest; raise `RequestError` that lists the jobs."""
     jobs, newest = database.jobs(), database.newest()
     if newest is None:
         raise RequestError(f"no job in '{database.path}'", "camviz heatmap photos/ -o RUN makes one")
@@ -38,14 +38,14 @@ def choose_job(database: Database, key: str | None) -> JobRow:
 
 
 def describe(database: Database, job: JobRow) -> str:
-    """A job in a few words: its key, command, methods, how many images, and when it began."""
+    """Return a short description: key, command, methods, number of images, date."""
     counts = database.counts(job.id)
     what = " ".join([job.command, *job.settings.get("methods", ())])
     return f"{job.key} ({what}, {sum(counts.values())} image(s), {job.created[:16].replace('T', ' ')})"
 
 
 def heatmap_job(row: JobRow, verb: str) -> Job:
-    """The job of `camviz heatmap` as it was; raises `RequestError` for a job of another command."""
+    """Return the settings of a `camviz heatmap` job; raise `RequestError` for another command."""
     if row.command != "heatmap":
         raise RequestError(
             f"job '{row.key}' is of 'camviz {row.command}' and keeps no maps to {verb}",
@@ -55,7 +55,7 @@ def heatmap_job(row: JobRow, verb: str) -> Job:
 
 
 def rebuilt(kind: type[T], settings: Mapping[str, Any]) -> T:
-    """A dataclass from what JSON kept of it; lists become tuples, what is not its field is passed over."""
+    """Return a dataclass rebuilt from JSON; lists become tuples, unknown names are ignored."""
     hints = get_type_hints(kind)
     known = [one.name for one in fields(kind) if one.name in settings]
     return kind(**{name: _value(hints[name], settings[name]) for name in known})
@@ -72,7 +72,7 @@ def _tuple(value: Any) -> Any:
 
 
 def files_of(one: SavedMap, files: Sequence[FileRow]) -> list[FileRow]:
-    """The files that show a map: its own, and figures of several maps that have it."""
+    """Return the files that show a map, also figures of several maps."""
 
     def shows(facts: Mapping[str, Any]) -> bool:
         return all(facts.get(name) == one.fields.get(name) for name in ("method", "layer", "target", "index"))
@@ -81,7 +81,7 @@ def files_of(one: SavedMap, files: Sequence[FileRow]) -> list[FileRow]:
 
 
 def same_image(row: InputRow) -> Image:
-    """The image of a row, upright; raises `InputError` if it is gone, damaged, or another one than it was."""
+    """Return the image of a row, upright; raise `InputError` if it is missing, damaged or changed."""
     check_same(row)
     return read_image(row.path)
 

@@ -1,4 +1,4 @@
-"""What a run remembers of one image: plain values that travel between processes and into the database."""
+"""The record of one image: plain values that are sent between processes and into the run database."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class SavedMap:
 
     @classmethod
     def of(cls, map: SaliencyMap) -> SavedMap:
-        """The map as it is saved."""
+        """Return the map in the form in which it is saved."""
         values = np.ascontiguousarray(map.values, "<f4")
         others = [one.name for one in fields(map) if one.name not in ("values", "view", "image")]
         kept = {name: plain(getattr(map, name)) for name in others if name != "marks"}
@@ -48,7 +48,7 @@ class SavedMap:
         return np.frombuffer(zlib.decompress(self.blob), "<f4").reshape(self.shape).astype(np.float32)
 
     def restored(self, image: Image) -> SaliencyMap:
-        """The map on its image, as the method made it: everything that drawing needs."""
+        """Return the map with its image, as the method computed it."""
         kept = {**self.fields, "facets": tuple(self.fields.get("facets", ()))}
         kept["score"] = float("nan") if kept["score"] is None else kept["score"]
         kept["marks"] = tuple(_mark(told) for told in self.fields.get("marks", ()))
@@ -113,7 +113,7 @@ def _words(error: BaseException) -> str:
 
 
 def predictions(maps: Sequence[SaliencyMap]) -> tuple[dict[str, Any], ...]:
-    """What the maps of one image explain, each target once."""
+    """Return the explained targets of an image, each once."""
     found: dict[Any, dict[str, Any]] = {}
     for one in maps:
         told = {"label": one.target, "index": one.index, "score": one.score, "probability": one.probability}
@@ -122,7 +122,7 @@ def predictions(maps: Sequence[SaliencyMap]) -> tuple[dict[str, Any], ...]:
 
 
 def _told(mark: Mark) -> dict[str, Any]:
-    """A mark, ready for JSON; a region as its bits, packed."""
+    """Return a mark as JSON values; a region as packed bits."""
     told = {"text": mark.text, "box": plain(mark.box), "point": plain(mark.point)}
     if mark.region is not None:
         bits = zlib.compress(np.packbits(mark.region).tobytes())
@@ -141,7 +141,7 @@ def _mark(told: dict[str, Any]) -> Mark:
 
 
 def plain(value: Any) -> Any:
-    """The value as JSON can hold it; it has no NaN and no infinity, so those are None."""
+    """Return the value as JSON values; NaN and infinity become None."""
     if isinstance(value, dict):
         return {str(key): plain(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):

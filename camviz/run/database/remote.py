@@ -1,4 +1,4 @@
-"""A database that lies in a store: worked on here, and sent there now and then."""
+"""A database on a remote store: a local copy that is sent there now and then."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SHARE = 20  # and so many times as long as sending takes
 
 
 class Copy:
-    """A file of a store in a folder of this machine, as long as it is worked on."""
+    """A local copy of a file of a remote store."""
 
     def __init__(self, url: Path) -> None:
         self._url = url
@@ -35,7 +35,7 @@ class Copy:
             ) from error
 
     def send_now_and_then(self, db: sqlite3.Connection) -> None:
-        """Send what is committed, unless that was just done."""
+        """Send what is committed, unless that was done a moment ago."""
         if time.monotonic() < self._next:
             return
         started = time.monotonic()
@@ -57,5 +57,5 @@ class Copy:
             raise OutputError(f"cannot write '{self._url}': {error.strerror}", "run it again to go on") from error
 
     def close(self) -> None:
-        """Leave nothing here."""
+        """Remove the local copy."""
         shutil.rmtree(self._folder, ignore_errors=True)

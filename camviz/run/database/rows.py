@@ -1,4 +1,4 @@
-"""What a database says of a job, an image and a file, as plain values."""
+"""The rows of the run database as plain values: jobs, images, files."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class FileRow:
 
 @dataclass(frozen=True)
 class Known:
-    """What resuming asks: is this image done, unchanged, with all of its files?"""
+    """The state of an image that resume needs: done or failed, its stamp, its files."""
 
     state: str
     size: int | None

@@ -1,4 +1,4 @@
-"""The tables of a database, and how a raw map and a file name lie in them."""
+"""The tables of the run database, and how raw maps and file names are stored."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ _MAP = ("method", "layer", "target", "index", "score", "probability", "model")  
 
 
 def columns(map: SavedMap) -> tuple[Any, ...]:
-    """A raw map as the columns behind `input` and `position`."""
+    """Return a raw map as the columns after `input` and `position`."""
     own, view = map.fields, map.view
     more = {name: value for name, value in own.items() if name not in (*_MAP, "facets", "facts")}
     placed = json.dumps({"image": view.image, "box": view.box, "size": view.size})
@@ -102,7 +102,7 @@ def columns(map: SavedMap) -> tuple[Any, ...]:
 
 
 def saved(row: tuple[Any, ...]) -> SavedMap:
-    """The raw map of such columns."""
+    """Return the raw map of such columns."""
     facets, facts, more, view, height, width, raw = row[len(_MAP) :]
     placed = {name: tuple(value) for name, value in json.loads(view).items()}
     fields = dict(zip(_MAP, row, strict=False)) | {"facets": json.loads(facets), "facts": json.loads(facts)}
@@ -110,7 +110,7 @@ def saved(row: tuple[Any, ...]) -> SavedMap:
 
 
 def text(name: str) -> str | bytes:
-    """As text; a name that is no UTF-8 as its bytes."""
+    """Return a name as text, or as bytes if it is not UTF-8."""
     try:
         name.encode("utf-8")
     except UnicodeEncodeError:
@@ -119,5 +119,5 @@ def text(name: str) -> str | bytes:
 
 
 def back(value: str | bytes) -> str:
-    """What `text` was given."""
+    """Return the name that `text` encoded."""
     return value if isinstance(value, str) else os.fsdecode(value)

@@ -1,1 +1,1 @@
-"""Beyond one process: shards that need not speak to each other, and a pool of processes on Ray."""
+"""Runs on several processes or machines: independent shards, and Ray."""

@@ -107,7 +107,7 @@ def hidden(folder: Path) -> list[Path]:
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_asked_to_end_it_ends_clean_and_goes_on_later(pics, start, finish, tmp_path, how):
-    process = start("-q")
+    process = start("-q", "--batch-size", "1")
     first = process.stdout.readline().strip()
     process.send_signal(how)
     _, stderr = process.communicate(timeout=60)

@@ -14,6 +14,7 @@ from camviz.comparison import MOST, Comparison, check_count, fixed
 from camviz.errors import InputError
 from camviz.io.images import read_image
 from camviz.io.inputs import Failed, Input
+from camviz.io.tables import csv_text
 from camviz.render import animation, encode
 from camviz.render.color import limits, settled
 from camviz.render.paper import compose, to_pixels
@@ -144,16 +145,10 @@ class Drawing:
 
     def _table(self, path: Path) -> Iterator[Written]:
         """Write the rows of all images, from the facts of their figures in the run database."""
-        buffer, writer = io.StringIO(), None
-        for one in self.database.inputs(self.row.id, "done"):
-            for file in self.database.files(one.id):
-                for row in file.facts.get("sides", ()):
-                    if writer is None:
-                        writer = csv.DictWriter(buffer, list(row), lineterminator="\n")
-                        writer.writeheader()
-                    writer.writerow(row)
-        if writer:
-            data = buffer.getvalue().encode("utf-8", "surrogateescape")
+        files = (file for one in self.database.inputs(self.row.id, "done") for file in self.database.files(one.id))
+        rows = [row for file in files for row in file.facts.get("sides", ())]
+        if rows:
+            data = csv_text(rows[0], (row.values() for row in rows)).encode("utf-8", "surrogateescape")
             self.write(path, data)
             yield Written(path, {"kind": "table"}, len(data))
 

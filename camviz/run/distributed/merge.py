@@ -1,4 +1,4 @@
-"""Merge the databases of all shards into one, as a single run would have written it."""
+"""Join the databases of all shards into the one that a single run would have written."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from camviz.run.output.folder import OutputFolder
 
 @dataclass(frozen=True)
 class Merged:
-    """The number of merged shards, and of the newest job's images."""
+    """The joined database, the number of shards, and the numbers of images of the newest job."""
 
     path: Path
     shards: int
@@ -58,12 +58,9 @@ def merge(folder: Path) -> Merged:
 
 
 def find_shards(folder: Path) -> list[Shard]:
-    """Return the shards of a folder in order; raise `OutputError` if one is missing, or the divisions differ."""
-    found = []
-    for tag in shard_databases(folder):
-        number, count = map(int, re.findall(r"\d+", tag))
-        found.append(Shard(number, count))
-    if not found:
+    """Return the shards of a folder in order. Raises `OutputError` unless all are present and of the same count."""
+    shards = [Shard(*map(int, re.findall(r"\d+", tag))) for tag in shard_databases(folder)]
+    if not shards:
         raise OutputError(
             f"no shards in '{folder}'", "camviz heatmap photos/ -o RUN --shard 1/4 does the first of four"
         )
@@ -81,7 +78,7 @@ def find_shards(folder: Path) -> list[Shard]:
 
 
 def _same_jobs(folder: Path, databases: dict[Shard, Database]) -> dict[Shard, dict[str, JobRow]]:
-    """Return each shard's jobs by key; raise `OutputError` where they differ."""
+    """Return the jobs of each shard by key. Raises `OutputError` unless all shards have the same jobs."""
     rows = {shard: {job.key: job for job in database.jobs()} for shard, database in databases.items()}
     first = next(iter(rows))
     for shard, jobs in rows.items():
@@ -143,7 +140,7 @@ def _complete(databases: dict[Shard, Database], rows: dict[Shard, JobRow], befor
 
 
 def _join(parts: Path, databases: Sequence[Path]) -> Path:
-    """Return a database with the contents of all databases; later ones win."""
+    """Return a database with the rows of all databases; later ones replace earlier ones."""
     with Database(parts, write=True) as merged:
         for path in databases:
             merged.absorb(path)
@@ -151,7 +148,7 @@ def _join(parts: Path, databases: Sequence[Path]) -> Path:
 
 
 def _versions(rows: dict[Shard, dict[str, JobRow]]) -> list[str]:
-    """Return notes about versions that differ between shards."""
+    """Return a note for each package whose version differs between the shards."""
     found: dict[str, set[str]] = {}
     for jobs in rows.values():
         for row in jobs.values():

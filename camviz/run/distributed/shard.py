@@ -1,4 +1,4 @@
-"""Shards: parts of a run's images, chosen by name, so that machines share a job without communication."""
+"""A part of the images of a run, chosen by a hash of their names, so that machines need not communicate."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ class Shard:
 
     @property
     def tag(self) -> str:
-        """The name of the shard in its database and lock files."""
+        """The part of the file name of its database and its lock."""
         return f"shard-{self.number}-of-{self.count}"
 
     @property
     def option(self) -> str:
-        """The option for this shard."""
+        """The option that selects it."""
         return f"--shard {self.number}/{self.count}"
 
 
 def parse_shard(text: str) -> Shard | None:
-    """Return the shard for a text such as "2/4"; None for 1/1. Raises `RequestError`."""
-    found = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", text)
-    if not found:
+    """Return the shard that "2/4" means; None for 1/1, which is everything. Raises `RequestError`."""
+    match = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", text)
+    if not match:
         raise RequestError(f"--shard '{text}' is not I/N", _EXAMPLE)
     number, count = int(match[1]), int(match[2])
     if not 1 <= number <= count:
@@ -48,7 +48,7 @@ def parse_shard(text: str) -> Shard | None:
 
 
 def shard_of(environment: Mapping[str, str]) -> tuple[Shard, str] | None:
-    """Return the shard that torchrun or srun set, and their variables; None without them."""
+    """Return the shard that torchrun or srun set, and the variables it was read from; None for a single process."""
     for names in _ENVIRONMENTS:
         rank, size = (environment.get(name, "") for name in names)
         if rank.isdecimal() and size.isdecimal() and int(rank) < int(size) and int(size) > 1:
@@ -62,13 +62,13 @@ def place_of(name: str) -> int:
 
 
 def home(name: str, count: int) -> int:
-    """Return the number of an image's shard, from 1 to `count`."""
+    """Return which of `count` shards an image belongs to, from 1."""
     return place_of(name) % count + 1
 
 
 @dataclass
 class Share:
-    """Takes the images of one shard from a listing, and summarizes the whole listing for the merge."""
+    """The images of one shard in a listing, and a digest of the whole listing, which `merge` compares."""
 
     shard: Shard
     listed: int = 0
@@ -76,7 +76,7 @@ class Share:
     _sum: int = field(default=0, repr=False)
 
     def of(self, listing: Iterable[Input]) -> Iterator[Input]:
-        """Yield the images of this shard."""
+        """Yield the inputs of this shard."""
         self.listed = self.taken = self._sum = 0
         for source in listing:
             place = place_of(source.name)
@@ -88,5 +88,5 @@ class Share:
 
     @property
     def digest(self) -> str:
-        """A digest of all listed names, independent of their order."""
+        """The digest of all listed names, in any order."""
         return f"{self._sum:016x}"

@@ -34,7 +34,8 @@ class OnePixel(nn.Module):
 def gradients(a: float, b: float, method: str, **kinds) -> list[float]:
     """The map over the two pixels (signed: the sum over the colors)."""
     module = OnePixel(**kinds)
-    asked = camviz.load(module, input_size=(2, 1), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    how = {"mean": (0.5,) * 3, "std": (0.5,) * 3, "task": "classification"}
+    asked = camviz.load(module, input_size=(2, 1), **how)
     image = np.zeros((1, 2, 3), np.uint8)
     image[0, :, 0] = [round((a + 1) * 127.5), round((b + 1) * 127.5)]
     [found] = camviz.explain(asked, image, layer="conv", method=method, target="0", settings={"reduce": "sum"})
@@ -277,7 +278,7 @@ def test_biases_of_a_channels_last_linear_layer_by_hand():
     from camviz.engine.forward import run_forward
     from camviz.engine.probe import Probe, Reading
 
-    asked = camviz.load(ChannelsLast(), input_size=(4, 4), mean=(0.0,) * 3, std=(1.0,) * 3)
+    asked = camviz.load(ChannelsLast(), input_size=(4, 4), mean=(0.0,) * 3, std=(1.0,) * 3, task="classification")
     explainer = Explainer(asked, job_of("fullgrad", "0"))
     inputs = torch.ones(1, 3, 4, 4)
     inputs[0, 0, 0, 0] = -9

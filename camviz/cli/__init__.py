@@ -1,1 +1,1 @@
-"""The command line: one file per command, shared options, one boundary for errors."""
+"""The command line: one file per command, shared options, errors in two lines."""

@@ -19,31 +19,31 @@ from camviz.cli.option_groups import with_signature
 from camviz.cli.typer_internals import FILES, HelpAll, is_typed
 from camviz.errors import RequestError, closest, unknown
 
-_OWN = ("config", "show-config", "help", "help-all")  # options that no file can have
+_OWN = ("config", "show-config", "help", "help-all")  # options that a file cannot set
 
 
 def preset_folder() -> Path:
-    """The folder of the presets: inside an installed package, beside it in a checkout."""
+    """Return the folder of the presets: inside an installed package, beside it in a checkout."""
     here = Path(__file__).resolve()
     installed = here.with_name("configs")
     return installed if installed.is_dir() else here.parents[2] / "configs"
 
 
 def presets() -> dict[str, Path]:
-    """The files that travel with camviz, by the name to type."""
+    """Return the presets: files that come with camviz, by name."""
     return {path.stem: path for path in sorted(preset_folder().glob("*.toml"))}
 
 
 @dataclass(frozen=True)
 class ConfigFile:
-    """One TOML file: `shared` is for every command that has such an option, `sections` for one command each."""
+    """One TOML file: `shared` applies to every command that has the option, `sections` to one command each."""
 
     name: str
     shared: Mapping[str, Any]
     sections: Mapping[str, Mapping[str, Any]]
 
     def values(self, command: str, options: Mapping[str, Any]) -> dict[str, Any]:
-        """What the file says for one command, by parameter, as it would have been typed."""
+        """Return the values for one command by parameter name, as they would be typed."""
         own = {key: value for key, value in self.shared.items() if key in options}
         own |= self.sections.get(command, {})
         return {
@@ -52,9 +52,9 @@ class ConfigFile:
 
 
 def read_config(text: str, commands: Mapping[str, Mapping[str, Any]], asking: str) -> ConfigFile:
-    """Read a file, or the preset of that name, for the command `asking`; `commands` maps each to its options by key.
+    """Read a file or preset for the command `asking`; `commands` maps each command to its options by key.
 
-    Raises `RequestError`: no such file, no TOML, or a key that is no option.
+    Raises `RequestError` for a missing file, invalid TOML or a key that is not an option.
     """
     path = presets().get(text, Path(text))
     name = f"'{text}'"
@@ -95,7 +95,7 @@ def _parse(path: Path, typed: str) -> dict[str, Any]:
 
 
 def _missing(typed: str) -> RequestError:
-    """The error for a file that is not there; presets are named without a suffix."""
+    """The error for a missing file; presets are named without a suffix."""
     near = closest(typed.removesuffix(".toml"), presets()) or closest(typed, [p.name for p in Path().glob("*.toml")])
     mean = f"did you mean {' or '.join(f'--config {name}' for name in near)}? " if near else ""
     return RequestError(f"no config file '{typed}'", mean + _listing())
@@ -106,7 +106,7 @@ def _listing() -> str:
 
 
 def _wrong_line(text: str, error: str) -> str:
-    """A hint that shows the line; text without quotes is what is wrong most often."""
+    """A hint that shows the line; missing quotes are the most frequent mistake."""
     found = re.search(r"at line (\d+)", error)
     line = text.splitlines()[int(found[1]) - 1].strip() if found else ""
     bare = re.fullmatch(r"([\w-]+)\s*=\s*([^\"'\[\]{}#]+)", line)
@@ -116,7 +116,7 @@ def _wrong_line(text: str, error: str) -> str:
 
 
 def _keys(table: Mapping[str, Any], place: str) -> Iterator[tuple[str, Any]]:
-    """The entries under the names of options: batch_size is batch-size."""
+    """The entries by option name: batch_size is batch-size."""
     seen: dict[str, str] = {}
     for key, value in table.items():
         name = key.replace("_", "-")
@@ -127,7 +127,7 @@ def _keys(table: Mapping[str, Any], place: str) -> Iterator[tuple[str, Any]]:
 
 
 def _as_typed(parameter: Any, value: Any, where: str) -> Any:
-    """A value of the file as the command line would have had it, so that both are checked alike."""
+    """A value of the file as it would be typed, so that both are checked alike."""
     if parameter.multiple:
         if isinstance(value, dict):  # set = {samples = 50}
             return [f"{key}={_text(one, where)}" for key, one in value.items()]
@@ -137,18 +137,20 @@ def _as_typed(parameter: Any, value: Any, where: str) -> Any:
 
 def _text(value: Any, where: str) -> str:
     if isinstance(value, (dict, list)):
-        raise RequestError(f"{where} is a {'table' if isinstance(value, dict) else 'list'} of its own", "one value")
+        raise RequestError(
+            f"{where} is a {'table' if isinstance(value, dict) else 'list'}, not a value", "give one value"
+        )
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def options_of(command: Any) -> dict[str, Any]:
-    """A command's options by the key they have in a file, with Typer's parameters."""
+    """Return a command's options, as Typer's parameters, by their key in a file."""
     keys = {max(one.opts, key=len)[2:]: one for one in command.params if one.param_type_name == "option"}
     return {key: one for key, one in keys.items() if key not in _OWN}
 
 
 def _load(context: typer.Context, typed: list[str] | None) -> list[str] | None:
-    """Make what the files say the defaults of the command; a later file wins over an earlier one."""
+    """Make the values of the files the defaults of the command; a later file wins over an earlier one."""
     if context.resilient_parsing:
         return typed
     root: Any = context.find_root().command
@@ -170,7 +172,7 @@ def refuse_typed(context: typer.Context, name: str, beside: str) -> None:
 
 
 def to_toml(command: str, options: Mapping[str, Any], values: Mapping[str, Any]) -> str:
-    """A section with every option's value; what is not set stands there as a comment."""
+    """Return a section with the value of every option; those that are not set are comments."""
     lines = [f"[{command}]"]
     for key, parameter in options.items():
         value = values[parameter.name]
@@ -180,7 +182,7 @@ def to_toml(command: str, options: Mapping[str, Any], values: Mapping[str, Any])
 
 
 def _toml(value: Any) -> str:
-    """Of text, numbers, truth and lists of them; JSON is TOML but for the character DEL."""
+    """A value as TOML: JSON is TOML except for the character DEL."""
     plain = value if isinstance(value, (bool, int, float, list, tuple)) else str(value)
     return json.dumps(plain, ensure_ascii=False).replace("\x7f", "\\u007f")
 
@@ -205,7 +207,7 @@ ShowConfig = Annotated[
 
 
 def configurable(app: typer.Typer) -> None:
-    """Give every command of the application --config and --show-config."""
+    """Give every command of the application --config, --show-config and --help-all."""
     for info in app.registered_commands:
         assert info.callback
         info.callback = _configured(info.callback)

@@ -1,4 +1,4 @@
-"""Who hears what: paths and listings on stdout, words for people on stderr."""
+"""Printing: paths and listings on stdout, notes, progress and errors on stderr."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOMENT = 0.1  # seconds
 
 
 class Bar:
-    """How far a run is, on stderr: a bar on a terminal, else a line every ten seconds. A `with` shows it."""
+    """Progress on stderr: a bar on a terminal, otherwise a line every ten seconds. Shown within a `with` block."""
 
     def __init__(self, bar: bool, lines: bool = False, every: float = 10.0) -> None:
         self._progress: Any = None
@@ -30,8 +30,8 @@ class Bar:
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-            told = TextColumn("{task.fields[told]}")
-            self._progress = Progress(*columns, told, console=RichConsole(stderr=True), transient=True)
+            details = TextColumn("{task.fields[told]}")
+            self._progress = Progress(*columns, details, console=RichConsole(stderr=True), transient=True)
             self._images = self._progress.add_task("images", total=None, told="")
             self._scored = self._progress.add_task("forwards", total=None, visible=False, told="")
 
@@ -47,11 +47,11 @@ class Bar:
             self._progress.stop()
 
     def began(self, seconds: float) -> None:
-        """The work itself began so many seconds ago: what came before was preparation, and is no part of the rate."""
+        """Count the rate from `seconds` ago; the time before was preparation."""
         self._started = time.monotonic() - seconds
 
     def count(self, total: Callable[[], int | None]) -> None:
-        """How to find out how many images there are; asked in a thread, and only when somebody waits."""
+        """Set the function that counts the images; it is called in a thread, once progress is shown."""
         self._counting = total
 
     def _count(self) -> None:
@@ -63,7 +63,7 @@ class Bar:
             thread.join(_MOMENT)  # most folders are counted by then
 
     def update(self, outcome: Outcome) -> None:
-        """Images are done."""
+        """Show the outcome so far."""
         self._outcome = outcome
         self._forwards = ""
         if self._progress:
@@ -71,7 +71,7 @@ class Bar:
         self._line()
 
     def scored(self, done: int, total: int, what: str = "forwards") -> None:
-        """So many of the forwards of one map are done, or of the frames of a video."""
+        """Show how many forward passes of a map, or frames of a video, are done."""
         self._forwards = f", {done} of {total} {what}" if done < total else ""
         if self._progress:
             seen = {"completed": done, "total": total, "visible": done < total, "description": what}
@@ -79,11 +79,11 @@ class Bar:
         self._line()
 
     def frame(self, done: int, total: int) -> None:
-        """So many of the frames of a video are done."""
+        """Show how many frames of a video are done."""
         self.scored(done, total, "frames")
 
     def told(self) -> str:
-        """Rate, remaining time, failures, memory."""
+        """Return rate, remaining time, failures and memory as text."""
         outcome = self._outcome
         seconds = time.monotonic() - self._started
         done = outcome.done + outcome.failed
@@ -113,7 +113,7 @@ def _duration(seconds: float) -> str:
 
 
 def memory() -> int:
-    """Bytes of memory this process holds, or has held at most where that alone is known."""
+    """Return the bytes of memory of this process: those it holds, or their maximum if only that is known."""
     try:
         with open("/proc/self/statm") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -127,7 +127,7 @@ def memory() -> int:
 
 
 class Console:
-    """Speaks to people, unless `quiet`; errors are told always."""
+    """Prints results on stdout, and notes on stderr unless `quiet`; errors always."""
 
     def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet
@@ -135,22 +135,22 @@ class Console:
 
     @contextmanager
     def only_results(self) -> Iterator[None]:
-        """Within the block, what others print (a download, somebody's model) is for people too: on stderr."""
+        """Redirect what others print within the block (a download, the user's model) to stderr."""
         with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere if self.quiet else sys.stderr):
             yield
 
     @property
     def terminal(self) -> bool:
-        """Whether results are read by somebody at a terminal."""
+        """Return whether stdout is a terminal."""
         return self._results.isatty()
 
     def say(self, text: str) -> None:
-        """A line for people, on stderr."""
+        """Print a line on stderr, unless quiet."""
         if not self.quiet:
             print(text, file=sys.stderr)
 
     def layers(self, paths: Sequence[str], model: str) -> None:
-        """Which layers are looked at, where there are any."""
+        """Print the layers that were chosen by default."""
         if paths:
             plural = "s" * (len(paths) > 1)
             self.say(
@@ -158,22 +158,22 @@ class Console:
             )
 
     def error(self, error: CamvizError) -> None:
-        """An error in two lines: what is wrong, and what to type instead."""
+        """Print an error in two lines: the message and the hint."""
         print(f"error: {_one_line(error.message)}", file=sys.stderr)
         if error.hint:
             print(f"hint: {_one_line(error.hint)}", file=sys.stderr)
 
     def result(self, text: str) -> None:
-        """A line for programs, on stdout."""
+        """Print a result line on stdout."""
         print(text, file=self._results, flush=True)
 
     def bar(self) -> Bar:
-        """How far a run is: a bar when stderr is a terminal, else a line now and then."""
+        """Return the progress display: a bar if stderr is a terminal, otherwise a line every ten seconds."""
         terminal = sys.stderr.isatty()
         return Bar(terminal and not self.quiet, not terminal and not self.quiet)
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()) -> None:
-        """A listing on stdout: as wide as the terminal, or as it needs to be when piped. `right`: aligned right."""
+        """Print a table on stdout, as wide as the terminal; unlimited in a pipe. `right`: columns aligned right."""
         from rich.console import Console as RichConsole
         from rich.table import Table
         from rich.text import Text
@@ -187,7 +187,7 @@ class Console:
             table.add_row(*row)
         width = None if self.terminal else 10_000
         console = RichConsole(file=self._results, width=width, highlight=False, soft_wrap=self.terminal)
-        with console.capture() as captured:  # rich itself would end the program when a pipe is closed
+        with console.capture() as captured:  # rich would exit when the pipe is closed
             console.print(table)
         print(captured.get(), end="", file=self._results, flush=True)
 
@@ -197,5 +197,5 @@ def _one_line(text: str) -> str:
 
 
 def wants_traceback() -> bool:
-    """Whether the environment asks for Python's own report of an unexpected error."""
+    """Return whether CAMVIZ_TRACEBACK asks for the traceback of unexpected errors."""
     return bool(os.environ.get("CAMVIZ_TRACEBACK"))

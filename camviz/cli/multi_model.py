@@ -1,4 +1,4 @@
-"""Several models on one command line: what is typed after a --model is its own, what is before all, shared."""
+"""Several models on one command line: options after a --model apply to it, options before the first to all."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SHARED = ("allow_pickle",)
 
 
 def repeatable(group: type[Any]) -> type[Any]:
-    """A group whose options may each be given several times."""
+    """Return a group of options that may each be repeated."""
     hints = get_type_hints(group, include_extras=True)
     made = []
     for one in fields(group):
@@ -36,7 +36,7 @@ def repeatable(group: type[Any]) -> type[Any]:
 def requests(
     context: typer.Context, typed: dict[str, Any], layers: Layers, images: bool
 ) -> list[tuple[ModelRequest, tuple[str, ...]]]:
-    """The models asked for, each with the layers typed after it; a pattern of checkpoints is a model for each."""
+    """Return the models, each with its layers; a pattern of checkpoints is one model per file."""
     typed = {**typed, "layer": layers}
     own = [name for name in typed if name not in _SHARED]
     sections: list[dict[str, list[str]]] = [{}]
@@ -67,7 +67,7 @@ _MANY = ("checkpoint", "model_args", "layer")
 
 
 def _in_order(context: typer.Context, values: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """(option, value) as typed; before them those of a file, where each --model begins a section of its own."""
+    """(option, value) in the order typed, after those of a file, where each --model begins a section."""
     order = [name for name in order_of(context) if name in values]
     given = {name: list(value or ()) for name, value in values.items()}
     filed = {name: value for name, value in given.items() if value and name not in order}
@@ -95,7 +95,7 @@ def _one(name: str, values: Sequence[str]) -> str | None:
 
 
 def _expanded(checkpoints: Sequence[str]) -> list[str]:
-    """The files that names and patterns mean; numbers in names count as numbers."""
+    """The files that match, sorted by the numbers in their names."""
     found: list[str] = []
     for one in checkpoints:
         if Path(one).exists() or not any(sign in one for sign in "*?["):
@@ -113,7 +113,7 @@ def _natural(text: str) -> list[tuple[int, str]]:
 
 
 def check_images(images: Sequence[str] | None) -> None:
-    """Refuse checkpoints among the images: a pattern that was not quoted."""
+    """Raise `RequestError` for checkpoints among the images: the shell expanded a pattern."""
     from camviz.models.checkpoint import SUFFIXES
 
     for one in images or ():
@@ -132,10 +132,12 @@ def _tails(specs: list[str]) -> list[str]:
 
 
 def names_of(found: Sequence[tuple[ModelRequest, tuple[str, ...]]], given: Sequence[str]) -> list[str]:
-    """What the models are called: as typed, or by what tells them apart."""
+    """Return the names of the models: as typed, or from their differences."""
     if given:
         if len(given) != len(found):
-            raise RequestError(f"{len(given)} names for {len(found)} models", "--name once for each, in their order")
+            raise RequestError(
+                f"{len(given)} names for {len(found)} models", "repeat --name for each model, in their order"
+            )
         return list(given)
     specs = _tails([request.spec for request, _ in found])
     stems = [Path(request.checkpoint).stem if request.checkpoint else "" for request, _ in found]

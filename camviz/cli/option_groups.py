@@ -1,4 +1,4 @@
-"""Groups of options: a dataclass whose fields are options becomes parameters of a command, as Typer reads them."""
+"""Groups of options: a dataclass whose fields become the options of a command."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Quiet = Annotated[
 
 
 def unset(group: type[Any]) -> type[Any]:
-    """A group with the same options, none of them set unless it is given: what is not typed stays as it was."""
+    """Return a group with the same options, None where they are not typed."""
     hints = get_type_hints(group, include_extras=True)
     made = [(one.name, optional(hints[one.name]), None) for one in fields(group)]
     return make_dataclass(f"Unset{group.__name__}", made)
 
 
 def optional(hint: Any) -> Any:
-    """The option without its default: None unless it is given."""
+    """Return an option without its default: None unless it is typed."""
     kind, option = get_args(hint)
     option = copy(option)
     option.show_default = False
@@ -88,7 +88,7 @@ def _options(group: type[Any]) -> list[inspect.Parameter]:
 def with_signature(
     function: Callable[..., Any], like: Callable[..., Any], parameters: Sequence[inspect.Parameter]
 ) -> Callable[..., Any]:
-    """The function under the name and docstring of `like`, with the parameters that Typer shall see, all by keyword."""
+    """Return the function with the name and docstring of `like` and with these parameters, all keyword-only."""
     named = functools.wraps(like)(function)
     del named.__wrapped__
     keyword = [one.replace(kind=_KEYWORD) for one in parameters]

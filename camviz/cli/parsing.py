@@ -1,4 +1,4 @@
-"""Typed values that are more than one word or number; each raises `RequestError` with what to type."""
+"""Parse option values of several parts; each function raises `RequestError` with a value that works."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from camviz.errors import RequestError
 
 
 def key_value(text: str) -> tuple[str, str]:
-    """A --model-args as (name, text)."""
+    """Return a --model-args as (name, text)."""
     key, equals, value = text.partition("=")
     if not equals or not key.isidentifier():
         raise RequestError(f"--model-args '{text}' is not key=value", "--model-args depth=20 --model-args width=1.5")
@@ -14,7 +14,7 @@ def key_value(text: str) -> tuple[str, str]:
 
 
 def size(text: str | None) -> tuple[int, int] | None:
-    """An --input-size as (width, height)."""
+    """Return an --input-size as (width, height)."""
     if text is None:
         return None
     parts = text.lower().replace("×", "x").split("x")
@@ -35,7 +35,7 @@ def pair(option: str, text: str | None) -> tuple[float, float] | None:
 
 
 def numbers(option: str, text: str | None) -> tuple[float, ...] | None:
-    """A --mean or --std as numbers."""
+    """Return a --mean or --std as numbers."""
     if text is None:
         return None
     try:

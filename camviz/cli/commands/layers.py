@@ -144,7 +144,7 @@ def _row(
 
 
 class _Row(NamedTuple):
-    """One layer as it is listed."""
+    """A layer in the listing."""
 
     seen: LayerRun
     layer: Layer | None
@@ -170,13 +170,13 @@ def _print(console: Console, rows: Sequence[_Row], input_size: tuple[int, int], 
         right=("stride", *columns, "parameters"),
     )
     if any(row.field and row.field.bound for row in rows):
-        console.say("note: ≤: attention in windows; how far a unit sees depends on its place in them")
+        console.say("note: ≤: windowed attention; the receptive field of a unit depends on its position in the window")
     if any(row.field and row.field.gated for row in rows):
-        console.say("note: +gate: besides, something of the whole input scales all units alike")
+        console.say("note: +gate: a gate computed from the whole input scales all units")
 
 
 def _cells(row: _Row, input_size: tuple[int, int], fields: bool) -> tuple[str, ...]:
-    """A layer's line in the table."""
+    """The cells of a layer in the table."""
     stride = f"{row.stride:.3g}" if row.stride else "-"
     shape = "×".join(map(str, row.seen.shape))
     seen = _field_cells(row.field, input_size) if fields else ()
@@ -185,7 +185,7 @@ def _cells(row: _Row, input_size: tuple[int, int], fields: bool) -> tuple[str, .
 
 
 def _field_cells(field: Field | None, input_size: tuple[int, int]) -> tuple[str, str]:
-    """What the table says of a field: its side and its share of the input."""
+    """The receptive field in the table: its side and its share of the input."""
     if field is None:
         return "?", "?"
     if field.whole:
@@ -211,7 +211,7 @@ def _facts(row: _Row, input_size: tuple[int, int], fields: bool) -> dict[str, An
 
 
 def _field_facts(field: Field | None, input_size: tuple[int, int]) -> dict[str, Any] | None:
-    """A field as JSON; pairs are (down, across)."""
+    """A receptive field as JSON; pairs are (down, across)."""
     if field is None:
         return None
     placed = {} if field.whole else {"size": field.size, "stride": field.jump, "first": field.first}

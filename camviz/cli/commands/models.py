@@ -70,7 +70,7 @@ def models(console: Console, pattern: Pattern = None, as_json: Json = False) -> 
 
 
 def _matches(offer: Offer, pattern: str | None) -> bool:
-    """Whether the pattern is part of the name or fits it, with or without the source before the colon."""
+    """Whether the pattern is part of the name, or matches it with or without the prefix of its source."""
     if pattern is None:
         return ":" not in offer.name or bool(offer.cached)
     wanted, name = pattern.lower(), offer.name.lower()
@@ -78,7 +78,7 @@ def _matches(offer: Offer, pattern: str | None) -> bool:
 
 
 def _weights(offer: Offer, many: bool) -> str:
-    """Names of weights; the default one is told, and of many models with many weights the first few."""
+    """The names of the weights, the default marked; only the first few for a model with many."""
     names = sorted(offer.weights, key=lambda name: name != offer.default) if many else list(offer.weights)
     shown = names if not many or ":" not in offer.name else names[:_SHOWN]
     words = [f"{name} (default)" if name == offer.default and name != "default" else name for name in shown]
@@ -95,20 +95,20 @@ def _check_installed(pattern: str) -> None:
         raise RequestError(f"'{pattern}' needs {library}, which is not installed", f"pip install 'camviz[{prefix}]'")
     if pattern.startswith("hf:"):
         raise RequestError(
-            f"nothing like '{pattern}' is in the hub's cache on this machine",
+            f"no cached model matches '{pattern}'",
             "--model hf:OWNER/NAME downloads it; --model hf:FOLDER reads a folder",
         )
 
 
 def _say_more(console: Console, offers: Sequence[Offer]) -> None:
-    """What a listing without a pattern leaves out."""
+    """Print what a listing without a pattern leaves out."""
     from camviz.models.sources import installed
 
     count = sum(one.name.startswith("timm:") for one in offers)
     if count:
-        console.say(f"also: {count} models of timm, 'camviz models timm:' lists them")
+        console.say(f"also: {count} timm models, listed by 'camviz models timm:'")
     else:
-        console.say("also: the models of timm, after pip install 'camviz[timm]'")
+        console.say("also: timm models, after pip install 'camviz[timm]'")
     after = "" if installed("transformers") else ", after pip install 'camviz[hf]'"
-    console.say(f"also: --model hf:FOLDER or hf:OWNER/NAME for models of transformers{after}")
-    console.say("also: --model net.py:Net for a model of your own, --checkpoint FILE for its weights")
+    console.say(f"also: --model hf:FOLDER or hf:OWNER/NAME for transformers models{after}")
+    console.say("also: --model net.py:Net for your own model, --checkpoint FILE for its weights")

@@ -48,7 +48,7 @@ def test_typed_over_section_over_shared_over_default(shown, file):
     found = shown("heatmap", "--config", name, "--format", "png")
     assert [found[key] for key in ("format", "alpha", "seed", "sign")] == ["png", 0.75, 3, "positive"]
     assert shown("heatmap", "--config", file("alpha = 0.25\n"))["alpha"] == 0.25
-    assert shown("heatmap")["alpha"] == 0.5
+    assert "alpha" not in shown("heatmap")  # the default depends on the map
 
 
 def test_the_place_of_config_among_the_options_does_not_matter(shown, file):

@@ -190,7 +190,7 @@ def test_a_download_that_fails(run, a, monkeypatch, tmp_path, refused):
             "--method gradcam,smoothgrad",
         ),
         (["heatmap", "-m", "demo", "--fuse", "mean"], "the default one", "--layer A,B --fuse mean"),
-        (["heatmap", "-m", "demo", "--format", "pdf"], "no format 'pdf'", "hint: one of: png, jpg, jpeg, webp"),
+        (["heatmap", "-m", "demo", "--format", "bmp"], "no format 'bmp'", "hint: one of: png, jpg, jpeg, webp"),
         (["filters", "--channel", "0", "--top", "1"], "--top 1 has no effect with --channel 0", "leave out --top 1"),
         (["features", "--reduce", "pca", "--top", "3"], "--top 3 has no effect with --reduce pca", "leave out --top 3"),
         (["features", "--layout", "strip", "--channel", "3"], "--channel 3", "leave"),

@@ -79,7 +79,7 @@ def test_restyle_in_place_leaves_one_plain_database(run, made, tmp_path, written
         (["--layout", "pannel"], ["no layout 'pannel'"]),
         (["--scale", "fixed:x"], ["no scale 'fixed:x'"]),
         (["--sign", "minus"], ["'minus'", "--sign"]),
-        (["--alpha", "3"], ["no alpha 3.0"]),
+        (["--alpha", "3"], ["no alpha 3"]),
         (["-o", "out/a.png.gradcam.png"], ["cannot be a folder"]),
     ],
 )

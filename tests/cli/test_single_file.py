@@ -65,7 +65,7 @@ def test_it_is_computed_every_time(typed, tmp_path):
     typed("heatmap", "a.png", "-o", "x.png")
     (tmp_path / "x.png").write_bytes(b"old")
     assert typed("heatmap", "a.png", "-o", "x.png").exit_code == 0
-    assert Image.open("x.png").size == (40, 32)
+    assert Image.open("x.png").format == "PNG"
 
 
 @pytest.mark.parametrize(

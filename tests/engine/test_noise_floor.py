@@ -11,7 +11,7 @@ import camviz
 from camviz.engine.explain import Explainer, job_of
 from camviz.engine.map_checks import variation
 from camviz.engine.noise_floor import NoiseFloor, why_weak
-from camviz.types import Model, Preprocessing, Target, View
+from camviz.types import Image, Model, Preprocessing, Target, View
 from tests.helpers.modules import SIZE, make
 
 
@@ -87,7 +87,11 @@ def test_the_map_stays_the_same_and_the_floor_is_computed_once(pixels):
     handle = asked.module.register_forward_hook(lambda _module, args, _output: runs.append(len(args[0])))
     batch = [np.float32(np.random.default_rng(seed).random((3, SIZE, SIZE))) for seed in range(2)]
     for _ in range(2):
-        explainer([None, None], batch, [View((SIZE, SIZE), (0, 0, SIZE, SIZE), (SIZE, SIZE))] * 2)
+        explainer(
+            [Image(np.zeros((SIZE, SIZE, 3), np.uint8))] * 2,
+            batch,
+            [View((SIZE, SIZE), (0, 0, SIZE, SIZE), (SIZE, SIZE))] * 2,
+        )
     handle.remove()
     assert sorted(runs) == [2, 2, 4, 8], "two batches, and the two kinds of reference images once"
     [plain] = camviz.explain(asked, pixels(), target="b")

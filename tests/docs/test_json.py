@@ -68,6 +68,13 @@ def test_every_key_is_documented(run, folder, line):
 def test_the_keys_of_a_heatmap_are_printed(run, folder):
     table = re.findall(r"^\| ((?:`\w+` ?)+) \|", SECTIONS["heatmap"], re.M)
     documented = {name for cell in table for name in re.findall(r"\w+", cell)}
-    elsewhere = {"bounding_box", "region", "weak", "note", "maps"}  # of detectors, segmenters, weak maps and grids
+    elsewhere = {
+        "bounding_box",
+        "region",
+        "weak",
+        "note",
+        "pixels",
+        "maps",
+    }  # of detectors, segmenters, weak maps and grids
     printed = json.loads(run("heatmap", "a/star.jpg", "-m", "demo", "--floor", "--json").stdout)
     assert documented - elsewhere <= set(printed)

@@ -82,9 +82,11 @@ def layers(
 
     assert planned.skeleton
     module = planned.skeleton()
+    seen = survey(module.module, module.preprocessing.crop, module.name)
+    if pattern and not any(_fits(run, pattern) for run in seen.layers):
+        raise unknown("layer", pattern, [run.path for run in seen.layers], module.name, "--filter '*'")
     for note in module.notes:
         console.say(f"note: {note}")
-    seen = survey(module.module, module.preprocessing.crop, module.name)
     module, star = _described(console, module, seen)
     shortened = depth is None and not pattern and not as_json
     if shortened:
@@ -94,10 +96,8 @@ def layers(
         _row(module, seen, run, layer, star, fields)
         for run, layer in list_layers(module, seen)
         if (not depth or run.path.count(".") < depth or (shortened and run.path == star))
-        and (not pattern or fnmatchcase(run.path, pattern) or fnmatchcase(run.kind, pattern))
+        and (not pattern or _fits(run, pattern))
     ]
-    if pattern and not rows:
-        raise unknown("layer", pattern, [run.path for run in seen.layers], module.name, "--filter '*'")
     if as_json:
         for row in rows:
             console.result(json.dumps(_facts(row, seen.input_size, receptive_field)))
@@ -105,6 +105,10 @@ def layers(
     _print(console, rows, seen.input_size, receptive_field)
     if depth and shortened and len(rows) < len(seen.layers):
         console.say(f"{len(rows)} of {len(seen.layers)} layers: --depth {depth + 1} lists another level")
+
+
+def _fits(run: LayerRun, pattern: str) -> bool:
+    return fnmatchcase(run.path, pattern) or fnmatchcase(run.kind, pattern)
 
 
 def _described(console: Console, model: Model, seen: Survey) -> tuple[Model, str]:

@@ -50,11 +50,12 @@ class Judge:
     rise: float
     relative: bool
     kinds: tuple[str, ...]
+    least: float = -math.inf  # of the mean with an alternative: below it the names themselves are wrong
 
     def better(self, now: Tensor, other: Tensor) -> float:
         """Return the mean rise if it is certain, 0 if not."""
         rise = (other - now)[torch.isfinite(other - now)]
-        if len(rise) < self.needs:
+        if len(rise) < self.needs or float(other.nanmean()) < self.least:
             return 0.0
         mean, error = float(rise.mean()), float(rise.std()) / len(rise) ** 0.5
         least = self.rise * abs(float(now.mean())) if self.relative else self.rise
@@ -73,7 +74,9 @@ def judges(e: Examination) -> Iterator[Judge]:
         yield Judge("BatchNorm statistics", evidence, 4, 4, 0.35, True, shared)
         kinds = tuple(kind for kind in kinds if kind not in shared)
     if len(e.named_classes) >= 8:
-        yield Judge("the probability of the class in the file's path", e.log_likelihood, 8, 3, 0.15, False, kinds)
+        least = math.log(2 / len(e.model.labels))  # twice the chance of guessing
+        name = "the probability of the class in the file's path"
+        yield Judge(name, e.log_likelihood, 8, 3, 0.15, False, kinds, least)
     else:
         yield Judge("the confidence", e.confidence, 8, 4, 0.08, False, kinds)
 

@@ -93,7 +93,7 @@ def test_the_map_stays_the_same_and_the_floor_is_computed_once(pixels):
             [View((SIZE, SIZE), (0, 0, SIZE, SIZE), (SIZE, SIZE))] * 2,
         )
     handle.remove()
-    assert sorted(runs) == [2, 2, 4, 8], "two batches, and the two kinds of reference images once"
+    assert (runs.count(4), runs.count(8)) == (1, 1), "each kind of reference images once for both batches"
     [plain] = camviz.explain(asked, pixels(), target="b")
     [marked] = camviz.explain(asked, pixels(), target="b", floor=True)
     np.testing.assert_array_equal(plain.values, marked.values)

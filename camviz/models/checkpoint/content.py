@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from camviz.errors import CheckpointError, first_of
 from camviz.models.checkpoint.dialects import State, nested, parts_of, strip
-from camviz.models.checkpoint.files import bytes_text, check_file, kind_of, readable
+from camviz.models.checkpoint.files import bytes_text, check_bounds, check_file, kind_of, readable
 from camviz.models.checkpoint.reading import (
     Classes,
     Stub,
@@ -65,8 +65,10 @@ def read_weights(path: Path, allow_pickle: bool = False, key: str = "", classes:
         else:
             content, unknown = read_torch(path, allow_pickle, classes)
         if kind in ("torchscript", "exported"):
-            return Weights(*strip(_tensors(content)))
-        weights = _unwrap(path, content, key, unknown)
+            weights = Weights(*strip(_tensors(content)))
+        else:
+            weights = _unwrap(path, content, key, unknown)
+        check_bounds(path, weights.state.values())
         _check_claims(path, weights.state)
     return weights
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from camviz.errors import CamvizError, CheckpointError
 from camviz.models.checkpoint.foreign import is_onnx, refuse_foreign
@@ -169,6 +169,19 @@ def readable(path: Path) -> Iterator[None]:
         ) from error
     except Exception as error:  # zipfile, pickle, json and torch fail in many ways
         raise damaged(path, error) from error
+
+
+def check_bounds(path: Path, tensors: Iterable[Any]) -> None:
+    """Refuse tensors that reach beyond their storage, or have none: torch does not check all, and copying crashes."""
+    for tensor in tensors:
+        if str(tensor.layout) != "torch.strided" or tensor.is_meta or not tensor.numel():
+            continue
+        steps = list(zip(tensor.shape, tensor.stride(), strict=True))
+        last = tensor.storage_offset() + sum((size - 1) * stride for size, stride in steps)
+        stored = tensor.untyped_storage().nbytes() // tensor.element_size()
+        outside = tensor.storage_offset() < 0 or any(stride < 0 for _, stride in steps) or last >= stored
+        if outside or not tensor.data_ptr():
+            raise damaged(path, ValueError("a tensor claims more than is stored"))
 
 
 def damaged(path: Path, error: BaseException) -> CheckpointError:

@@ -15,7 +15,7 @@ from torch import nn
 
 from camviz.errors import CamvizError, CheckpointError, ModelError, first_of
 from camviz.hooks.capture import first_tensor
-from camviz.models.checkpoint.files import damaged, readable
+from camviz.models.checkpoint.files import check_bounds, damaged, readable
 from camviz.models.checkpoint.interpret import Restored, agree, restored, with_layers
 from camviz.models.checkpoint.script_code import check_code, check_graph
 
@@ -78,6 +78,7 @@ def read_script(path: Path, allow_pickle: bool = False) -> Any:
         script = _load(path)
         if not allow_pickle:
             check_graph(path, script)
+        check_bounds(path, script.state_dict().values())
     return script
 
 

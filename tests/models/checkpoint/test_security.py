@@ -21,7 +21,7 @@ from camviz.models.checkpoint import check_file, read_weights
 from camviz.models.checkpoint.program import arithmetic
 from camviz.models.load import plan
 from camviz.types import ModelRequest
-from tests.helpers.archives import exported, rezip, scripted
+from tests.helpers.archives import exported, record, rezip, scripted
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 
@@ -367,3 +367,30 @@ def test_archives_in_archives_are_named_not_opened(tmp_path):
         assert "--checkpoint models/inner.pth" in caught.value.hint
     with pytest.raises(CheckpointError, match="is compressed"):
         read_weights(tmp_path / "b.tar")
+
+
+@pytest.mark.parametrize("stride", [b"J\xff\xff\xff\xff", b"K\xff"])
+def test_tensors_of_torchscript_that_reach_beyond_their_storage_are_refused(tmp_path, stride):
+    scripted(tmp_path / "a.pt")
+    data = record(tmp_path / "a.pt", "data.pkl")
+    assert data.count(b"K\x1bK\tK\x03K\x01") == 1  # the strides of the weight
+    rezip(tmp_path / "a.pt", {"data.pkl": data.replace(b"K\x1bK\tK\x03K\x01", b"K\x1bK\tK\x03" + stride)})
+    for read in (read_weights, camviz.load):
+        with pytest.raises(CheckpointError, match="damaged"):
+            read(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize("old_format", [False, True])
+@pytest.mark.parametrize(("size", "stride"), [((4,), (-1,)), ((2, 2), (3, 1)), ((4,), (2,))])
+def test_tensors_that_reach_beyond_their_storage_are_refused(tmp_path, size, stride, old_format):
+    claims(tmp_path / "a.pth", size, stride, 4, old_format)
+    with pytest.raises(CheckpointError, match=r"(claims|damaged)"):
+        read_weights(tmp_path / "a.pth")
+
+
+def test_a_torchscript_tensor_with_an_empty_record_is_refused(tmp_path):
+    scripted(tmp_path / "a.pt")
+    rezip(tmp_path / "a.pt", {"/data/0": b""})  # torch makes a tensor at address 0 of it
+    for read in (read_weights, camviz.load):
+        with pytest.raises(CheckpointError, match="claims more than is stored"):
+            read(tmp_path / "a.pt")

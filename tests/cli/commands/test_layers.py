@@ -41,7 +41,7 @@ def test_what_is_not_known_and_gates_are_said(run):
     windows = run("layers", "swin_t", "--depth", 2, "--receptive-field")
     assert "≤100" in windows.stdout
     assert " ? " not in windows.stdout
-    assert "note: ≤: attention in windows" in windows.stderr
+    assert "note: ≤: windowed attention" in windows.stderr
     result = run("layers", "mobilenet_v3_small", "--depth", 2, "--receptive-field")
     assert "+gate" in result.stdout
     assert "note: +gate" in result.stderr

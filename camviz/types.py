@@ -162,7 +162,8 @@ class Model:
     sources: dict[str, str] = field(default_factory=dict)  # how preprocessing, labels and task were found
     output: Output | None = None  # None: not looked at yet, see `models.outputs`
     embed_text: Callable[[str], Tensor] | None = None  # CLIP and SigLIP: the embedding (d,) of a text
-    notes: tuple[str, ...] = ()  # reported by loading: prefixes stripped, keys missing
+    notes: tuple[str, ...] = ()  # reported by loading
+    typed: str = ""  # what names the model on a command line, options included
     fitted: tuple[int, int] | None = None  # tensors loaded from the checkpoint, of how many
     inputs: Callable[[Tensor], Any] | None = None  # a batch (n, c, h, w) to the arguments of forward
     outputs: Callable[[Any], Any] | None = None  # what forward returns to logits, boxes or masks
@@ -207,8 +208,7 @@ class Layer:
         if self.layout == "channels_last":
             return output.permute(0, 3, 1, 2)
         if self.layout in ("clip", "clip_last"):
-            steps = output if self.layout == "clip" else output.permute(0, 4, 1, 2, 3)
-            return steps.flatten(2, 3)
+            return (output if self.layout == "clip" else output.permute(0, 4, 1, 2, 3)).flatten(2, 3)
         if self.layout == "tokens":
             h, w = self.cells(output.shape[1], input_size)
             tokens = output[:, self.prefix :]  # (n, h·w, c)

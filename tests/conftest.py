@@ -127,12 +127,12 @@ def fresh(tmp_path: Path):
 
 @pytest.fixture
 def refused():
-    """`refused(result, "layr4", status=2)`: the error is two lines, quotes what was typed, and nothing is on stdout."""
+    """`refused(result, "layr4", status=2)`: two lines after any notes, the typed words quoted, nothing on stdout."""
 
     def check(result, *quoted: object, status: int = 2) -> str:
         assert result.exit_code == status, result.output
         assert result.stdout == ""
-        lines = result.stderr.splitlines()
+        lines = [line for line in result.stderr.splitlines() if not line.startswith("note: ")]
         assert [line.partition(": ")[0] for line in lines] == ["error", "hint"], result.stderr
         assert all(line.partition(": ")[2].strip() for line in lines)
         assert not lines[0].startswith("error: unexpected "), "a bug told as one"

@@ -28,6 +28,7 @@ from camviz.cli.options import (
 from camviz.cli.single_file import SingleFile, names_file
 from camviz.errors import CamvizError, InputError, ModelError, RequestError
 from camviz.io.paths import is_remote, is_url
+from camviz.models.typed import typed_model
 from camviz.run.distributed.shard import home
 from camviz.run.outcome import Outcome
 from camviz.run.threads import settle
@@ -138,7 +139,7 @@ class Session:
                 choose(job.methods or usual, job.settings, job.smooth)
         if job.fuse != "none" and len(job.layers) < 2 and not any(set("*?[") & set(layer) for layer in job.layers):
             layers = ",".join(job.layers) or "the default one"
-            hint = f"--layer A,B --fuse {job.fuse}; 'camviz layers {self.plans[0].name}' lists them"
+            hint = f"--layer A,B --fuse {job.fuse}; 'camviz layers {typed_model(job.model)}' lists them"
             raise RequestError(f"--fuse {job.fuse} makes one map of several layers, but the layer is {layers}", hint)
 
     def check_targets(self, texts: Sequence[str], plan: Plan | None = None) -> str:

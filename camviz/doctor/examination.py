@@ -25,6 +25,7 @@ from camviz.models.finish import describe_input
 from camviz.models.layers import list_layers
 from camviz.models.preprocess import prepare
 from camviz.models.survey import Survey, survey
+from camviz.models.typed import typed_options
 from camviz.tasks.classification import Classification
 from camviz.types import Image, Job, Layer, Model, Preprocessing, SaliencyMap, Target
 
@@ -233,17 +234,9 @@ class Examination:
         """Yield (option, value) of everything in the job that is not a default; the value of a flag is ""."""
         request, job = self.job.model, self.job
         name = request.spec if request.spec != "demo" else self.model.name  # models from Python have no spec
+        yield from [("-m", name)] if name != "demo" else []
+        yield from typed_options(request)
         values = {
-            "-m": "" if name == "demo" else name,
-            "--weights": "" if request.weights == "default" else request.weights,
-            "--checkpoint": request.checkpoint,
-            "--labels": request.labels,
-            "--input-size": "x".join(map(str, request.input_size or ())),
-            "--mean": ",".join(f"{value:g}" for value in request.mean or ()),
-            "--std": ",".join(f"{value:g}" for value in request.std or ()),
-            "--channel-order": "" if request.order == "rgb" else request.order,
-            "--task": request.task,
-            "--output-key": request.output_key,
             "--method": ",".join(job.methods),
             "--layer": ",".join(job.layers),
             "--score": job.score,
@@ -253,11 +246,8 @@ class Examination:
             "--precision": "" if job.precision == "fp32" else job.precision,
         }
         yield from ((option, value) for option, value in values.items() if value)
-        repeated = {"--model-args": request.arguments, "--set": job.settings}
-        yield from ((option, f"{key}={value}") for option, pairs in repeated.items() for key, value in pairs)
+        yield from (("--set", f"{key}={value}") for key, value in job.settings)
         yield from (("--target", target) for target in job.targets)
-        if request.allow_pickle:
-            yield "--allow-pickle", ""
 
     def facts(self) -> dict[str, Any]:
         """Return the memory of the weights and of all layers' outputs, and the checks that need more images."""

@@ -10,6 +10,7 @@ from camviz.doctor.alternatives import MOST, best_alternative, running_layers, s
 from camviz.doctor.examination import Examination
 from camviz.doctor.inputs import images
 from camviz.engine.untrained import as_initialized, fresh_norm, untrained_head, untrained_weights
+from camviz.models.typed import layers_command
 
 _COARSE = 16  # distinct values of a weight tensor: 4 bits
 _GAP = 0.4  # log(1 + KL divergence) of activations and BatchNorm statistics; of trained models 0.05 to 0.15
@@ -25,7 +26,7 @@ def misfit(e: Examination) -> Finding | None:
     return Finding(
         f"{total - fitted} of {total} tensors did not come from the checkpoint",
         e.model.notes[-1],
-        f"camviz layers {e.model.name} lists the model's layers; choose the checkpoint's own model with --model",
+        f"{layers_command(e.model)} lists the model's layers; choose the checkpoint's own model with --model",
         "serious" if fitted < 0.9 * total else "warning",
     )
 

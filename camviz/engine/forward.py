@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -147,13 +147,14 @@ def _call_in_layout(ask: ForwardRequest, inputs: Tensor) -> Any:
         return call(ask.model, inputs)
 
 
-def call(model: Model, inputs: Tensor) -> Any:
-    """Return the model's output, the part `output_key` if set.
+@contextmanager
+def named_failures(model: Model, inputs: Tensor) -> Iterator[None]:
+    """Raise `InputError` or `ModelError` for any exception of the model in the block, except running out of memory.
 
-    Raises `InputError` or `ModelError` for any exception of the model itself, except running out of memory.
+    Hooks that end a forward pass belong inside the block: finding an input size that works runs the model again.
     """
     try:
-        return forward(model, inputs)
+        yield
     except ModelError:
         raise
     except Exception as error:
@@ -165,6 +166,12 @@ def call(model: Model, inputs: Tensor) -> Any:
             squash = f"--fit squash shows the whole image at {native[1]}×{native[0]}"
             raise InputError(explained.message, squash) from error
         raise explained from error
+
+
+def call(model: Model, inputs: Tensor) -> Any:
+    """Return the model's output, the part `output_key` if set. Raises as `named_failures` does."""
+    with named_failures(model, inputs):
+        return forward(model, inputs)
 
 
 def rows_of(ask: ForwardRequest, output: Any, count: int) -> Any:

@@ -21,6 +21,7 @@ from camviz.errors import ModelError
 from camviz.hooks.capture import borrowed, replaced, watch, with_first_tensor
 from camviz.hooks.devices import autocast
 from camviz.hooks.relu_rules import ReluRule, Rule
+from camviz.models.typed import layers_command
 from camviz.types import Layer, Target
 
 
@@ -53,13 +54,13 @@ class Reading:
         if scores.requires_grad:
             tensors = [self.passed.captured[path] for path in paths]
             grads = torch.autograd.grad(scores, tensors, torch.ones_like(scores), True, allow_unused=True)
-        name = self.passed.ask.model.name
+        name, listing = self.passed.ask.model.name, layers_command(self.passed.ask.model)
         for path, grad in zip(paths, grads, strict=True):
             if grad is None:
                 raise ModelError(
                     f"no gradient flows from the score to layer '{path}' of {name}: the score does not depend on it, "
                     "or the forward uses no_grad or detach",
-                    f"'camviz layers {name}' marks the default layer; methods without gradients work too",
+                    f"{listing} marks the default layer; methods without gradients work too",
                 )
         return {path: grad for path, grad in zip(paths, grads, strict=True) if grad is not None}
 

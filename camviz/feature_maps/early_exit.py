@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from camviz.engine.forward import call
+from camviz.engine.forward import call, named_failures
 from camviz.hooks.capture import capture, watch
 from camviz.hooks.devices import autocast
+from camviz.models.outputs import forward
 from camviz.models.survey import Survey
 from camviz.tasks.classification import Classification
 from camviz.types import Layer, Model
@@ -68,9 +69,10 @@ class Reader:
             with autocast(device, self.precision):
                 return Classification(self.model.name).rows(call(self.model, inputs), len(inputs))
         path = self.layer.path
-        with capture(module, [path], torch.is_grad_enabled()) as outputs, autocast(device, self.precision):
+        recording = capture(module, [path], torch.is_grad_enabled())
+        with named_failures(self.model, inputs), recording as outputs, autocast(device, self.precision):
             with _until(module, path, self.runs):  # nested, so that its hook runs after the recording one
-                call(self.model, inputs)
+                forward(self.model, inputs)
             return outputs[path].float()
 
     def maps(self, inputs: Tensor) -> Tensor:

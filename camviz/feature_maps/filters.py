@@ -15,6 +15,7 @@ from torch import nn
 from camviz.errors import ModelError, RequestError
 from camviz.models.layers import find_layers
 from camviz.models.survey import Survey, survey
+from camviz.models.typed import layers_command
 from camviz.types import Model
 
 SIMILAR = 0.95  # cosine similarity from which two kernels are near-duplicates
@@ -98,7 +99,7 @@ def find_kernels(model: Model, patterns: Sequence[str] = ()) -> list[Kernels]:
     seen = survey(model.module, model.preprocessing.crop, model.name)
     known = _convolutions(model.module, seen)
     if not known:
-        hint = f"'camviz layers {model.name}' shows what it has; --position draws position embeddings"
+        hint = f"{layers_command(model)} shows what it has; --position draws position embeddings"
         raise ModelError(f"{model.name} has no 2-D convolution, so there are no kernels to draw", hint)
     chosen: dict[str, nn.Conv2d] = {}
     for pattern in patterns or [next(iter(known))]:
@@ -133,7 +134,7 @@ def _no_convolution(model: Model, path: str, known: list[str], seen: Survey) -> 
     else:
         ran = [record.path for record in seen.layers]
         before = [name for name in known if path in ran and ran.index(name) < ran.index(path)]
-        hint = f"--layer {before[-1] if before else known[0]} is the nearest; 'camviz layers {model.name}' lists all"
+        hint = f"--layer {before[-1] if before else known[0]} is the nearest; {layers_command(model)} lists all"
     return ModelError(f"layer '{path}' of {model.name} is {kind}, not a 2-D convolution: it has no kernels", hint)
 
 

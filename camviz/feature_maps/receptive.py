@@ -13,6 +13,7 @@ from torch import Tensor
 from camviz.engine.forward import call
 from camviz.errors import ModelError, RequestError
 from camviz.hooks.capture import borrowed, capture
+from camviz.models.typed import layers_command
 from camviz.types import Layer, Map, Model
 
 HELD = 0.95  # fraction of the gradient's sum inside the square of an effective field
@@ -66,7 +67,7 @@ def _input_gradients(model: Model, layer: Layer, inputs: Tensor, channel: int | 
         if layer.path not in recorded:
             raise ModelError(
                 f"layer '{layer.path}' is not called in a forward pass of {model.name}",
-                f"'camviz layers {model.name}' lists the layers that are",
+                f"{layers_command(model)} lists the layers that are",
             )
         maps = layer.to_maps(recorded[layer.path], (inputs.shape[2], inputs.shape[3]))
         unit = maps[:, :, maps.shape[2] // 2, maps.shape[3] // 2]  # (n, c)

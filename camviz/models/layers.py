@@ -12,6 +12,7 @@ from camviz.models.default_layer import trunk
 from camviz.models.layout import Layouts
 from camviz.models.outputs import surveyed
 from camviz.models.survey import LayerRun, Survey
+from camviz.models.typed import layers_command
 from camviz.types import Layer, Model
 
 _POOLING = ("MaxPool", "AvgPool", "LPPool", "FractionalMaxPool")
@@ -67,7 +68,7 @@ def default_layer(model: Model, seen: Survey) -> Layer:
     if chosen is None:
         raise ModelError(
             f"no layer of {model.name} has a grid of more than one cell to draw a map from",
-            f"'camviz layers {model.name}' lists the shape of every layer",
+            f"{layers_command(model)} lists the shape of every layer",
         )
     layers = {run.path: layer for run, layer in gridded}
     before = layers.get(_before_last_attention(seen, layers) or "")
@@ -197,13 +198,13 @@ def _match(model: Model, seen: Survey, pattern: str) -> list[Layer]:
         return gridded
     path = paths[0]
     near = _nearest_gridded(path, listed, seen)
-    hint = f"--layer {near} has a grid; 'camviz layers {model.name}' lists all" if near else ""
+    hint = f"--layer {near} has a grid; {layers_command(model)} lists all" if near else ""
     if path not in listed:
         raise ModelError(f"layer '{path}' does not run in a forward of {model.name}", hint)
     if path in Layouts(model.module, seen).scattered:
         raise ModelError(
             f"the tokens of layer '{path}' of {model.name} are in the order of mask units, not of positions",
-            f"--layer {default_layer(model, seen).path} has them in order; 'camviz layers {model.name}' lists all",
+            f"--layer {default_layer(model, seen).path} has them in order; {layers_command(model)} lists all",
         )
     shape = "×".join(str(size) for size in (seen.find(path) or seen.layers[0]).shape)
     raise ModelError(f"the output of layer '{path}' of {model.name} is {shape}: no grid to draw a map on", hint)
@@ -228,7 +229,7 @@ def expand(model: Model, pattern: str) -> list[str]:
     paths = [path for path in paths if path]
     if not paths:
         known = [path for path, _ in model.module.named_modules() if path]
-        raise unknown("layer", pattern, known, model.name, f"'camviz layers {model.name}'")
+        raise unknown("layer", pattern, known, model.name, layers_command(model))
     return paths
 
 

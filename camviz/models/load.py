@@ -13,6 +13,7 @@ from camviz.models.checkpoint import SUFFIXES, Weights, check_file, fitted_model
 from camviz.models.checkpoint.dialects import variants
 from camviz.models.labels import read_labels
 from camviz.models.sources import SOURCES, Plan, check_weights
+from camviz.models.typed import typed_model
 from camviz.tasks import TASKS
 from camviz.types import Model, ModelRequest, Order
 
@@ -96,7 +97,7 @@ def _described(model: Model, labels: Any, preprocess: Any, inputs: Any, outputs:
 def _finish(model: Model, request: ModelRequest) -> Model:
     from camviz.models.finish import finish  # from here on torch is imported
 
-    return finish(model, request)
+    return replace(finish(model, request), typed=typed_model(request))
 
 
 def plan(request: ModelRequest) -> Plan:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from camviz.errors import ModelError
 from camviz.models.preprocess import prepare
+from camviz.models.typed import layers_command
 from camviz.types import Image, Model, Pixels, Preprocessing
 
 
@@ -52,6 +53,6 @@ def check_finite(values: Tensor, what: str, model: Model, precision: str) -> Non
     """Raise `ModelError` that names `what` if a value is NaN or infinite."""
     if bool(torch.isfinite(values).all()):
         return
-    hint = f"'camviz layers {model.name}' lists other layers; --checkpoint FILE loads other weights"
+    hint = f"{layers_command(model)} lists other layers; --checkpoint FILE loads other weights"
     hint = hint if precision == "fp32" else "--precision fp32"
     raise ModelError(f"{what} of {model.name} gives NaN or infinite values", hint)

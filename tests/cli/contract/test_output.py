@@ -211,7 +211,7 @@ def test_running_again_writes_over(heatmap, pics, written):
     (Path(first.stdout.splitlines()[0])).write_bytes(b"old")
     heatmap("pics")
     assert written() == names
-    assert Image.open(first.stdout.splitlines()[0]).size == (40, 32)
+    assert Image.open(first.stdout.splitlines()[0]).size == (8 * 40, 8 * 32)
 
 
 def test_no_temporary_file_is_left(heatmap, pics, written):
@@ -231,8 +231,8 @@ def test_a_raw_map_is_the_map_itself(heatmap, pics):
 def test_pure_red_stays_red(heatmap, tmp_path):
     Image.new("RGB", (48, 32), (255, 0, 0)).save(tmp_path / "red.png")
     path = heatmap(tmp_path / "red.png", "--alpha", "0", "--fit", "squash").stdout.strip()
-    assert Image.open(path).size == (48, 32)
-    assert Image.open(path).getcolors() == [(48 * 32, (255, 0, 0))]
+    assert Image.open(path).size == (8 * 48, 8 * 32)
+    assert Image.open(path).getcolors() == [(64 * 48 * 32, (255, 0, 0))]
 
 
 def test_the_result_has_the_size_of_the_upright_image(heatmap, tmp_path, pixels):
@@ -240,15 +240,15 @@ def test_the_result_has_the_size_of_the_upright_image(heatmap, tmp_path, pixels)
     exif[0x0112] = 6
     Image.fromarray(pixels(60, 44)).save(tmp_path / "a.jpg", exif=exif)
     path = heatmap(tmp_path / "a.jpg").stdout.strip()
-    assert Image.open(path).size == (44, 60)
+    assert Image.open(path).size == (6 * 44, 6 * 60)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (3, 200), (33, 31)])
-def test_images_of_any_size(heatmap, write_image, tmp_path, size):
+@pytest.mark.parametrize(("size", "times"), [((1, 1), 256), ((3, 200), 10), ((33, 31), 9)])
+def test_images_of_any_size(heatmap, write_image, tmp_path, size, times):
     write_image(tmp_path / "a.png", *size)
     result = heatmap(tmp_path / "a.png")
     assert result.exit_code == 0, result.stderr
-    assert Image.open(result.stdout.strip()).size == size
+    assert Image.open(result.stdout.strip()).size == (times * size[0], times * size[1])
 
 
 def test_gray_models(run, pics, net_file):

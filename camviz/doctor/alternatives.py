@@ -153,9 +153,16 @@ def _numbers(values: tuple[float, ...]) -> str:
 
 
 def running_layers(module: nn.Module) -> list[nn.Module]:
-    """Return the BatchNorm layers with running statistics."""
+    """Return the BatchNorm layers with running statistics; those of folded layers, 0 and 1, say nothing."""
     norms = (layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm))
-    return [layer for layer in norms if layer.running_mean is not None]
+    return [layer for layer in norms if layer.running_mean is not None and not _as_initialized(layer)]
+
+
+def _as_initialized(norm: nn.Module) -> bool:
+    mean, variance = norm.running_mean, norm.running_var
+    assert isinstance(mean, Tensor)
+    assert isinstance(variance, Tensor)
+    return not bool(mean.any()) and bool(torch.allclose(variance, torch.ones_like(variance), atol=1e-3))
 
 
 def statistics_gap(e: Examination, inputs: Tensor) -> Tensor:

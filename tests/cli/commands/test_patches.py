@@ -38,7 +38,7 @@ def test_one_figure_and_its_facts(patches, folder, tmp_path, written):
             assert 10 <= left < right <= 50, "the model sees the middle 40 of 60 columns"
             assert 0 <= top < bottom <= 40
     assert "5 images, 1 file" in result.stderr
-    assert "note" not in result.stderr
+    assert "--top" not in result.stderr
 
 
 def test_the_strongest_channels_when_none_is_asked_for(patches, folder):

@@ -82,7 +82,7 @@ def _look(load, image, least: int, question) -> SaliencyMap:
     assert np.isfinite(found.values).all(), "the map is not finite"
     assert np.abs(found.values).max() > 0, f"no gradient at the default layer '{found.layer}'"
     assert min(found.values.shape) >= least, f"a grid of {found.values.shape} at '{found.layer}'"
-    assert found.overlay().size == (300, 200)
+    assert found.overlay().size == (600, 400)
     assert hook_count(model.module) == hooks
     assert state_of(model.module) == before
     return found

@@ -18,7 +18,7 @@ from camviz.methods import METHODS
 from camviz.metrics.case import Case as Judged
 from camviz.metrics.faithfulness import road
 from camviz.metrics.results import Evaluation
-from camviz.metrics.source import Asked, Source
+from camviz.metrics.source import ImageCase, Source
 from camviz.types import Job, Model, View
 from tests.benchmarks.contenders import CLASS, Case
 from tests.benchmarks.timing import Run, alternate, ratio, table
@@ -82,7 +82,7 @@ def judged(case: Case) -> Judged:
     explainer = Explainer(model, Job(targets=(str(CLASS),), layers=(case.path,)))
     side = case.size
     [asked] = Source(model, explainer, 32)([image.numpy()], [View((side, side), (0, 0, side, side), (side, side))])
-    assert isinstance(asked, Asked)
+    assert isinstance(asked, ImageCase)
     cells = torch.rand(1, 1, 14, 14, generator=generator)
     values = torch.nn.functional.interpolate(cells, (side, side), mode="bicubic")[0, 0]
     values = (values - values.min()) / (values.max() - values.min())

@@ -46,7 +46,7 @@ def test_a_film_of_every_frame_on_one_scale(heatmap, net_file, clip, written, tm
     highs = [float(one.values.max()) for one in alone]
     assert facts["high"] == pytest.approx(max(highs), rel=1e-5)
     assert min(highs) < 0.8 * max(highs)  # or one scale could not be told from one for each frame
-    look = Look("heatmap", "gray", scale=f"fixed:{max(highs)}")
+    look = Look("heatmap", "gray", scale=f"fixed:{max(highs)}", full_size=True)
     for frame, one in zip(read_back(tmp_path / "out" / "clip.avi.mp4"), alone, strict=True):
         assert np.abs(frame.astype(int) - draw(one.image, one, look).pixels).mean() < 8
 

@@ -211,7 +211,7 @@ def test_a_map_of_the_chosen_box(name):
     assert first.score == pytest.approx(first.probability, rel=1e-5)
     assert np.abs(first.values).max() > 0
     assert (first.values != second.values).any()
-    assert first.overlay().size == (130, 90)
+    assert first.overlay().size == (390, 270)
     assert state_of(asked.module) == before
     assert hook_count(asked.module) == 0
     assert asked.module.transform.min_size == thresholds

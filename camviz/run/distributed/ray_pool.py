@@ -301,15 +301,23 @@ def _pool(workers: int, gpu: bool) -> Pool:
 
 @contextmanager
 def _interrupts_blocked() -> Iterator[None]:
-    """Block SIGINT, also in processes that are started within the block, as long as they live."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
+    """Block SIGINT, also in processes that are started within the block, as long as they live.
+
+    Raises `KeyboardInterrupt` after the block if SIGINT came within it.
+    """
+    if not hasattr(signal, "pthread_sigmask") or threading.current_thread() is not threading.main_thread():
         yield
         return
+    received: list[int] = []  # a thread that does not block the signal may take it: Python then tells the main thread
+    handler = signal.signal(signal.SIGINT, lambda number, _frame: received.append(number))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, handler)
+    if received:
+        raise KeyboardInterrupt
 
 
 def _short(error: BaseException) -> str:

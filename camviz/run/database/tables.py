@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import asdict
 from typing import Any
 
 from camviz.run.database.records import SavedMap
@@ -90,13 +91,14 @@ SELECT i.state, i.size, i.mtime_ns, i.files, f.path, f.size FROM inputs AS i LEF
 WHERE i.job = ? AND i.name = ?
 """
 _MAP = ("method", "layer", "target", "index", "score", "probability", "model")  # columns of their own; index is a word
+_OLD_NAMES = {"picture": "image"}  # of a view's fields, in runs of 0.1
 
 
 def columns(map: SavedMap) -> tuple[Any, ...]:
     """Return a raw map as the columns after `input` and `position`."""
     own, view = map.fields, map.view
     more = {name: value for name, value in own.items() if name not in (*_MAP, "facets", "facts")}
-    placed = json.dumps({"image": view.image, "box": view.box, "size": view.size})
+    placed = json.dumps(asdict(view))
     words = [json.dumps(one) for one in (own.get("facets", ()), own.get("facts", {}), more)]
     return (*(own.get(name) for name in _MAP), *words, placed, *map.shape, map.blob)
 
@@ -104,7 +106,7 @@ def columns(map: SavedMap) -> tuple[Any, ...]:
 def saved(row: tuple[Any, ...]) -> SavedMap:
     """Return the raw map of such columns."""
     facets, facts, more, view, height, width, raw = row[len(_MAP) :]
-    placed = {name: tuple(value) for name, value in json.loads(view).items()}
+    placed = {_OLD_NAMES.get(name, name): tuple(value) for name, value in json.loads(view).items()}
     fields = dict(zip(_MAP, row, strict=False)) | {"facets": json.loads(facets), "facts": json.loads(facts)}
     return SavedMap((height, width), raw, View(**placed), fields | json.loads(more))
 

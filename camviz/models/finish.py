@@ -119,7 +119,7 @@ def _assumption(how: Preprocessing, request: ModelRequest, source: str) -> str:
         parts.append(str(width) if height == width else f"{width}×{height}")
     where = source.partition(", ")[2]
     known = f" ({where}: {how.crop[1]}×{how.crop[0]})" if where and not request.input_size else ""
-    return f"preprocessing assumed: {', '.join(parts)}{known}; --mean, --std and --input-size set it" if parts else ""
+    return f"preprocessing assumed: {', '.join(parts)}{known}; --mean and --std set it" if parts else ""
 
 
 def _sized(how: Preprocessing, request: ModelRequest) -> Preprocessing:

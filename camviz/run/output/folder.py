@@ -100,6 +100,8 @@ class Store:
 def _own_parts(folder: Path, shard: str) -> tuple[Path, int | None]:
     """Return the empty folder of a shard's temporary files and the lock on it, which locks the shard."""
     parts = folder / f".camviz-{shard}.parts"
+    if parts.is_symlink():  # files of another folder would be removed through it
+        raise OutputError(f"'{parts}' is a link, and links in an output folder are not followed", f"rm '{parts}'")
     while True:
         parts.mkdir(exist_ok=True)
         lock = _locked(parts, f"{shard.replace('-', ' ')} of '{folder}'")
@@ -110,8 +112,8 @@ def _own_parts(folder: Path, shard: str) -> tuple[Path, int | None]:
         except FileNotFoundError:
             same = False
         if same:  # and not one that its owner was just removing
-            for name in os.listdir(parts):
-                (parts / name).unlink(missing_ok=True)
+            for part in parts.glob("*.part"):
+                part.unlink(missing_ok=True)
             return parts, lock
         os.close(lock)
 

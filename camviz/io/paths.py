@@ -109,7 +109,7 @@ def names_beginning(folder: Path, prefix: str) -> list[str]:
     """Return the names of files in a folder that begin so; where a store can do that, without listing all of it."""
     if not is_remote(folder):
         return [name for name in os.listdir(folder) if name.startswith(prefix)]
-    if folder.protocol not in _EXTRAS:  # type: ignore[attr-defined]
+    if folder.protocol not in _EXTRAS:  # type: ignore[attr-defined]  # a UPath, typed as Path
         return [name for name, is_folder, _ in entries(folder) if name.startswith(prefix) and not is_folder]
     with _reasons(folder) as (store, path):
         names = [name.removeprefix(path).lstrip("/") for name in store.find(path, prefix=prefix)]

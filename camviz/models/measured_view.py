@@ -25,7 +25,7 @@ def apply(function: Function, image: PILImage.Image) -> NDArray[np.float32]:
     """
     try:
         if type(function).__module__.startswith("albumentations"):
-            result = function(image=np.asarray(image))["image"]  # type: ignore[call-arg]
+            result = function(image=np.asarray(image))["image"]  # type: ignore[call-arg]  # a transform of albumentations
         else:
             result = function(image)
         values = np.asarray(result, np.float32)

@@ -5,18 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from camviz.errors import InputError, RequestError
-from camviz.types import Fit, Image, Preprocessing, View
+from camviz.types import Image, Preprocessing, View
 
 if TYPE_CHECKING:
     from PIL import Image as PILImage
 
-FITS: tuple[Fit, ...] = get_args(Fit)
 _STEP = 32  # a whole image's sides are multiples of it, so that the strides of common models divide them
 _LONGEST = 4  # at most so many times the short side
 MOST_CHANNELS = 4  # colors and alpha

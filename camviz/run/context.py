@@ -1,4 +1,4 @@
-"""What a run has beside its job: where files go, how much fits into memory, who is told about progress."""
+"""The context of a run beside its job: where files go, which batch fits into memory, what receives progress."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class Compared:
 def replay(database: Database, row: JobRow, job: Job, explainer: Explainer, failed: Failed) -> Iterator[Compared]:
     """Compute the maps of a job again, from the same images, and compare them; writes nothing.
 
-    Images that had failed are left out. One that is gone or changed is told to `failed`.
+    Images that had failed are left out. An image that is missing or changed is reported to `failed`.
     """
     known: dict[str, int] = {}
     inputs: list[Input] = []

@@ -20,16 +20,16 @@ from camviz.run.shared_scale import settled_for_run
 from camviz.types import Job, Look, SaliencyMap
 
 Draw = Callable[[list[SaliencyMap]], Iterable[Written]]
-Told = Callable[[str, InputError | None], None]  # an image is done, or failed
+Report = Callable[[str, InputError | None], None]  # an image is done, or failed
 
 
 def restyle(
-    database: Database, row: JobRow, look: Look, target: Database, told: Told, write: Write = write_file
+    database: Database, row: JobRow, look: Look, target: Database, report: Report, write: Write = write_file
 ) -> Iterator[Written]:
     """Draw the images of a job with another look, and add them to `target` as a job with that look.
 
-    `target` may be the same database. Images that had failed stay failed. One that is gone or changed is told to
-    `told` and keeps its old files.
+    `target` may be the same database. Images that had failed stay failed. An image that is missing or changed is
+    passed to `report` with its error, and keeps its old files.
     """
     job = rebuilt(Job, row.settings)
     made = target.begin(row.command, {**row.settings, "look": asdict(look)}, row.versions)
@@ -44,12 +44,12 @@ def restyle(
         try:
             record = _drawn(database, one, source, partial(write_maps, source=source, **how))
         except InputError as error:
-            told(one.name, error)
+            report(one.name, error)
             if made.key != row.key:
                 target.add(made.id, failure(source, error))
             continue
         target.add(made.id, record)
-        told(one.name, None)
+        report(one.name, None)
         yield from record.written
 
 

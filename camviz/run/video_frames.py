@@ -21,7 +21,7 @@ from camviz.run.video_output import Maps, Reel, refused, write_films
 from camviz.types import Image, Job, Map, SaliencyMap
 
 Keep = Callable[[Input, Any, list[SaliencyMap]], Record]
-_CUT = 0.95  # of the frames that a file announces; with fewer it is told to be cut off
+_CUT = 0.95  # of the frames that a file announces; with fewer it is reported as truncated
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
@@ -12,9 +14,9 @@ from torchvision.transforms import v2
 from camviz.errors import RequestError
 from camviz.io.notebook import as_images
 from camviz.models.catalog import classifiers
-from camviz.models.preprocess import FITS, prepare
+from camviz.models.preprocess import prepare
 from camviz.models.sources.torchvision import _preprocessing
-from camviz.types import Image, Preprocessing
+from camviz.types import Fit, Image, Preprocessing
 
 # one architecture for every way in which torchvision's presets differ: resize, crop, interpolation
 PRESETS = {
@@ -109,7 +111,7 @@ def ramps(width: int, height: int) -> Image:
     return Image(grid.round().astype(np.uint8))
 
 
-@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("fit", get_args(Fit))
 @pytest.mark.parametrize("size", [(640, 427), (333, 500), (300, 300), (90, 71)])
 @pytest.mark.parametrize("how", [Preprocessing(), Preprocessing((128, 128), 140), Preprocessing((96, 160), 100)])
 def test_the_box_is_where_the_pixels_came_from(fit, size, how):
@@ -129,7 +131,7 @@ def test_the_box_is_where_the_pixels_came_from(fit, size, how):
         assert np.abs(place - value)[inside].max() < 1 / 255 + 0.5 / length
 
 
-@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("fit", get_args(Fit))
 @pytest.mark.parametrize("spot", [(210, 200), (420, 90), (300, 330)])
 def test_a_marked_square_comes_back_to_its_place(fit, spot):
     pixels = np.zeros((427, 640, 3), np.uint8)

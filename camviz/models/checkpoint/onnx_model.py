@@ -39,7 +39,7 @@ def read_onnx(path: Path, size: tuple[int, int] | None) -> tuple[Sealed, tuple[i
 
     Raises `CheckpointError` for a file that onnxruntime cannot read or whose input is no image.
     """
-    import onnxruntime  # type: ignore[import-not-found, unused-ignore]
+    import onnxruntime  # type: ignore[import-not-found, unused-ignore]  # optional
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4

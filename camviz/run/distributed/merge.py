@@ -131,7 +131,7 @@ def _complete(databases: dict[Shard, Database], rows: dict[Shard, JobRow], befor
             seen[name] = shard
     old = next((job for job in before.jobs() if job.key == next(iter(rows.values())).key), None) if before else None
     known = len(seen.keys() | set(before.names(old.id))) if before and old else len(seen)
-    listed = shares[first][0] if shares[first] else 0  # type: ignore[index]
+    listed = shares[first][0] if shares[first] else 0  # type: ignore[index]  # not None: just checked
     if known < listed or sum(share[1] for share in shares.values() if share) != listed:
         raise OutputError(
             f"{known} images of {listed} are in the databases",

@@ -7,18 +7,21 @@ from collections.abc import Sequence
 from camviz.engine.probe import Probe
 from camviz.errors import CamvizError
 from camviz.models.receptive import cell_area, receptive_fields
-from camviz.models.receptive_field import Field
+from camviz.models.survey import Survey
 from camviz.types import Model
 
 Area = tuple[float, float, float, float]  # (left, top, right, bottom) in fractions of the input
 
 
 class CellAreas:
-    """The areas of the input that maps tile; receptive fields are traced once per input size."""
+    """The areas of the input that maps tile; receptive fields are traced once per input size.
 
-    def __init__(self, model: Model) -> None:
+    `seen`: a survey of the model, whose receptive fields are used for inputs of its size.
+    """
+
+    def __init__(self, model: Model, seen: Survey) -> None:
         self.model = model
-        self.fields: dict[tuple[int, int], dict[str, Field | None]] = {}
+        self.fields = {seen.input_size: seen.fields}
 
     def of(self, probes: Sequence[Probe], shape: tuple[int, ...]) -> Area | None:
         """Return the area that maps (n, h, w) of one layer's own grid tile; None where it is not known."""

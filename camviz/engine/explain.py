@@ -59,6 +59,7 @@ class Explainer:
         check_channels(len(model.preprocessing.mean), model.name)
         model, seen = understand(model, survey(model.module, model.preprocessing.crop, model.name))
         self.model, output = model, seen.output
+        self.cells = CellAreas(model, seen)
         self.task = task_of(model, output, job.targets, score=job.score, min_score=job.min_score)
         self.methods = choose(job.methods or [self.task.method], job.settings, job.smooth)
         self.wanted = self.task.parse(job.targets or [self.task.default])
@@ -194,11 +195,6 @@ class Explainer:
                             maps[i].append(self._map(method_maps, i, targets[i], reading, image, facet))
         named = {i: type(error)(f"{images[i].name}: {error.message}", error.hint) for i, error in errors.items()}
         return [named[i] if i in named and not made else made for i, made in enumerate(maps)]
-
-    @cached_property
-    def cells(self) -> CellAreas:
-        """The areas of the input that the layers' cells tile."""
-        return CellAreas(self.model)
 
     @cached_property
     def noise_floor(self) -> NoiseFloor:

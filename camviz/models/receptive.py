@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import nn
 
-from camviz.hooks.capture import first_tensor, hooks, watch
 from camviz.models.receptive_field import Field
-from camviz.models.receptive_tracing import Follower
 from camviz.models.survey import survey
 
 
@@ -19,22 +15,7 @@ def receptive_fields(
 
     Runs the model on the meta device (shapes only) where it allows that.
     """
-    fields: dict[str, Field | None] = {}
-    follower = Follower()
-
-    def note(path: str, _module: nn.Module, _inputs: Any, output: Any) -> None:
-        fields[path] = follower.field(first_tensor(output))
-
-    def begin(_module: nn.Module, arguments: Any) -> None:
-        inputs = first_tensor(arguments)
-        if inputs is not None:
-            follower.start(inputs)
-
-    modules = {path: submodule for path, submodule in module.named_modules() if path}
-    with hooks() as handles, watch(modules, note), follower:
-        handles.append(module.register_forward_pre_hook(begin))
-        survey(module, input_size, name)
-    return fields
+    return survey(module, input_size, name).fields
 
 
 def cell_area(field: Field | None, grid: tuple[int, int], size: tuple[int, int]) -> tuple[float, float, float, float]:

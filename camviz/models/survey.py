@@ -16,6 +16,8 @@ from camviz.hooks.operations import Trace, tracing
 from camviz.models.channels import input_channels
 from camviz.models.detectors import economical, transform_of
 from camviz.models.failures import failure
+from camviz.models.receptive_field import Field
+from camviz.models.receptive_tracing import Follower
 
 _IMAGES = 7  # of a survey on the meta device: an axis that is rarely so long by itself
 
@@ -47,6 +49,7 @@ class Survey:
     trace: Trace | None = field(default=None, repr=False)  # the calls behind `raw`, the output for `images` images
     raw: Any = field(default=None, repr=False)
     images: int = 1
+    fields: dict[str, Field | None] = field(default_factory=dict, repr=False)  # receptive fields, None if unknown
 
     def find(self, path: str) -> LayerRun | None:
         """The layer at `path`, as it ran last; None when it did not run."""
@@ -97,10 +100,13 @@ def _survey(module: nn.Module, shape: tuple[int, ...], meta: bool) -> Survey:
     images = _IMAGES if meta else 1
     seen: list[LayerRun] = []
     kept: list[Tensor] = []  # a tensor that lives keeps its id
+    fields: dict[str, Field | None] = {}
+    follower = Follower()
     sizes = {path: sum(p.numel() for p in part.parameters()) for path, part in module.named_modules()}
 
     def record(path: str, part: nn.Module, inputs: Any, output: Any) -> None:
         out, into = first_tensor(output), first_tensor(inputs)
+        fields[path] = follower.field(out)
         if out is None:
             return
         kept.extend(tensor for tensor in (out, into) if tensor is not None)
@@ -113,7 +119,8 @@ def _survey(module: nn.Module, shape: tuple[int, ...], meta: bool) -> Survey:
     device = "meta" if meta else next((p.device for p in module.parameters()), torch.device("cpu"))
     with borrowed(module), torch.no_grad(), on_meta(module) if meta else nullcontext():
         inputs = torch.zeros((images, *shape), device=device, dtype=dtype)
-        with watch(parts, record), tracing(module, inputs) as trace:
+        follower.start(inputs)
+        with watch(parts, record), follower, tracing(module, inputs) as trace:
             raw = output = module(inputs)
         if images > 1:
             output = (
@@ -121,4 +128,4 @@ def _survey(module: nn.Module, shape: tuple[int, ...], meta: bool) -> Survey:
             )
     result = first_tensor(output)
     size = tuple(result.shape[1:]) if result is not None else ()
-    return Survey(tuple(seen), (shape[1], shape[2]), size, output, trace, raw, images)
+    return Survey(tuple(seen), (shape[1], shape[2]), size, output, trace, raw, images, fields)

@@ -120,7 +120,7 @@ def test_one_forward_serves_everything():
     calls = []
     asked.module.register_forward_hook(lambda *_: calls.append(1))
     camviz.explain(asked, random_images(2), target=["0", "1"], layer=["features.0", "features.4"], method="gradcam")
-    assert len(calls) == 3  # the survey and the receptive fields, on the meta device, and one for both images
+    assert len(calls) == 2  # the survey, on the meta device, and one for both images
 
 
 def test_the_score_is_the_logit_or_the_probability():

@@ -152,6 +152,11 @@ def _drawn_alike() -> Iterator[None]:
         torch.default_generator.set_state(before)
 
 
+def runs_code(spec: str) -> bool:
+    """Return whether loading a model of this name runs code that is not part of an installed package."""
+    return SOURCES.find(_split(spec)[0]).facts.get("runs_code") != "no"
+
+
 def to_device(model: Model, device: str) -> Model:
     """The model with its model moved to `device` ("auto", "cpu", "cuda:1", …)."""
     from camviz.hooks.devices import pick_device

@@ -147,7 +147,7 @@ def test_a_run_in_a_store_is_a_run(bucket, heatmap, run, store, tmp_path):
     assert "5 done before" in run(*asked, "-o", "memory://out").stderr
     store.rm_file("/out/deep/1.png.png")
     assert run(*asked, "-o", "memory://out").stdout.splitlines()[:1] == ["memory://out/deep/1.png.png"]
-    assert "5 map(s), bit for bit" in run("replay", "memory://out").stderr
+    assert "5 map(s), bit for bit" in run("replay", "memory://out", *asked[2:4]).stderr
     assert run("export", "memory://out").stdout == "memory://out/maps.csv\n"
     assert run("report", "memory://out").exit_code == 0
     assert len(run("restyle", "memory://out", "--colormap", "jet").stdout.splitlines()) == 2 * COUNT
@@ -211,7 +211,7 @@ def test_an_object_store_for_real(s3, bucket, heatmap, fresh, net_file, tmp_path
     assert here.keys() == remote.keys()
     assert all(here[key][1][0][:2] == remote[key][1][0][:2] for key in here if " " in key)
     assert "5 done before" in fresh(*asked, env=s3).stderr
-    assert "5 map(s), bit for bit" in fresh("replay", "s3://bucket/out", env=s3).stderr
+    assert "5 map(s), bit for bit" in fresh("replay", "s3://bucket/out", *asked[2:4], env=s3).stderr
     gone = fresh("heatmap", "s3://bucket/pics", "-m", "demo", "-o", "s3://nobody/out", "-q", env=s3)
     assert (gone.returncode, gone.stdout) == (2, "")
     assert [line.partition(":")[0] for line in gone.stderr.splitlines()] == ["error", "hint"], gone.stderr

@@ -108,8 +108,8 @@ def test_a_video_is_one_input_that_is_done_once(heatmap, clip, tmp_path, run):
         [(name, state, predictions)] = database.execute("SELECT name, state, predictions FROM inputs").fetchall()
     assert (name, state) == ("clip.avi", "done")
     assert sum(one["frames"] for one in json.loads(predictions)) == 8
-    for command in ("restyle", "replay"):
-        result = run(command, tmp_path / "out")
+    for command in (["restyle"], ["replay", "--model", f"{tmp_path}/net.py:Net"]):
+        result = run(*command, tmp_path / "out")
         assert "is a video" in result.stderr
         assert result.exit_code == 1
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from camviz.cli.console import Console
 from camviz.cli.option_groups import unset
-from camviz.cli.options import ComputeOptions, Json, OutputOptions
+from camviz.cli.options import AllowPickle, ComputeOptions, Json, OutputOptions
 from camviz.cli.registry import command
 from camviz.cli.runs import JobKey, Run, opened
 from camviz.cli.session import Session
+from camviz.errors import RequestError
+from camviz.models.load import runs_code
+from camviz.types import ModelRequest
 
 if TYPE_CHECKING:
     from camviz.run.replay import Compared
@@ -28,6 +33,17 @@ Tolerance = Annotated[
     float,
     typer.Option(
         "--tolerance", min=0, help="Largest difference that counts as equal, as a share of the map's maximum."
+    ),
+]
+SameModel = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME",
+        help="The model of the run. Needed again where it is Python code, which runs only if you name it.",
+        show_default=False,
+        rich_help_panel="Model",
     ),
 ]
 
@@ -46,6 +62,8 @@ def replay(
     run: Run = None,
     job: JobKey = None,
     tolerance: Tolerance = 0.0,
+    model: SameModel = None,
+    allow_pickle: AllowPickle = False,
     as_json: Json = False,
 ) -> int:
     """Recompute the maps of a run and compare them bit for bit.
@@ -57,17 +75,33 @@ def replay(
     with opened("replay", run, job, console) as (database, row):
         changes = {name: value for name, value in vars(compute).items() if value is not None}
         again = replace(heatmap_job(row, "replay"), **changes)
-        session = Session([again.model], again.device, None, OutputOptions(database.folder), console)
+        again = replace(again, model=_trusted(again.model, model, allow_pickle, database.folder))
+        session = Session([again.model], again.device, None, OutputOptions(database.folder), console, writes=False)
 
         from camviz.engine.explain import Explainer  # from here on torch is imported
         from camviz.run import replay as runs
 
         _tell_versions(row.versions, console)
+        digests = session.contents.values()
         for path, digest in row.settings.get("contents", {}).items():
-            if session.contents.get(path) != digest:
+            if digest not in digests:
                 console.say(f"note: '{path}' has changed since the run")
         found = runs.replay(database, row, again, Explainer(session.load(), again, session.bar.scored), session.failed)
         return _tell(found, session, tolerance, as_json)
+
+
+def _trusted(request: ModelRequest, model: str | None, allow_pickle: bool, run: Path) -> ModelRequest:
+    """Return the model of a run with the trust that was typed: a run database may come from anybody.
+
+    Raises `RequestError` where code would run that nobody has named on the command line.
+    """
+    if model is None and runs_code(request.spec):
+        typed = f"camviz replay {shlex.quote(str(run))} --model {shlex.quote(request.spec)}"
+        flag = " --allow-pickle" if request.allow_pickle else ""
+        raise RequestError(
+            f"the run names the model '{request.spec}', and its Python code runs only if you name it", typed + flag
+        )
+    return replace(request, spec=model or request.spec, allow_pickle=allow_pickle)
 
 
 def _tell_versions(then: dict[str, str], console: Console) -> None:

@@ -14,6 +14,14 @@ from camviz.types import ModelRequest
 
 _PANEL = "Model"
 _MODEL = "A name listed by 'camviz models', timm:NAME, hf:NAME, net.py:Net or a weights file."
+AllowPickle = Annotated[
+    bool,
+    typer.Option(
+        "--allow-pickle",
+        help="Run code stored in the checkpoint; only for files you trust.",
+        rich_help_panel=_PANEL,
+    ),
+]
 
 
 @dataclass
@@ -73,14 +81,7 @@ class ModelOptions:
             rich_help_panel=_PANEL,
         ),
     ] = None
-    allow_pickle: Annotated[
-        bool,
-        typer.Option(
-            "--allow-pickle",
-            help="Run code stored in the checkpoint; only for files you trust.",
-            rich_help_panel=_PANEL,
-        ),
-    ] = False
+    allow_pickle: AllowPickle = False
     input_size: Annotated[
         str | None,
         typer.Option(

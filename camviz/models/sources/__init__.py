@@ -2,6 +2,9 @@
 
 A source takes (name, request) and returns a `Plan` without importing torch: whatever can be refused is refused
 before anything is built. A listing beside it, if there is one, says what it offers.
+
+A source that never runs code of its files is registered with `runs_code="no"`. The others build a model only where the
+user names it: a run database may come from anybody.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from camviz.models.sources import LISTINGS, SOURCES, Offer, Plan, check_weights
 from camviz.types import Model, ModelRequest, Preprocessing
 
 
-@SOURCES.add("demo", offers="the bundled model")
+@SOURCES.add("demo", offers="the bundled model", runs_code="no")
 def demo(name: str, request: ModelRequest) -> Plan:
     """A small EfficientNet that tells drawn shapes apart."""
     from camviz.demo import model as bundled

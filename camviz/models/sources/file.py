@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-@SOURCES.add("file", offers="FILE of weights or with a whole model: .pth, .ckpt, .safetensors, TorchScript, .pt2")
+@SOURCES.add(
+    "file", offers="FILE of weights or with a whole model: .pth, .ckpt, .safetensors, TorchScript, .pt2", runs_code="no"
+)
 def weights_file(name: str, request: ModelRequest) -> Plan:
     """A checkpoint as the only description of its model."""
     path = Path(name)

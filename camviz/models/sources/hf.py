@@ -41,7 +41,11 @@ class _Described:
     labels: tuple[str, ...]
 
 
-@SOURCES.add("hf", offers="classifiers, segmenters, detectors, CLIP and SigLIP of transformers, by folder or name")
+@SOURCES.add(
+    "hf",
+    offers="classifiers, segmenters, detectors, CLIP and SigLIP of transformers, by folder or name",
+    runs_code="no",
+)
 def hf(name: str, request: ModelRequest) -> Plan:
     """A folder with config.json and model.safetensors, or OWNER/NAME of the hub (OWNER/NAME@REVISION)."""
     spec = f"hf:{name}"

@@ -20,7 +20,7 @@ from camviz.types import Model, ModelRequest
 _LISTING = "'camviz models timm:'"
 
 
-@SOURCES.add("timm", offers="image classifiers of timm, by name or from a folder")
+@SOURCES.add("timm", offers="image classifiers of timm, by name or from a folder", runs_code="no")
 def timm(name: str, request: ModelRequest) -> Plan:
     """Every model of timm: NAME, NAME.TAG, a folder with timm's config.json, or OWNER/NAME of the hub."""
     spec = f"timm:{name}"

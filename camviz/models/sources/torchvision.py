@@ -16,7 +16,9 @@ from camviz.types import Model, ModelRequest, Preprocessing
 _LONGEST = 4  # times the short side: a longer image is shown smaller to a segmenter
 
 
-@SOURCES.add("torchvision", offers="classifiers of images and videos, segmenters and detectors, by name")
+@SOURCES.add(
+    "torchvision", offers="classifiers of images and videos, segmenters and detectors, by name", runs_code="no"
+)
 def torchvision(name: str, request: ModelRequest) -> Plan:
     """Every model of torchvision that takes one image, by its name."""
     known = listings()

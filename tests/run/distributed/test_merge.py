@@ -74,7 +74,7 @@ def test_a_merged_run_is_a_run(shard, merge, heatmap, run, tmp_path):
     again = heatmap("pics")
     assert (again.exit_code, again.stdout) == (1, "")
     assert f"{COUNT} done before, 1 failed before" in again.stderr
-    assert "12 map(s), bit for bit" in run("replay", tmp_path / "out").stderr
+    assert "12 map(s), bit for bit" in run("replay", tmp_path / "out", "--model", f"{tmp_path}/net.py:Net").stderr
     assert len(run("restyle", tmp_path / "out", "--colormap", "jet").stdout.splitlines()) == COUNT
     assert run("report", tmp_path / "out").exit_code == 0
     assert run("export", tmp_path / "out").exit_code == 0

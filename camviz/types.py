@@ -377,7 +377,7 @@ class ModelRequest:
 
 
 @dataclass(frozen=True)
-class Job:
+class Request:
     """All settings of a run. The same job writes the same files."""
 
     model: ModelRequest = ModelRequest()

@@ -32,7 +32,7 @@ from camviz.models.typed import typed_model
 from camviz.run.distributed.shard import home
 from camviz.run.outcome import Outcome
 from camviz.run.threads import settle
-from camviz.types import Fit, Job, Model, ModelRequest
+from camviz.types import Fit, Model, ModelRequest, Request
 
 if TYPE_CHECKING:
     from camviz.io.inputs import Failed, Input
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     Finish = Callable[[Run, Failed], Iterable[Written]]
 
 
-def job_of(
+def request_of(
     model: ModelOptions,
     how: MethodOptions | None,
     compute: ComputeOptions,
@@ -56,8 +56,8 @@ def job_of(
     target: list[str] | None,
     fit: Fit,
     **more: Any,
-) -> Job:
-    """Return the job that options ask for, `how` only of commands with methods; `more` are other fields of `Job`."""
+) -> Request:
+    """Return the request of the options, `how` only of commands with methods; `more` are other fields of `Request`."""
     asked: dict[str, Any] = {
         "device": compute.device,
         "precision": compute.precision,
@@ -67,7 +67,7 @@ def job_of(
         asked |= {name: getattr(how, name) for name in ("score", "min_score", "smooth", "fuse", "seed")}
         asked |= {"methods": several(how.method), "settings": how.settings()}
     request = model.request(images=bool(images))
-    return Job(request, several(layer), targets=tuple(target or ()), fit=fit, **(asked | more))
+    return Request(request, several(layer), targets=tuple(target or ()), fit=fit, **(asked | more))
 
 
 class Session:
@@ -127,7 +127,7 @@ class Session:
         """The output folder, temporary for a single file."""
         return self._single.folder if self._single else self.out.output
 
-    def check(self, job: Job) -> None:
+    def check(self, job: Request) -> None:
         """Refuse a wrong request before torch is imported, as far as the task of each model is known."""
         from camviz.methods import choose
         from camviz.tasks import TASKS
@@ -215,13 +215,13 @@ class Session:
         `finish` stands in for that of the settings. Without an output folder the run database is temporary. Returns
         the exit status.
         """
-        from camviz.run.job import Job as RunJob
+        from camviz.run.job import Job
         from camviz.run.resume import Again, Run
 
         with ExitStack() as stack:
             folder = self.folder if self.writes else Path(stack.enter_context(TemporaryDirectory(prefix="camviz-")))
             again = Again(self.again.overwrite, self.again.retry)
-            job = RunJob(settings, self.contents)
+            job = Job(settings, self.contents)
             run = stack.enter_context(Run(folder, job, self.listing, self.outcome, again, self.shard))
             if self.again.dry_run:
                 return self._list_missing(run)

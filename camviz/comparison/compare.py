@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from camviz.comparison import MOST, Comparison, Comparisons, check_count
-from camviz.engine.explain import Explainer, as_list, job_of
+from camviz.engine.explain import Explainer, as_list, request_of
 from camviz.engine.forward import ForwardPass
 from camviz.errors import InputError, RequestError
 from camviz.io.notebook import as_images
@@ -118,7 +118,7 @@ def side_name(map: SaliencyMap, member: Member, explainer: Explainer, several: b
 
 def _maps(explainer: Explainer, image: Image, choose: Callable[[Target | None], Targets]) -> list[SaliencyMap]:
     """Return an image's maps for the targets that `choose` returns for the prediction; raise `InputError`."""
-    values, view = prepare(image, explainer.model.preprocessing, explainer.job.fit)
+    values, view = prepare(image, explainer.model.preprocessing, explainer.request.fit)
 
     def targets(passed: ForwardPass) -> Targets:
         return choose(_prediction(explainer, passed.rows[0], view))
@@ -174,7 +174,7 @@ def compare(
     settings: dict[str, Any] | None = None,
     scale: str = "",
     look: Look | None = None,
-    **job: Any,
+    **options: Any,
 ) -> Comparisons:
     """Compare two to six maps of each image: of several models, or of several methods or layers of one model.
 
@@ -186,7 +186,7 @@ def compare(
     from camviz.models.load import load
 
     loaded = [model if isinstance(model, Model) else load(model) for model in as_list(models)]
-    request = job_of(method, target, layer, settings, **job)
+    request = request_of(method, target, layer, settings, **options)
     called = list(names) or distinct([model.name for model in loaded])
     if len(called) != len(loaded):
         raise RequestError(f"{len(called)} names for {len(loaded)} models", "pass one name per model")

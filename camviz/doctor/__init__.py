@@ -99,15 +99,15 @@ def diagnose(
     method: str | Sequence[str] = (),
     target: str | int | Sequence[str | int] = (),
     layer: str | Sequence[str] = (),
-    **job: Any,
+    **options: Any,
 ) -> Diagnosis:
     """Check a model on images (default: the bundled samples) and return the findings.
 
-    `model` and `images` as for `explain`; other keywords are those of `Job`. The model is left unchanged.
+    `model` and `images` as for `explain`; other keywords are those of `Request`. The model is left unchanged.
     """
     from camviz.demo import sample_folder
     from camviz.doctor.examination import Examination
-    from camviz.engine.explain import job_of
+    from camviz.engine.explain import request_of
     from camviz.io.notebook import as_images
     from camviz.models.load import load
     from camviz.types import Model
@@ -115,7 +115,7 @@ def diagnose(
     loaded = model if isinstance(model, Model) else load(model)
     if images is None:
         images = sorted(sample_folder().glob("*.jpg"))
-    return examined(Examination(loaded, job_of(method, target, layer, **job), as_images(images)))
+    return examined(Examination(loaded, request_of(method, target, layer, **options), as_images(images)))
 
 
 def examined(examination: Examination) -> Diagnosis:

@@ -27,7 +27,7 @@ from camviz.models.preprocess import prepare
 from camviz.models.survey import Survey, survey
 from camviz.models.typed import typed_options
 from camviz.tasks.classification import Classification
-from camviz.types import Image, Job, Layer, Model, Preprocessing, SaliencyMap, Target
+from camviz.types import Image, Layer, Model, Preprocessing, Request, SaliencyMap, Target
 
 MOST = 32  # images that are examined: more add little
 
@@ -43,15 +43,15 @@ class State:
 
 
 class Examination:
-    """A model, a job and images; everything else is computed on first access.
+    """A model, a request and images; everything else is computed on first access.
 
     Images are prepared by the model's preprocessing; those with another input shape than the first are left out.
     `not_judged`: by check, the number of images that it needs, for checks that had too few.
     """
 
-    def __init__(self, model: Model, job: Job, images: Sequence[Image]) -> None:
-        self.model, self.job = model, job
-        prepared = [(image, *prepare(image, model.preprocessing, job.fit)) for image in images[:MOST]]
+    def __init__(self, model: Model, request: Request, images: Sequence[Image]) -> None:
+        self.model, self.request = model, request
+        prepared = [(image, *prepare(image, model.preprocessing, request.fit)) for image in images[:MOST]]
         same = [item for item in prepared if item[1].shape == prepared[0][1].shape]
         self.images = [image for image, _, _ in same]
         self.inputs = torch.from_numpy(np.stack([values for _, values, _ in same])).to(model.device)
@@ -74,8 +74,8 @@ class Examination:
 
     @cached_property
     def explainer(self) -> Explainer:
-        """The explainer of the job; raises the errors of the job."""
-        return Explainer(self.model, self.job)
+        """The explainer of the request; raises the errors of the request."""
+        return Explainer(self.model, self.request)
 
     @property
     def method(self) -> str:
@@ -83,7 +83,7 @@ class Examination:
         try:
             return self.explainer.methods[0].name
         except CamvizError:
-            return self.job.methods[0] if self.job.methods else DEFAULT
+            return self.request.methods[0] if self.request.methods else DEFAULT
 
     @property
     def layer(self) -> Layer:
@@ -100,7 +100,7 @@ class Examination:
 
     def output(self, inputs: Tensor) -> Any:
         """Return the model's output, without gradients."""
-        with borrowed(self.model.module), torch.no_grad(), autocast(inputs.device, self.job.precision):
+        with borrowed(self.model.module), torch.no_grad(), autocast(inputs.device, self.request.precision):
             return call(self.model, inputs)
 
     @cached_property
@@ -110,7 +110,7 @@ class Examination:
 
     def prepared(self, how: Preprocessing) -> Tensor:
         """Return the inputs of the same images under another preprocessing."""
-        values = [prepare(image, how, self.job.fit)[0] for image in self.images]
+        values = [prepare(image, how, self.request.fit)[0] for image in self.images]
         return torch.from_numpy(np.stack(values)).to(self.model.device)
 
     @cached_property
@@ -166,7 +166,7 @@ class Examination:
     def watched(self) -> ForwardPass:
         """One forward with gradients at every layer with a grid."""
         layers = [layer for _, layer in list_layers(self.model, self.seen) if layer]
-        ask = ForwardRequest(self.model, tuple(layers), True, self.explainer.task, self.job.precision)
+        ask = ForwardRequest(self.model, tuple(layers), True, self.explainer.task, self.request.precision)
         return run_forward(ask, self.inputs)
 
     @cached_property
@@ -204,15 +204,15 @@ class Examination:
 
     @cached_property
     def maps(self) -> list[SaliencyMap]:
-        """The job's maps."""
+        """The request's maps."""
         explained = self.explainer(self.images, list(self.inputs.cpu().numpy()), self.views)
         return [saliency_map for maps in explained if isinstance(maps, list) for saliency_map in maps]
 
     @cached_property
     def marked_maps(self) -> list[SaliencyMap]:
-        """The job's maps with weak ones marked; none where they cannot be computed."""
+        """The request's maps with weak ones marked; none where they cannot be computed."""
         try:
-            explained = Explainer(self.model, replace(self.job, floor=True))
+            explained = Explainer(self.model, replace(self.request, floor=True))
             results = explained(self.images, list(self.inputs.cpu().numpy()), self.views)
         except CamvizError:
             return []
@@ -231,23 +231,23 @@ class Examination:
         return " ".join(["camviz heatmap IMAGES", *words, *filter(None, options)])
 
     def _typed(self) -> Iterator[tuple[str, str]]:
-        """Yield (option, value) of everything in the job that is not a default; the value of a flag is ""."""
-        request, job = self.job.model, self.job
-        name = request.spec if request.spec != "demo" else self.model.name  # models from Python have no spec
+        """Yield (option, value) of everything in the request that is not a default; the value of a flag is ""."""
+        model, request = self.request.model, self.request
+        name = model.spec if model.spec != "demo" else self.model.name  # models from Python have no spec
         yield from [("-m", name)] if name != "demo" else []
-        yield from typed_options(request)
+        yield from typed_options(model)
         values = {
-            "--method": ",".join(job.methods),
-            "--layer": ",".join(job.layers),
-            "--score": job.score,
-            "--fit": "" if job.fit == "model" else job.fit,
-            "--smooth": "" if job.smooth == "none" else job.smooth,
-            "--fuse": "" if job.fuse == "none" else job.fuse,
-            "--precision": "" if job.precision == "fp32" else job.precision,
+            "--method": ",".join(request.methods),
+            "--layer": ",".join(request.layers),
+            "--score": request.score,
+            "--fit": "" if request.fit == "model" else request.fit,
+            "--smooth": "" if request.smooth == "none" else request.smooth,
+            "--fuse": "" if request.fuse == "none" else request.fuse,
+            "--precision": "" if request.precision == "fp32" else request.precision,
         }
         yield from ((option, value) for option, value in values.items() if value)
-        yield from (("--set", f"{key}={value}") for key, value in job.settings)
-        yield from (("--target", target) for target in job.targets)
+        yield from (("--set", f"{key}={value}") for key, value in request.settings)
+        yield from (("--target", target) for target in request.targets)
 
     def facts(self) -> dict[str, Any]:
         """Return the memory of the weights and of all layers' outputs, and the checks that need more images."""

@@ -96,7 +96,7 @@ def probabilities_inside(e: Examination) -> Finding | None:
 @CHECKS.add("target")
 def target(e: Examination) -> Finding | None:
     """A requested class that the model predicts in none of the images."""
-    if e.logits is None or not e.job.targets or e.job.targets[0].startswith("top"):
+    if e.logits is None or not e.request.targets or e.request.targets[0].startswith("top"):
         return None
     chosen = e.targets[0].index
     if chosen is None:

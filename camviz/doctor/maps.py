@@ -41,7 +41,7 @@ def gradient(e: Examination) -> Finding | None:
 @CHECKS.add("saturated")
 def saturated(e: Examination) -> Finding | None:
     """Probabilities so close to 1 that their gradient vanishes."""
-    if e.job.score != "prob" or e.logits is None:
+    if e.request.score != "prob" or e.logits is None:
         return None
     sure = int((e.logits.softmax(1).amax(1) > _SURE).sum())
     if not sure:
@@ -108,7 +108,7 @@ def resolution(e: Examination) -> Finding | None:
             "--fit whole or a larger --input-size, or an earlier --layer",
             "warning",
         )
-    if not e.job.layers:
+    if not e.request.layers:
         return None
     best = default_layer(e.model, e.seen)
     order = [layer.path for layer in e.seen.layers]
@@ -132,7 +132,7 @@ def memory(e: Examination) -> Finding | None:
         return None
     free, total = torch.cuda.mem_get_info(device)
     bytes_ = sum(4 * torch.Size(layer.shape).numel() for layer in e.seen.layers)
-    batch = max(1, e.job.batch_size)
+    batch = max(1, e.request.batch_size)
     if bytes_ * batch < free:
         return None
     return Finding(

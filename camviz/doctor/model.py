@@ -26,8 +26,8 @@ def nan(e: Examination) -> Finding | None:
     where = f"layer '{broken.path}' ({broken.kind}) is the first to give NaN or infinite values"
     if not broken.finite_weights:
         return Finding("the weights are broken", f"{where}: its own weights are not finite", "-c an earlier checkpoint")
-    if e.job.precision != "fp32":
-        return Finding("the numbers overflow", f"{where}, at {e.job.precision}", e.command("--precision fp32"))
+    if e.request.precision != "fp32":
+        return Finding("the numbers overflow", f"{where}, at {e.request.precision}", e.command("--precision fp32"))
     return Finding("the model computes NaN", f"{where}, from finite inputs and weights", "fix that layer's forward")
 
 

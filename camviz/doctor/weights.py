@@ -37,7 +37,7 @@ def untrained(e: Examination) -> Finding | None:
     module = e.model.module
     if seen := untrained_weights(module):
         fix = e.command("--checkpoint FILE")
-        if e.job.model.weights == "none" or e.job.model.spec == "demo":
+        if e.request.model.weights == "none" or e.request.model.spec == "demo":
             fix = e.command("--weights default") + ", or --checkpoint FILE"
         return Finding("the model is untrained", seen, fix)
     if seen := untrained_head(module):

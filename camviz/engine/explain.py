@@ -32,39 +32,39 @@ from camviz.models.outputs import assumptions, understand
 from camviz.models.preprocess import check_channels, prepare, tensors_as_inputs
 from camviz.models.survey import Survey, differentiable, survey
 from camviz.tasks import References, TargetSpec, Task, task_of
-from camviz.types import Fuse, Image, Job, Layer, Model, SaliencyMap, Score, Smooth, Target, View
+from camviz.types import Fuse, Image, Layer, Model, Request, SaliencyMap, Score, Smooth, Target, View
 
 
-def _check_choices(job: Job) -> None:
+def _check_choices(request: Request) -> None:
     """Raise `RequestError` for a value of score, smooth or fuse that does not exist: Python accepts any text."""
     known = {"score": get_args(Score), "smooth": get_args(Smooth), "fuse": get_args(Fuse)}
     for name, choices in known.items():
-        typed = getattr(job, name)
+        typed = getattr(request, name)
         if typed not in choices and (name, typed) != ("score", None):
             raise RequestError(f"no {name} '{typed}'", f"one of: {', '.join(choices)}")
 
 
 class Explainer:
-    """Compute the maps of a job for one model: checked once, called for many batches.
+    """Compute the maps of a request for one model: checked once, called for many batches.
 
     `tick(done, total)` is called while many forwards run. `skipped`: why methods of a group were skipped, by name.
     `notes`: defaults that were chosen.
     """
 
-    def __init__(self, model: Model, job: Job, tick: Callable[[int, int], None] | None = None) -> None:
-        self.job = job
-        _check_choices(job)
-        if job.methods:  # an unknown name is reported before the model runs
-            choose(job.methods, job.settings, job.smooth)
+    def __init__(self, model: Model, request: Request, tick: Callable[[int, int], None] | None = None) -> None:
+        self.request = request
+        _check_choices(request)
+        if request.methods:  # an unknown name is reported before the model runs
+            choose(request.methods, request.settings, request.smooth)
         check_channels(len(model.preprocessing.mean), model.name)
         model, seen = understand(model, survey(model.module, model.preprocessing.crop, model.name))
         self.model, output = model, seen.output
         self.cells = CellAreas(model, seen)
-        self.task = task_of(model, output, job.targets, score=job.score, min_score=job.min_score)
-        self.methods = choose(job.methods or [self.task.method], job.settings, job.smooth)
-        self.wanted = self.task.parse(job.targets or [self.task.default])
+        self.task = task_of(model, output, request.targets, score=request.score, min_score=request.min_score)
+        self.methods = choose(request.methods or [self.task.method], request.settings, request.smooth)
+        self.wanted = self.task.parse(request.targets or [self.task.default])
         self.task.check(self.wanted, output)
-        if job.smooth == "aug" and self.task.placed:
+        if request.smooth == "aug" and self.task.placed:
             raise RequestError(
                 f"--smooth aug mirrors the image, and {type(self.task).__name__.lower()} targets have a position in it",
                 "--smooth noise moves nothing",
@@ -75,11 +75,11 @@ class Explainer:
         self._noted: set[str] = set()
         if model.preprocessing.frames > 1:
             self._check_clip()
-        if not job.methods and self.task.method != Task.method:
+        if not request.methods and self.task.method != Task.method:
             self.notes.append(f"method: {self.task.method} (choose another with --method)")
         self.layers = self._reachable(seen)
         self.notes += cautions(seen, self.layers)
-        chunks = Chunks(job.batch_size or MASKS_AT_ONCE)
+        chunks = Chunks(request.batch_size or MASKS_AT_ONCE)
         if tick:
             chunks.tick = tick
         replayed = any(chosen.needs("many forwards") and chosen.layered for chosen in self.methods)
@@ -89,9 +89,9 @@ class Explainer:
             tuple(self.layers),
             any(chosen.needs("gradients") for chosen in self.methods),
             self.task,
-            job.precision,
+            request.precision,
             chunks,
-            job.seed,
+            request.seed,
             {layer.path: finished_before(seen, layer.path) for layer in self.layers} if replayed else {},
             {layer.path: stages_before(model, seen, layer) for layer in self.layers} if staged else {},
             any(chosen.needs("GAP head") for chosen in self.methods),
@@ -100,8 +100,8 @@ class Explainer:
 
     def _check_clip(self) -> None:
         """Refuse options and methods that would treat the frames of a clip, stacked vertically, as one image."""
-        if self.job.smooth == "aug" or self.job.fuse != "none":
-            option = "--smooth aug" if self.job.smooth == "aug" else f"--fuse {self.job.fuse}"
+        if self.request.smooth == "aug" or self.request.fuse != "none":
+            option = "--smooth aug" if self.request.smooth == "aug" else f"--fuse {self.request.fuse}"
             raise RequestError(f"{option} is for images, and {self.model.name} takes clips", "leave it out")
         for chosen in self.methods:
             if chosen.entry.facts["family"] == "cam" and chosen.entry.facts.get("layer") != "stages":
@@ -112,25 +112,25 @@ class Explainer:
             self.skipped[chosen.name] = reason
 
     def _row_of(self, path: str) -> Any:
-        """Return the model's output row for another image, preprocessed like the job's images."""
+        """Return the model's output row for another image, preprocessed like the request's images."""
         values, _ = prepare(
-            read_image(Path(path), self.model.preprocessing.window), self.model.preprocessing, self.job.fit
+            read_image(Path(path), self.model.preprocessing.window), self.model.preprocessing, self.request.fit
         )
         inputs = torch.from_numpy(values[None]).to(self.model.device)
-        return run_forward(ForwardRequest(self.model, (), False, self.task, self.job.precision), inputs).rows[0]
+        return run_forward(ForwardRequest(self.model, (), False, self.task, self.request.precision), inputs).rows[0]
 
     def _reachable(self, seen: Survey) -> list[Layer]:
         """Return the requested layers; none where the model has no layer in reach and the methods need none."""
         sealed: str = getattr(self.model.module, "sealed", "")
-        if sealed and not self.job.layers:
+        if sealed and not self.request.layers:
             self._without_layers(sealed, seen)
             return []
         try:
-            return find_layers(self.model, self.job.layers, seen)
+            return find_layers(self.model, self.request.layers, seen)
         except UnknownName as error:
             raise ModelError(sealed, self._free(seen)) if sealed else error from error
         except ModelError as error:
-            if self.job.layers or not self.job.methods or all(chosen.layered for chosen in self.methods):
+            if self.request.layers or not self.request.methods or all(chosen.layered for chosen in self.methods):
                 raise
             self._without_layers(error.message, seen)
             return []
@@ -138,8 +138,8 @@ class Explainer:
     def _without_layers(self, why: str, seen: Survey) -> None:
         """Choose a method that needs no layer, or check that the requested ones need none."""
         free = self._free(seen)
-        if not self.job.methods:
-            self.methods = choose([WITHOUT_LAYERS], self.job.settings, self.job.smooth)
+        if not self.request.methods:
+            self.methods = choose([WITHOUT_LAYERS], self.request.settings, self.request.smooth)
             self.notes.append(f"method: {WITHOUT_LAYERS}, because {why} ({free})")
         for chosen in self.methods:
             reason = f"method '{chosen.name}' needs a layer: {why}" if chosen.layered else ""
@@ -188,7 +188,7 @@ class Explainer:
                     facet = (wanted.facet,) if len(requests) > 1 else ()
                     facet = facet if number is None else (f"{wanted.facet}{number}",)
                     for method_maps in self.read(reading):
-                        if self.job.floor:
+                        if self.request.floor:
                             self._mark_weak(method_maps, reading)
                         for i in present:
                             image = (images[i], views[i])
@@ -285,7 +285,7 @@ class Explainer:
             for chosen in active:
                 if chosen.name in self.skipped:
                     continue
-                if not chosen.layered or (self.job.fuse != "none" and len(probes) > 1):
+                if not chosen.layered or (self.request.fuse != "none" and len(probes) > 1):
                     used = probes if chosen.layered else probes[:1]
                     if number == 0:
                         yield from self._try(chosen, used)
@@ -305,14 +305,14 @@ class Explainer:
         runs, facts = [], []
         for probe in probes:
             probe.facts = [{} for _ in probe.targets]
-            runs.append(run_method(chosen, probe, self.job.smooth))
+            runs.append(run_method(chosen, probe, self.request.smooth))
             facts.append(probe.facts)
         merged = [{key: value for part in parts for key, value in part.items()} for parts in zip(*facts, strict=True)]
         layer = "+".join(probe.layer.path for probe in probes) if chosen.layered else "input"
         facets = [layer] if chosen.layered and len(probes) == 1 and len(self.layers) > 1 else []
         facets += [chosen.name] if len(self.methods) > 1 else []
         for number, parts in enumerate(zip(*runs, strict=True)):
-            values = (fuse(parts, self.job.fuse) if len(parts) > 1 else parts[0]).cpu().numpy()
+            values = (fuse(parts, self.request.fuse) if len(parts) > 1 else parts[0]).cpu().numpy()
             specific = not chosen.needs("activations")
             reasons = [why_blank(saliency_map, probes[0], i, specific) for i, saliency_map in enumerate(values)]
             notes = [{"note": str(reason)} if reason else {} for reason in reasons]
@@ -338,27 +338,27 @@ def explain(
     settings: dict[str, Any] | None = None,
     fit: str = "model",
     normalized: bool = False,
-    **job: Any,
+    **options: Any,
 ) -> list[SaliencyMap]:
     """Return the saliency maps of one or several images, in the order images × targets × layers × methods.
 
     `model` is a `Model`, an `nn.Module`, or a name or path as for `camviz.load`; an image is a path, a PIL image, an
     array (H, W, 3) or tensor (3, H, W) of bytes or of floats of 0 to 1, or an `Image`; several are a list, a batch, a
     Dataset or a DataLoader. `normalized` tensors are the model's input as they are. `settings` belong to methods
-    ({"samples": 50}, {"rise.samples": 500}). Other keywords are those of `Job`: score, precision, batch_size, smooth,
-    fuse, seed. Raises `InputError` for an image that cannot be read.
+    ({"samples": 50}, {"rise.samples": 500}). Other keywords are those of `Request`: score, precision, batch_size,
+    smooth, fuse, seed. Raises `InputError` for an image that cannot be read.
     """
     from camviz.hooks.devices import default_batch_size
     from camviz.models.load import load
 
     model = model if isinstance(model, Model) else load(model)
-    explainer = Explainer(model, job_of(method, target, layer, settings, fit=fit, **job))
+    explainer = Explainer(model, request_of(method, target, layer, settings, fit=fit, **options))
     how = model.preprocessing
     if normalized:
         prepared = tensors_as_inputs(images, how)
     else:
         prepared = ((image, *prepare(image, how, fit)) for image in iterate_images(images, how.window))
-    size = explainer.job.batch_size or default_batch_size(model.device)
+    size = explainer.request.batch_size or default_batch_size(model.device)
     saliency_maps: list[SaliencyMap] = []
     for batch in by_shape(prepared, size, key=lambda item: item[1].shape):
         images, inputs, views = zip(*batch, strict=True)
@@ -369,17 +369,18 @@ def explain(
     return saliency_maps
 
 
-def job_of(
+def request_of(
     method: str | Sequence[str] = (),
     target: str | int | Sequence[str | int] = (),
     layer: str | Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
-    **job: Any,
-) -> Job:
-    """Return the `Job` of `explain`'s arguments: one name or several, settings of any type."""
+    **options: Any,
+) -> Request:
+    """Return the `Request` of `explain`'s arguments: one name or several, settings of any type."""
     typed = tuple((key, str(value)) for key, value in (settings or {}).items())
     targets = tuple(str(text) for text in as_list(target))
-    return Job(methods=tuple(as_list(method)), targets=targets, layers=tuple(as_list(layer)), settings=typed, **job)
+    methods, layers = tuple(as_list(method)), tuple(as_list(layer))
+    return Request(methods=methods, targets=targets, layers=layers, settings=typed, **options)
 
 
 def as_list(value: Any) -> list[Any]:

@@ -151,7 +151,7 @@ def evaluate(
     resamples: int = 1000,
     settings: dict[str, Any] | None = None,
     fit: str = "model",
-    **job: Any,
+    **options: Any,
 ) -> Evaluation:
     """Measure how faithful the maps of methods and layers are, on average over images; prints as tables.
 
@@ -160,14 +160,14 @@ def evaluate(
     and metric. `settings`: of metrics, as {"pointing.tolerance": 15}.
     """
     from camviz.engine.batches import by_shape
-    from camviz.engine.explain import Explainer, as_list, job_of
+    from camviz.engine.explain import Explainer, as_list, request_of
     from camviz.hooks.devices import default_batch_size
     from camviz.io.notebook import as_images
     from camviz.models.load import load
     from camviz.models.preprocess import prepare
 
     model = model if isinstance(model, Model) else load(model)
-    request = job_of(method, target, layer, settings, fit=fit, **job)
+    request = request_of(method, target, layer, settings, fit=fit, **options)
     method_settings, metric_settings = split_settings(request.settings)
     images = as_images(images)
     known = read_truth(Path(boxes) if boxes else None, Path(masks) if masks else None, mask_value, match)
@@ -177,7 +177,7 @@ def evaluate(
     measured: list[Measured] = []
     names = _distinct([image.name for image in images])
     prepared = [(p, name, *prepare(p, model.preprocessing, fit)) for p, name in zip(images, names, strict=True)]
-    size = explainer.job.batch_size or default_batch_size(model.device)
+    size = explainer.request.batch_size or default_batch_size(model.device)
     for group in by_shape(prepared, size, key=lambda item: item[2].shape):
         batch, batch_names, inputs, views = zip(*group, strict=True)
         measured += _raising(evaluator(batch, inputs, views, batch_names))

@@ -1,4 +1,4 @@
-"""Make cases from a job's maps: the only module of the metrics that uses the engine."""
+"""Make cases from a request's maps: the only module of the metrics that uses the engine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from camviz.errors import InputError
 from camviz.metrics.baselines import GAUSSIAN, RANDOM, centered, noise
 from camviz.metrics.case import Case, Scores
-from camviz.types import Job, Map, Model, Target, View
+from camviz.types import Map, Model, Request, Target, View
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,15 +45,15 @@ class ImageError:
 
 
 class Source:
-    """Computes the maps of a job's methods and layers for one model, and the baselines."""
+    """Computes the maps of a request's methods and layers for one model, and the baselines."""
 
     def __init__(self, model: Model, explainer: Explainer, forwards: int) -> None:
         self.model, self.explainer, self.forwards = model, explainer, forwards
 
     @property
-    def job(self) -> Job:
-        """The job of the explainer."""
-        return self.explainer.job
+    def request(self) -> Request:
+        """The request of the explainer."""
+        return self.explainer.request
 
     def __call__(
         self, inputs: Sequence[NDArray[np.float32]], views: Sequence[View]
@@ -96,7 +96,7 @@ class Source:
             how.mean,
             how.std,
             forwards=self.forwards,
-            seed=self.job.seed,
+            seed=self.request.seed,
         )
 
     def _scores(self, target: Target) -> Scores:
@@ -106,11 +106,11 @@ class Source:
 
     @cached_property
     def _randomized(self) -> list[Explainer]:
-        """The explainers of the same job for the stages of the cascading randomization."""
+        """The explainers of the same request for the stages of the cascading randomization."""
         from camviz.engine.explain import Explainer
         from camviz.engine.randomize import cascade
 
-        return [Explainer(stage, self.job) for stage in cascade(self.model, _STAGES, self.job.seed)]
+        return [Explainer(stage, self.request) for stage in cascade(self.model, _STAGES, self.request.seed)]
 
 
 def _explain(explainer: Explainer, inputs: Tensor, target: Target, salt: int = 0) -> list[Maps]:
@@ -137,7 +137,7 @@ def _read(explainer: Explainer, passed: object, targets: Sequence[Target], salt:
             image_maps[method, method_maps.layer] = values
     random_chosen = any(chosen.name == RANDOM for chosen in explainer.methods)
     for image_maps, image in zip(maps, passed.inputs, strict=True):
-        seed = zlib.crc32(image.cpu().numpy().tobytes(), explainer.job.seed + 7919 * salt)
+        seed = zlib.crc32(image.cpu().numpy().tobytes(), explainer.request.seed + 7919 * salt)
         sizes = {layer: values.shape for (_, layer), values in image_maps.items()}
         for number, (layer, shape) in enumerate(sizes.items() if not random_chosen else ()):
             image_maps[RANDOM, layer] = noise(shape, seed + number)

@@ -60,7 +60,7 @@ def _logits(explainer: Explainer, batch: NDArray[np.float32]) -> Tensor:
 
     from camviz.engine.forward import ForwardRequest, run_forward
 
-    ask = ForwardRequest(explainer.model, (), False, explainer.task, explainer.job.precision)
+    ask = ForwardRequest(explainer.model, (), False, explainer.task, explainer.request.precision)
     rows = run_forward(ask, torch.from_numpy(batch).to(explainer.model.device)).rows
     assert isinstance(rows, torch.Tensor)
     return rows

@@ -53,7 +53,7 @@ def measure(evaluator: Evaluator, inputs: Iterable[Input], context: RunContext) 
     from camviz.run.flow import Stages
     from camviz.run.reading import read_input, shape_of
 
-    job, model = evaluator.explainer.job, evaluator.explainer.model
+    request, model = evaluator.explainer.request, evaluator.explainer.model
 
     def compute(group: list[Ready]) -> Sequence[Measured | InputError]:
         images, inputs, views = ([getattr(ready, name) for ready in group] for name in ("image", "values", "view"))
@@ -62,8 +62,8 @@ def measure(evaluator: Evaluator, inputs: Iterable[Input], context: RunContext) 
     def write(source: Input, _ready: Ready, measured: Measured) -> Record:
         return Record(source, predictions=(plain(measured.to_dict()),))
 
-    stages = Stages(partial(read_input, model, fit=job.fit), shape_of, [compute], write, pad=False)
-    return context.flow(inputs, stages, job.batch_size or default_batch_size(model.device))
+    stages = Stages(partial(read_input, model, fit=request.fit), shape_of, [compute], write, pad=False)
+    return context.flow(inputs, stages, request.batch_size or default_batch_size(model.device))
 
 
 def read_measured(database: Database, row: JobRow) -> list[Measured]:

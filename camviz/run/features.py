@@ -15,8 +15,8 @@ from camviz.feature_maps.attention_heads import HeadExtractor, HeadMaps
 from camviz.feature_maps.extract import Extractor
 from camviz.feature_maps.figures import channels, clusters, frames, reduction, run_limits, strip
 from camviz.feature_maps.incremental_pca import IncrementalPCA
-from camviz.feature_maps.job import FeatureJob
 from camviz.feature_maps.maps import FeatureMaps, check_finite
+from camviz.feature_maps.request import FeatureRequest
 from camviz.hooks.devices import default_batch_size
 from camviz.io.inputs import Input
 from camviz.models.layers import find_layers, stages
@@ -52,7 +52,7 @@ def feature_task(settings: FeatureSettings, load: Load) -> Task:
 
 
 def features(
-    job: FeatureJob, extractor: Extractor | HeadExtractor, inputs: Iterable[Input], context: RunContext
+    job: FeatureRequest, extractor: Extractor | HeadExtractor, inputs: Iterable[Input], context: RunContext
 ) -> Iterator[Record]:
     """Yield each image's record as soon as its figures are complete.
 
@@ -85,7 +85,11 @@ def features(
 
 
 def _write(
-    job: FeatureJob, layers: Sequence[FeatureMaps], source: Input, context: RunContext, pca: dict[str, IncrementalPCA]
+    job: FeatureRequest,
+    layers: Sequence[FeatureMaps],
+    source: Input,
+    context: RunContext,
+    pca: dict[str, IncrementalPCA],
 ) -> Iterator[Written]:
     look = Look(format=job.format if job.format in FORMATS else "png")
     base: dict[str, Any] = {"input": str(source.path), "model": layers[0].model}
@@ -105,7 +109,7 @@ def _write(
             yield write_figure(raw, context.folder, source.name, facets, facts, write=context.write)
 
 
-def _figure(job: FeatureJob, maps: FeatureMaps, pca: IncrementalPCA | None) -> Figure:
+def _figure(job: FeatureRequest, maps: FeatureMaps, pca: IncrementalPCA | None) -> Figure:
     style = replace(job.style, format=job.format)
     if job.style.scale == "run" and pca and job.reduce is None:
         style = replace(style, within=run_limits(pca.largest, pca.smallest))
@@ -118,7 +122,7 @@ def _figure(job: FeatureJob, maps: FeatureMaps, pca: IncrementalPCA | None) -> F
     return reduction(maps, job.reduce, job.overlay, **vars(style))
 
 
-def _strip(job: FeatureJob, layers: Sequence[FeatureMaps]) -> Figure:
+def _strip(job: FeatureRequest, layers: Sequence[FeatureMaps]) -> Figure:
     how = job.reduce or "l2"
     if job.format in FORMATS:
         return strip(layers, how, **vars(replace(job.style, format=job.format)))

@@ -10,8 +10,7 @@ from camviz.io.inputs import Failed, Input
 from camviz.run.database.database import key_of
 from camviz.run.database.records import Record
 from camviz.run.output.written import Written
-from camviz.types import Job as Request
-from camviz.types import Model, ModelRequest
+from camviz.types import Model, ModelRequest, Request
 
 if TYPE_CHECKING:
     from camviz.run.context import RunContext

@@ -67,7 +67,7 @@ def misclassified(
             index = truth.index(source.path)
         except InputError as error:  # a wrong request if it is so for every image
             raise RequestError(error.message, error.hint) from error
-        return read_input(explainer.model, source, explainer.job.fit), index
+        return read_input(explainer.model, source, explainer.request.fit), index
 
     def compute(group: list[tuple[Ready, int]]) -> list[tuple[dict[str, Any], list[SaliencyMap]]]:
         answers = predict(explainer, [ready.values for ready, _ in group], [index for _, index in group])
@@ -84,7 +84,7 @@ def misclassified(
         return Record(source, 0.0, tuple(map(SavedMap.of, maps)), (), (prediction,))
 
     stages = Stages(read, lambda pair: pair[0].values.shape, [compute], write, pad=False)
-    return context.flow(inputs, stages, explainer.job.batch_size or default_batch_size(explainer.model.device))
+    return context.flow(inputs, stages, explainer.request.batch_size or default_batch_size(explainer.model.device))
 
 
 def _prediction(answer: Prediction, labels: Sequence[str]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from camviz.run.flow import Stages
 from camviz.run.job import Load, Task, Tick
 from camviz.run.output.written import write_figure
 from camviz.run.reading import Ready, read_input, shape_of
-from camviz.types import Job
+from camviz.types import Request
 
 if TYPE_CHECKING:
     from camviz.run.settings import ReconstructSettings
@@ -30,7 +30,9 @@ def reconstruct_task(settings: ReconstructSettings, load: Load, tick: Tick) -> T
     return Task(partial(reconstructions, request, inverter), layers=layers, model=model.name)
 
 
-def reconstructions(request: Job, inverter: Inverter, inputs: Iterable[Input], context: RunContext) -> Iterator[Record]:
+def reconstructions(
+    request: Request, inverter: Inverter, inputs: Iterable[Input], context: RunContext
+) -> Iterator[Record]:
     """Yield each image's record as soon as its figure is written."""
 
     def compute(group: list[Ready]) -> list[Reconstruction]:

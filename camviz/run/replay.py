@@ -17,7 +17,7 @@ from camviz.run.database.jobs import check_same
 from camviz.run.database.records import SavedMap
 from camviz.run.database.rows import JobRow
 from camviz.run.heatmap import heatmaps
-from camviz.types import Job
+from camviz.types import Request
 
 _NAMES = ("method", "layer", "target", "index")
 
@@ -48,7 +48,7 @@ class Compared:
         return f"{name}: largest difference {self.difference:.3g}{share}"
 
 
-def replay(database: Database, row: JobRow, job: Job, explainer: Explainer, failed: Failed) -> Iterator[Compared]:
+def replay(database: Database, row: JobRow, job: Request, explainer: Explainer, failed: Failed) -> Iterator[Compared]:
     """Compute the maps of a job again, from the same images, and compare them; writes nothing.
 
     Images that had failed are left out. An image that is missing or changed is reported to `failed`.

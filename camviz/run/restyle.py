@@ -17,7 +17,7 @@ from camviz.run.output.files import Write, write_file
 from camviz.run.output.map_files import write_maps
 from camviz.run.output.written import Written
 from camviz.run.shared_scale import settled_for_run
-from camviz.types import Job, Look, SaliencyMap
+from camviz.types import Look, Request, SaliencyMap
 
 Draw = Callable[[list[SaliencyMap]], Iterable[Written]]
 Report = Callable[[str, InputError | None], None]  # an image is done, or failed
@@ -31,7 +31,7 @@ def restyle(
     `target` may be the same database. Images that had failed stay failed. An image that is missing or changed is
     passed to `report` with its error, and keeps its old files.
     """
-    job = rebuilt(Job, row.settings)
+    job = rebuilt(Request, row.settings)
     made = target.begin(row.command, {**row.settings, "look": asdict(look)}, row.versions)
     drawn = settled_for_run(database, row, look)
     how: dict[str, Any] = {"folder": target.folder, "look": drawn, "save_raw": job.save_raw, "write": write}

@@ -12,7 +12,7 @@ from camviz.run.output.written import Written
 from camviz.types import ModelRequest
 
 if TYPE_CHECKING:
-    from camviz.feature_maps.job import FeatureJob
+    from camviz.feature_maps.request import FeatureRequest
     from camviz.metrics import Measure
     from camviz.metrics.ground_truth import Truth
     from camviz.run.resume import Run
@@ -50,7 +50,7 @@ class HeatmapSettings(Settings):
 class FeatureSettings(Settings):
     """The settings of `camviz features`; `features` are those of its figures."""
 
-    features: FeatureJob
+    features: FeatureRequest
 
     command = "features"
 

@@ -18,7 +18,7 @@ from camviz.run.flow import Flow, Pace, Stages
 from camviz.run.reading import Ready
 from camviz.run.replicas import Lane
 from camviz.run.video_output import Maps, Reel, refused, write_films
-from camviz.types import Image, Job, Map, SaliencyMap
+from camviz.types import Image, Map, Request, SaliencyMap
 
 Keep = Callable[[Input, Any, list[SaliencyMap]], Record]
 _CUT = 0.95  # of the frames that a file announces; with fewer it is reported as truncated
@@ -41,7 +41,7 @@ class Camera:
 
 
 def explain_video(
-    job: Job, lanes: Sequence[Lane], camera: Camera, source: Input, context: RunContext, pace: Pace
+    request: Request, lanes: Sequence[Lane], camera: Camera, source: Input, context: RunContext, pace: Pace
 ) -> Record:
     """The record of a video, once its films are complete: one input, whatever the number of its frames.
 
@@ -50,19 +50,20 @@ def explain_video(
     """
     start = time.perf_counter()
     try:
-        refusal = refused(source, job.look) if context.draws else _unkept(source)
+        refusal = refused(source, request.look) if context.draws else _unkept(source)
         if refusal:
             raise refusal
         known = facts_of(source.path)
-        with Maps(job.look) as maps:
+        with Maps(request.look) as maps:
             if camera.frames > 1:
-                reel = _clip(job, camera, source, maps, lanes, pace, known)
+                reel = _clip(request, camera, source, maps, lanes, pace, known)
             else:
-                _compute(_frames(job, camera, source, maps), lanes, maps, pace, context, -(-known.frames // job.every))
-                reel = Reel(source, known.rate, known.rate / job.every, _told(known, job.every, maps))
+                frames = _frames(request, camera, source, maps)
+                _compute(frames, lanes, maps, pace, context, -(-known.frames // request.every))
+                reel = Reel(source, known.rate, known.rate / request.every, _told(known, request.every, maps))
             if not maps.tracks:
                 raise maps.errors[min(maps.errors)]
-            files = tuple(write_films(maps, reel, context.folder, job.save_raw, context.write))
+            files = tuple(write_films(maps, reel, context.folder, request.save_raw, context.write))
             return Record(source, time.perf_counter() - start, (), files, maps.predictions)
     except Exception as error:  # as for an image: one bad video never stops the others
         if isinstance(error, RequestError) or (context.strict and not isinstance(error, InputError)):
@@ -76,22 +77,24 @@ def _unkept(source: Input) -> InputError:
     )
 
 
-def _frames(job: Job, camera: Camera, source: Input, maps: Maps) -> Iterator[Frame]:
+def _frames(request: Request, camera: Camera, source: Input, maps: Maps) -> Iterator[Frame]:
     """The frames to explain. Their pixels are let go of at once: drawing reads the video again."""
-    for number, pixels in read_frames(source.path, lambda number: number % job.every == 0):
+    for number, pixels in read_frames(source.path, lambda number: number % request.every == 0):
         ready = camera.prepared(source, [Image(pixels, source.path)])
         bare = Image(np.broadcast_to(np.uint8(0), pixels.shape), source.path)
         maps.numbers.append(number)
         yield Frame(source.path, f"{source.name}#{number}", None, None, number, replace(ready, image=bare))
 
 
-def _clip(job: Job, camera: Camera, source: Input, maps: Maps, lanes: Sequence[Lane], pace: Pace, known: Facts) -> Reel:
+def _clip(
+    request: Request, camera: Camera, source: Input, maps: Maps, lanes: Sequence[Lane], pace: Pace, known: Facts
+) -> Reel:
     """The maps of a model of clips: the frames are spread evenly over those that `--every` leaves of the video.
 
     Its layer gives maps for fewer steps in time; each is shown with the frames that it stands for.
     """
-    left = -(-count_frames(source.path) // job.every)
-    numbers = [job.every * place for place in evenly(max(1, left), camera.frames)]
+    left = -(-count_frames(source.path) // request.every)
+    numbers = [request.every * place for place in evenly(max(1, left), camera.frames)]
     images = {
         number: Image(pixels, source.path) for number, pixels in read_frames(source.path, set(numbers).__contains__)
     }
@@ -109,8 +112,8 @@ def _clip(job: Job, camera: Camera, source: Input, maps: Maps, lanes: Sequence[L
     for place, number in enumerate(numbers):
         if number not in numbers[:place]:
             maps.add(number, [replace(one, values=_at(one, place, camera.frames)) for one in found])
-    length = job.every * left / known.rate
-    facts = {"rate": round(len(images) / length, 3), "every": job.every, "clip": camera.frames}
+    length = request.every * left / known.rate
+    facts = {"rate": round(len(images) / length, 3), "every": request.every, "clip": camera.frames}
     return Reel(source, known.rate, len(images) / length, facts)
 
 

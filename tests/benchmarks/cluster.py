@@ -30,12 +30,12 @@ settle()
 from pathlib import Path
 from camviz.io.inputs import list_inputs
 from camviz.run.outcome import Outcome
-from camviz.run.job import Job as RunJob
+from camviz.run.job import Request as RunJob
 from camviz.run.resume import Run
 from camviz.run.settings import HeatmapSettings
-from camviz.types import Job, ModelRequest
+from camviz.types import Request, ModelRequest
 engine, name, images, out, first = *sys.argv[1:4], Path(sys.argv[4]), int(sys.argv[5])
-job = Job(ModelRequest(name, "none"), device="cpu")
+job = Request(ModelRequest(name, "none"), device="cpu")
 
 def local(run):
     from camviz.engine.explain import Explainer
@@ -66,9 +66,9 @@ import time
 began = time.perf_counter()
 from camviz.engine.explain import Explainer
 from camviz.models.load import load
-from camviz.types import Job
+from camviz.types import Request
 import sys
-Explainer(load(sys.argv[1], weights="none"), Job())
+Explainer(load(sys.argv[1], weights="none"), Request())
 print(time.perf_counter() - began)
 """
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchvision.models import get_model
 
 from camviz.engine.explain import Explainer
-from camviz.types import Image, Job, Model, View
+from camviz.types import Image, Model, Request, View
 from tests.benchmarks.timing import Run
 
 CLASS = 7
@@ -40,7 +40,7 @@ class Case:
         torch.manual_seed(0)
         self.module = get_model(self.name).eval()
         self.inputs = torch.randn(self.batch, 3, self.size, self.size)
-        self.path = self.path or Explainer(Model(self.name, self.module), Job()).layers[0].path
+        self.path = self.path or Explainer(Model(self.name, self.module), Request()).layers[0].path
 
     @property
     def layer(self) -> nn.Module:
@@ -61,7 +61,7 @@ class Case:
     @contextmanager
     def camviz(self, *methods: str, **job: Any) -> Iterator[Run]:
         """An `Explainer`, from arrays to raw maps."""
-        asked = Job(methods=methods, targets=(str(CLASS),), layers=(self.path,), **job)
+        asked = Request(methods=methods, targets=(str(CLASS),), layers=(self.path,), **job)
         explainer = Explainer(Model(self.name, self.module), asked)
         pixels = np.zeros((self.size, self.size, 3), np.uint8)
         images = [Image(pixels)] * self.batch

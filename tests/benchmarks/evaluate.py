@@ -19,7 +19,7 @@ from camviz.metrics.case import Case as Judged
 from camviz.metrics.faithfulness import road
 from camviz.metrics.results import Evaluation
 from camviz.metrics.source import ImageCase, Source
-from camviz.types import Job, Model, View
+from camviz.types import Model, Request, View
 from tests.benchmarks.contenders import CLASS, Case
 from tests.benchmarks.timing import Run, alternate, ratio, table
 from tools.demo.scenes import KINDS, Scene, Shape, draw_scene
@@ -79,7 +79,7 @@ def judged(case: Case) -> Judged:
     generator = torch.Generator().manual_seed(0)
     image = torch.nn.functional.interpolate(torch.randn(1, 3, 32, 32, generator=generator), (case.size, case.size))[0]
     model = Model(case.name, case.module)
-    explainer = Explainer(model, Job(targets=(str(CLASS),), layers=(case.path,)))
+    explainer = Explainer(model, Request(targets=(str(CLASS),), layers=(case.path,)))
     side = case.size
     [asked] = Source(model, explainer, 32)([image.numpy()], [View((side, side), (0, 0, side, side), (side, side))])
     assert isinstance(asked, ImageCase)

@@ -38,13 +38,13 @@ from camviz.models.load import load
 from camviz.io.inputs import list_inputs
 from camviz.run.heatmap import heatmaps
 from camviz.run.context import RunContext
-from camviz.run.job import Job as RunJob
+from camviz.run.job import Request as RunJob
 from camviz.run.outcome import Outcome
 from camviz.run.resume import Run
 from camviz.run.settings import HeatmapSettings
-from camviz.types import Job, ModelRequest
+from camviz.types import Request, ModelRequest
 name, images, out = sys.argv[1], sys.argv[2], Path(sys.argv[3])
-job = Job(ModelRequest(name, "none"))
+job = Request(ModelRequest(name, "none"))
 explainer = Explainer(load(name, weights="none"), job)
 wall, cpu = time.perf_counter(), time.process_time()
 with Run(out, RunJob(HeatmapSettings(job)), list_inputs([images]), Outcome()) as run:
@@ -61,10 +61,10 @@ from pytorch_grad_cam import GradCAM
 from pytorch_grad_cam.utils.image import preprocess_image, show_cam_on_image
 from camviz.models.load import load
 from camviz.engine.explain import Explainer
-from camviz.types import Job
+from camviz.types import Request
 name, images, out = sys.argv[1:4]
 model = load(name, weights="none")
-layer = model.module.get_submodule(Explainer(model, Job()).layers[0].path)
+layer = model.module.get_submodule(Explainer(model, Request()).layers[0].path)
 wall, cpu = time.perf_counter(), time.process_time()
 with GradCAM(model=model.module, target_layers=[layer]) as cam:
     for file in sorted(os.listdir(images)):
@@ -121,12 +121,12 @@ def stages(name: str, folder: Path) -> dict[str, float]:
     from camviz.models.load import load
     from camviz.models.preprocess import prepare
     from camviz.render import draw, encode
-    from camviz.types import Job, Look
+    from camviz.types import Look, Request
 
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     model = load(name, weights="none")
-    explainer = Explainer(model, Job())
+    explainer = Explainer(model, Request())
     found: dict[str, float] = {}
 
     def timed(stage: str, work: Callable[[Any], Any], items: list[Any], share: int = 1) -> list[Any]:

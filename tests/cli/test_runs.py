@@ -144,10 +144,10 @@ def computed(tmp_path, monkeypatch, net_file, write_image):
     from camviz.io.inputs import Input
     from camviz.run.database.database import Database
     from camviz.run.database.records import Record, SavedMap
-    from camviz.types import Job, ModelRequest
+    from camviz.types import ModelRequest, Request
 
     monkeypatch.chdir(tmp_path)
-    job = Job(ModelRequest("net.py:Net", input_size=(32, 32)), methods=("gradcam", "layercam"), targets=("1",))
+    job = Request(ModelRequest("net.py:Net", input_size=(32, 32)), methods=("gradcam", "layercam"), targets=("1",))
     model = camviz.load("net.py:Net", input_size=(32, 32))
     (tmp_path / "out").mkdir()
     with Database(tmp_path / "out", write=True) as database:

@@ -100,7 +100,9 @@ def test_the_command_keeps_everything_that_was_typed(demo):
     request = camviz.types.ModelRequest(
         "net.py:Net", checkpoint="my file.pth", mean=(0.5,), std=(0.25,), task="classification"
     )
-    job = camviz.types.Job(request, targets=("cat", "dog"), methods=("layercam",), fit="squash", settings=(("a", "1"),))
+    job = camviz.types.Request(
+        request, targets=("cat", "dog"), methods=("layercam",), fit="squash", settings=(("a", "1"),)
+    )
     from camviz.doctor.examination import Examination
 
     typed = Examination(demo, job, [Image(photos(1)[0])]).command("--mean 0,0,0")

@@ -7,7 +7,7 @@ from torch import nn
 from camviz.engine.explain import Explainer
 from camviz.engine.forward import rescore
 from camviz.errors import CamvizError
-from camviz.types import Job, Target
+from camviz.types import Request, Target
 from tests.helpers.inputs import model
 from tests.helpers.modules import make
 
@@ -30,7 +30,7 @@ class Viewing(nn.Module):
 def test_scores_are_those_of_a_plain_forward(module):
     inputs = torch.randn(11, 3, 32, 32)
     asked = model("plain")
-    ask = Explainer(type(asked)("net", module, asked.preprocessing), Job()).ask
+    ask = Explainer(type(asked)("net", module, asked.preprocessing), Request()).ask
     with torch.inference_mode():
         expected = module(inputs)[:, 1]
     for _ in range(2):
@@ -42,6 +42,6 @@ def test_scores_are_those_of_a_plain_forward(module):
 
 
 def test_what_fails_in_any_layout_is_told_in_words():
-    ask = Explainer(model("plain"), Job()).ask
+    ask = Explainer(model("plain"), Request()).ask
     with pytest.raises(CamvizError, match="does not accept an input of 32×32"):
         rescore(ask, SECOND, 1, lambda *_: torch.randn(1, 5, 32, 32))

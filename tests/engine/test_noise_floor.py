@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import camviz
-from camviz.engine.explain import Explainer, job_of
+from camviz.engine.explain import Explainer, request_of
 from camviz.engine.map_checks import variation
 from camviz.engine.noise_floor import NoiseFloor, why_weak
 from camviz.types import Image, Model, Preprocessing, Target, View
@@ -82,7 +82,7 @@ def test_what_is_weak():
 
 def test_the_map_stays_the_same_and_the_floor_is_computed_once(pixels):
     asked = model()
-    explainer = Explainer(asked, job_of(target=["a", "b"], method=["gradcam", "eigencam"], floor=True))
+    explainer = Explainer(asked, request_of(target=["a", "b"], method=["gradcam", "eigencam"], floor=True))
     runs = []
     handle = asked.module.register_forward_hook(lambda _module, args, _output: runs.append(len(args[0])))
     batch = [np.float32(np.random.default_rng(seed).random((3, SIZE, SIZE))) for seed in range(2)]

@@ -11,7 +11,7 @@ from torch import nn
 
 import camviz
 from camviz.engine.replicas import sibling, small
-from camviz.types import Job
+from camviz.types import Request
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_light_methods_of_small_models_run_side_by_side(model, monkeypatch):
     monkeypatch.setenv("CAMVIZ_CORES", "3")
 
     def lanes(*methods: str, **more) -> int:
-        job = Job(methods=methods, **more)
+        job = Request(methods=methods, **more)
         return len(lanes_for(job, Explainer(model, job)))
 
     assert lanes("gradcam", "cam") == 3

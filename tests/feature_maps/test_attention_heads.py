@@ -14,7 +14,7 @@ from camviz.feature_maps import attention_figures
 from camviz.feature_maps.attention_figures import heads
 from camviz.feature_maps.attention_heads import HeadExtractor, _distances, measured
 from camviz.feature_maps.figures import FeatureStyle
-from camviz.feature_maps.job import FeatureJob
+from camviz.feature_maps.request import FeatureRequest
 from camviz.io.notebook import as_images
 from camviz.models.preprocess import prepare
 from camviz.render.paper import compose
@@ -136,8 +136,8 @@ def test_each_head_has_its_own_scale_unless_one_is_shared(monkeypatch):
 @pytest.mark.parametrize(
     ("job", "message"),
     [
-        (FeatureJob(attention=True, layout="strip"), "--attention"),
-        (FeatureJob(style=FeatureStyle(rank="peak"), attention=True), "--rank peak"),
+        (FeatureRequest(attention=True, layout="strip"), "--attention"),
+        (FeatureRequest(style=FeatureStyle(rank="peak"), attention=True), "--rank peak"),
     ],
 )
 def test_what_does_not_go_together(job, message):
@@ -147,6 +147,6 @@ def test_what_does_not_go_together(job, message):
 
 def test_heads_that_are_not_there():
     with pytest.raises(RequestError, match=r"more than the 4 heads of 'blocks\.1'"):
-        FeatureJob(style=FeatureStyle(top=5), attention=True).check_heads(4, "blocks.1")
+        FeatureRequest(style=FeatureStyle(top=5), attention=True).check_heads(4, "blocks.1")
     with pytest.raises(UnknownName, match="no head '9'"):
-        FeatureJob(style=FeatureStyle(channels=("9",)), attention=True).check_heads(4, "blocks.1")
+        FeatureRequest(style=FeatureStyle(channels=("9",)), attention=True).check_heads(4, "blocks.1")

@@ -16,7 +16,7 @@ from camviz.run.database.database import Database
 from camviz.run.database.records import Record, SavedMap, failure, predictions
 from camviz.run.database.rows import JobRow
 from camviz.run.output.map_files import write_maps
-from camviz.types import Image, Job, Look, SaliencyMap, View
+from camviz.types import Image, Look, Request, SaliencyMap, View
 
 AWKWARD = ["a 'b' \"c\".png", "<script>alert(1)<!--.png", "我的 图片/猫 #1?.png", "100%&amp;.png", "x;=1,2.png"]
 
@@ -44,7 +44,7 @@ def make_run(
     look = look or Look()
     where = images or folder.parent / "images"
     with Database(folder_made(folder), write=True) as database:
-        settings = asdict(Job(look=look, methods=("gradcam",), **job))
+        settings = asdict(Request(look=look, methods=("gradcam",), **job))
         row = database.begin("heatmap", settings, {"camviz": "0.1", "torch": "2.0"})
         for number, name in enumerate(names):
             path = where / name

@@ -7,7 +7,7 @@ from torch import nn
 from camviz.engine.explain import Explainer
 from camviz.engine.forward import rescore
 from camviz.hooks.bn_folding import WORTH, find_pairs, fold, folded
-from camviz.types import Job, Target
+from camviz.types import Request, Target
 from tests.helpers.inputs import model
 
 SECOND = Target("second", lambda rows: rows[..., 1], index=1)
@@ -139,7 +139,7 @@ def test_weights_larger_than_what_they_save_are_left_alone():
 def test_many_forwards_are_folded_and_score_the_same():
     module, inputs = Net(), torch.randn(WORTH, 3, 32, 32)
     asked = model("plain")
-    ask = Explainer(type(asked)("net", module, asked.preprocessing), Job()).ask
+    ask = Explainer(type(asked)("net", module, asked.preprocessing), Request()).ask
     few = rescore(ask, SECOND, WORTH - 1, lambda start, stop: inputs[start:stop])
     assert ask.chunks.pairs is None
     many = rescore(ask, SECOND, WORTH, lambda start, stop: inputs[start:stop])
@@ -155,7 +155,7 @@ def test_what_cannot_be_looked_at_is_scored_all_the_same(monkeypatch):
     monkeypatch.setattr("camviz.engine.forward.find_pairs", broken)
     module, inputs = Net(), torch.randn(WORTH, 3, 32, 32)
     asked = model("plain")
-    ask = Explainer(type(asked)("net", module, asked.preprocessing), Job()).ask
+    ask = Explainer(type(asked)("net", module, asked.preprocessing), Request()).ask
     found = rescore(ask, SECOND, WORTH, lambda start, stop: inputs[start:stop])
     torch.testing.assert_close(found, module(inputs)[:, 1])
 
@@ -163,6 +163,6 @@ def test_what_cannot_be_looked_at_is_scored_all_the_same(monkeypatch):
 def test_half_precision_is_left_alone():
     module, inputs = Net(), torch.randn(WORTH, 3, 32, 32)
     asked = model("plain")
-    ask = Explainer(type(asked)("net", module, asked.preprocessing), Job(precision="bf16")).ask
+    ask = Explainer(type(asked)("net", module, asked.preprocessing), Request(precision="bf16")).ask
     rescore(ask, SECOND, WORTH, lambda start, stop: inputs[start:stop])
     assert ask.chunks.pairs == []

@@ -109,9 +109,9 @@ def test_a_method_gives_what_it_says(method):
     from camviz.engine.forward import run_forward
     from camviz.engine.probe import Probe, Reading
     from camviz.tasks.classification import choose as choose_target
-    from camviz.types import Job
+    from camviz.types import Request
 
-    explainer = Explainer(model("vit" if method in ATTENTION else "plain"), Job(methods=(method,)))
+    explainer = Explainer(model("vit" if method in ATTENTION else "plain"), Request(methods=(method,)))
     passed = run_forward(explainer.ask, torch.rand(2, 3, 32, 32))
     targets = [choose_target(explainer.wanted[0], row, ()) for row in passed.rows]
     found = METHODS.find(method).call(Probe(Reading(passed, targets), explainer.layers[0]), **QUICK.get(method, {}))

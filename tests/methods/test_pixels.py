@@ -149,9 +149,9 @@ def test_noise_is_a_share_of_the_range_and_depends_on_the_image_only():
     from camviz.engine.explain import Explainer
     from camviz.engine.forward import run_forward
     from camviz.engine.probe import Probe, Reading
-    from camviz.types import Job
+    from camviz.types import Request
 
-    explainer = Explainer(model("plain"), Job())
+    explainer = Explainer(model("plain"), Request())
     batch = torch.stack([torch.rand(3, 32, 32), 10 * torch.rand(3, 32, 32)])
 
     def noise(inputs):
@@ -222,14 +222,14 @@ def test_fullgrad_adds_up_to_the_score():
     from camviz.engine.forward import run_forward
     from camviz.engine.probe import Probe, Reading
     from camviz.tasks.classification import choose, parse_targets
-    from camviz.types import Job
+    from camviz.types import Request
 
     asked = model("inplace")
     with torch.no_grad():  # a batch normalization that does something
         asked.module.features[1].running_mean.uniform_(-1, 1)
         asked.module.features[1].running_var.uniform_(0.5, 2)
         asked.module.features[1].bias.uniform_(-1, 1)
-    explainer = Explainer(asked, Job())
+    explainer = Explainer(asked, Request())
     x = torch.randn(2, 3, 32, 32)
     passed = run_forward(explainer.ask, x)
     targets = [choose(parse_targets(["1"], (), "plain")[0], row, ()) for row in passed.rows]
@@ -274,12 +274,12 @@ class ChannelsLast(torch.nn.Module):
 
 def test_biases_of_a_channels_last_linear_layer_by_hand():
     """b ⊙ g: g is 1 where the output is positive."""
-    from camviz.engine.explain import Explainer, job_of
+    from camviz.engine.explain import Explainer, request_of
     from camviz.engine.forward import run_forward
     from camviz.engine.probe import Probe, Reading
 
     asked = camviz.load(ChannelsLast(), input_size=(4, 4), mean=(0.0,) * 3, std=(1.0,) * 3, task="classification")
-    explainer = Explainer(asked, job_of("fullgrad", "0"))
+    explainer = Explainer(asked, request_of("fullgrad", "0"))
     inputs = torch.ones(1, 3, 4, 4)
     inputs[0, 0, 0, 0] = -9
     passed = run_forward(explainer.ask, inputs)

@@ -10,7 +10,7 @@ from torch import nn
 from camviz.engine.explain import Explainer
 from camviz.errors import InputError
 from camviz.misclassified.explain import explain_error, predict, smallest_region
-from camviz.types import Image, Job, Model, Preprocessing, View
+from camviz.types import Image, Model, Preprocessing, Request, View
 
 LABELS = ("left", "right")
 
@@ -32,7 +32,7 @@ class Halves(nn.Module):
 @pytest.fixture
 def explainer():
     how = Preprocessing((20, 20), 20, (0.0,) * 3, (1.0,) * 3)
-    return Explainer(Model("halves", Halves().eval(), how, LABELS), Job(methods=("hirescam",)))
+    return Explainer(Model("halves", Halves().eval(), how, LABELS), Request(methods=("hirescam",)))
 
 
 def values(left: float, right: float) -> np.ndarray:

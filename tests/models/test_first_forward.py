@@ -12,7 +12,7 @@ from torch import nn
 import camviz
 from camviz.engine.explain import Explainer
 from camviz.errors import ModelError
-from camviz.types import Job
+from camviz.types import Request
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
 
@@ -42,7 +42,7 @@ class Needy(Net):
 
 
 def notes(module: nn.Module, **job: Any) -> str:
-    return "\n".join(Explainer(camviz.load(module, input_size=(64, 64)), Job(**job)).notes)
+    return "\n".join(Explainer(camviz.load(module, input_size=(64, 64)), Request(**job)).notes)
 
 
 def cuda_only(net: Net, x: torch.Tensor) -> torch.Tensor:

@@ -22,7 +22,7 @@ from camviz.models.video_models import stacked
 from camviz.run.context import RunContext
 from camviz.run.heatmap import heatmaps
 from camviz.run.video_frames import _at
-from camviz.types import Image, Job, Layer, Look, Model, ModelRequest, Preprocessing, SaliencyMap, View
+from camviz.types import Image, Layer, Look, Model, ModelRequest, Preprocessing, Request, SaliencyMap, View
 from tests.helpers.small_videos import write_video
 
 FRAMES, SIDE = 4, 16
@@ -81,7 +81,7 @@ def test_gradcam_of_a_clip_is_that_of_its_definition():
 
     model = model_of(plain)
     values, view = prepare_clip(random_images(), model.preprocessing)
-    explainer = Explainer(model, Job(targets=("2",)))
+    explainer = Explainer(model, Request(targets=("2",)))
     [[found]] = explainer(random_images(1), [values], [view])
     assert (found.layer, explainer.layers[0].layout) == ("stage.2", "clip")
     assert expected.shape == (2, 4, 4)
@@ -99,7 +99,7 @@ def test_features_on_the_last_axis():
         (8, 4),
     )
     values, view = prepare_clip(random_images(), model.preprocessing)
-    [[found]] = Explainer(model, Job(targets=("1",)))(random_images(1), [values], [view])
+    [[found]] = Explainer(model, Request(targets=("1",)))(random_images(1), [values], [view])
     assert found.values.shape == (8, 4)
     assert np.abs(found.values).max() > 0
 
@@ -136,7 +136,7 @@ def test_where_something_happens_and_when(tmp_path):
     frames[20:, 4:12, 8:] = (255, 0, 0)
     path = write_video(tmp_path / "a.avi", frames)
     model = model_of(module)
-    job = Job(targets=("1",), layers=("embed",), save_raw=True, look=Look("panel"))
+    job = Request(targets=("1",), layers=("embed",), save_raw=True, look=Look("panel"))
     [record] = heatmaps(job, Explainer(model, job), [Input(path, "a.avi")], RunContext(tmp_path))
     assert record.error is None
     film, _, raw = record.written
@@ -150,7 +150,7 @@ def test_where_something_happens_and_when(tmp_path):
 
 def test_a_short_video_shows_its_frames_once(tmp_path):
     path = write_video(tmp_path / "a.avi", [np.full((SIDE, SIDE, 3), 40 * k, np.uint8) for k in range(3)])
-    model, job = model_of(Moving()), Job(targets=("0",))
+    model, job = model_of(Moving()), Request(targets=("0",))
     [record] = heatmaps(job, Explainer(model, job), [Input(path, "a.avi")], RunContext(tmp_path))
     assert record.written[0].facts["frames"] == 3
 
@@ -161,11 +161,11 @@ def test_what_is_for_images_is_refused():
         camviz.explain(model, random_images()[0], target="0")
     for method in ("rise", "scorecam", "smoothgrad", "refinecam", "fullgrad"):
         with pytest.raises(ModelError, match=f"'{method}' is for images"):
-            Explainer(model, Job(methods=(method,), targets=("0",)))
-    for job in (Job(smooth="aug", targets=("0",)), Job(fuse="mean", targets=("0",))):
+            Explainer(model, Request(methods=(method,), targets=("0",)))
+    for job in (Request(smooth="aug", targets=("0",)), Request(fuse="mean", targets=("0",))):
         with pytest.raises(RequestError, match="is for images"):
             Explainer(model, job)
-    skipped = Explainer(model, Job(methods=("all",), targets=("0",))).skipped
+    skipped = Explainer(model, Request(methods=("all",), targets=("0",))).skipped
     assert {"rise", "scorecam", "refinecam", "rollout"} <= set(skipped)
     assert not {"gradcam", "eigencam", "cam"} & set(skipped)
 
@@ -222,7 +222,7 @@ def test_torchvisions_models_from_video_to_film(name, tmp_path):
     model = camviz.load(name, weights="none")
     if name.startswith("mvit"):  # built with a head of nearly nothing
         nn.init.normal_(model.module.head[-1].weight)
-    job = Job(targets=("juggling balls",), save_raw=True)
+    job = Request(targets=("juggling balls",), save_raw=True)
     [record] = heatmaps(job, Explainer(model, job), [Input(path, "a.avi")], RunContext(tmp_path))
     assert record.error is None
     film, _, raw = record.written

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from camviz.engine.explain import Explainer
-from camviz.types import Image, Job, Model, Preprocessing, View
+from camviz.types import Image, Model, Preprocessing, Request, View
 from tests.helpers.modules import make
 
 SIZE = {"resnet18": 64, "vgg11": 64}
@@ -82,7 +82,7 @@ def ours() -> Callable[..., Any]:
     ) -> np.ndarray:
         size = (x.shape[3], x.shape[2])
         how = Preprocessing((x.shape[2], x.shape[3]), None, (0.0,) * 3, (1.0,) * 3)
-        job = Job(
+        job = Request(
             methods=(method,),
             targets=(str(target),),
             layers=(layer,) if layer else (),

@@ -272,10 +272,10 @@ def test_a_unit_of_work_in_another_process(pics, tmp_path, monkeypatch):
     from multiprocessing import get_context
 
     from camviz.io.inputs import list_inputs
-    from camviz.types import Job, ModelRequest
+    from camviz.types import ModelRequest, Request
 
     monkeypatch.chdir(tmp_path)
-    job = Job(ModelRequest("net.py:Net", input_size=(32, 32)))
+    job = Request(ModelRequest("net.py:Net", input_size=(32, 32)))
     inputs = tuple(list_inputs(["pics"]))
     here, there = (Share(HeatmapSettings(job), Place(tmp_path / "a")), Share(HeatmapSettings(job)))
     (tmp_path / "a").mkdir()

@@ -17,7 +17,7 @@ from camviz.io.videos import read_frames
 from camviz.render import draw
 from camviz.run.video_frames import Camera, _frames
 from camviz.run.video_output import Maps, Reel, write_films
-from camviz.types import Image, Job, Look, SaliencyMap, View
+from camviz.types import Image, Look, Request, SaliencyMap, View
 from tests.helpers.small_videos import moving, read_back, write_video
 
 
@@ -203,7 +203,7 @@ def test_frames_under_way_hold_no_pixels(clip):
 
     with Maps(Look()) as maps:
         camera = Camera(1, lambda source, images: Prepared(source, images[0]))
-        for frame in _frames(Job(), camera, Input(clip, "clip.avi"), maps):
+        for frame in _frames(Request(), camera, Input(clip, "clip.avi"), maps):
             assert frame.ready.image.pixels.strides == (0, 0, 0)
             assert (frame.ready.image.width, frame.ready.image.height) == (48, 32)
     assert maps.numbers == list(range(8))

@@ -18,7 +18,7 @@ from camviz.models.layers import default_layer, list_layers
 from camviz.models.preprocess import prepare
 from camviz.models.survey import survey
 from camviz.tasks.detection import Detection, Detections, iou, similarity
-from camviz.types import Image, Job, Model, Preprocessing, View
+from camviz.types import Image, Model, Preprocessing, Request, View
 from tests.helpers.dense import CLASSES, DETECTORS, make
 from tests.helpers.inputs import random_images
 from tests.helpers.state import hook_count, state_of
@@ -282,7 +282,7 @@ def test_what_the_view_shows_is_what_the_model_sees(size):
     assert values.min() >= 0
     assert values.max() <= 1
     assert (view.size[0] % 32, view.size[1] % 32) == (0, 0)
-    Explainer(asked, Job(min_score=0.01))([Image(image)], [values], [view])
+    Explainer(asked, Request(min_score=0.01))([Image(image)], [values], [view])
     mean, std = (
         torch.tensor(v).view(3, 1, 1) for v in (asked.module.transform.image_mean, asked.module.transform.image_std)
     )
@@ -320,7 +320,7 @@ def test_an_image_without_detections_does_not_stop_the_others():
     prepared = [prepare(one, asked.preprocessing) for one in images]
     best = [camviz.explain(asked, one, min_score=0)[0].score for one in images]
     bar = sorted(best)[1]
-    explainer = Explainer(asked, Job(min_score=bar - 1e-5))
+    explainer = Explainer(asked, Request(min_score=bar - 1e-5))
     found = explainer(images, [values for values, _ in prepared], [view for _, view in prepared])
     assert [isinstance(one, InputError) for one in found] == [one < bar - 1e-5 for one in best]
     assert sum(isinstance(one, InputError) for one in found) == 1
@@ -337,7 +337,7 @@ def test_mirroring_is_refused_where_a_target_has_its_place():
 )
 def test_every_method_gives_a_map_or_says_why_not(name):
     settings = {f"{method}.{key}": value for method, more in QUICK.items() for key, value in more.items()}
-    job = Job(methods=("all",), min_score=0.01, settings=tuple((k, str(v)) for k, v in settings.items()))
+    job = Request(methods=("all",), min_score=0.01, settings=tuple((k, str(v)) for k, v in settings.items()))
     asked = loaded(name)
     explainer = Explainer(asked, job)
     image = Image(random_images(1)[0])

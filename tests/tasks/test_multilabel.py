@@ -40,9 +40,9 @@ def test_an_image_may_have_several_maps_and_another_none():
     from camviz.engine.explain import Explainer
     from camviz.io.notebook import as_images
     from camviz.models.preprocess import prepare
-    from camviz.types import Job
+    from camviz.types import Request
 
-    explainer = Explainer(model, Job(targets=("all",), min_score=0.9))
+    explainer = Explainer(model, Request(targets=("all",), min_score=0.9))
     shown = list(as_images([none, both]))
     prepared = [prepare(one, model.preprocessing) for one in shown]
     first, second = explainer(shown, [x for x, _ in prepared], [view for _, view in prepared])

@@ -20,7 +20,7 @@ from camviz.models.survey import survey
 from camviz.tasks.outputs import NO_ENDING
 from camviz.tasks.regions import read_mask
 from camviz.tasks.segmentation import Segmentation
-from camviz.types import Image, Job, Model, Preprocessing, View
+from camviz.types import Image, Model, Preprocessing, Request, View
 from tests.helpers.inputs import random_images
 from tests.methods.test_every_method import ATTENTION, QUICK
 
@@ -271,7 +271,7 @@ def test_a_batch_equals_single_images():
 def test_every_method_gives_a_map_or_says_why_not():
     settings = {f"{method}.{key}": value for method, more in QUICK.items() for key, value in more.items()}
     asked = unet()
-    job = Job(methods=("all",), settings=tuple((key, str(value)) for key, value in settings.items()))
+    job = Request(methods=("all",), settings=tuple((key, str(value)) for key, value in settings.items()))
     explainer = Explainer(asked, job)
     image = Image(random_images(1)[0])
     values, view = prepare(image, asked.preprocessing)

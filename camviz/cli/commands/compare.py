@@ -27,7 +27,7 @@ from camviz.cli.options import (
     several,
 )
 from camviz.cli.registry import command
-from camviz.cli.session import Session, job_of
+from camviz.cli.session import Session, request_of
 from camviz.cli.typer_internals import Ordered
 from camviz.types import Look
 
@@ -136,7 +136,7 @@ def compare(
     alone = len(asked) == 1
     training = len(vars(model)["model"] or ()) < 2 and not alone
     strip = layout == "strip" or (layout is None and training and len(asked) > 6) or figure.format in _FILMS
-    job = job_of(ModelOptions(), how, compute, images, None, target, fit, floor=floor)
+    job = request_of(ModelOptions(), how, compute, images, None, target, fit, floor=floor)
     job = replace(job, model=asked[0][0], look=look_of(figure, "image" if alone else "row"))
     settings = CompareSettings(
         job,

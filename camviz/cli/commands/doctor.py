@@ -18,7 +18,7 @@ from camviz.cli.options import (
     Targets,
 )
 from camviz.cli.registry import command
-from camviz.cli.session import Session, job_of
+from camviz.cli.session import Session, request_of
 from camviz.errors import InputError
 from camviz.types import Image
 
@@ -47,7 +47,7 @@ def doctor(
 
     Checks weights, inputs, class names, layer and maps, and suggests fixes.
     """
-    job = job_of(model, how, compute, images, layer, target, fit)
+    job = request_of(model, how, compute, images, layer, target, fit)
     session = Session(
         [job.model], job.device, images, OutputOptions(Path(), as_json, console.quiet), console, writes=False
     )

@@ -21,7 +21,7 @@ from camviz.cli.options import (
     ResumeOptions,
 )
 from camviz.cli.registry import command
-from camviz.cli.session import Session, job_of
+from camviz.cli.session import Session, request_of
 from camviz.errors import RequestError
 
 Folder = Annotated[
@@ -83,7 +83,7 @@ def errors(
 
     if not images:
         raise RequestError("no images: errors needs a folder with one folder per class", "camviz errors photos/")
-    job = job_of(model, how, compute, images, layer, None, fit, floor=floor)
+    job = request_of(model, how, compute, images, layer, None, fit, floor=floor)
     job = replace(job, look=look_of(figure, "row", film=False))
     if len(job.methods) > 1:
         raise RequestError(f"{len(job.methods)} methods: errors are explained by one", f"--method {job.methods[0]}")

@@ -29,7 +29,7 @@ from camviz.cli.options import (
     several,
 )
 from camviz.cli.registry import command
-from camviz.cli.session import Session, job_of
+from camviz.cli.session import Session, request_of
 from camviz.errors import RequestError
 from camviz.io.paths import place
 from camviz.metrics import choose as choose_metrics
@@ -173,7 +173,7 @@ def evaluate(
     measures = choose_metrics(several(metric, ["faithfulness", "localization"] if rank else ["all"]), own)
     usual = RANK_METHODS if rank else ()
     more = {"methods": several(how.method, usual), "settings": tuple(methods)}
-    job = job_of(model, how, compute, images, layer, target, fit, **more)
+    job = request_of(model, how, compute, images, layer, target, fit, **more)
     settings = EvaluateSettings(job, *_measures(measures, boxes, masks, mask_value, match, not images), forwards, rank)
     if output is None and (again.overwrite or again.retry):
         raise RequestError(f"--{'overwrite' if again.overwrite else 'retry'} needs a run to resume", "-o FOLDER")

@@ -24,7 +24,7 @@ from camviz.cli.options import (
     several,
 )
 from camviz.cli.registry import command
-from camviz.cli.session import Session, job_of
+from camviz.cli.session import Session, request_of
 from camviz.errors import RequestError
 
 Rank = Annotated[
@@ -119,20 +119,20 @@ def features(
 ) -> int:
     """Draw feature maps: channels, groups, or a strip of layers."""
     from camviz.feature_maps.figures import FeatureStyle
-    from camviz.feature_maps.job import FeatureJob
+    from camviz.feature_maps.request import FeatureRequest
     from camviz.render.color import check_colormap
     from camviz.run.settings import FeatureSettings
 
     if colormap:
         check_colormap(colormap)
     style = FeatureStyle(rank, top, several(channels), scale or "", colormap, style=drawing.style())
-    job = FeatureJob(style, reduce, layout, overlay, fit, format, compute.batch_size, save_raw, attention)
+    job = FeatureRequest(style, reduce, layout, overlay, fit, format, compute.batch_size, save_raw, attention)
     job.check()
     if channels or layout == "strip" or reduce not in (None, "cluster"):
         refuse_typed(context, "top", _beside(channels, layout, reduce))
     if job.twice:
         cluster.refuse_parts(job.why_twice)
-    request = job_of(model, None, compute, images, layer, _target(target, rank), fit)
+    request = request_of(model, None, compute, images, layer, _target(target, rank), fit)
     settings = FeatureSettings(request, job)
     session = Session.of(settings, images, out, console, again, cluster=cluster)
     if request.targets:

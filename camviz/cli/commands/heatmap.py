@@ -23,7 +23,7 @@ from camviz.cli.options import (
     Targets,
 )
 from camviz.cli.registry import command
-from camviz.cli.session import Session, job_of
+from camviz.cli.session import Session, request_of
 
 Every = Annotated[
     int, typer.Option("--every", min=1, help="Explain only every N-th frame of a video.", rich_help_panel="Computing")
@@ -62,7 +62,7 @@ def heatmap(
     from camviz.run.settings import HeatmapSettings
 
     drawn = look.look(films=True)
-    job = job_of(
+    job = request_of(
         model, how, compute, images, layer, target, fit, floor=floor, save_raw=save_raw, every=every, look=drawn
     )
     settings = HeatmapSettings(job)

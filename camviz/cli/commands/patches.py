@@ -10,7 +10,7 @@ from camviz.cli.console import Console
 from camviz.cli.names import FORMAT
 from camviz.cli.options import ComputeOptions, Fit, Images, Layers, ModelOptions, OutputOptions, ResumeOptions, several
 from camviz.cli.registry import command
-from camviz.cli.session import Session, job_of
+from camviz.cli.session import Session, request_of
 
 Channels = Annotated[
     list[str] | None,
@@ -62,6 +62,6 @@ def patches(
     suffix(format)
     channels = several(channel)
     read_channels(channels)
-    request = job_of(model, None, compute, images, layer, None, fit)
+    request = request_of(model, None, compute, images, layer, None, fit)
     settings = PatchSettings(request, channels, rank, top, format)
     return Session.of(settings, images, out, console, again).execute(settings)

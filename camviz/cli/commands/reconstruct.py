@@ -9,7 +9,7 @@ import typer
 from camviz.cli.console import Console
 from camviz.cli.options import LAYER, ComputeOptions, Fit, Images, ModelOptions, OutputOptions, ResumeOptions
 from camviz.cli.registry import command
-from camviz.cli.session import Session, job_of
+from camviz.cli.session import Session, request_of
 
 Layer = Annotated[
     list[str] | None,
@@ -47,5 +47,5 @@ def reconstruct(
     """
     from camviz.run.settings import ReconstructSettings
 
-    settings = ReconstructSettings(job_of(model, None, compute, images, layer, None, fit, seed=seed), steps, tv)
+    settings = ReconstructSettings(request_of(model, None, compute, images, layer, None, fit, seed=seed), steps, tv)
     return Session.of(settings, images, out, console, again).execute(settings)

@@ -12,7 +12,7 @@ from camviz.io.paths import stamp
 from camviz.run.database.database import Database
 from camviz.run.database.records import SavedMap
 from camviz.run.database.rows import FileRow, InputRow, JobRow
-from camviz.types import Image, Job
+from camviz.types import Image, Request
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -44,14 +44,14 @@ def describe(database: Database, job: JobRow) -> str:
     return f"{job.key} ({what}, {sum(counts.values())} image(s), {job.created[:16].replace('T', ' ')})"
 
 
-def heatmap_job(row: JobRow, verb: str) -> Job:
+def heatmap_job(row: JobRow, verb: str) -> Request:
     """Return the settings of a `camviz heatmap` job; raise `RequestError` for another command."""
     if row.command != "heatmap":
         raise RequestError(
             f"job '{row.key}' is of 'camviz {row.command}' and keeps no maps to {verb}",
             "--job chooses another, of 'camviz heatmap'",
         )
-    return rebuilt(Job, row.settings)
+    return rebuilt(Request, row.settings)
 
 
 def rebuilt(kind: type[T], settings: Mapping[str, Any]) -> T:

@@ -20,7 +20,7 @@ from camviz.models.receptive_field import Field
 from camviz.run.context import RunContext
 from camviz.run.patches import patches
 from camviz.run.settings import PatchSettings
-from camviz.types import Job, Model, Preprocessing, View
+from camviz.types import Model, Preprocessing, Request, View
 
 VIEW = View((8, 8), (0, 0, 8, 8), (8, 8))
 WHOLE = Look()
@@ -143,7 +143,7 @@ def extractor():
 
 def collect(extractor, folder: Path, out: Path, channels: str = "0-2", **context):
     """The facts of the figures, how many images are done, and the errors of the others."""
-    settings = PatchSettings(Job(), (channels,))
+    settings = PatchSettings(Request(), (channels,))
     records = list(patches(settings, extractor, list_inputs([str(folder)]), RunContext(out, **context)))
     facts = [file.facts for record in records for file in record.written]
     return facts, sum(record.done for record in records), [record.error for record in records if record.error]

@@ -15,7 +15,7 @@ from camviz.models.checkpoint import read_weights
 from camviz.models.checkpoint.interpret import agree, restored, with_layers
 from camviz.models.checkpoint.script import Sealed, takes_several
 from camviz.models.survey import differentiable
-from camviz.types import Job
+from camviz.types import Request
 from tests.helpers.modules import make
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
@@ -203,7 +203,7 @@ def load(path):
 def test_where_hooks_do_not_reach_a_method_without_layers_is_chosen(frozen, pixels):
     model = load(frozen)
     assert isinstance(model.module, Sealed)
-    explainer = Explainer(model, Job())
+    explainer = Explainer(model, Request())
     assert [chosen.name for chosen in explainer.methods] == ["occlusion"]
     [note] = [note for note in explainer.notes if "no hook reaches" in note]
     assert "the layers of TorchScript file 'frozen.pt'" in note
@@ -240,7 +240,7 @@ def test_what_needs_a_layer_names_what_does_not(frozen, pixels, asked, says):
 
 
 def test_of_a_group_what_can_work_does(frozen):
-    explainer = Explainer(load(frozen), Job(methods=("masking",)))
+    explainer = Explainer(load(frozen), Request(methods=("masking",)))
     assert {"scorecam", "ablationcam"} <= set(explainer.skipped)
     assert not {"occlusion", "rise"} & set(explainer.skipped)
 

@@ -20,7 +20,7 @@ from camviz.run.database.database import NAME, Database, key_of
 from camviz.run.database.records import Record, SavedMap, failure, predictions
 from camviz.run.database.tables import columns, saved
 from camviz.run.output.written import Written
-from camviz.types import Image, Job, Look, SaliencyMap, View
+from camviz.types import Image, Look, Request, SaliencyMap, View
 
 IMAGE = Image(np.zeros((30, 40, 3), np.uint8), Path("a.png"))
 
@@ -54,7 +54,7 @@ def database(tmp_path):
 
 @pytest.fixture
 def job(database) -> int:
-    return database.begin("heatmap", asdict(Job()), {"camviz": "1"}).id
+    return database.begin("heatmap", asdict(Request()), {"camviz": "1"}).id
 
 
 def test_a_map_comes_back_bit_for_bit_with_all_it_had(database, job, record):
@@ -135,7 +135,7 @@ def test_an_image_done_again_replaces_what_was_known(database, job, record):
 
 
 def test_a_file_belongs_to_the_job_that_wrote_it_last(database, job, record):
-    other = database.begin("heatmap", asdict(Job(seed=1)), {}).id
+    other = database.begin("heatmap", asdict(Request(seed=1)), {}).id
     database.add(job, record())
     database.add(other, record())
     assert database.known(job, "a.png").there == ()
@@ -157,10 +157,10 @@ def test_names_that_are_no_utf_8(database, job, record):
 
 
 def test_the_same_settings_are_the_same_job(database):
-    first = database.begin("heatmap", asdict(Job()), {"camviz": "1"})
-    assert database.begin("heatmap", asdict(Job()), {"camviz": "2"}) == first
-    assert database.begin("heatmap", asdict(Job(seed=1)), {}) != first
-    assert database.begin("features", asdict(Job()), {}) != first
+    first = database.begin("heatmap", asdict(Request()), {"camviz": "1"})
+    assert database.begin("heatmap", asdict(Request()), {"camviz": "2"}) == first
+    assert database.begin("heatmap", asdict(Request(seed=1)), {}) != first
+    assert database.begin("features", asdict(Request()), {}) != first
     assert [job.command for job in database.jobs()] == ["heatmap", "heatmap", "features"]
     assert first.settings["look"]["layout"] == "overlay"
     assert first.versions == {"camviz": "1"}
@@ -170,7 +170,7 @@ def test_the_same_settings_are_the_same_job(database):
     ("changed", "same"), [({"device": "cuda"}, True), ({"batch_size": 3}, True), ({"seed": 3}, False)]
 )
 def test_what_changes_no_result_is_not_in_the_key(changed, same):
-    assert (key_of("heatmap", asdict(Job(**changed))) == key_of("heatmap", asdict(Job()))) is same
+    assert (key_of("heatmap", asdict(Request(**changed))) == key_of("heatmap", asdict(Request()))) is same
 
 
 def test_the_batch_that_fits_is_remembered(database, job):

@@ -10,14 +10,14 @@ import pytest
 from camviz.errors import InputError, RequestError
 from camviz.run.database.database import Database
 from camviz.run.database.jobs import check_same, choose_job, files_of, heatmap_job, rebuilt
-from camviz.types import Job, Look, ModelRequest
+from camviz.types import Look, ModelRequest, Request
 from tests.helpers.runs import make_run
 
 
 def test_a_job_comes_back_from_its_settings(tmp_path):
     request = ModelRequest("net.py:Net", arguments=(("depth", "3"),), input_size=(32, 24), mean=(0.5,))
     look = Look("panel", colormap="jet", sign="both", colorbar=True)
-    job = Job(request, ("a", "b"), settings=(("x", "1"),), seed=3, look=look)
+    job = Request(request, ("a", "b"), settings=(("x", "1"),), seed=3, look=look)
     with Database(tmp_path, write=True) as database:
         row = database.begin("heatmap", {**asdict(job), "contents": {"net.py": "abc"}}, {})
         assert heatmap_job(row, "restyle") == job

@@ -17,7 +17,7 @@ from camviz.errors import InputError
 from camviz.io.inputs import Input
 from camviz.run.distributed.ray_tasks import Answer, Place, Share, lost
 from camviz.run.settings import HeatmapSettings
-from camviz.types import Job, ModelRequest
+from camviz.types import ModelRequest, Request
 from tests.helpers.runs import known, results
 
 COUNT = 200
@@ -68,7 +68,7 @@ def test_the_error_of_a_lost_image():
 
 
 def test_files_stay_bytes_where_there_is_no_folder(net_file, write_image, tmp_path):
-    job = Job(model=ModelRequest(f"{net_file}:Net", input_size=(32, 32)), methods=("gradcam",), device="cpu")
+    job = Request(model=ModelRequest(f"{net_file}:Net", input_size=(32, 32)), methods=("gradcam",), device="cpu")
     source = Input(write_image(tmp_path / "a.png"), "deep/a.png")
     sent = Share(HeatmapSettings(job)).begin()([source])
     kept = Share(HeatmapSettings(job), Place(tmp_path / "out")).begin()([source])

@@ -15,7 +15,7 @@ from camviz.io.inputs import Input
 from camviz.run.distributed.ray_pool import Pool
 from camviz.run.distributed.ray_tasks import Answer, Place, Share
 from camviz.run.settings import HeatmapSettings
-from camviz.types import Job, ModelRequest
+from camviz.types import ModelRequest, Request
 from tests.helpers.runs import known, results
 
 
@@ -123,7 +123,7 @@ def test_files_go_beside_the_others_and_never_appear_half(net_file, write_image,
     """Each is written into a folder of parts and moved from there."""
     moved = []
     monkeypatch.setattr(os, "replace", lambda old, new: moved.append(Path(old).parent) or os.rename(old, new))
-    job = Job(model=ModelRequest(f"{net_file}:Net", input_size=(32, 32)), methods=("gradcam",), device="cpu")
+    job = Request(model=ModelRequest(f"{net_file}:Net", input_size=(32, 32)), methods=("gradcam",), device="cpu")
     (tmp_path / "parts").mkdir()
     place = Place(tmp_path / "out", tmp_path / "parts")
     answer = Share(HeatmapSettings(job), place).begin()([Input(write_image(tmp_path / "a.png"), "deep/a.png")])

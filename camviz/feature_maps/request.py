@@ -16,7 +16,7 @@ from camviz.types import Layer
 
 
 @dataclass(frozen=True)
-class FeatureJob:
+class FeatureRequest:
     """Which figures of feature maps to draw, and how."""
 
     style: FeatureStyle = field(default_factory=FeatureStyle)

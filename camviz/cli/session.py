@@ -212,9 +212,10 @@ class Session:
     def execute(self, settings: Settings, finish: Finish | None = None) -> int:
         """Run a job: missing images through the models into the run database, then what needs all images.
 
-        `finish` stands in for that of the settings. Without an output folder the run database is temporary. Returns
-        the exit status.
+        `finish` writes the files that need all images, in place of those of the settings. Without an output folder
+        the run database is temporary. Returns the exit status.
         """
+        from camviz.run import runners
         from camviz.run.job import Job
         from camviz.run.resume import Again, Run
 
@@ -227,15 +228,17 @@ class Session:
                 return self._list_missing(run)
             task = None
             if not run.complete():
-                task = settings.begin(partial(self.load, clips=settings.clips), self.bar.scored)
+                task = runners.begin(settings, partial(self.load, clips=settings.clips), self.bar.scored)
                 self._announce(task)
                 if task.layers:
                     self.console.layers(task.layers, task.model)
-            self._process(run, task, finish or settings.finish)
+            self._process(run, task, finish or partial(runners.finish, settings))
         return self._summary()
 
     def _process(self, run: Run, task: Task | None, finish: Finish) -> None:
         """Keep and report the records of a task, then the files of `finish`."""
+        from camviz.run.runners import remarks
+
         self.bar.count(self._count)
         with self.bar:
             if task:
@@ -246,7 +249,7 @@ class Session:
                 self._announce(task)
             for file in finish(run, self.failed):
                 self._report_file(file)
-            for line in run.job.settings.remarks(run, self.kinds):
+            for line in remarks(run.job.settings, run, self.kinds):
                 self.console.say(line)
             for name, why in (task.skipped if task else {}).items():
                 self.console.say(f"skipped: {name}: {why}")

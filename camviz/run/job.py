@@ -6,15 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from camviz.io.inputs import Failed, Input
+from camviz.io.inputs import Input
 from camviz.run.database.database import key_of
 from camviz.run.database.records import Record
-from camviz.run.output.written import Written
 from camviz.types import Model, ModelRequest, Request
 
 if TYPE_CHECKING:
     from camviz.run.context import RunContext
-    from camviz.run.resume import Run
 
 Load = Callable[[int], Model]  # loads the model of that number
 Tick = Callable[[int, int], None]  # is called with the steps of one image that are done, and all of them
@@ -49,7 +47,7 @@ class Settings:
 
     @property
     def models(self) -> tuple[ModelRequest, ...]:
-        """The models that `begin` loads."""
+        """The models that are loaded."""
         return (self.request.model,)
 
     @property
@@ -59,7 +57,7 @@ class Settings:
 
     @property
     def drawn_later(self) -> bool:
-        """Whether files are drawn by `finish`, from the maps in the run database."""
+        """Whether files are drawn after all images, from the maps in the run database."""
         return False
 
     @property
@@ -70,18 +68,6 @@ class Settings:
     def values(self) -> dict[str, Any]:
         """Return the settings that the run database keeps; they decide the resume key."""
         return asdict(self.request)
-
-    def begin(self, load: Load, tick: Tick) -> Task:
-        """Load the models, and check everything that depends on them. Imports torch."""
-        raise NotImplementedError
-
-    def finish(self, run: Run, failed: Failed) -> Iterator[Written]:
-        """Write the files that need all images: figures on a shared color scale, sheets, tables."""
-        yield from ()
-
-    def remarks(self, run: Run, kinds: Mapping[str, int]) -> Iterator[str]:
-        """Yield lines for the end of a run; `kinds` counts the files that it has written."""
-        yield from ()
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,18 @@
-"""The settings of every command over images. Nothing here imports torch before `begin`."""
+"""The settings of every command over images. Nothing here imports torch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from camviz.io.inputs import Failed
-from camviz.run.job import Load, Settings, Task, Tick
-from camviz.run.output.written import Written
+from camviz.run.job import Settings
 from camviz.types import ModelRequest
 
 if TYPE_CHECKING:
     from camviz.feature_maps.request import FeatureRequest
     from camviz.metrics import Measure
     from camviz.metrics.ground_truth import Truth
-    from camviz.run.resume import Run
 
 
 @dataclass(frozen=True)
@@ -28,22 +25,6 @@ class HeatmapSettings(Settings):
     @property
     def drawn_later(self) -> bool:
         return self.request.look.scale == "run"
-
-    def begin(self, load: Load, tick: Tick) -> Task:
-        from camviz.run.heatmap import heatmap_task
-
-        return heatmap_task(self.request, load, tick)
-
-    def finish(self, run: Run, failed: Failed) -> Iterator[Written]:
-        from camviz.run.shared_scale import draw_run
-
-        if self.drawn_later:
-            yield from draw_run(run, self.request.look, self.request.save_raw, failed)
-
-    def remarks(self, run: Run, kinds: Mapping[str, int]) -> Iterator[str]:
-        look = self.request.look
-        if look.scale == "image" and not look.colorbar and kinds.get("overlay", 0) + kinds.get("heatmap", 0) > 1:
-            yield "scale: each map has its own (--scale row or run shares one, --layout panel shows it)"
 
 
 @dataclass(frozen=True)
@@ -62,11 +43,6 @@ class FeatureSettings(Settings):
         request = self.request
         shared = {"model": asdict(request.model), "layers": request.layers, "target": "".join(request.targets)}
         return {**asdict(self.features), **shared, "precision": request.precision, "device": request.device}
-
-    def begin(self, load: Load, tick: Tick) -> Task:
-        from camviz.run.features import feature_task
-
-        return feature_task(self, load)
 
 
 @dataclass(frozen=True)
@@ -90,7 +66,9 @@ class CompareSettings(Settings):
     @property
     def models(self) -> tuple[ModelRequest, ...]:
         loaded = enumerate(self.compared)
-        return tuple(replace(one, weights="default") if self.randomized(number) else one for number, one in loaded)
+        return tuple(
+            replace(model, weights="default") if self.randomized(number) else model for number, model in loaded
+        )
 
     def randomized(self, number: int) -> bool:
         """Whether a model's weights are randomized when it is loaded."""
@@ -109,16 +87,6 @@ class CompareSettings(Settings):
         own |= {"reference": self.reference, "layout": self.layout}
         return {**asdict(self.request), **own, "figure_caption": self.caption}
 
-    def begin(self, load: Load, tick: Tick) -> Task:
-        from camviz.run.compare import compare_task
-
-        return compare_task(self, load)
-
-    def finish(self, run: Run, failed: Failed) -> Iterator[Written]:
-        from camviz.run.compare import Drawing
-
-        yield from Drawing(run, self)(failed)
-
 
 @dataclass(frozen=True)
 class ErrorSettings(Settings):
@@ -133,21 +101,6 @@ class ErrorSettings(Settings):
     def values(self) -> dict[str, Any]:
         own = {"labels_from": self.table or "folders", "removal": self.removal}
         return {**asdict(self.request), **own}
-
-    def begin(self, load: Load, tick: Tick) -> Task:
-        from camviz.run.misclassified import error_task
-
-        return error_task(self, load, tick)
-
-    def finish(self, run: Run, failed: Failed) -> Iterator[Written]:
-        from camviz.run.misclassified import Drawing
-
-        yield from Drawing(run, self.request.look)(failed)
-
-    def remarks(self, run: Run, kinds: Mapping[str, int]) -> Iterator[str]:
-        from camviz.run.misclassified import Tally
-
-        yield from str(Tally.of(run.database, run.row)).splitlines()
 
 
 @dataclass(frozen=True)
@@ -170,11 +123,6 @@ class EvaluateSettings(Settings):
         own |= {"truth": self.sources, "forwards": self.forwards, "rank": self.rank}
         return {**asdict(self.request), **own}
 
-    def begin(self, load: Load, tick: Tick) -> Task:
-        from camviz.run.evaluate import evaluate_task
-
-        return evaluate_task(self, load, tick)
-
 
 @dataclass(frozen=True)
 class PatchSettings(Settings):
@@ -192,15 +140,6 @@ class PatchSettings(Settings):
         own = {"channels": self.channels, "rank": self.rank, "top": self.top, "format": self.format}
         return {**asdict(self.request), **own}
 
-    def begin(self, load: Load, tick: Tick) -> Task:
-        from camviz.run.patches import patch_task
-
-        return patch_task(self, load)
-
-    def remarks(self, run: Run, kinds: Mapping[str, int]) -> Iterator[str]:
-        if 0 < run.outcome.done < self.top:
-            yield f"note: {run.outcome.done} image(s) for --top {self.top}: that many patches at most"
-
 
 @dataclass(frozen=True)
 class ReconstructSettings(Settings):
@@ -213,8 +152,3 @@ class ReconstructSettings(Settings):
 
     def values(self) -> dict[str, Any]:
         return {**asdict(self.request), "steps": self.steps, "tv": self.tv}
-
-    def begin(self, load: Load, tick: Tick) -> Task:
-        from camviz.run.reconstruct import reconstruct_task
-
-        return reconstruct_task(self, load, tick)

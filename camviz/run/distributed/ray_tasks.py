@@ -16,6 +16,7 @@ from camviz.io.inputs import Input
 from camviz.io.paths import is_remote
 from camviz.run.database.records import Record
 from camviz.run.job import Settings
+from camviz.run.runners import begin
 from camviz.types import Model, ModelRequest
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Share:
         """Load the models once and return a function from inputs to their answer."""
         self.place.enter()
         models, device = self.settings.models, self.settings.request.device
-        task = self.settings.begin(lambda number: load(models[number], device), lambda _done, _total: None)
+        task = begin(self.settings, lambda number: load(models[number], device), lambda _done, _total: None)
 
         def answer(inputs: Sequence[Input]) -> Answer:
             made = self.place.records(lambda context: task.records(inputs, context))

@@ -7,7 +7,7 @@ family   "faithfulness", "localization", "robustness", "sanity" or "sparsity"
 paper    its reference
 better   "higher" or "lower"
 needs    "forwards", "truth", "new maps" or "nothing"
-part     the metric of which it is a part: measured only when named
+measured "by name" for a metric that no family contains
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ METRICS: Registry[Metric] = Registry("metric", __name__, listing="'camviz evalua
 
 
 def _of_family(family: str, entry: Entry[Any]) -> bool:
-    return entry.facts["family"] == family and "part" not in entry.facts
+    return entry.facts["family"] == family and "measured" not in entry.facts
 
 
 FAMILIES = ("faithfulness", "localization", "sparsity", "robustness", "sanity")
 GROUPS: dict[str, Callable[[Entry[Any]], bool]] = {
-    "all": lambda entry: "part" not in entry.facts,
+    "all": lambda entry: "measured" not in entry.facts,
     **{name: partial(_of_family, name) for name in FAMILIES},
 }
 

@@ -61,8 +61,18 @@ class Case:
     @cached_property
     def shares(self) -> Tensor:
         """The positive part of each map scaled to [0, 1], at the input's size: (k, 1, H, W). Zero for a blank map."""
+        return self.scaled(self.maps)
+
+    @cached_property
+    def masked(self) -> Tensor:
+        """The image (before normalization) multiplied by each map scaled to [0, 1]: (k, c, H, W)."""
+        black = self.gray(0)
+        return black + self.shares * (self.inputs - black)
+
+    def scaled(self, maps: Sequence[Map]) -> Tensor:
+        """Return the positive part of maps scaled to [0, 1], at the input's size: (k, 1, H, W)."""
         scaled = []
-        for values in self.maps:
+        for values in maps:
             positive = np.maximum(values, 0)
             low, high = positive.min(), positive.max()
             scaled.append((positive - low) / (high - low) if high > low else np.zeros_like(positive))

@@ -6,6 +6,7 @@ pixel, where curves start or end, are shared by all maps.
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from camviz.errors import RequestError
 from camviz.metrics import METRICS
 from camviz.metrics.case import Batch, Case
 from camviz.metrics.imputation import impute
+from camviz.metrics.sanity import spearman
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -103,11 +105,8 @@ def _score(case: Case, image: Tensor) -> float:
 
 def _under_map(case: Case) -> NDArray[np.float64]:
     """Return O: the score of the image (before normalization) multiplied by each map scaled to [0, 1]."""
-    black = case.gray(0)
     if "under map" not in case.memo:
-        case.memo["under map"] = _scores(
-            case, len(case.maps), lambda a, b: black + case.shares[a:b] * (case.inputs - black)
-        )
+        case.memo["under map"] = _scores(case, len(case.maps), lambda a, b: case.masked[a:b])
     return case.memo["under map"]
 
 
@@ -141,13 +140,13 @@ def road(case: Case, *, percentiles: int = 9, noise: float = 0.01) -> NDArray[np
     return np.asarray((curves[:, 1].mean(1) - curves[:, 0].mean(1)) / 2)
 
 
-@_measure("road-morf", part="road", paper="arXiv:2202.00449", better="lower")
+@_measure("road-morf", paper="arXiv:2202.00449", better="lower", measured="by name")
 def road_morf(case: Case, *, percentiles: int = 9, noise: float = 0.01) -> NDArray[np.float64]:
     """The mean score with the most relevant pixels removed first, as in road."""
     return np.asarray(_road(case, percentiles, noise)[:, 0].mean(1))
 
 
-@_measure("road-lerf", part="road", paper="arXiv:2202.00449", better="higher")
+@_measure("road-lerf", paper="arXiv:2202.00449", better="higher", measured="by name")
 def road_lerf(case: Case, *, percentiles: int = 9, noise: float = 0.01) -> NDArray[np.float64]:
     """The mean score with the least relevant pixels removed first, as in road."""
     return np.asarray(_road(case, percentiles, noise)[:, 1].mean(1))
@@ -175,3 +174,48 @@ def _road(case: Case, percentiles: int, noise: float) -> NDArray[np.float64]:
 
     case.memo[key] = _scores(case, len(case.maps) * 2 * levels, batch).reshape(-1, 2, levels)
     return case.memo[key]
+
+
+@_measure("single-deletion", paper="arXiv:2407.11910", better="higher")
+def single_deletion(case: Case, *, grid: int = 4, end: str = "mean") -> NDArray[np.float64]:
+    """Rank correlation of the map's sums over patches with the drops of the score when each patch alone is deleted.
+
+    IDSDS (Hesse et al. 2024) without its fine-tuned model: `grid` × `grid` patches, Spearman's correlation.
+    Removing little at a time keeps the inputs close to images. `end`: the replacement, as in deletion.
+    """
+    import torch
+
+    (height, width), device = case.inputs.shape[1:], case.inputs.device
+    side = max(1, min(grid, math.isqrt(case.forwards - 1), height, width))
+    rows, columns = (torch.arange(size, device=device) * side // size for size in (height, width))
+    patches = rows[:, None] * side + columns  # (H, W): the number of each pixel's patch
+    empty = _empty(case, end)
+
+    def batch(start: int, stop: int) -> Tensor:
+        deleted = patches == torch.arange(start, stop, device=device)[:, None, None]
+        return torch.where(deleted[:, None], empty, case.inputs)
+
+    drops = (case.original - _scores(case, side * side, batch)).astype(np.float32)
+    sums = [np.bincount(patches.flatten().cpu(), values.flatten().cpu(), side * side) for values in case.wide]
+    return np.array([spearman(each.astype(np.float32), drops) for each in sums])
+
+
+@METRICS.add("arcc", family="faithfulness", paper="arXiv:2605.14641", better="higher", needs="new maps", measured="by name")
+def arcc(case: Case, *, percentiles: int = 9, noise: float = 0.01) -> NDArray[np.float64]:
+    """Harmonic mean of coherency, 1 - complexity and ROAD, each in [0, 1]: a single number to rank methods by.
+
+    Coherency: Pearson's correlation of the map with the map of the image masked by it, from [-1, 1] to [0, 1].
+    Complexity: the mean of the map's positive part scaled to [0, 1]. ROAD: 2 · road, cut to [0, 1]. The first two are
+    those of Poppi et al. 2021 (arXiv:2104.10252). 0 where a part is 0, as for a blank map.
+    """
+    maps = [maps[k] for k, maps in enumerate(case.again(case.masked))]
+    again = case.scaled(maps)
+    parts = np.empty((3, len(maps)))
+    for k, (first, second) in enumerate(zip(case.shares, again, strict=True)):
+        centered = [(values - values.mean()).double().flatten() for values in (first, second)]
+        length = float(centered[0].norm() * centered[1].norm())
+        correlation = float(centered[0] @ centered[1]) / length if length > 0 else 0.0
+        parts[:2, k] = (correlation + 1) / 2, 1 - float(first.mean())
+    parts[2] = np.clip(2 * road(case, percentiles=percentiles, noise=noise), 0, 1)
+    with np.errstate(divide="ignore"):
+        return np.asarray(3 / (1 / parts).sum(0))

@@ -5,7 +5,18 @@ import pytest
 import torch
 
 from camviz.metrics import METRICS
-from camviz.metrics.faithfulness import average_drop, blurred, deletion, increase, insertion, road, road_lerf, road_morf
+from camviz.metrics.faithfulness import (
+    arcc,
+    average_drop,
+    blurred,
+    deletion,
+    increase,
+    insertion,
+    road,
+    road_lerf,
+    road_morf,
+    single_deletion,
+)
 
 PIXELS = [[8.0, 4.0], [2.0, 1.0]]
 RIGHT, WRONG = [[4, 3], [2, 1]], [[1, 2], [3, 4]]
@@ -109,3 +120,53 @@ def test_how_much_is_left_without_pixels(case):
     asked = case(PIXELS, [RIGHT], forwards=5)
     insertion(asked, start="white")
     assert asked.left == {"insertion": pytest.approx(4 / 15)}
+
+
+def test_single_deletion(case):
+    # deleting a pixel takes 8, 4, 2 or 1 off the sum, so the ranks are 4 3 2 1; those of the last map are 4 3 1 2
+    maps = [RIGHT, WRONG, [[4, 3], [1, 2]], [[1, 1], [1, 1]]]
+    assert single_deletion(case(PIXELS, maps), grid=2, end="black") == pytest.approx([1, -1, 1 - 6 * 2 / (4 * 15), 0])
+
+
+def test_patches_of_single_deletion_cover_every_pixel_once(case):
+    deleted = []
+
+    def score(inputs):
+        deleted.append(inputs == 0)
+        return inputs.sum((1, 2, 3))
+
+    single_deletion(case(np.ones((7, 10)), [np.ones((7, 10))], score), grid=3, end="black")
+    patches = deleted[-1].sum((0, 1))
+    assert patches.tolist() == np.ones((7, 10)).tolist()
+    assert sorted(deleted[-1].flatten(1).sum(1).tolist()) == sorted(r * c for r in (3, 2, 2) for c in (4, 3, 3))
+
+
+def test_single_deletion_follows_signs_and_another_score(case):
+    # the right half is against the class: deleting it raises the score
+    asked = case([[3.0, -5.0], [1.0, -2.0]], [[[4, 0], [3, 1]], [[-4, 0], [-3, -1]]])
+    assert single_deletion(asked, grid=2, end="black") == pytest.approx([1, -1])
+
+
+def test_arcc_by_hand(case):
+    # masked by its map (1, 0; 0, 0), the image has the map (1, 1; 0, 0): correlation 1/√3, complexity 1/4
+    second = [[1.0, 1.0], [0.0, 0.0]]
+    asked = case(PIXELS, [[[2, -1], [0, 0]], [[0, 0], [0, 0]]], forwards=2, again=lambda inputs: again(inputs))
+    masked = []
+
+    def again(inputs):
+        masked.append(inputs)
+        return [[np.array(second, np.float32)] * 2] * len(inputs)
+
+    coherency, complexity = (1 / 3**0.5 + 1) / 2, 1 / 4
+    sharpness = min(1, 2 * road(asked, noise=0.0)[0])
+    assert 0 < sharpness <= 1
+    expected = 3 / (1 / coherency + 1 / (1 - complexity) + 1 / sharpness)
+    assert arcc(asked, noise=0.0)[0] == pytest.approx(expected)
+    assert masked[0].tolist() == [[[[8, 0], [0, 0]]], [[[0, 0], [0, 0]]]]
+
+
+def test_arcc_is_zero_where_a_part_is(case):
+    # the least relevant pixel first: ROAD is negative and counts as 0
+    asked = case(PIXELS, [WRONG], forwards=2, again=lambda inputs: [[np.array(WRONG, np.float32)]] * len(inputs))
+    assert road(asked, noise=0.0)[0] < 0
+    assert arcc(asked, noise=0.0).tolist() == [0]

@@ -31,8 +31,10 @@ def test_families_and_halves():
         "average-drop",
         "increase",
         "road",
+        "single-deletion",
     ]
     assert [one.name for one in choose(["road-morf"])] == ["road-morf"]
+    assert [one.name for one in choose(["arcc"])] == ["arcc"]
     assert {one.family for one in choose(["all"])} == {
         "faithfulness", "localization", "sparsity", "robustness", "sanity",
     }  # fmt: skip

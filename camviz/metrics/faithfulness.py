@@ -200,7 +200,9 @@ def single_deletion(case: Case, *, grid: int = 4, end: str = "mean") -> NDArray[
     return np.array([spearman(each.astype(np.float32), drops) for each in sums])
 
 
-@METRICS.add("arcc", family="faithfulness", paper="arXiv:2605.14641", better="higher", needs="new maps", measured="by name")
+@partial(METRICS.add, family="faithfulness", needs="new maps")(
+    "arcc", paper="arXiv:2605.14641", better="higher", measured="by name"
+)
 def arcc(case: Case, *, percentiles: int = 9, noise: float = 0.01) -> NDArray[np.float64]:
     """Harmonic mean of coherency, 1 - complexity and ROAD, each in [0, 1]: a single number to rank methods by.
 

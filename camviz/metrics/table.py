@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 WIDTH = 100
+_ACROSS = 5  # metrics beside each other
 SMALL = {"robustness", "sanity", "sparsity"}  # families of one metric share a table
 
 
@@ -48,13 +50,21 @@ def _print(console: Console, statistics: Statistics, ranked: bool) -> None:
 
 
 def tables(statistics: Statistics) -> list[RenderableType]:
-    """Return one table per family; families of one metric share a table."""
+    """Return one table per family, several for one of many metrics; families of one metric share a table."""
     groups: dict[str, list[Measure]] = {}
     for family in FAMILIES:
         measures = [measure for measure in statistics.measures if measure.family == family]
         if measures:
             groups.setdefault("the map itself" if family in SMALL else family, []).extend(measures)
-    return [_table(statistics, title, measures) for title, measures in groups.items()]
+    parts = [(title, part) for title, measures in groups.items() for part in _even_parts(measures)]
+    return [_table(statistics, title, part) for title, part in parts]
+
+
+def _even_parts(measures: list[Measure]) -> list[list[Measure]]:
+    """Split into as few parts of about equal length as fit across the page."""
+    count = -(-len(measures) // _ACROSS)
+    ends = [part * len(measures) // count for part in range(count + 1)]
+    return [measures[start:end] for start, end in itertools.pairwise(ends)]
 
 
 def _table(statistics: Statistics, title: str, measures: list[Measure]) -> RenderableType:

@@ -1,4 +1,4 @@
-"""CLIP and SigLIP: the image encoder as a module, and the text encoder as a function of a text."""
+"""CLIP and SigLIP: the text encoder as a function of a text."""
 
 from __future__ import annotations
 
@@ -10,25 +10,10 @@ from typing import TYPE_CHECKING, Any
 from camviz.errors import ModelError, RequestError
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
 VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model")
 TOKENIZERS = (*VOCABULARIES, "merges.txt", "tokenizer_config.json", "special_tokens_map.json")
-
-
-def image_encoder(module: Any) -> nn.Module:
-    """Return the module with a forward from images (n, 3, H, W) to embeddings (n, d).
-
-    Only its class changes, so that layers keep their paths and copies hold no reference to the original.
-    """
-
-    def forward(self: Any, images: Tensor) -> Tensor:
-        return _embedding(self.get_image_features(pixel_values=images))
-
-    kind = type(module)
-    module.__class__ = type(kind.__name__, (kind,), {"forward": forward})
-    made: nn.Module = module
-    return made
 
 
 def text_encoder(module: Any, folder: Path, spec: str) -> Callable[[str], Tensor]:

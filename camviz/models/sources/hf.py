@@ -14,8 +14,9 @@ from typing import Any
 
 from camviz.errors import CheckpointError, ModelError, RequestError, first_of
 from camviz.models import hub
+from camviz.models.backbones import takes_images
 from camviz.models.checkpoint import kind_of, read_weights
-from camviz.models.clip_text import TOKENIZERS, image_encoder, text_encoder
+from camviz.models.clip_text import TOKENIZERS, text_encoder
 from camviz.models.image_processors import FILES, preprocessing_of
 from camviz.models.labels import from_id2label
 from camviz.models.sources import LISTINGS, SOURCES, Offer, Plan, check_weights, need
@@ -29,21 +30,25 @@ _HEADS = {  # the end of an architecture's name: (task, the class of transformer
     "ForSemanticSegmentation": ("segmentation", "AutoModelForSemanticSegmentation"),
     "ForObjectDetection": ("detection", "AutoModelForObjectDetection"),
 }
+_BACKBONES = ("Model", "Backbone", "WithProjection", "VisionTransformer")  # ends of names of models without a head
+_ENCODERS = ("ForPreTraining", "ForMaskedImageModeling")  # of models whose encoder is of use: AutoModel builds it
+_OF_IMAGES = ("num_channels", "image_size", "patch_size", "in_channels", "vision_config", "backbone_config")  # settings
 _WITH_WORDS = ("AlignModel", "AltCLIPModel", "ChineseCLIPModel", "CLIPModel", "MetaClip2Model", "SiglipModel")
 
 
 @dataclass(frozen=True)
 class _Described:
-    """The task, builder class and class names that a config.json describes."""
+    """The task, builder class, class names and whether there is a text encoder, as a config.json describes them."""
 
     task: str
     builder: str
-    labels: tuple[str, ...]
+    labels: tuple[str, ...] = ()
+    words: bool = False
 
 
 @SOURCES.add(
     "hf",
-    offers="classifiers, segmenters, detectors, CLIP and SigLIP of transformers, by folder or name",
+    offers="classifiers, segmenters, detectors and backbones of transformers, CLIP and SigLIP, by folder or name",
     runs_code="no",
 )
 def hf(name: str, request: ModelRequest) -> Plan:
@@ -83,13 +88,18 @@ def _describe(facts: dict[str, Any], spec: str) -> _Described:
         raise RequestError(f"'{spec}' was saved by timm", f"--model timm:{name}")
     architecture = str(next(iter(facts.get("architectures") or ()), ""))
     if architecture in _WITH_WORDS:
-        return _Described("embedding", "AutoModel", ())
+        return _Described("embedding", architecture, words=True)
+    if any(setting in facts for setting in _OF_IMAGES):
+        if architecture.endswith(_BACKBONES):
+            return _Described("embedding", architecture)
+        if architecture.endswith(_ENCODERS):
+            return _Described("embedding", "AutoModel")
     head = next((end for end in _HEADS if architecture.endswith(end)), None)
     if head is None:
         what = f"is a {architecture}" if architecture else "has a config.json that names no architecture"
         raise ModelError(
-            f"'{spec}' {what}, not a model for image classification, semantic segmentation, object detection, or "
-            "images and words",
+            f"'{spec}' {what}, not a backbone or a model for image classification, semantic segmentation, object "
+            "detection, or images and words",
             "--model net.py:NAME takes a model you build from it in a file of your own",
         )
     task, builder = _HEADS[head]
@@ -103,7 +113,7 @@ def _download(name: str, spec: str, weights: bool) -> Path:
     """The folder of the hub's cache that has the repository's files, got if need be."""
     hint = f"get {hub.endpoint()}/{name.replace('@', '/tree/')} elsewhere into a folder, then --model hf:FOLDER"
     folder = hub.get(name, "config.json", hint).parent
-    words = _describe(read_config(folder / "config.json", spec), spec).task == "embedding"
+    words = _describe(read_config(folder / "config.json", spec), spec).words
     _get_any(name, FILES, hint)
     _get_any(name, TOKENIZERS if words else (), hint)
     if not weights:
@@ -145,7 +155,11 @@ def _load(spec: str, folder: Path, pretrained: bool, meta: bool, allow_pickle: b
                 config.use_pretrained_backbone = False  # the weights of the folder are for all of it
         except Exception as error:
             raise ModelError(f"transformers cannot read '{spec}': {_reason(error)}", _newer(error)) from error
-        builder = getattr(transformers, described.builder)
+        builder = getattr(transformers, described.builder, None)
+        if builder is None:
+            raise ModelError(
+                f"transformers has no {described.builder}, which '{spec}' is", "pip install -U transformers"
+            )
         notes: tuple[str, ...] = ()
         if pretrained:
             module, notes = _trained(builder, config, folder, spec, allow_pickle)
@@ -161,16 +175,17 @@ def _load(spec: str, folder: Path, pretrained: bool, meta: bool, allow_pickle: b
     if assumed:
         notes = (*notes, f"no preprocessor_config.json in '{folder}': {assumed} is assumed")
     model = Model(spec, module, preprocessing, described.labels, described.task, notes=notes)
-    if described.task != "embedding":
-        return model
-    return replace(model, module=image_encoder(module), embed_text=text_encoder(module, folder, spec))
+    words = text_encoder(module, folder, spec) if described.words else None
+    return replace(model, module=takes_images(module, described.task == "embedding"), embed_text=words)
 
 
 def _untrained(builder: Any, config: Any, spec: str) -> Any:
     import torch
 
     try:
-        return builder.from_config(config, dtype=torch.float32, trust_remote_code=False)
+        if hasattr(builder, "from_config"):
+            return builder.from_config(config, dtype=torch.float32, trust_remote_code=False)
+        return builder._from_config(config, dtype=torch.float32)
     except Exception as error:
         raise ModelError(f"transformers cannot build '{spec}': {_reason(error)}", _newer(error)) from error
 
@@ -178,13 +193,13 @@ def _untrained(builder: Any, config: Any, spec: str) -> Any:
 def _trained(builder: Any, config: Any, folder: Path, spec: str, allow_pickle: bool) -> tuple[Any, tuple[str, ...]]:
     """The model with the folder's weights, and what of it they did not have."""
     import torch
-    import transformers
 
     file = weights_in(folder, spec, _INDEX)
     safe = file.name == _INDEX or kind_of(file) == "safetensors"
     state = None if safe else read_weights(file, allow_pickle).state
-    model_class = builder if safe else getattr(transformers, config.architectures[0])  # the former wants a folder
-    try:
+    model_class = builder if safe else _concrete(builder, config)  # the former wants a folder
+
+    def read(**settings: bool) -> tuple[Any, list[str]]:
         module, info = model_class.from_pretrained(
             folder if safe else None,
             config=config,
@@ -194,14 +209,22 @@ def _trained(builder: Any, config: Any, folder: Path, spec: str, allow_pickle: b
             local_files_only=True,
             trust_remote_code=False,
             output_loading_info=True,
+            **settings,
         )
+        return module, sorted(info.get("missing_keys") or ())
+
+    notes: tuple[str, ...] = ()
+    try:
+        module, missing = read()
+        if missing and all(key.startswith("pooler.") for key in missing) and hasattr(module, "pooler"):
+            module, missing = read(add_pooling_layer=False)
+            notes = ("the weights have no pooler: the class token is the embedding",)
     except Exception as error:
         raise CheckpointError(
             f"the weights of '{spec}' do not load: {_reason(error)}", "copy or download them again; or --weights none"
         ) from error
-    missing = sorted(info.get("missing_keys") or ())
     if not missing:
-        return module, ()
+        return module, notes
     listed = first_of(missing, 3)
     parameters = {key for key, tensor in module.named_parameters() if tensor.ndim > 1}
     if parameters & set(missing):
@@ -209,7 +232,13 @@ def _trained(builder: Any, config: Any, folder: Path, spec: str, allow_pickle: b
             f"the weights of '{spec}' do not have {listed}: {len(missing)} tensor(s) would stay untrained",
             "fine-tune it first, or name a repository whose weights have its head",
         )
-    return module, (f"{len(missing)} tensors are not among its weights ({listed})",)
+    return module, (*notes, f"{len(missing)} tensors are not among its weights ({listed})")
+
+
+def _concrete(builder: Any, config: Any) -> Any:
+    """The class that an Auto class builds."""
+    mapping = getattr(builder, "_model_mapping", None)
+    return builder if mapping is None else mapping[type(config)]
 
 
 def _reason(error: Exception) -> str:

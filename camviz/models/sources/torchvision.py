@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from camviz.errors import ModelError, UnknownName, WeightsError, match, unknown
@@ -59,8 +61,19 @@ def torchvision(name: str, request: ModelRequest) -> Plan:
     return Plan(name, build, class_names(listing.categories), lambda: build(meta=True), task)
 
 
+_FOLDERS = "--model hf:FOLDER or timm:FOLDER as the library saved it, or FOLDER/my.pth"
+
+
 def _unknown(name: str, known: list[str]) -> UnknownName:
-    """The error for a name that torchvision does not have, but perhaps timm."""
+    """The error for a name that torchvision does not have, but perhaps timm, or a saved folder, or a repository."""
+    config = Path(name).expanduser() / "config.json"
+    if config.is_file():
+        source = "hf" if '"model_type"' in config.read_text("utf-8", "replace") else "timm"
+        return UnknownName(f"no model '{name}' in torchvision, it is a folder", f"did you mean '{source}:{name}'?")
+    if Path(name).expanduser().is_dir():
+        return UnknownName(f"no model '{name}' in torchvision, it is a folder without config.json", _FOLDERS)
+    if re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w.-]+)?", name) and not Path(name).parent.is_dir():
+        return UnknownName(f"no model '{name}' in torchvision", f"did you mean 'hf:{name}' or 'timm:{name}'?")
     if installed("timm") and name.partition(".")[0] in architectures():
         return UnknownName(f"no model '{name}' in torchvision", f"did you mean 'timm:{name}'?")
     return unknown("model", name, ["demo", *known], listing="'camviz models'")

@@ -136,7 +136,8 @@ def test_what_config_json_says(vit, facts, task, labels):
 @pytest.mark.parametrize(
     ("facts", "error", "words", "hint"),
     [
-        ({"architectures": ["ViTModel"]}, ModelError, "is a ViTModel, not", "net.py"),
+        ({"architectures": ["ViTForCausalLM"]}, ModelError, "is a ViTForCausalLM, not", "net.py"),
+        ({"architectures": ["ViTOfTheFutureModel"]}, ModelError, "has no ViTOfTheFutureModel", "pip install -U"),
         ({"architectures": None}, ModelError, "names no architecture", "net.py"),
         ({"model_type": None, "architecture": "resnet18"}, RequestError, "saved by timm", "--model timm:"),
         ({"model_type": "of_the_future"}, ModelError, "cannot read", "pip install -U transformers"),

@@ -41,6 +41,12 @@ RunOutput = Annotated[
         show_default=False,
     ),
 ]
+AllowUrls = Annotated[
+    bool,
+    typer.Option(
+        "--allow-urls", help="Read images from the URLs that the run database names; only for runs you trust."
+    ),
+]
 
 
 @contextmanager

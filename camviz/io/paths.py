@@ -152,6 +152,18 @@ def stamp(path: Path) -> Stamp | None:
     return (status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
 
 
+def checksum(path: Path) -> int:
+    """Return the CRC-32 of a local file; -1 where there is none."""
+    value = 0
+    try:
+        with path.open("rb") as file:
+            while block := file.read(2**20):
+                value = zlib.crc32(block, value)
+    except OSError:
+        return -1
+    return value
+
+
 def absolute(path: Path) -> str:
     """Return the path as it is from every working directory."""
     return str(path) if is_remote(path) else os.path.abspath(path)
@@ -162,24 +174,31 @@ def relative(path: Path, folder: Path) -> str:
     return os.path.relpath(absolute(path), absolute(folder)).replace(os.sep, "/")
 
 
+def leaves(name: str) -> bool:
+    """Return whether a relative name with / between the parts leads out of its folder, on any system."""
+    parts = re.split(r"[/\\]", name)
+    drive = re.match(r"[A-Za-z]:", name) and (os.name == "nt" or len(parts[0]) == 2 < len(name))
+    return not parts[0] or bool(drive) or ".." in parts or "\0" in name
+
+
 class Sizes:
     """The sizes of files in a folder, by relative name; of a store, a whole sub-folder is listed at once."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._listed: tuple[str | None, dict[str, int]] = (None, {})
 
     def __call__(self, name: str) -> int:
         """Return the size in bytes, or -1 where there is no such file."""
-        if not is_remote(self._folder):
+        if not is_remote(self.folder):
             try:
-                return os.stat(f"{os.fspath(self._folder)}/{name}").st_size
+                return os.stat(f"{os.fspath(self.folder)}/{name}").st_size
             except OSError:
                 return -1
         above, _, last = name.rpartition("/")
         if self._listed[0] != above:
             try:
-                listed = entries(self._folder / above if above else self._folder)
+                listed = entries(self.folder / above if above else self.folder)
             except FileNotFoundError:
                 listed = []
             self._listed = above, {name: size for name, is_folder, (size, _) in listed if not is_folder}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from camviz.comparison import MOST, Comparison, check_count, fixed
 from camviz.errors import InputError
 from camviz.io.images import read_image
 from camviz.io.inputs import Failed, Input
+from camviz.io.paths import read_bytes
 from camviz.io.tables import csv_text
 from camviz.render import animation, encode
 from camviz.render.color import limits, settled
@@ -26,7 +26,7 @@ from camviz.run.database.rows import InputRow
 from camviz.run.job import Load, Task
 from camviz.run.output.files import result_path
 from camviz.run.output.written import Written
-from camviz.run.shared_scale import draw_later, settled_for_run
+from camviz.run.shared_scale import drawer_of, settled_for_run
 from camviz.types import Image, Look, SaliencyMap, Style
 
 if TYPE_CHECKING:
@@ -103,14 +103,17 @@ class Drawing:
         """Draw each missing figure; then write the table, and a sheet of the images that differ most."""
         run = self.settings.request.look.scale == "run"
         high = limits(np.empty(0), self.look.sign, self.look.scale).high if run else None
-        drawn = 0
-        for one in draw_later(self.run, self._figure, failed, lambda facts: not run or facts["high"] == high):
+        drawer, drawn = drawer_of(self.run, failed), 0
+        for record in drawer.draw(self._figure, lambda facts: not run or facts["high"] == high):
             drawn += 1
-            yield one
-        table = self.folder / TABLE
-        if drawn or not table.exists():
-            yield from self._table(table)
-            yield from self._summary(self.settings.top)
+            yield from record.written
+        table = self._table()
+        path = self.folder / TABLE
+        if table and (drawn or not path.exists() or read_bytes(path) != table):
+            summary = list(self._summary(drawer.urls))
+            self.write(path, table)  # after the summary: where it is up to date, nothing is missing
+            yield Written(path, {"kind": "table"}, len(table))
+            yield from summary
 
     def _comparisons(self, maps: Sequence[SaliencyMap]) -> list[Comparison]:
         return [Comparison.of(group, self.look) for group in groups_of(maps)]
@@ -143,17 +146,15 @@ class Drawing:
         groups = [_strip(one, 3 if 0 < style.width < 120 else 6) if strip else one.group() for one in found]
         return encoded("comparison", side_by_side(groups, look, style, captions), style, format, source.name)
 
-    def _table(self, path: Path) -> Iterator[Written]:
-        """Write the rows of all images, from the facts of their figures in the run database."""
+    def _table(self) -> bytes:
+        """Return the rows of all images, from the facts of their figures in the run database."""
         files = (file for one in self.database.inputs(self.row.id, "done") for file in self.database.files(one.id))
         rows = [row for file in files for row in file.facts.get("sides", ())]
-        if rows:
-            data = csv_text(rows[0], (row.values() for row in rows)).encode("utf-8", "surrogateescape")
-            self.write(path, data)
-            yield Written(path, {"kind": "table"}, len(data))
+        return csv_text(rows[0], (row.values() for row in rows)).encode("utf-8", "surrogateescape") if rows else b""
 
-    def _summary(self, top: int) -> Iterator[Written]:
+    def _summary(self, urls: bool) -> Iterator[Written]:
         """Write one sheet of the images on which the sides differ most."""
+        top = self.settings.top
         if self.settings.layout != "figure" or self.settings.request.look.format in animation.FORMATS or top < 1:
             return
         ranked: list[tuple[float, InputRow]] = []
@@ -168,7 +169,7 @@ class Drawing:
         captions: tuple[str, ...] = ()
         for _, one in ranked:
             try:
-                image = same_image(one)
+                image = same_image(one, urls)
             except InputError:  # told already
                 continue
             for comparison in self._comparisons([each.restored(image) for each in self.database.maps(one.id)]):

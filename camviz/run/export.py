@@ -14,13 +14,14 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from camviz.errors import OutputError, RequestError
+from camviz.errors import InputError, OutputError, RequestError
+from camviz.io.inputs import Failed
 from camviz.io.paths import is_remote
 from camviz.run.database.database import Database
 from camviz.run.database.jobs import files_of
 from camviz.run.database.records import SavedMap, plain
 from camviz.run.database.rows import InputRow, JobRow
-from camviz.run.output.files import result_path, write_file
+from camviz.run.output.files import new_file, result_path, write_file
 
 Tick = Callable[[int], None]  # so many images are done
 COLUMNS = (
@@ -29,14 +30,24 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def write_export(database: Database, job: JobRow, folder: Path, format: str, tick: Tick = lambda _: None) -> Path:
-    """Write maps.csv, maps.jsonl or maps.npz, complete or not at all; nothing is held in memory."""
+def write_export(
+    database: Database,
+    job: JobRow,
+    folder: Path,
+    format: str,
+    failed: Failed = lambda _name, _error: None,
+    tick: Tick = lambda _: None,
+) -> Path:
+    """Write maps.csv, maps.jsonl or maps.npz, complete or not at all; nothing is held in memory.
+
+    An image whose maps cannot be written is passed to `failed`.
+    """
     path = folder / f"maps.{format}"
     aside = Path(tempfile.gettempdir()) if is_remote(folder) else folder
     part = aside / f".{path.name}-{os.getpid()}.part"
     try:
-        with part.open("wb") as file:
-            WRITERS[format](database, job, file, tick)
+        with new_file(part) as file:
+            WRITERS[format](database, job, file, failed, tick)
         if is_remote(path):
             write_file(path, part.read_bytes())
         else:
@@ -48,16 +59,21 @@ def write_export(database: Database, job: JobRow, folder: Path, format: str, tic
     return path
 
 
-def rows(database: Database, job: JobRow, tick: Tick = lambda _: None) -> Iterator[dict[str, Any]]:
+def rows(database: Database, job: JobRow, failed: Failed, tick: Tick) -> Iterator[dict[str, Any]]:
     """One row for each map; one for an image without any, such as a failed one. Empty places are None."""
     for done, one in enumerate(database.inputs(job.id), 1):
         files = database.files(one.id)
-        told = {"input": one.name, "path": str(one.path), "state": one.state, "seconds": one.seconds}
+        told = {"input": one.name, "path": one.address, "state": one.state, "seconds": one.seconds}
         told |= {"error": one.error, "hint": one.hint}
-        maps = database.maps(one.id)
+        try:
+            maps = [
+                _of_map(each) | {"files": [f.path for f in files_of(each, files)]} for each in database.maps(one.id)
+            ]
+        except InputError as error:
+            failed(one.name, error)
+            continue
         for each in maps:
-            own = [file.path for file in files_of(each, files)]
-            yield dict.fromkeys(COLUMNS) | told | _of_map(each) | {"files": own}
+            yield dict.fromkeys(COLUMNS) | told | each
         if not maps:
             yield dict.fromkeys(COLUMNS) | told | {"files": [file.path for file in files]}
         tick(done)
@@ -74,30 +90,35 @@ def _of_map(one: SavedMap) -> dict[str, Any]:
     return found
 
 
-def write_csv(database: Database, job: JobRow, file: BinaryIO, tick: Tick) -> None:
+def write_csv(database: Database, job: JobRow, file: BinaryIO, failed: Failed, tick: Tick) -> None:
     """Columns as in COLUMNS, UTF-8; several files of a map are separated by a line feed."""
     text = io.TextIOWrapper(file, "utf-8", errors="surrogateescape", newline="")
     table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     table.writeheader()
-    for row in rows(database, job, tick):
+    for row in rows(database, job, failed, tick):
         table.writerow(row | {"files": "\n".join(row["files"])})
     text.detach()
 
 
-def write_jsonl(database: Database, job: JobRow, file: BinaryIO, tick: Tick) -> None:
+def write_jsonl(database: Database, job: JobRow, file: BinaryIO, failed: Failed, tick: Tick) -> None:
     """One object per line, with the same names as the columns; `files` is a list."""
-    for row in rows(database, job, tick):
+    for row in rows(database, job, failed, tick):
         file.write((json.dumps(row) + "\n").encode("ascii"))
 
 
-def write_npz(database: Database, job: JobRow, file: BinaryIO, tick: Tick) -> None:
+def write_npz(database: Database, job: JobRow, file: BinaryIO, failed: Failed, tick: Tick) -> None:
     """The raw maps (h, w) float32 by name: that of the image's file, with what tells the map from the others."""
     count = 0
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for done, one in enumerate(database.inputs(job.id, "done"), 1):
-            for each in database.maps(one.id):
-                with archive.open(f"{map_name(one, each)}.npy", "w", force_zip64=True) as entry:
-                    np.lib.format.write_array(entry, each.values, allow_pickle=False)
+            try:
+                arrays = {map_name(one, each): each.values for each in database.maps(one.id)}
+            except InputError as error:
+                failed(one.name, error)
+                continue
+            for name, values in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                    np.lib.format.write_array(entry, values, allow_pickle=False)
                 count += 1
             tick(done)
     if not count:
@@ -110,7 +131,7 @@ def map_name(one: InputRow, each: SavedMap) -> str:
     return os.fspath(path).replace(os.sep, "/").encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-WRITERS: dict[str, Callable[[Database, JobRow, BinaryIO, Tick], None]] = {
+WRITERS: dict[str, Callable[[Database, JobRow, BinaryIO, Failed, Tick], None]] = {
     "csv": write_csv,
     "jsonl": write_jsonl,
     "npz": write_npz,

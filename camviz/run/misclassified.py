@@ -27,7 +27,7 @@ from camviz.run.database.rows import JobRow
 from camviz.run.job import Load, Task, Tick
 from camviz.run.output.files import result_path
 from camviz.run.output.written import Written
-from camviz.run.shared_scale import draw_later, settled_for_run
+from camviz.run.shared_scale import drawer_of, settled_for_run
 from camviz.tasks.classification import label_of
 from camviz.types import Look, SaliencyMap
 
@@ -149,7 +149,8 @@ class Drawing:
 
     def __call__(self, failed: Failed) -> Iterator[Written]:
         """Draw each missing figure; then write the table and the page."""
-        yield from draw_later(self.run, self._figure, failed)
+        for record in drawer_of(self.run, failed).draw(self._figure):
+            yield from record.written
         for path, make in ((self.folder / TABLE, self._table), (self.folder / PAGE, self._page)):
             data = make().encode("utf-8", "surrogateescape")
             if not path.exists() or path.read_bytes() != data:

@@ -48,16 +48,19 @@ class Compared:
         return f"{name}: largest difference {self.difference:.3g}{share}"
 
 
-def replay(database: Database, row: JobRow, job: Request, explainer: Explainer, failed: Failed) -> Iterator[Compared]:
+def replay(
+    database: Database, row: JobRow, job: Request, explainer: Explainer, failed: Failed, urls: bool = False
+) -> Iterator[Compared]:
     """Compute the maps of a job again, from the same images, and compare them; writes nothing.
 
-    Images that had failed are left out. An image that is missing or changed is reported to `failed`.
+    Images that had failed are left out. An image that is missing or changed is reported to `failed`. `urls`: whether
+    images are read from URLs.
     """
     known: dict[str, int] = {}
     inputs: list[Input] = []
     for one in sorted(database.inputs(row.id, "done"), key=lambda each: each.id):  # as they were computed
         try:
-            check_same(one)
+            check_same(one, urls)
         except InputError as error:
             failed(one.name, error)
         else:

@@ -25,12 +25,17 @@ from camviz.types import Image, Look
 _SHOWN = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".avif", ".bmp"}  # by browsers
 
 
-def make_page(database: Database, job: JobRow, place: Path, tick: Callable[[int], None] = lambda _: None) -> Page:
-    """All images of a job; `place` is the folder of the page, where its links begin. `tick` counts images."""
+def make_page(
+    database: Database, job: JobRow, place: Path, tick: Callable[[int], None] = lambda _: None, urls: bool = False
+) -> Page:
+    """All images of a job; `place` is the folder of the page, where its links begin. `tick` counts images.
+
+    `urls`: whether images are read from URLs.
+    """
     counts = database.counts(job.id)
     tiles = _count_maps(database, job) + sum(counts.values())
     look = settled_for_run(database, job, rebuilt(Look, job.settings.get("look", {})))
-    maker = _Maker(database, look, place, thumb_side(tiles))
+    maker = _Maker(database, look, place, thumb_side(tiles), urls)
     for done, row in enumerate(database.inputs(job.id), 1):
         maker.add(row)
         tick(done)
@@ -50,8 +55,8 @@ def _count_maps(database: Database, job: JobRow) -> int:
 class _Maker:
     """Collects the images and cards of a page."""
 
-    def __init__(self, database: Database, look: Look, place: Path, side: int) -> None:
-        self.database, self.look, self.place, self.side = database, look, place, side
+    def __init__(self, database: Database, look: Look, place: Path, side: int, urls: bool) -> None:
+        self.database, self.look, self.place, self.side, self.urls = database, look, place, side, urls
         self.images: list[PageImage] = []
         self.cards: list[Card] = []
         self.maps = 0
@@ -59,13 +64,13 @@ class _Maker:
     def add(self, row: InputRow) -> None:
         """Add an image, with a card for each of its maps, else for each of its figures."""
         number = len(self.images)
-        told = PageImage(row.name, row.path.as_uri(), row.state, row.seconds, error=row.error, hint=row.hint)
+        told = PageImage(row.name, _link_of(row), row.state, row.seconds, error=row.error, hint=row.hint)
         files, maps = self.database.files(row.id), self.database.maps(row.id)
         self.maps += len(maps)
         small: Image | None = None
         if row.state == "done":
             try:
-                full = same_image(row)
+                full = same_image(row, self.urls)
                 small = Image(shrunk(full.pixels, self.side), row.path)
                 told = replace(told, thumb=thumbnail(small.pixels))
             except InputError as error:
@@ -119,6 +124,14 @@ class _Maker:
 def _showable(file: FileRow) -> bool:
     suffix = Path(file.path).suffix.lower()
     return suffix in _SHOWN and suffix in SUFFIXES
+
+
+def _link_of(row: InputRow) -> str:
+    """Return a link to an image; nothing for a path that is not absolute."""
+    try:
+        return row.path.as_uri()
+    except (InputError, ValueError):
+        return ""
 
 
 def url_of(relative: str) -> str:

@@ -2,65 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
-from functools import partial
-from typing import Any
+from pathlib import Path
 
 from camviz.errors import InputError
-from camviz.io.inputs import Input
+from camviz.io.inputs import Failed, Input
+from camviz.io.videos import is_video
 from camviz.run.database.database import Database
-from camviz.run.database.jobs import rebuilt, same_image
-from camviz.run.database.records import Record, failure
+from camviz.run.database.jobs import rebuilt
+from camviz.run.database.records import Record
 from camviz.run.database.rows import InputRow, JobRow
+from camviz.run.outcome import Outcome
 from camviz.run.output.files import Write, write_file
-from camviz.run.output.map_files import write_maps
-from camviz.run.output.written import Written
-from camviz.run.shared_scale import settled_for_run
-from camviz.types import Look, Request, SaliencyMap
-
-Draw = Callable[[list[SaliencyMap]], Iterable[Written]]
-Report = Callable[[str, InputError | None], None]  # an image is done, or failed
+from camviz.run.shared_scale import Drawer, draw_maps
+from camviz.types import Look, Request
 
 
 def restyle(
-    database: Database, row: JobRow, look: Look, target: Database, report: Report, write: Write = write_file
-) -> Iterator[Written]:
-    """Draw the images of a job with another look, and add them to `target` as a job with that look.
+    database: Database,
+    row: JobRow,
+    look: Look,
+    target: Database,
+    failed: Failed,
+    write: Write = write_file,
+    urls: bool = False,
+    outcome: Outcome | None = None,
+) -> Iterator[Record]:
+    """Draw the images of a job with another look, as a job with that look in `target`; yield each drawn image.
 
-    `target` may be the same database. Images that had failed stay failed. An image that is missing or changed is
-    passed to `report` with its error, and keeps its old files.
+    `target` may be the same database. The maps are copied at once, so that an interrupted job has all of them and is
+    continued by drawing what is missing. Images that had failed stay failed. An image that is missing or changed is
+    passed to `failed` with its error. `urls`: whether images are read from URLs. `outcome` counts the images
+    whose files were right before.
     """
     job = rebuilt(Request, row.settings)
     made = target.begin(row.command, {**row.settings, "look": asdict(look)}, row.versions)
-    drawn = settled_for_run(database, row, look)
-    how: dict[str, Any] = {"folder": target.folder, "look": drawn, "save_raw": job.save_raw, "write": write}
-    for one in list(database.inputs(row.id)):
-        stamp = None if one.size is None or one.mtime_ns is None else (one.size, one.mtime_ns)
-        source = Input(one.path, one.name, stamp=stamp)
-        if one.state == "failed":
-            target.add(made.id, _failed_before(source, one))
-            continue
-        try:
-            record = _drawn(database, one, source, partial(write_maps, source=source, **how))
-        except InputError as error:
-            report(one.name, error)
-            if made.key != row.key:
-                target.add(made.id, failure(source, error))
-            continue
-        target.add(made.id, record)
-        report(one.name, None)
-        yield from record.written
+    if made.key != row.key or target is not database:
+        _copy(database, row, target, made, failed)
+    for one in list(target.inputs(made.id, "done")):
+        if is_video(Path(one.address)):
+            failed(
+                one.name, InputError(f"'{one.address}' is a video, and only images are redrawn", "run heatmap again")
+            )
+    drawer = Drawer(target, made, target.folder, failed, urls, outcome or Outcome())
+    yield from draw_maps(drawer, look, job.save_raw, write)
 
 
-def _drawn(database: Database, one: InputRow, source: Input, draw: Draw) -> Record:
-    image = same_image(one)
-    saved = database.maps(one.id)
-    files = tuple(draw([each.restored(image) for each in saved]))
-    return Record(source, one.seconds, tuple(saved), files, tuple(one.predictions))
+def _copy(database: Database, row: JobRow, target: Database, made: JobRow, failed: Failed) -> None:
+    """Copy the images and maps of a job, without files: all that are new or newer, or none."""
+    known = {one.name: one.finished for one in target.inputs(made.id)}
+    with target.together():
+        for one in list(database.inputs(row.id)):
+            if known.get(one.name, "") < one.finished:
+                try:
+                    target.add(made.id, _without_files(database, one))
+                except InputError as error:
+                    failed(one.name, error)
 
 
-def _failed_before(source: Input, one: InputRow) -> Record:
-    return Record(
-        source, one.seconds, error=InputError(one.error or "failed", one.hint or ""), traceback=one.traceback or ""
-    )
+def _without_files(database: Database, one: InputRow) -> Record:
+    source = Input(one.path, one.name, stamp=one.stamp)
+    if one.state == "failed":
+        error = InputError(one.error or "failed", one.hint or "")
+        return Record(source, one.seconds, error=error, traceback=one.traceback or "")
+    maps = tuple(database.maps(one.id))
+    return Record(source, one.seconds, maps, predictions=tuple(one.predictions), undrawn=bool(maps))

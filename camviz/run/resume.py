@@ -16,7 +16,7 @@ from pathlib import Path
 from camviz import __version__
 from camviz.errors import OutputError
 from camviz.io.inputs import Input
-from camviz.io.paths import Sizes, stamp
+from camviz.io.paths import Sizes, is_remote, stamp
 from camviz.run.database.database import Database, database_path, shard_databases
 from camviz.run.database.records import Record
 from camviz.run.database.rows import JobRow
@@ -53,6 +53,7 @@ class Run:
     shard: Shard | None = None
     _row: JobRow | None = None
     output: OutputFolder | None = None
+    reads_urls: bool = False  # whether an input is a URL
     _database: Database | None = None
     _found: Iterator[Input] | None = field(default=None, repr=False)
     _before: Database | None = None  # of the folder, beside that of a shard
@@ -183,6 +184,7 @@ class Run:
             if database and (row := self._find(database))
         ]
         for source in self._share.of(self.listing) if self._share else self.listing:
+            self.reads_urls |= is_remote(source.path)
             if source.error:
                 yield source
                 continue
@@ -204,7 +206,9 @@ class Run:
         if self.job.settings.drawn_later:
             self.outcome.before += 1
             return True
-        if len(known.there) != known.files or not all(self._sizes(path) == size for path, size in known.there):
+        if len(known.there) != known.files or not all(
+            file.unchanged(self._sizes, known.finished) for file in known.there
+        ):
             return False
         self.outcome.before += 1
         return True

@@ -47,10 +47,12 @@ def _(settings: HeatmapSettings, load: Load, tick: Tick) -> Task:
 
 @finish.register
 def _(settings: HeatmapSettings, run: Run, failed: Failed) -> Iterator[Written]:
-    from camviz.run.shared_scale import draw_run
+    from camviz.run.shared_scale import draw_maps, drawer_of
 
     if settings.drawn_later:
-        yield from draw_run(run, settings.request.look, settings.request.save_raw, failed)
+        write = run.open().write
+        for record in draw_maps(drawer_of(run, failed), settings.request.look, settings.request.save_raw, write):
+            yield from record.written
 
 
 @remarks.register

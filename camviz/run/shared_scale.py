@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,17 +12,22 @@ from numpy.typing import NDArray
 
 from camviz.errors import InputError
 from camviz.io.inputs import Failed, Input
+from camviz.io.paths import Sizes
 from camviz.render.color import limits, settled
 from camviz.run.database.database import Database
 from camviz.run.database.jobs import same_image
 from camviz.run.database.records import Record
-from camviz.run.database.rows import FileRow, JobRow
+from camviz.run.database.rows import InputRow, JobRow
+from camviz.run.outcome import Outcome
+from camviz.run.output.files import Write
 from camviz.run.output.map_files import write_maps
 from camviz.run.output.written import Written
 from camviz.types import Look, SaliencyMap
 
 if TYPE_CHECKING:
     from camviz.run.resume import Run
+
+Draw = Callable[[Input, list[SaliencyMap]], Iterable[Written]]
 
 
 def values_of(database: Database, row: JobRow) -> Iterator[NDArray[np.float32]]:
@@ -36,48 +42,61 @@ def settled_for_run(database: Database, row: JobRow, look: Look) -> Look:
     return settled(look, values_of(database, row), ("run",)) if look.scale == "run" else look
 
 
-def draw_run(run: Run, look: Look, save_raw: bool, failed: Failed) -> Iterator[Written]:
-    """Draw each image of a run whose files are missing, or drawn on another scale than that of all maps now.
+@dataclass(frozen=True)
+class Drawer:
+    """Draws the images of a job in a folder from the maps in its database.
 
-    An image that is gone or has changed is passed to `failed` and gets no files.
+    An image that is gone or has changed is passed to `failed` and gets no files. `urls`: whether images are read from
+    URLs that the database names. `outcome` counts the images whose files were right before.
     """
-    shared = settled_for_run(run.database, run.row, look)
-    top = limits(np.empty(0), shared.sign, shared.scale).high
-    write = run.open().write
+
+    database: Database
+    row: JobRow
+    folder: Path
+    failed: Failed
+    urls: bool = False
+    outcome: Outcome = field(default_factory=Outcome)
+
+    def draw(self, draw: Draw, still_right: Callable[[dict[str, Any]], bool] = lambda _facts: True) -> Iterator[Record]:
+        """Draw each image, unless its files exist and their facts are `still_right`; yield those that are drawn."""
+        sizes = Sizes(self.folder)
+        for one in list(self.database.inputs(self.row.id, "done")):
+            files = self.database.files(one.id)
+            exist = one.files and len(files) == one.files and all(file.unchanged(sizes, one.finished) for file in files)
+            if exist and all(still_right(file.facts) for file in files if file.kind != "raw"):
+                self.outcome.before += 1
+                continue
+            try:
+                record = self._drawn(one, draw)
+            except InputError as error:
+                self.failed(one.name, error)
+                continue
+            if record:
+                self.database.add(self.row.id, record)
+                yield record
+
+    def _drawn(self, one: InputRow, draw: Draw) -> Record | None:
+        """Return an image with new files; None where there is nothing to draw: a video, or nothing was found."""
+        saved = self.database.maps(one.id)
+        if not saved:
+            return None
+        image = same_image(one, self.urls)
+        source = Input(one.path, one.name, stamp=one.stamp)
+        written = tuple(draw(source, [each.restored(image) for each in saved]))
+        return Record(source, one.seconds, tuple(saved), written, tuple(one.predictions))
+
+
+def draw_maps(drawer: Drawer, look: Look, save_raw: bool, write: Write) -> Iterator[Record]:
+    """Draw each image of a job whose files are missing, or drawn on another scale than that of all maps now."""
+    shared = settled_for_run(drawer.database, drawer.row, look)
+    top = limits(np.empty(0), shared.sign, shared.scale).high if look.scale == "run" else None
 
     def draw(source: Input, maps: list[SaliencyMap]) -> Iterable[Written]:
-        return write_maps(maps, source, run.folder, shared, save_raw, write)
+        return write_maps(maps, source, drawer.folder, shared, save_raw, write)
 
-    yield from draw_later(run, draw, failed, lambda facts: facts.get("high") == top)
-
-
-def draw_later(
-    run: Run,
-    draw: Callable[[Input, list[SaliencyMap]], Iterable[Written]],
-    failed: Failed,
-    still_right: Callable[[dict[str, Any]], bool] = lambda _facts: True,
-) -> Iterator[Written]:
-    """Draw each image of a run from its maps, unless its files exist and their facts are `still_right`."""
-    database, row, folder = run.database, run.row, run.folder
-    for one in list(database.inputs(row.id, "done")):
-        files = database.files(one.id)
-        if not database.maps(one.id):  # a video, or an image in which nothing was found
-            continue
-        exist = one.files and len(files) == one.files and _exist(folder, files)
-        if exist and all(still_right(file.facts) for file in files if file.kind != "raw"):
-            continue
-        try:
-            image = same_image(one)
-            saved = database.maps(one.id)
-            stamp = None if one.size is None or one.mtime_ns is None else (one.size, one.mtime_ns)
-            source = Input(one.path, one.name, stamp=stamp)
-            written = tuple(draw(source, [each.restored(image) for each in saved]))
-        except InputError as error:
-            failed(one.name, error)
-            continue
-        database.add(row.id, Record(source, one.seconds, tuple(saved), written, tuple(one.predictions)))
-        yield from written
+    yield from drawer.draw(draw, lambda facts: top is None or facts.get("high") == top)
 
 
-def _exist(folder: Path, files: Sequence[FileRow]) -> bool:
-    return all((folder / file.path).is_file() for file in files)
+def drawer_of(run: Run, failed: Failed) -> Drawer:
+    """Return the drawer of a run; it reads the URLs that the run's inputs name."""
+    return Drawer(run.database, run.row, run.folder, failed, run.reads_urls)

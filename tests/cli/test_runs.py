@@ -70,9 +70,12 @@ def test_restyle_writes_what_was_asked(run, made, tmp_path, written):
     files = ["a.png.gradcam.jpg", "a.png.layercam.jpg", "x/b.png.gradcam.jpg", "x/b.png.layercam.jpg"]
     assert sorted(result.stdout.splitlines()) == [f"new/{name}" for name in files]
     assert written(tmp_path / "new") == files
-    facts = [json.loads(line) for line in run("restyle", "new", "--json").stdout.splitlines()]
+    facts = [json.loads(line) for line in run("restyle", "new", "--json", "-o", "other").stdout.splitlines()]
     assert {one["kind"] for one in facts} == {"overlay"}
-    assert {os.path.dirname(one["path"]) for one in facts} == {"new", "new/x"}
+    assert {os.path.dirname(one["path"]) for one in facts} == {"other", "other/x"}
+    again = run("restyle", "new")
+    assert (again.exit_code, again.stdout) == (0, "")
+    assert "nothing left to do, 2 done before" in again.stderr
 
 
 def test_restyle_in_place_leaves_one_plain_database(run, made, tmp_path, written):

@@ -27,8 +27,8 @@ def redraw(tmp_path):
         with Database(tmp_path / "run", write=folder is None) as database:
             row = next(job for job in database.jobs() if key in (None, job.key))
             with Database(folder, write=True) if folder else nullcontext(database) as target:
-                found = list(restyle(database, row, look, target, lambda *a: told.append(a)))
-        return found, [name for name, error in told if error]
+                records = list(restyle(database, row, look, target, lambda *a: told.append(a)))
+        return [file for record in records for file in record.written], [name for name, _ in told]
 
     return draw
 
@@ -97,4 +97,44 @@ def test_a_changed_image_is_told_and_the_others_go_on(redraw, tmp_path):
     assert failed == ["b.png", "c.png"]
     assert [one.path.name for one in found] == ["a.png.webp"]
     with Database(tmp_path / "new") as database:
-        assert database.counts(1) == {"done": 1, "failed": 2}
+        rows = {row.name: (row.files, len(database.files(row.id))) for row in database.inputs(1)}
+    assert rows == {"a.png": (1, 1), "b.png": (1, 0), "c.png": (1, 0)}  # the last two are not complete
+
+
+def test_an_interrupted_job_has_all_maps_and_is_continued(redraw, tmp_path):
+    make_run(tmp_path / "run", ["a.png", "b.png", "c.png"], MAPS, failed=("bad.png",))
+    make_run(tmp_path / "as", ["a.png", "b.png", "c.png"], MAPS, look=LOOK, failed=("bad.png",))
+    with Database(tmp_path / "run", write=True) as database:
+        drawing = restyle(database, database.newest(), LOOK, database, print)
+        next(drawing)
+        drawing.close()
+        assert database.newest().settings["look"]["colormap"] == LOOK.colormap
+        again = list(restyle(database, database.newest(), LOOK, database, print))
+        assert [record.source.name for record in again] == ["b.png", "c.png"]
+    assert contents(tmp_path / "run").items() >= contents(tmp_path / "as").items()
+
+
+def test_a_copy_that_is_interrupted_leaves_no_images(redraw, tmp_path, monkeypatch):
+    make_run(tmp_path / "run", ["a.png", "b.png"])
+    with Database(tmp_path / "run", write=True) as database:
+        first, added = database.newest(), []
+
+        def add(job, record):
+            added.append(record)
+            if len(added) == 2:
+                raise KeyboardInterrupt
+            return Database.add(database, job, record)
+
+        monkeypatch.setattr(database, "add", add)
+        with pytest.raises(KeyboardInterrupt):
+            list(restyle(database, first, LOOK, database, print))
+    with Database(tmp_path / "run") as database:
+        assert database.newest() == first
+
+
+def test_new_maps_of_a_run_replace_those_of_an_earlier_restyle(redraw, tmp_path):
+    first = make_run(tmp_path / "run", ["a.png", "b.png"])
+    redraw(LOOK, tmp_path / "new")
+    make_run(tmp_path / "run", ["b.png"], [{"score": 7.0}])
+    found, _ = redraw(LOOK, tmp_path / "new", first.key)
+    assert [(one.path.name, one.facts["score"]) for one in found] == [("b.png.webp", 7.0)]

@@ -63,6 +63,22 @@ def test_a_result_that_is_gone_or_cut_is_made_again(heatmap, pics, tmp_path, spo
     assert (tmp_path / "out" / "b.png.png").read_bytes() == before
 
 
+@pytest.mark.parametrize("options", [[], ["--scale", "run"]])
+def test_a_figure_of_equal_size_and_other_content_is_made_again(heatmap, pics, tmp_path, options):
+    heatmap("pics", *options)
+    path = tmp_path / "out" / "b.png.png"
+    before = path.read_bytes()
+    path.write_bytes(before[:-20] + bytes(20))
+    assert names(heatmap("pics", *options)) == ["b.png.png"]
+    assert path.read_bytes() == before
+
+
+def test_a_copied_run_is_done(heatmap, pics, tmp_path):
+    heatmap("pics")
+    shutil.copytree(tmp_path / "out", tmp_path / "copy", copy_function=shutil.copyfile)  # new times
+    assert heatmap("pics", "-o", tmp_path / "copy").stdout == ""
+
+
 def test_overwrite_does_everything_again(heatmap, pics):
     heatmap("pics")
     assert names(heatmap("pics", "--overwrite")) == ALL

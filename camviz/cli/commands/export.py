@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import Annotated, Literal
 
 import typer
@@ -9,6 +11,7 @@ import typer
 from camviz.cli.console import Console
 from camviz.cli.registry import command
 from camviz.cli.runs import JobKey, Run, RunOutput, opened
+from camviz.errors import CamvizError
 
 Format = Annotated[
     Literal["csv", "jsonl", "npz"], typer.Option("--format", help="csv, jsonl: one row per map; npz: the raw maps.")
@@ -29,7 +32,7 @@ def export(
     format: Format = "csv",
     job: JobKey = None,
     output: RunOutput = None,
-) -> None:
+) -> int:
     """Export the results of a run to CSV, JSON lines or NPZ."""
     from camviz.run.export import write_export
     from camviz.run.outcome import Outcome
@@ -38,6 +41,14 @@ def export(
     with opened("export", run, job, console) as (database, row):
         folder = output or database.folder
         prepare_folder(folder)
+        outcome = Outcome()
+
+        def failed(_name: str, error: CamvizError) -> None:
+            outcome.failed += 1
+            console.error(error)
+
         with console.bar() as bar:
-            path = write_export(database, row, folder, format, lambda done: bar.update(Outcome(done=done)))
+            show = partial(replace, outcome)
+            path = write_export(database, row, folder, format, failed, lambda done: bar.update(show(done=done)))
     console.result(str(path))
+    return outcome.exit_status

@@ -15,7 +15,7 @@ from camviz.cli.console import Console
 from camviz.cli.option_groups import unset
 from camviz.cli.options import AllowPickle, ComputeOptions, Json, OutputOptions
 from camviz.cli.registry import command
-from camviz.cli.runs import JobKey, Run, opened
+from camviz.cli.runs import AllowUrls, JobKey, Run, opened
 from camviz.cli.session import Session
 from camviz.errors import RequestError
 from camviz.models.load import runs_code
@@ -64,6 +64,7 @@ def replay(
     tolerance: Tolerance = 0.0,
     model: SameModel = None,
     allow_pickle: AllowPickle = False,
+    allow_urls: AllowUrls = False,
     as_json: Json = False,
 ) -> int:
     """Recompute the maps of a run and compare them bit for bit.
@@ -86,7 +87,8 @@ def replay(
         for path, digest in row.settings.get("contents", {}).items():
             if digest not in digests:
                 console.say(f"note: '{path}' has changed since the run")
-        found = runs.replay(database, row, again, Explainer(session.load(), again, session.bar.scored), session.failed)
+        explainer = Explainer(session.load(), again, session.bar.scored)
+        found = runs.replay(database, row, again, explainer, session.failed, allow_urls)
         return _tell(found, session, tolerance, as_json)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from camviz.cli.console import Console
 from camviz.cli.registry import command
-from camviz.cli.runs import JobKey, Run, RunOutput, opened
+from camviz.cli.runs import AllowUrls, JobKey, Run, RunOutput, opened
 
 
 @command(
@@ -12,7 +12,9 @@ from camviz.cli.runs import JobKey, Run, RunOutput, opened
     order=3,
     examples=("camviz report camviz_out",),
 )
-def report(console: Console, run: Run = None, job: JobKey = None, output: RunOutput = None) -> None:
+def report(
+    console: Console, run: Run = None, job: JobKey = None, output: RunOutput = None, allow_urls: AllowUrls = False
+) -> None:
     """Write one HTML file to browse a run offline.
 
     With search, filters, originals and overlays, and the failed images.
@@ -27,7 +29,7 @@ def report(console: Console, run: Run = None, job: JobKey = None, output: RunOut
         folder = output or database.folder
         check_folder(folder)
         with console.bar() as bar:
-            page = make_page(database, row, folder, lambda done: bar.update(Outcome(done=done)))
+            page = make_page(database, row, folder, lambda done: bar.update(Outcome(done=done)), allow_urls)
         prepare_folder(folder)
         path = folder / "report.html"
         write_file(path, draw_page(page, __version__).data or b"")

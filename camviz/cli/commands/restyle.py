@@ -12,8 +12,8 @@ from camviz.cli.option_groups import unset
 from camviz.cli.options import Json, LookOptions
 from camviz.cli.options.figure import changed
 from camviz.cli.registry import command
-from camviz.cli.runs import JobKey, Run, RunOutput, opened
-from camviz.errors import InputError
+from camviz.cli.runs import AllowUrls, JobKey, Run, RunOutput, opened
+from camviz.errors import CamvizError
 from camviz.io.paths import is_remote
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def restyle(
     run: Run = None,
     job: JobKey = None,
     output: RunOutput = None,
+    allow_urls: AllowUrls = False,
     as_json: Json = False,
 ) -> int:
     """Redraw a run with other colors, without the model."""
@@ -58,17 +59,17 @@ def restyle(
         database = target if inside else stack.enter_context(Database(database.folder))
         with console.bar() as bar:
 
-            def told(name: str, error: InputError | None) -> None:
-                if error is None:
-                    outcome.done += 1
-                else:
-                    outcome.failed += 1
-                    console.error(error)
+            def failed(_name: str, error: CamvizError) -> None:
+                outcome.failed += 1
+                console.error(error)
                 bar.update(outcome)
 
-            for one in redraw(database, row, new, target, told, output_folder.write):
-                outcome.written += 1
-                console.result(one.to_json() if as_json else str(one.path))
+            for record in redraw(database, row, new, target, failed, output_folder.write, allow_urls, outcome):
+                outcome.done += 1
+                bar.update(outcome)
+                for file in record.written:
+                    outcome.written += 1
+                    console.result(file.to_json() if as_json else str(file.path))
         console.say(f"{outcome.summary()} in {folder}")
     return outcome.exit_status
 

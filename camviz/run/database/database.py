@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from camviz.errors import CamvizError, OutputError
-from camviz.io.paths import absolute, is_remote, names_beginning, place, relative
+from camviz.io.paths import absolute, checksum, is_remote, leaves, names_beginning, relative
 from camviz.run.database.records import Record, SavedMap, plain
 from camviz.run.database.remote import Copy
-from camviz.run.database.rows import FileRow, InputRow, JobRow, Known
+from camviz.run.database.rows import CRC, FileRow, InputRow, JobRow, Known
 from camviz.run.database.tables import ABSORB, KNOWN, SHARDS, TABLES, VERSION, back, columns, saved, text
 from camviz.run.output.written import Written
 
@@ -75,6 +76,10 @@ class Database:
                     f"'{folder}' holds {len(tags)} shard(s) that are not merged", f"camviz merge {folder}"
                 )
             raise OutputError(f"no run in '{folder}': it has no {NAME}", "camviz heatmap photos/ -o RUN makes one")
+        for end in ("", "-wal", "-shm", "-journal") if not is_remote(self.path) else ():
+            link = self.path.with_name(self.path.name + end)
+            if link.is_symlink() and (write or end):
+                raise OutputError(f"'{link}' is a link, and links in an output folder are not followed", f"rm '{link}'")
         self._copy = Copy(self.path) if is_remote(self.path) else None
         self.file = self._copy.path if self._copy else self.path  # on this machine
         self._db = self._guarded(self._open)
@@ -170,6 +175,20 @@ class Database:
         if time.monotonic() - self._committed > _EVERY:
             self.commit()
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Commit the images that are added within the block at once, or none of them."""
+        self.commit()
+        self._committed = math.inf
+        try:
+            yield
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+        finally:
+            self.commit()
+
     def _add(self, job: int, record: Record) -> None:
         if not self._db.in_transaction:
             self._db.execute("BEGIN IMMEDIATE")
@@ -188,7 +207,7 @@ class Database:
         self._db.execute("DELETE FROM inputs WHERE job = ? AND name = ?", (job, name))
         size, mtime_ns = source.stamp or (None, None)
         row: list[Any] = [job, name, text(absolute(source.path)), size, mtime_ns]
-        row += ["done" if record.done else "failed", len(record.written), record.seconds, _now()]
+        row += ["done" if record.done else "failed", len(record.written) + record.undrawn, record.seconds, _now()]
         row += [json.dumps(record.predictions)]
         row += [text(one) for one in (error.message, error.hint, record.traceback)] if error else [None] * 3
         input = self._db.execute(f"INSERT INTO inputs VALUES (NULL{', ?' * len(row)})", row).lastrowid
@@ -197,8 +216,11 @@ class Database:
         for file in record.written:
             path = text(self.relative(file))
             self.replaced += self._db.execute(_OF_ANOTHER, (path, job)).fetchone()[0]
-            told = (path, input, file.facts.get("kind", ""), file.size, json.dumps(plain(file.facts)))
-            self._db.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", told)
+            facts = plain(file.facts)
+            if not is_remote(file.path):
+                facts[CRC] = checksum(file.path)
+            row = [path, input, file.facts.get("kind", ""), file.size, json.dumps(facts)]
+            self._db.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", row)
 
     def relative(self, file: Written) -> str:
         """Return the path of a file relative to the output folder."""
@@ -261,9 +283,9 @@ class Database:
         rows = self._db.execute(KNOWN, (job, text(name))).fetchall()
         if not rows:
             return None
-        state, size, mtime_ns, files = rows[0][:4]
-        there = tuple((back(path), length) for *_, path, length in rows if path is not None)
-        return Known(state, size, mtime_ns, files, there)
+        state, size, mtime_ns, files, finished = rows[0][:5]
+        there = _file_rows(row[5:] for row in rows if row[5] is not None)
+        return Known(state, size, mtime_ns, files, finished, there)
 
     def counts(self, job: int) -> dict[str, int]:
         """Return the number of images that are done, and that failed."""
@@ -297,7 +319,7 @@ class Database:
         for row in self._db.execute(query, (job, state, state)):
             id, job, name, path, size, mtime_ns, state_, files, seconds, finished, predictions, *error = row
             yield InputRow(
-                id, job, back(name), place(back(path)), size, mtime_ns, state_, files, seconds, finished,
+                id, job, back(name), back(path), size, mtime_ns, state_, files, seconds, finished,
                 json.loads(predictions), *(None if one is None else back(one) for one in error),
             )  # fmt: skip
 
@@ -307,9 +329,15 @@ class Database:
         return [saved(row[3:]) for row in rows]
 
     def files(self, input: int) -> list[FileRow]:
-        """Return the files of an image that no other job has replaced."""
+        """Return the files of an image in the folder that no other job has replaced."""
         rows = self._db.execute("SELECT path, kind, size, facts FROM files WHERE input = ? ORDER BY path", (input,))
-        return [FileRow(back(path), kind, size, json.loads(facts)) for path, kind, size, facts in rows.fetchall()]
+        return list(_file_rows(rows.fetchall()))
+
+
+def _file_rows(rows: Iterable[Sequence[Any]]) -> tuple[FileRow, ...]:
+    """Return the files of an image; one whose path leads out of the folder is not a file of the run."""
+    files = (FileRow(back(path), kind, size, json.loads(facts)) for path, kind, size, facts in rows)
+    return tuple(file for file in files if not leaves(file.path))
 
 
 def gone(folder: Path) -> OutputError:

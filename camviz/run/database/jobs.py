@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 from camviz.errors import InputError, RequestError, closest
 from camviz.io.images import read_image
-from camviz.io.paths import stamp
+from camviz.io.paths import is_remote, stamp
 from camviz.run.database.database import Database
 from camviz.run.database.records import SavedMap
 from camviz.run.database.rows import FileRow, InputRow, JobRow
@@ -80,14 +80,20 @@ def files_of(one: SavedMap, files: Sequence[FileRow]) -> list[FileRow]:
     return [file for file in files if any(shows(facts) for facts in file.facts.get("maps", [file.facts]))]
 
 
-def same_image(row: InputRow) -> Image:
-    """Return the image of a row, upright; raise `InputError` if it is missing, damaged or changed."""
-    check_same(row)
+def same_image(row: InputRow, urls: bool) -> Image:
+    """Return the image of a row, upright; raise `InputError` if it is missing, damaged or changed.
+
+    `urls`: whether images may be read from the URLs that the run database names.
+    """
+    check_same(row, urls)
     return read_image(row.path)
 
 
-def check_same(row: InputRow) -> None:
-    """Raise `InputError` for an image that has changed since the run."""
+def check_same(row: InputRow, urls: bool) -> None:
+    """Raise `InputError` for an image that has changed since the run, and for a URL unless `urls` may be read."""
+    if is_remote(row.path) and not urls:
+        message = f"'{row.path}' is not read: a URL that only the run database names"
+        raise InputError(message, "--allow-urls, of restyle, replay and report; or give the URL as an image again")
     if row.size is None:
         return
     now = stamp(row.path)  # without one, reading it says what is wrong

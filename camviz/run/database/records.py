@@ -60,7 +60,8 @@ class Record:
     """One image, done or failed. `written` are its files, complete under their final names.
 
     `predictions` are plain values of the command: label, index, score and probability of each explained target, or
-    the rows of an evaluation. `request_error` is the error to raise when no image at all works.
+    the rows of an evaluation. `request_error` is the error to raise when no image at all works. `undrawn`: files are
+    still to be drawn from the maps, so that the image does not count as complete.
     """
 
     source: Input
@@ -72,6 +73,7 @@ class Record:
     traceback: str = ""
     note: str = ""
     request_error: RequestError | None = None
+    undrawn: bool = False
 
     @property
     def done(self) -> bool:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
+
+from camviz.errors import InputError, RequestError
+from camviz.io.paths import Sizes, Stamp, checksum, is_remote, place
+
+CRC = "crc32"  # among the facts of a file
 
 
 @dataclass(frozen=True)
@@ -27,7 +34,7 @@ class InputRow:
     id: int
     job: int
     name: str
-    path: Path
+    address: str  # the image's absolute path, or its URL
     size: int | None
     mtime_ns: int | None
     state: Literal["done", "failed"]
@@ -39,15 +46,38 @@ class InputRow:
     hint: str | None = None
     traceback: str | None = None
 
+    @property
+    def path(self) -> Path:
+        """The path of the image. Raises `InputError` for a URL that cannot be used."""
+        try:
+            return place(self.address)
+        except RequestError as error:
+            raise InputError(error.message, error.hint) from error
+
+    @property
+    def stamp(self) -> Stamp | None:
+        """The size and the time of the last change of the image, where they are known."""
+        return None if self.size is None or self.mtime_ns is None else (self.size, self.mtime_ns)
+
 
 @dataclass(frozen=True)
 class FileRow:
-    """A file in the output folder; `path` is relative to it."""
+    """A file in the output folder; `path` is relative to it. Among its facts is the CRC-32 of its content."""
 
     path: str
     kind: str
     size: int
     facts: dict[str, Any]
+
+    def unchanged(self, sizes: Sizes, finished: str) -> bool:
+        """Return whether the file is as it was written. One that was changed after its image was finished is read."""
+        if sizes(self.path) != self.size:
+            return False
+        if CRC not in self.facts or is_remote(sizes.folder):
+            return True
+        path = sizes.folder / self.path
+        changed = datetime.fromtimestamp(os.stat(path).st_mtime, UTC).isoformat(timespec="milliseconds")
+        return changed <= finished or checksum(path) == self.facts[CRC]
 
 
 @dataclass(frozen=True)
@@ -58,4 +88,5 @@ class Known:
     size: int | None
     mtime_ns: int | None
     files: int
-    there: tuple[tuple[str, int], ...]  # path and size of those that still belong to it
+    finished: str
+    there: tuple[FileRow, ...]  # those that still belong to it

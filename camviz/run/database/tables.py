@@ -55,7 +55,7 @@ CREATE TABLE files (            -- what is in the output folder; a path belongs 
   input INTEGER NOT NULL REFERENCES inputs ON DELETE CASCADE,
   kind TEXT NOT NULL,
   size INTEGER NOT NULL,
-  facts TEXT NOT NULL           -- JSON, as --json tells them
+  facts TEXT NOT NULL           -- JSON, as --json prints them; and "crc32" of the content
 ) WITHOUT ROWID;
 CREATE INDEX files_of_input ON files (input, path, size);
 """
@@ -87,7 +87,8 @@ DROP TABLE temp.pairs;
 DROP TABLE temp.shift;
 """
 KNOWN = """
-SELECT i.state, i.size, i.mtime_ns, i.files, f.path, f.size FROM inputs AS i LEFT JOIN files AS f ON f.input = i.id
+SELECT i.state, i.size, i.mtime_ns, i.files, i.finished, f.path, f.kind, f.size, f.facts
+FROM inputs AS i LEFT JOIN files AS f ON f.input = i.id
 WHERE i.job = ? AND i.name = ?
 """
 _MAP = ("method", "layer", "target", "index", "score", "probability", "model")  # columns of their own; index is a word

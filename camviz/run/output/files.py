@@ -8,9 +8,10 @@ import re
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from camviz.errors import InputError, OutputError
-from camviz.io.paths import is_remote, place, write_bytes
+from camviz.io.paths import is_remote, leaves, place, write_bytes
 
 Write = Callable[[Path, bytes], None]
 
@@ -51,7 +52,7 @@ def prepare_folder(folder: Path) -> None:
             return
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".camviz-{os.getpid()}"
-        probe.touch()
+        new_file(probe).close()
         probe.unlink()
     except OSError as error:
         raise OutputError(
@@ -60,9 +61,28 @@ def prepare_folder(folder: Path) -> None:
 
 
 def result_path(folder: Path, name: str, facets: Sequence[str], suffix: str) -> Path:
-    """Return the path of a result of the input `name`: sub-folders kept, facets appended; no two inputs share one."""
+    """Return the path of a result of the input `name`: sub-folders kept, facets appended; no two inputs share one.
+
+    Raises `InputError` for a name that leads out of the folder, as one of a run database may.
+    """
+    if leaves(name):
+        raise InputError(f"the name '{name}' leads out of the output folder", "rename the image, or distrust the run")
     safe = [re.sub(r"[^\w.+-]+", "_", facet) for facet in facets if facet]
     return folder / (".".join([name, *safe]) + suffix)
+
+
+def new_file(path: Path) -> BinaryIO:
+    """Open a new file to write to, instead of whatever is there; no link is followed."""
+    path.unlink(missing_ok=True)
+    return path.open("xb")
+
+
+def check_links(path: Path, folder: Path) -> None:
+    """Raise `InputError` where a folder between an output folder and a file in it is a link."""
+    for parent in list(path.relative_to(folder).parents)[:-1]:
+        if (folder / parent).is_symlink():
+            link = folder / parent
+            raise InputError(f"'{link}' is a link, and links in an output folder are not followed", f"rm '{link}'")
 
 
 def write_file(path: Path, data: bytes, part: Path | None = None) -> None:
@@ -91,7 +111,8 @@ def _write_and_rename(path: Path, data: bytes, part: Path) -> None:
     if part.parent == path.parent:
         path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        part.write_bytes(data)
+        with new_file(part) as file:
+            file.write(data)
         try:
             os.replace(part, path)
         except FileNotFoundError:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from camviz.errors import OutputError
 from camviz.io.paths import is_remote
 from camviz.run.database.database import gone
-from camviz.run.output.files import prepare_folder, write_file
+from camviz.run.output.files import check_links, prepare_folder, write_file
 
 _PARTS = re.compile(r"\.camviz-.*\.parts")
+_PART = re.compile(r"[0-9-]+\.part|camviz\.sqlite(-wal|-shm|-journal)?")  # the second while shards are merged
 _PATIENCE = 2.0  # seconds: another run may just be ending
 
 
@@ -46,7 +47,7 @@ class OutputFolder:
         if self._locks[0] is not None:
             for name in os.listdir(path):
                 if _PARTS.fullmatch(name):
-                    shutil.rmtree(path / name, ignore_errors=True)
+                    _remove_parts(path / name)
         self._store = Store(path)
 
     @property
@@ -84,7 +85,9 @@ class Store:
         self.parts = parts or Path(tempfile.mkdtemp(".parts", ".camviz-", folder))
 
     def write(self, path: Path, data: bytes) -> None:
-        """Write a file atomically; thread-safe."""
+        """Write a file atomically; thread-safe. Raises `InputError` where its sub-folder is a link."""
+        if not is_remote(path):
+            check_links(path, self.folder)
         try:
             write_file(path, data, self.parts / f"{os.getpid()}-{threading.get_ident()}.part")
         except OutputError as error:
@@ -94,7 +97,18 @@ class Store:
 
     def close(self) -> None:
         """Remove the temporary files."""
-        shutil.rmtree(self.parts, ignore_errors=True)
+        _remove_parts(self.parts)
+
+
+def _remove_parts(folder: Path) -> None:
+    """Remove temporary files of camviz and their folder, and nothing else that may be there."""
+    if folder.is_symlink():
+        return
+    with suppress(OSError):
+        for name in os.listdir(folder):
+            if _PART.fullmatch(name):
+                os.unlink(folder / name)
+        folder.rmdir()
 
 
 def _own_parts(folder: Path, shard: str) -> tuple[Path, int | None]:
@@ -112,8 +126,8 @@ def _own_parts(folder: Path, shard: str) -> tuple[Path, int | None]:
         except FileNotFoundError:
             same = False
         if same:  # and not one that its owner was just removing
-            for part in parts.glob("*.part"):
-                part.unlink(missing_ok=True)
+            for name in filter(_PART.fullmatch, os.listdir(parts)):
+                (parts / name).unlink(missing_ok=True)
             return parts, lock
         os.close(lock)
 

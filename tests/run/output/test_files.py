@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from camviz.errors import OutputError
+from camviz.errors import InputError, OutputError
 from camviz.run.output.files import check_folder, prepare_folder, result_path, write_file
 
 
@@ -72,6 +72,30 @@ def test_names_of_results(name, facets, expected):
     assert result_path(Path("out"), name, facets, ".png") == Path("out") / expected
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["../a.png", "x/../../a.png", "/a.png", "..\\a.png", "\\a.png", "C:\\a.png", "C:/a.png", "..", "a\0.png", ""],
+)
+def test_a_name_that_leads_out_of_the_folder_is_refused(name):
+    with pytest.raises(InputError, match="leads out of the output folder"):
+        result_path(Path("out"), name, [], ".png")
+
+
+@pytest.mark.parametrize("name", ["..a.png", "x/a..png", "a\\b.png", "c: d.png", "..."])
+def test_a_name_that_only_looks_odd_is_used(name):
+    assert result_path(Path("out"), name, [], ".png") == Path("out") / f"{name}.png"
+
+
+def test_a_temporary_file_follows_no_link(tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"kept")
+    (tmp_path / "a.part").symlink_to(victim)
+    write_file(tmp_path / "a.png", b"new", tmp_path / "a.part")
+    assert victim.read_bytes() == b"kept"
+    assert (tmp_path / "a.png").read_bytes() == b"new"
+    assert not (tmp_path / "a.png").is_symlink()
+
+
 def test_a_file_appears_complete_and_alone(tmp_path):
     write_file(tmp_path / "deep" / "a.png", b"one")
     write_file(tmp_path / "deep" / "a.png", b"two")
@@ -84,16 +108,17 @@ def test_a_name_may_be_as_long_as_the_disk_allows(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
-@pytest.mark.parametrize("broken", ["write_bytes", "replace"])
+@pytest.mark.parametrize("broken", ["open", "replace"])
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, broken):
     (tmp_path / "a.png").write_bytes(b"old")
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path if broken == "write_bytes" else os, broken, full)
+    monkeypatch.setattr(Path if broken == "open" else os, broken, full)
     with pytest.raises(OutputError, match="No space left"):
         write_file(tmp_path / "a.png", b"new")
+    monkeypatch.undo()
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
     assert (tmp_path / "a.png").read_bytes() == b"old"
 

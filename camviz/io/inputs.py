@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from camviz.errors import CamvizError, InputError, RequestError
-from camviz.io.images import SUFFIXES
+from camviz.io.opening import SUFFIXES
 from camviz.io.paths import Stamp, absolute, entries, is_folder, is_remote, is_url, matching, place
 from camviz.io.videos import is_video
 
@@ -132,10 +132,17 @@ def _walk(folder: str, skipped: str | None, above: tuple[str, ...] = ()) -> Iter
     for entry in entries:
         if entry.name.startswith(".") or os.path.abspath(entry.path) == skipped:
             continue
-        if entry.is_dir():
+        if _is_dir(entry):
             yield from _walk(entry.path, skipped, (*above, real))
         elif _is_image(entry.name):
             yield Path(entry.path)
+
+
+def _is_dir(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # such as a link to itself: reading it reports that
+        return False
 
 
 def _is_image(name: str) -> bool:

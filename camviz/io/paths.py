@@ -82,6 +82,13 @@ def is_folder(path: Path) -> bool:
         return bool(store.isdir(name))
 
 
+def kind_of_entry(path: Path) -> str:
+    """Return what a path is that is no regular file, such as "a named pipe"; "" for a file. Raises `OSError`."""
+    mode = os.stat(path).st_mode
+    kinds = {stat.S_IFREG: "", stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a device")
+
+
 def read_bytes(path: Path) -> bytes:
     """Return the contents of a file or an object. Raises `OSError` with a reason."""
     if not is_remote(path):

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camviz.errors import InputError, RequestError
+from camviz.io.opening import SUFFIXES, open_image
 from camviz.types import Image
 
 Mask = NDArray[np.bool_]
@@ -192,8 +193,6 @@ def read_masks(folder: Path, value: str = "", match: str = "label") -> Truth:
 
     `value` is an index (or gray level), or a color as #rrggbb. In masks with a palette 255 is ignored, as in VOC.
     """
-    from camviz.io.images import SUFFIXES
-
     wanted = _parse_value(value)
     if not folder.is_dir():
         raise RequestError(f"no folder '{folder}'", "--masks takes a folder with one mask per image")
@@ -221,20 +220,14 @@ def _parse_value(text: str) -> int | tuple[int, ...] | None:
 
 
 def _read_mask(path: Path, value: int | tuple[int, ...] | None) -> Mask:
-    from PIL import Image as PILImage
-    from PIL import UnidentifiedImageError
-
-    try:
-        with PILImage.open(path) as image:
-            palette = image.mode == "P"
-            if isinstance(value, tuple):
-                return np.asarray((np.asarray(image.convert("RGB")) == value).all(-1))
-            if image.mode in ("RGBA", "LA"):
-                values = np.asarray(image.convert(image.mode.removesuffix("A")))
-            else:
-                values = np.asarray(image)
-    except (OSError, UnidentifiedImageError, ValueError) as error:
-        raise InputError(f"mask '{path}' cannot be read: {error}", "use PNG or another common image format") from error
+    with open_image(path) as image:
+        palette = image.mode == "P"
+        if isinstance(value, tuple):
+            return np.asarray((np.asarray(image.convert("RGB")) == value).all(-1))
+        if image.mode in ("RGBA", "LA"):
+            values = np.asarray(image.convert(image.mode.removesuffix("A")))
+        else:
+            values = np.asarray(image)
     if values.ndim == 3:
         values = values.max(-1)
     if value is not None:

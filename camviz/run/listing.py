@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
 from camviz.errors import InputError
-from camviz.io.images import no_file
 from camviz.io.inputs import Input
+from camviz.io.opening import no_file
 
 
 class Listing(Iterator[Input]):

@@ -10,7 +10,8 @@ from typing import Any
 from urllib.parse import quote
 
 from camviz.errors import InputError
-from camviz.io.images import SUFFIXES, read_image
+from camviz.io.images import read_image
+from camviz.io.opening import SUFFIXES
 from camviz.io.paths import relative
 from camviz.render.color import settled
 from camviz.render.html import Card, Page, PageFile, PageImage, shrunk, thumb_side, thumbnail

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camviz.errors import InputError, RequestError
+from camviz.io.opening import open_image
 from camviz.types import View
 
 Region = NDArray[np.bool_]
@@ -91,11 +92,6 @@ def _of_mask(path: str, shape: tuple[int, int], view: View) -> Region:
 
 def read_mask(path: Path) -> Region:
     """Read a mask (H, W) from an image file: nonzero pixels, or every palette color but the first."""
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            values = np.asarray(image.convert("RGB") if image.mode in ("RGBA", "CMYK", "YCbCr") else image)
-    except Exception as error:  # decoders fail in many ways
-        raise InputError(f"mask '{path}' cannot be read: {error}", "a PNG that is 0 outside the region") from error
+    with open_image(path) as image:
+        values = np.asarray(image.convert("RGB") if image.mode in ("RGBA", "CMYK", "YCbCr") else image)
     return np.asarray(values.reshape(*values.shape[:2], -1).any(2), np.bool_)

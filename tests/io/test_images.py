@@ -12,8 +12,9 @@ import pytest
 from PIL import Image as PILImage
 
 from camviz.errors import InputError
-from camviz.io.images import SUFFIXES, read_image
+from camviz.io.images import read_image
 from camviz.io.notebook import as_images
+from camviz.io.opening import SUFFIXES
 from camviz.types import Image
 
 RED, GREEN, WHITE = (255, 0, 0), (0, 255, 0), (255, 255, 255)
@@ -97,7 +98,7 @@ def test_no_file_and_a_folder(tmp_path):
 def test_a_file_that_may_not_be_read(tmp_path, write_image, monkeypatch):
     path = write_image(tmp_path / "a.png")
 
-    def forbid(*_):
+    def forbid(*_, **_formats):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(PILImage, "open", forbid)

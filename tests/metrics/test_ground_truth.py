@@ -165,7 +165,7 @@ def test_masks_in_folders_and_of_another_size(masks):
 
 def test_a_broken_mask_is_the_images_error(tmp_path):
     (tmp_path / "a.png").write_bytes(b"no image")
-    with pytest.raises(InputError, match=r"a\.png' cannot be read"):
+    with pytest.raises(InputError, match=r"a\.png' is not an image"):
         read_masks(tmp_path).mask(write_image(tmp_path / "a.jpg"), "")
 
 

@@ -157,7 +157,7 @@ def test_a_mask_of_another_size_or_of_nothing(tmp_path):
     PILImage.new("L", (5, 5), 1).save(tmp_path / "other.png")
     PILImage.new("L", (8, 4), 0).save(tmp_path / "empty.png")
     (tmp_path / "text.png").write_text("no image")
-    for name, message in (("other", "5×5, the image 8×4"), ("empty", "empty.png"), ("text", "cannot")):
+    for name, message in (("other", "5×5, the image 8×4"), ("empty", "empty.png"), ("text", "is not an image")):
         with pytest.raises(InputError, match=message):
             chosen(f"mask:{tmp_path / name}.png")
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import sys
 from typing import Annotated
 
 import typer
@@ -11,6 +9,7 @@ import typer
 from camviz import __version__
 from camviz.cli.config import configurable
 from camviz.cli.registry import add_commands, epilog
+from camviz.cli.streams import prepare_streams
 from camviz.cli.typer_internals import Application
 
 app = typer.Typer(
@@ -45,7 +44,5 @@ configurable(app)
 
 def main() -> None:
     """Run the command line: the console script `camviz`."""
-    for stream in (sys.stdin, sys.stdout):  # file names are bytes: those that are not UTF-8 must pass unchanged
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="surrogateescape")
+    prepare_streams()
     app(prog_name="camviz")

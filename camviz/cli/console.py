@@ -8,9 +8,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
 from typing import Any, Literal
 
-from camviz.errors import CamvizError
+from camviz.errors import CamvizError, RunError
+from camviz.io.texts import visible
 from camviz.run.outcome import Outcome
 
 _MOMENT = 0.1  # seconds
@@ -126,6 +128,10 @@ def memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 2**10)
 
 
+class StdoutError(RunError):
+    """Standard output cannot be written."""
+
+
 class Console:
     """Prints results on stdout, and notes on stderr unless `quiet`; errors always."""
 
@@ -147,7 +153,7 @@ class Console:
     def say(self, text: str) -> None:
         """Print a line on stderr, unless quiet."""
         if not self.quiet:
-            print(text, file=sys.stderr)
+            print(visible(text), file=sys.stderr)
 
     def layers(self, paths: Sequence[str], model: str) -> None:
         """Print the layers that were chosen by default."""
@@ -163,9 +169,22 @@ class Console:
         if error.hint:
             print(f"hint: {_one_line(error.hint)}", file=sys.stderr)
 
-    def result(self, text: str) -> None:
-        """Print a result line on stdout."""
-        print(text, file=self._results, flush=True)
+    def result(self, text: str, styled: bool = False) -> None:
+        """Print text on stdout; `styled` text has control sequences for colors."""
+        self._write(f"{text if styled else visible(text)}\n")
+
+    def path(self, path: Path) -> None:
+        """Print the path of a written file on stdout, unchanged for other programs."""
+        self._write(f"{visible(str(path)) if self.terminal else path}\n")
+
+    def _write(self, text: str) -> None:
+        """Write on stdout. Raises `RunError` where that is full; `BrokenPipeError` where nobody reads."""
+        try:
+            print(text, end="", file=self._results, flush=True)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise StdoutError(f"cannot write to standard output: {error.strerror}", "run it again to resume") from error
 
     def bar(self) -> Bar:
         """Return the progress display: a bar if stderr is a terminal, otherwise a line every ten seconds."""
@@ -182,18 +201,18 @@ class Console:
         for column in columns:
             justify: Literal["left", "right"] = "right" if column in right else "left"
             table.add_column(column, justify=justify, no_wrap=True, overflow="fold")
-        listed = [[Text(cell) for cell in row] for row in rows]
+        listed = [[Text(visible(cell)) for cell in row] for row in rows]
         for row in listed:
             table.add_row(*row)
         width = None if self.terminal else 10_000
         console = RichConsole(file=self._results, width=width, highlight=False, soft_wrap=self.terminal)
         with console.capture() as captured:  # rich would exit when the pipe is closed
             console.print(table)
-        print(captured.get(), end="", file=self._results, flush=True)
+        self._write(captured.get())
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return visible(" ".join(text.split()))
 
 
 def wants_traceback() -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import sys
 from collections import Counter
@@ -28,6 +27,7 @@ from camviz.cli.options import (
 from camviz.cli.single_file import SingleFile, names_file
 from camviz.errors import CamvizError, InputError, ModelError, RequestError
 from camviz.io.paths import is_remote, is_url
+from camviz.io.texts import json_text
 from camviz.models.typed import typed_model
 from camviz.run.distributed.shard import home
 from camviz.run.outcome import Outcome
@@ -322,7 +322,7 @@ class Session:
         for source in run.look():
             count += 1
             facts = {"input": str(source.path), "name": source.name}
-            self.console.result(json.dumps(facts, ensure_ascii=False) if self.out.json else str(source.path))
+            self._print(json_text(facts), source.path)
         self.console.say(f"{count} to do, {self.outcome.before} done before; nothing was written")
         return 0
 
@@ -360,14 +360,17 @@ class Session:
         for note in file.notes():
             self.console.say(f"note: {note}")
         if not self._single:
-            self._print(file)
+            self._print(file.to_json(), file.path)
 
-    def _print(self, file: Written) -> None:
-        self.console.result(file.to_json() if self.out.json else str(file.path))
+    def _print(self, facts: str, path: Path) -> None:
+        if self.out.json:
+            self.console.result(facts)
+        else:
+            self.console.path(path)
 
     def _summary(self) -> int:
         for file in self._single.deliver() if self._single else ():
-            self._print(file)
+            self._print(file.to_json(), file.path)
         if self.outcome.failed_before:
             images = f"{self.outcome.failed_before} image{'s' * (self.outcome.failed_before != 1)}"
             self.console.error(InputError(f"{images} failed in an earlier run", "--retry computes them again"))

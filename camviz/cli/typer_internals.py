@@ -6,7 +6,6 @@ pyproject.toml pins Typer below the next minor version, because its classes and 
 from __future__ import annotations
 
 import errno
-import os
 import sys
 from collections.abc import Sequence
 from copy import copy
@@ -18,11 +17,12 @@ import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from typer.exceptions import TyperException
 
-from camviz.cli.console import Console, wants_traceback
+from camviz.cli.console import Console, StdoutError, wants_traceback
 from camviz.cli.hints import Line, Refusal, check_arguments, explain
 from camviz.cli.names import Names, choices
 from camviz.cli.signals import INTERRUPTED, READER_LEFT, TERMINATED, Terminated, terminable
 from camviz.cli.single_file import names_file
+from camviz.cli.streams import discard_stdout
 from camviz.errors import CamvizError, RequestError
 
 _WIDTH = 16  # columns of a list of choices
@@ -238,8 +238,11 @@ class Application(TyperGroup):
             with terminable():
                 return super().invoke(ctx)
         except BrokenPipeError:  # the reader of stdout left
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            discard_stdout()
             return READER_LEFT
+        except StdoutError:
+            discard_stdout()
+            raise
         except KeyboardInterrupt as error:
             raise typer.Abort from error
 
@@ -247,7 +250,11 @@ class Application(TyperGroup):
         console = Console()
         try:
             status = super().main(*args, **extra)
+            sys.stdout.flush()
             return status if isinstance(status, int) else 0
+        except BrokenPipeError:  # the reader of stdout left
+            discard_stdout()
+            return READER_LEFT
         except CamvizError as error:
             console.error(error)
             return error.exit_status
@@ -264,6 +271,7 @@ class Application(TyperGroup):
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT) or wants_traceback():
                 return _unexpected(console, error)
+            discard_stdout()
             hint = "free some space and run it again to resume"
             console.error(CamvizError(f"cannot write: {error.strerror}", hint))
             return 2

@@ -72,30 +72,30 @@ def _formats() -> tuple[str, ...]:
 def _source(path: Path) -> Path | io.BytesIO:
     """What Pillow opens: a regular file that is not empty, or the contents of an object."""
     if is_remote(path):
-        source, empty = _fetched(path)
+        data = _fetched(path)
+        source: Path | io.BytesIO = io.BytesIO(data)
+        size = len(data)
     else:
         kind = kind_of_entry(path)
         if kind == "a folder":
             raise IsADirectoryError
         if kind:
             raise InputError(f"'{path}' is {kind}, not a file", "copy its contents into a file")
-        source, empty = path, path.stat().st_size == 0
-    if empty:
+        source, size = path, path.stat().st_size
+    if size == 0:
         raise InputError(f"'{path}' is empty (0 bytes)", "copy or download it again")
     return source
 
 
-def _fetched(url: Path) -> tuple[io.BytesIO, bool]:
-    """An object's bytes, and whether there are none."""
+def _fetched(url: Path) -> bytes:
     try:
-        data = read_bytes(url)
+        return read_bytes(url)
     except (FileNotFoundError, IsADirectoryError):
         raise
     except OSError as error:
         raise InputError(
             f"'{url}' cannot be read: {error.strerror}", "check the address, and who may read it"
         ) from error
-    return io.BytesIO(data), not data
 
 
 # what is wrong

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
 
 from camviz.io.tables import csv_text
+from camviz.io.texts import json_text
 from camviz.metrics import table
 from camviz.metrics.baselines import BASELINES
 from camviz.metrics.statistics import Statistics, Summary
@@ -37,7 +37,7 @@ class Evaluation(Statistics):
 
     def to_json(self) -> str:
         """Return one JSON object per line: a method at a layer, its means and intervals."""
-        return "\n".join(json.dumps(fact, ensure_ascii=False) for fact in self.facts())
+        return "\n".join(json_text(fact) for fact in self.facts())
 
     def to_csv(self) -> str:
         """Return CSV with one line per method, layer and metric: mean, interval, number of images."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from camviz.io.texts import visible
 from camviz.metrics import FAMILIES, Measure
 from camviz.metrics.baselines import BASELINES
 from camviz.metrics.statistics import Statistics, Summary
@@ -106,6 +107,7 @@ def _number(value: float) -> str:
 
 def _short(path: str, width: int = 11) -> str:
     """Return a layer's path, without the beginning if it is long."""
+    path = visible(path)
     return path if len(path) <= width else f"…{path[1 - width :]}"
 
 

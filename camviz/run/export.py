@@ -17,6 +17,7 @@ import numpy as np
 from camviz.errors import InputError, OutputError, RequestError
 from camviz.io.inputs import Failed
 from camviz.io.paths import is_remote
+from camviz.io.tables import cell
 from camviz.run.database.database import Database
 from camviz.run.database.jobs import files_of
 from camviz.run.database.records import SavedMap, plain
@@ -96,7 +97,7 @@ def write_csv(database: Database, job: JobRow, file: BinaryIO, failed: Failed, t
     table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     table.writeheader()
     for row in rows(database, job, failed, tick):
-        table.writerow(row | {"files": "\n".join(row["files"])})
+        table.writerow({name: cell(value) for name, value in row.items()} | {"files": cell("\n".join(row["files"]))})
     text.detach()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from camviz.cli.console import Console
@@ -20,6 +19,7 @@ from camviz.cli.options import (
 from camviz.cli.registry import command
 from camviz.cli.session import Session, request_of
 from camviz.errors import InputError
+from camviz.io.texts import json_text
 from camviz.types import Image
 
 
@@ -68,5 +68,5 @@ def doctor(
             break
     if decoded:
         diagnosis = examined(Examination(loaded, job, decoded))
-        console.result(json.dumps(diagnosis.to_dict(), ensure_ascii=False) if as_json else str(diagnosis))
+        console.result(json_text(diagnosis.to_dict()) if as_json else str(diagnosis))
     return session.outcome.exit_status

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -32,6 +31,7 @@ from camviz.cli.registry import command
 from camviz.cli.session import Session, request_of
 from camviz.errors import RequestError
 from camviz.io.paths import place
+from camviz.io.texts import json_text
 from camviz.metrics import choose as choose_metrics
 from camviz.metrics import split_settings
 
@@ -231,7 +231,7 @@ class _Printing:
 
         console = self.session.console
         if evaluation.rows and self.form == "table":
-            console.result(text(evaluation, bool(advice), console.terminal).rstrip("\n"))
+            console.result(text(evaluation, bool(advice), console.terminal).rstrip("\n"), styled=True)
         elif evaluation.rows:
             console.result((evaluation.to_json() if self.form == "json" else evaluation.to_csv()).rstrip("\n"))
         for line in advice:
@@ -277,7 +277,7 @@ def _list(console: Console, as_json: bool) -> None:
     entries = sorted(METRICS, key=lambda entry: FAMILIES.index(entry.facts["family"]))
     for entry in entries if as_json else ():
         facts = {"name": entry.name, **entry.facts, "summary": entry.summary, "settings": entry.settings}
-        console.result(json.dumps(facts, ensure_ascii=False))
+        console.result(json_text(facts))
     if not as_json:
         rows = [
             (e.name, e.facts["family"], e.facts["better"], e.facts["needs"], e.facts["paper"], _settings(e), e.summary)

@@ -50,5 +50,5 @@ def export(
         with console.bar() as bar:
             show = partial(replace, outcome)
             path = write_export(database, row, folder, format, failed, lambda done: bar.update(show(done=done)))
-    console.result(str(path))
+    console.path(path)
     return outcome.exit_status

@@ -31,4 +31,4 @@ def merge(console: Console, run: Run = None) -> None:
         console.say(f"note: {note}")
     failed = f", {merged.failed} failed" if merged.failed else ""
     console.say(f"{merged.shards} shards, {merged.done} images{failed} in {run}")
-    console.result(str(merged.path))
+    console.path(merged.path)

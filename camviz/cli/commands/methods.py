@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 from typing import Annotated
 
 import typer
@@ -12,6 +11,7 @@ from camviz.cli.console import Console
 from camviz.cli.names import METHOD
 from camviz.cli.options import Json
 from camviz.cli.registry import command
+from camviz.io.texts import json_text
 
 Name = Annotated[
     str | None,
@@ -35,7 +35,7 @@ def methods(console: Console, name: Name = None, as_json: Json = False) -> None:
     if as_json:
         for entry in entries:
             facts = {"name": entry.name, **entry.facts, "summary": entry.summary, "settings": entry.settings}
-            console.result(json.dumps(facts, ensure_ascii=False))
+            console.result(json_text(facts))
     elif name:
         [entry] = entries
         console.result(f"{entry.name}: {inspect.getdoc(entry.call)}")

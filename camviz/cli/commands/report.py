@@ -34,4 +34,4 @@ def report(
         path = folder / "report.html"
         write_file(path, draw_page(page, __version__).data or b"")
         console.say(f"{page.summary}; {path.stat().st_size / 1e6:.1f} MB")
-    console.result(str(path))
+    console.path(path)

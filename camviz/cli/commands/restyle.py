@@ -69,7 +69,7 @@ def restyle(
                 bar.update(outcome)
                 for file in record.written:
                     outcome.written += 1
-                    console.result(file.to_json() if as_json else str(file.path))
+                    console.result(file.to_json()) if as_json else console.path(file.path)
         console.say(f"{outcome.summary()} in {folder}")
     return outcome.exit_status
 

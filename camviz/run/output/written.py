@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from camviz.io.texts import json_text
 from camviz.render import encode
 from camviz.run.output.files import Write, result_path, write_file
 from camviz.types import Figure, Look
@@ -33,7 +33,7 @@ class Written:
 
     def to_json(self) -> str:
         """Return one line of JSON."""
-        return json.dumps({"path": str(self.path), **self.facts}, ensure_ascii=False)
+        return json_text({"path": str(self.path), **self.facts})
 
 
 def write_figure(

@@ -112,7 +112,7 @@ def test_the_shortest_commands(run, tmp_path, module, name, more):
     spec = ["--model", f"{ASSETS / 'nets' / 'cifar_nets.py'}:{module}", "-c", WEIGHTS / name]
     result = run("heatmap", file, *spec, *more, "-o", tmp_path / "out")
     assert result.exit_code == 0, result.stderr
-    assert result.stdout.splitlines() == [str(tmp_path / "out" / "0000.jpg.png")]
+    assert result.stdout.splitlines() == [str(tmp_path / "out" / "0000_gradcam.png")]
 
 
 def test_what_packaging_was_taken_off_is_told():

@@ -77,6 +77,11 @@ class FeatureRequest:
                 )
 
     @property
+    def shows(self) -> str:
+        """What the figures show, as a part of their file names: photo_features.png, photo_pca.png."""
+        return "strip" if self.layout == "strip" else self.reduce or ("attention" if self.attention else "features")
+
+    @property
     def twice(self) -> bool:
         """Whether all images are read before the first is drawn."""
         return self.style.scale == "run" or self.reduce == "pca"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import glob
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,13 +25,19 @@ Failed = Callable[[str, CamvizError], None]  # hears the name of an input that f
 class Input:
     """One image to read. `name` is its path below the folder that all inputs share; `error` if there is none.
 
-    `stamp` is the file's size in bytes and the time of its last change in ns, where they are known.
+    `stamp` is the file's size in bytes and the time of its last change in ns, where they are known. `stem` begins the
+    names of its results: the name without its suffix, or with it where another input in the folder has the same stem.
     """
 
     path: Path
     name: str
     error: InputError | None = None
     stamp: Stamp | None = None
+    stem: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.stem:
+            object.__setattr__(self, "stem", without_suffix(self.name))
 
 
 def list_inputs(arguments: Sequence[str], skip: Path | None = None, stdin: TextIO | None = None) -> Iterator[Input]:
@@ -43,10 +50,12 @@ def list_inputs(arguments: Sequence[str], skip: Path | None = None, stdin: TextI
     skipped = _absolute(skip) if skip else None
     seen: set[str] = set()
     once = len(arguments) == 1 and _is_folder(arguments[0])  # then no file comes twice, and none must be remembered
-    for argument in arguments:
-        found = False
-        for path, stamp in _expand(argument, skipped, stdin):
-            found = True
+    named = [list(_named(argument, skipped)) for argument in arguments]
+    stems = _Stems([entry for found in named for entry in found])
+    for argument, found in zip(arguments, named, strict=True):
+        empty = True
+        for path, stamp in _lines(stdin, stems) if argument == "-" else _files(found, skipped, stems):
+            empty = False
             if isinstance(path, Input):
                 yield path
                 continue
@@ -55,67 +64,150 @@ def list_inputs(arguments: Sequence[str], skip: Path | None = None, stdin: TextI
                 if whole in seen:  # the same file named twice is one input
                     continue
                 seen.add(whole)
-            yield Input(path, _name(whole, base), stamp=stamp)
-        if not found:
+            name = _name(whole, base)
+            yield Input(path, name, None, stamp, stems.of(whole, name))
+        if empty:
             yield Input(place(argument), argument, _nothing(argument))
 
 
-def _expand(argument: str, skipped: str | None, stdin: TextIO | None) -> Iterator[tuple[Path | Input, Stamp | None]]:
-    """Each path, with its stamp where the listing has it; an input with its error for a line that is no path."""
+def without_suffix(name: str) -> str:
+    """Return a name without the suffix of an image or a video; any other suffix is part of the name."""
+    return os.path.splitext(name)[0] if _is_image(name) or is_video(Path(name)) else name
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A file or a folder that an argument names; `stamp` where the listing of a store has it."""
+
+    path: Path
+    is_folder: bool
+    stamp: Stamp | None = None
+
+
+class _Stems:
+    """The stems that several inputs of a folder share, in any case of letters: their results keep the suffix.
+
+    A stem that is the whole name of another input is shared too, so no two results have the same name. Files that
+    arguments name are known from the beginning, those in a folder once it is listed.
+    """
+
+    def __init__(self, entries: Sequence[_Entry]) -> None:
+        self._named: dict[str, set[str]] = {}  # the files that arguments name, by folder
+        self._shared: set[str] = set()  # as FOLDER/stem; FOLDER/ for all that are in it
+        files = [entry.path for entry in entries if not entry.is_folder]
+        for path in files:
+            self._named.setdefault(_absolute(path.parent), set()).add(path.name)
+        walked = [_absolute(entry.path) for entry in entries if entry.is_folder]
+        for folder, path in {_absolute(path.parent): path.parent for path in files}.items():
+            if any(_within(folder, root) for root in walked):
+                self.add_listed(path)
+            else:
+                self.add(path, ())
+
+    def add(self, folder: Path, names: Iterable[str]) -> None:
+        """Note the inputs in a folder; those that arguments name are known."""
+        whole = _absolute(folder)
+        distinct = {*names, *self._named.get(whole, ())}
+        counts = Counter(key for name in distinct for key in {name.casefold(), without_suffix(name).casefold()})
+        self._shared.update(os.path.join(whole, key) for key, count in counts.items() if count > 1)
+
+    def add_listed(self, folder: Path) -> None:
+        """Note all images and videos in a folder, or that they are not known."""
+        try:
+            names = [name for name, *_ in entries(folder)] if is_remote(folder) else os.listdir(folder)
+        except OSError:
+            self._shared.add(os.path.join(_absolute(folder), ""))
+        else:
+            self.add(folder, (name for name in names if without_suffix(name) != name))
+
+    def of(self, whole: str, name: str) -> str:
+        """Return the stem of an input, by its absolute path and its name."""
+        folder, file = os.path.split(whole)
+        keys = {os.path.join(folder, ""), os.path.join(folder, without_suffix(file).casefold())}
+        return without_suffix(name) if self._shared.isdisjoint(keys) else name
+
+
+def _named(argument: str, skipped: str | None) -> Iterator[_Entry]:
+    """The files and folders that an argument names, in sorted order; none for standard input."""
     if is_url(argument) and is_remote(url := place(argument)):
         with _reachable(url):
-            yield from _expand_url(url, skipped)
-    else:
-        yield from ((path, None) for path in _expand_path(os.fspath(place(argument)), skipped, stdin))
+            yield from _named_url(url)
+    elif argument != "-":
+        yield from _named_path(os.fspath(place(argument)), skipped)
 
 
-def _expand_url(url: Path, skipped: str | None) -> Iterator[tuple[Path, Stamp | None]]:
+def _named_url(url: Path) -> Iterator[_Entry]:
     if "*" in str(url):
-        yield from ((match, stamp) for match, stamp in matching(url) if _is_image(match.name) and match.name[0] != ".")
-    elif is_folder(url):
-        yield from _walk_url(url, skipped)
+        for match, stamp in matching(url):
+            if _is_image(match.name) and match.name[0] != ".":
+                yield _Entry(match, False, stamp)
     else:
-        yield url, None
+        yield _Entry(url, is_folder(url))
 
 
-def _walk_url(folder: Path, skipped: str | None) -> Iterator[tuple[Path, Stamp | None]]:
+def _named_path(argument: str, skipped: str | None) -> Iterator[_Entry]:
+    if os.path.lexists(argument) or not any(sign in argument for sign in _MAGIC):
+        yield _Entry(Path(argument), os.path.isdir(argument))
+        return
+    inside = skipped and _within(os.path.abspath(_fixed(argument)), skipped)
+    videos = is_video(Path(argument))  # *.mp4 names videos; * does not
+    for match in sorted(glob.glob(argument, recursive=True)):
+        if skipped and not inside and _within(os.path.abspath(match), skipped):
+            continue
+        folder = os.path.isdir(match)
+        if folder or _is_image(match) or (videos and is_video(Path(match))):
+            yield _Entry(Path(match), folder)
+
+
+def _lines(stdin: TextIO | None, stems: _Stems) -> Iterator[tuple[Path | Input, Stamp | None]]:
+    """Each path on standard input; an input with its error for a line that is no path.
+
+    What is in its folder decides on the stem: the lines to come are not known.
+    """
+    folders: set[str] = set()
+    for line in stdin or sys.stdin:
+        typed = line.rstrip("\r\n")
+        if not typed.strip():
+            continue
+        try:
+            path = place(typed)
+        except RequestError as error:  # of one line of many
+            yield Input(Path(typed), typed, InputError(error.message, error.hint)), None
+            continue
+        whole = _absolute(path.parent)
+        if whole not in folders:
+            folders.add(whole)
+            stems.add_listed(path.parent)
+        yield path, None
+
+
+def _files(named: Sequence[_Entry], skipped: str | None, stems: _Stems) -> Iterator[tuple[Path, Stamp | None]]:
+    """Each file, and the images in each folder, with the stamp where the listing has it."""
+    for entry in named:
+        if not entry.is_folder:
+            yield entry.path, entry.stamp
+        elif is_remote(entry.path):
+            with _reachable(entry.path):
+                yield from _walk_url(entry.path, skipped, stems)
+        else:
+            yield from ((path, None) for path in _walk(os.fspath(entry.path), skipped, stems))
+
+
+def _walk_url(folder: Path, skipped: str | None, stems: _Stems) -> Iterator[tuple[Path, Stamp | None]]:
     """The images below a folder of a store in sorted order, listed a folder at a time."""
-    for name, has_objects, stamp in entries(folder):
-        one = folder / name
-        if name.startswith(".") or _absolute(one) == skipped:
+    listed = [entry for entry in entries(folder) if not entry[0].startswith(".")]
+    stems.add(folder, (name for name, has_objects, _ in listed if _is_image(name) and not has_objects))
+    for name, has_objects, stamp in listed:
+        path = folder / name
+        if _absolute(path) == skipped:
             continue
         if has_objects:
-            yield from _walk_url(one, skipped)
+            yield from _walk_url(path, skipped, stems)
         elif _is_image(name):
-            yield one, stamp
+            yield path, stamp
 
 
-def _expand_path(argument: str, skipped: str | None, stdin: TextIO | None) -> Iterator[Path | Input]:
-    if argument == "-":
-        for line in stdin or sys.stdin:
-            typed = line.rstrip("\r\n")
-            if typed.strip():
-                try:
-                    yield place(typed)
-                except RequestError as error:  # of one line of many
-                    yield Input(Path(typed), typed, InputError(error.message, error.hint))
-    elif os.path.isdir(argument):
-        yield from _walk(argument, skipped)
-    elif not os.path.lexists(argument) and any(sign in argument for sign in _MAGIC):
-        inside = skipped and _within(os.path.abspath(_fixed(argument)), skipped)
-        named = is_video(Path(argument))  # *.mp4 names videos; * does not
-        for match in sorted(glob.glob(argument, recursive=True)):
-            if skipped and not inside and _within(os.path.abspath(match), skipped):
-                continue
-            if os.path.isdir(match):
-                yield from _walk(match, skipped)
-            elif _is_image(match) or (named and is_video(Path(match))):
-                yield Path(match)
-    else:
-        yield Path(argument)
-
-
-def _walk(folder: str, skipped: str | None, above: tuple[str, ...] = ()) -> Iterator[Path]:
+def _walk(folder: str, skipped: str | None, stems: _Stems, above: tuple[str, ...] = ()) -> Iterator[Path]:
     """The images below a folder in sorted order; hidden files and folders are passed over.
 
     A link to a folder it lies in is not followed. A folder that cannot be listed is given itself: reading it
@@ -125,15 +217,17 @@ def _walk(folder: str, skipped: str | None, above: tuple[str, ...] = ()) -> Iter
     if real in above:
         return
     try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        listed = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError:
         yield Path(folder)
         return
-    for entry in entries:
-        if entry.name.startswith(".") or os.path.abspath(entry.path) == skipped:
+    listed = [entry for entry in listed if not entry.name.startswith(".")]
+    stems.add(Path(folder), (entry.name for entry in listed if _is_image(entry.name)))
+    for entry in listed:
+        if os.path.abspath(entry.path) == skipped:
             continue
         if _is_dir(entry):
-            yield from _walk(entry.path, skipped, (*above, real))
+            yield from _walk(entry.path, skipped, stems, (*above, real))
         elif _is_image(entry.name):
             yield Path(entry.path)
 

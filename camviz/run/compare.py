@@ -127,7 +127,7 @@ class Drawing:
         notes = list(dict.fromkeys(one.note for one in found if one.note))
         facts |= {"note": notes[0]} if notes else {}
         data, suffix = self._encoded(found, source)
-        path = result_path(self.folder, source.name, (), suffix)
+        path = result_path(self.folder, source.stem, ("compare",), suffix)
         self.write(path, data)
         yield Written(path, facts, len(data))
 

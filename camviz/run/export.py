@@ -23,6 +23,7 @@ from camviz.run.database.jobs import files_of
 from camviz.run.database.records import SavedMap, plain
 from camviz.run.database.rows import InputRow, JobRow
 from camviz.run.output.files import new_file, result_path, write_file
+from camviz.run.output.map_files import name_parts
 
 Tick = Callable[[int], None]  # so many images are done
 COLUMNS = (
@@ -128,7 +129,7 @@ def write_npz(database: Database, job: JobRow, file: BinaryIO, failed: Failed, t
 
 def map_name(one: InputRow, each: SavedMap) -> str:
     """As the map's file, without its suffix; bytes that are no UTF-8 are spelled out."""
-    path = result_path(Path(), one.name, each.fields.get("facets", ()), "")
+    path = result_path(Path(), one.stem, name_parts(each.fields["method"], each.fields.get("facets", ())), "")
     return os.fspath(path).replace(os.sep, "/").encode("utf-8", "backslashreplace").decode("utf-8")
 
 

@@ -96,17 +96,17 @@ def _write(
     note = check_finite(layers)
     base |= {"note": note} if note else {}
     if job.layout == "strip":
-        yield write_figure(_strip(job, layers), context.folder, source.name, (), base, look, context.write)
+        yield write_figure(_strip(job, layers), context.folder, source.stem, (job.shows,), base, look, context.write)
     for one in layers:
-        facets = [one.layer] if len(layers) > 1 else []
+        parts = [job.shows, one.layer] if len(layers) > 1 else [job.shows]
         facts = {**base, "layer": one.layer, "shape": list(one.values.shape), "sparsity": round(one.sparsity, 6)}
         if job.layout == "grid":
             figure = _figure(job, one, pca.get(one.layer))
             told = {**facts, **figure.facts}
-            yield write_figure(figure, context.folder, source.name, facets, told, look, context.write)
+            yield write_figure(figure, context.folder, source.stem, parts, told, look, context.write)
         if job.save_raw:
             raw = Figure("raw", ".npy", data=npy(one.values))
-            yield write_figure(raw, context.folder, source.name, facets, facts, write=context.write)
+            yield write_figure(raw, context.folder, source.stem, parts, facts, write=context.write)
 
 
 def _figure(job: FeatureRequest, maps: FeatureMaps, pca: IncrementalPCA | None) -> Figure:

@@ -177,7 +177,7 @@ class Drawing:
         style = self.look.style
         sheet = side_by_side([group], self.look, style, caption)
         data, suffix = encoded("error", sheet, style, self.look.format, source.name)
-        path = result_path(self.folder, source.name, (), suffix)
+        path = result_path(self.folder, source.stem, ("errors",), suffix)
         self.write(path, data)
         facts: dict[str, Any] = {
             "kind": "error",

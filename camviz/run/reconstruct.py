@@ -42,7 +42,8 @@ def reconstructions(
         facts = {"input": str(source.path), **rebuilt.facts()}
         figure = rebuilt.figure()
         return Record(
-            source, written=(write_figure(figure, context.folder, source.name, (), facts, None, context.write),)
+            source,
+            written=(write_figure(figure, context.folder, source.stem, ("reconstruct",), facts, None, context.write),),
         )
 
     model = inverter.model

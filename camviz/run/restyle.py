@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from camviz.errors import InputError
-from camviz.io.inputs import Failed, Input
+from camviz.io.inputs import Failed
 from camviz.io.videos import is_video
 from camviz.run.database.database import Database
 from camviz.run.database.jobs import rebuilt
@@ -62,7 +62,7 @@ def _copy(database: Database, row: JobRow, target: Database, made: JobRow, faile
 
 
 def _without_files(database: Database, one: InputRow) -> Record:
-    source = Input(one.path, one.name, stamp=one.stamp)
+    source = one.source
     if one.state == "failed":
         error = InputError(one.error or "failed", one.hint or "")
         return Record(source, one.seconds, error=error, traceback=one.traceback or "")

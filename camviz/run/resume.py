@@ -8,7 +8,7 @@ import platform
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
 from pathlib import Path
@@ -191,7 +191,7 @@ class Run:
             now = source.stamp or stamp(source.path)
             if now and not self.again.overwrite and self._settled(jobs, source.name, now):
                 continue
-            yield Input(source.path, source.name, None, now)
+            yield replace(source, stamp=now)
 
     def _settled(self, jobs: Sequence[tuple[Database, int]], name: str, now: tuple[int, int]) -> bool:
         """Return whether an image is done with all of its files, or failed before."""

@@ -81,7 +81,7 @@ class Drawer:
         if not saved:
             return None
         image = same_image(one, self.urls)
-        source = Input(one.path, one.name, stamp=one.stamp)
+        source = one.source
         written = tuple(draw(source, [each.restored(image) for each in saved]))
         return Record(source, one.seconds, tuple(saved), written, tuple(one.predictions))
 

@@ -83,7 +83,7 @@ def _frames(request: Request, camera: Camera, source: Input, maps: Maps) -> Iter
         ready = camera.prepared(source, [Image(pixels, source.path)])
         bare = Image(np.broadcast_to(np.uint8(0), pixels.shape), source.path)
         maps.numbers.append(number)
-        yield Frame(source.path, f"{source.name}#{number}", None, None, number, replace(ready, image=bare))
+        yield Frame(source.path, f"{source.name}#{number}", number=number, ready=replace(ready, image=bare))
 
 
 def _clip(

@@ -20,7 +20,7 @@ from camviz.render import animation, draw, takes_all
 from camviz.render.color import limits
 from camviz.render.strip import Shot, strip
 from camviz.run.database.records import SavedMap, plain
-from camviz.run.output.map_files import map_facts, npy
+from camviz.run.output.map_files import map_facts, name_parts, npy
 from camviz.run.output.written import Written, write_figure
 from camviz.types import Figure, Image, Look, Map, Pixels, SaliencyMap
 
@@ -142,15 +142,15 @@ def write_films(maps: Maps, reel: Reel, folder: Any, save_raw: bool, write: Call
         shots = _draw_all(maps, reel, films, looks)
         for facets, film in films.items():
             facts = {**_facts(maps, reel, facets), **_scale(maps, facets, looks[facets])}
+            parts = name_parts(facts["method"], facets)
             figure = Figure("video", f".{kind}", data=film.finish())
-            yield write_figure(figure, folder, reel.source.name, facets, facts, write=write)
+            yield write_figure(figure, folder, reel.source.stem, parts, facts, write=write)
             still_look = replace(looks[facets], format=stills(maps.look).format)
             still = strip(shots[facets], still_look)
-            name = (*facets, "strip")
-            yield write_figure(still, folder, reel.source.name, name, facts, still_look, write)
+            yield write_figure(still, folder, reel.source.stem, (*parts, "strip"), facts, still_look, write)
             if save_raw:
                 raw = Figure("raw", ".npy", data=npy(_stacked(maps, facets)))
-                yield write_figure(raw, folder, reel.source.name, facets, facts, write=write)
+                yield write_figure(raw, folder, reel.source.stem, parts, facts, write=write)
 
 
 def _draw_all(

@@ -72,7 +72,7 @@ def distinct(specs: Sequence[W]) -> list[W]:
 
 def slug(text: str) -> str:
     """Return the text as a part of a file name."""
-    return re.sub(r"[^\w.+-]+", "_", text).strip("_") or "class"
+    return re.sub(r"[^\w.+-]+|_", "-", text).strip("-") or "class"
 
 
 def _exact(text: str, labels: Sequence[str]) -> int | None:

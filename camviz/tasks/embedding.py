@@ -83,7 +83,7 @@ class Embedding(Task):
         if not is_text and not Path(rest).is_file():
             raise RequestError(f"no reference image '{rest}'", "--target similar:FILE, an image file that exists")
         name = slug(rest)[:40] if is_text else slug(Path(rest).stem)
-        return TargetSpec(f"{kind}_{name}", text=rest.strip() if is_text else rest, is_text=is_text)
+        return TargetSpec(f"{kind}-{name}", text=rest.strip() if is_text else rest, is_text=is_text)
 
     def complete(self, specs: Sequence[tasks.TargetSpec], references: References) -> list[TargetSpec]:
         return [self._complete(target, references) for target in specs if isinstance(target, TargetSpec)]

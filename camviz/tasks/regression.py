@@ -48,7 +48,7 @@ class Regression(Task):
             index = int(match[2]) if match else self.labels.index(text)
             minus = match[1] if match else ""
             targets.append(
-                TargetSpec(f"{'minus_' if minus else ''}output{index}", index=index, sign=-1 if minus else 1)
+                TargetSpec(f"{'minus-' if minus else ''}output{index}", index=index, sign=-1 if minus else 1)
             )
         return distinct(list(dict.fromkeys(targets)))
 

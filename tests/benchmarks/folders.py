@@ -226,13 +226,16 @@ def finished(count: int, work: Path) -> float:
     out.mkdir()
     for number in range(count):
         (images / f"{number:06d}.jpg").touch()
-        (out / f"{number:06d}.jpg.png").touch()
+        (out / f"{number:06d}_gradcam.png").touch()
     asked = ["heatmap", str(images), "--model", "resnet50", "--weights", "none", "-o", str(out)]
     told = work / "job.pickle"
     subprocess.run([sys.executable, "-c", _SPY, str(told), *asked], check=True)
     job = pickle.loads(told.read_bytes())
     with Run(out, job, list_inputs([str(images)]), Outcome()) as run:
-        made = (Record(one, written=(Written(out / f"{one.name}.png", {"kind": "overlay"}),)) for one in run.inputs())
+        made = (
+            Record(one, written=(Written(out / f"{one.stem}_gradcam.png", {"kind": "overlay"}),))
+            for one in run.inputs()
+        )
         for _ in run.keep(made):
             pass
     start = time.perf_counter()

@@ -99,7 +99,7 @@ def test_an_option_that_is_repeated_replaces_that_of_the_file(shown, file):
 def test_the_values_are_used_and_not_only_shown(heatmap, write_image, file, tmp_path, written):
     name = file('format = "jpg"\n[heatmap]\nlayout = "panel"\nsave-raw = true\n')
     assert heatmap(write_image(tmp_path / "a.png"), "--config", name).exit_code == 0
-    assert written() == ["a.png.jpg", "a.png.npy"]
+    assert written() == ["a_gradcam.jpg", "a_gradcam.npy"]
 
 
 # --show-config

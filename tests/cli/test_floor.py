@@ -24,13 +24,13 @@ def test_a_weak_map_is_reported_on_stderr_in_json_and_in_its_caption(heatmap, fl
     path = write_image(tmp_path / "a.png", 96, 96)
     plain = heatmap(path, *flat, "--json", "--layout", "panel")
     assert "weak:" not in plain.stdout + plain.stderr
-    unmarked = (tmp_path / "out" / "a.png.png").read_bytes()
+    unmarked = (tmp_path / "out" / "a_gradcam.png").read_bytes()
     marked = heatmap(path, *flat, "--json", "--layout", "panel", "--floor")
     found = json.loads(marked.stdout)
     assert found["weak"].startswith("weak: ")
     assert found["note"].startswith(found["weak"])
-    assert f"note: a.png.png, gradcam: {found['note']}" in marked.stderr.splitlines()
-    assert (tmp_path / "out" / "a.png.png").read_bytes() != unmarked  # the figure shows it too
+    assert f"note: a_gradcam.png, gradcam: {found['note']}" in marked.stderr.splitlines()
+    assert (tmp_path / "out" / "a_gradcam.png").read_bytes() != unmarked  # the figure shows it too
 
 
 def test_a_map_above_the_floor_is_not_marked(run, tmp_path):

@@ -87,13 +87,13 @@ def test_an_interruption_leaves_what_is_done_and_says_so(net_file, write_image, 
     ) as process:
         process.stdin.write("a.png\nb.png\n")
         process.stdin.flush()
-        assert process.stdout.readline() == "out/a.png.png\n"
+        assert process.stdout.readline() == "out/a_gradcam.png\n"
         process.send_signal(signal.SIGINT)
         stderr = process.communicate(timeout=30)[1]
     assert process.returncode == 130
     assert [line.partition(": ")[0] for line in stderr.splitlines()] == ["error", "hint"]
     assert "interrupted" in stderr
-    assert set(written()) - {"b.png.png"} == {"a.png.png"}  # the next may have been complete
+    assert set(written()) - {"b_gradcam.png"} == {"a_gradcam.png"}  # the next may have been complete
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_whoever_reads_paths_may_stop(net_file, write_image, tmp_path):
         write_image(tmp_path / "pics" / f"{number}.png")
     command = f"{sys.executable} -m camviz heatmap pics --model net.py:Net --input-size 32 --batch-size 1 | head -1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=tmp_path, check=True, timeout=60)
-    assert done.stdout == "camviz_out/0.png.png\n"
+    assert done.stdout == "camviz_out/0_gradcam.png\n"
     assert "Traceback" not in done.stderr
     assert "rror" not in done.stderr
 

@@ -10,26 +10,32 @@ def pics(tmp_path, write_image, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for seed, name in enumerate(["a.jpg", "a.png", "x/a.jpg", "y/a.jpg", "我的 图片/猫.png"]):
         write_image(tmp_path / "pics" / name, seed=seed)
-    (tmp_path / "names.txt").write_text("tabby cat\ntiger cat\nowl, large\nowl\n")
+    (tmp_path / "names.txt").write_text("tabby_cat\ntiger cat\nowl, large\nowl\n")
 
 
-FOLDER = ["a.jpg.png", "a.png.png", "x/a.jpg.png", "y/a.jpg.png", "我的 图片/猫.png.png"]
+FOLDER = [
+    "a.jpg_gradcam.png",
+    "a.png_gradcam.png",
+    "x/a_gradcam.png",
+    "y/a_gradcam.png",
+    "我的 图片/猫_gradcam.png",
+]
 
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["pics/a.jpg"], ["a.jpg.png"]),
-        (["pics/x/a.jpg"], ["a.jpg.png"]),
-        (["pics/a.jpg", "pics/a.png"], ["a.jpg.png", "a.png.png"]),
-        (["pics/x/a.jpg", "pics/y/a.jpg"], ["x/a.jpg.png", "y/a.jpg.png"]),
+        (["pics/a.jpg"], ["a_gradcam.png"]),
+        (["pics/x/a.jpg"], ["a_gradcam.png"]),
+        (["pics/a.jpg", "pics/a.png"], ["a.jpg_gradcam.png", "a.png_gradcam.png"]),
+        (["pics/x/a.jpg", "pics/y/a.jpg"], ["x/a_gradcam.png", "y/a_gradcam.png"]),
         (["pics"], FOLDER),
         (["pics/**/*"], FOLDER),
-        (["pics/*/a.jpg"], ["x/a.jpg.png", "y/a.jpg.png"]),
-        (["pics/我的 图片/猫.png"], ["猫.png.png"]),
-        (["pics/a.jpg", "--format", "jpg"], ["a.jpg.jpg"]),
-        (["pics/a.jpg", "--format", "webp"], ["a.jpg.webp"]),
-        (["pics/a.jpg", "--save-raw"], ["a.jpg.npy", "a.jpg.png"]),
+        (["pics/*/a.jpg"], ["x/a_gradcam.png", "y/a_gradcam.png"]),
+        (["pics/我的 图片/猫.png"], ["猫_gradcam.png"]),
+        (["pics/a.jpg", "--format", "jpg"], ["a_gradcam.jpg"]),
+        (["pics/a.jpg", "--format", "webp"], ["a_gradcam.webp"]),
+        (["pics/a.jpg", "--save-raw"], ["a_gradcam.npy", "a_gradcam.png"]),
     ],
 )
 def test_names(heatmap, pics, written, arguments, expected):
@@ -39,24 +45,25 @@ def test_names(heatmap, pics, written, arguments, expected):
 
 
 @pytest.mark.parametrize(
-    ("options", "facets"),
+    ("options", "parts"),
     [
-        (["--method", "gradcam"], [""]),
-        (["--method", "gradcam", "--method", "gradcam"], [""]),
-        (["--method", "gradcam,hirescam"], [".gradcam", ".hirescam"]),
-        (["--layer", "features.0"], [""]),
-        (["--layer", "features.0", "--layer", "features.2"], [".features.0", ".features.2"]),
-        (["--layer", "features.[02]"], [".features.0", ".features.2"]),
-        (["--target", "top1"], [""]),
-        (["--target", "top3"], [".top1", ".top2", ".top3"]),
-        (["--target", "0", "--target", "1"], [".0", ".1"]),
-        (["--target", "tabby, tiger"], [".tabby", ".tiger"]),
-        (["--target", "owl, large", "--target", "owl"], [".owl_large", ".owl"]),
-        (["--target", "tabby vs owl"], [""]),
+        (["--method", "gradcam"], ["gradcam"]),
+        (["--method", "gradcam", "--method", "gradcam"], ["gradcam"]),
+        (["--method", "gradcam,hirescam"], ["gradcam", "hirescam"]),
+        (["--layer", "features.0"], ["gradcam"]),
+        (["--layer", "features.0", "--layer", "features.2"], ["gradcam_features.0", "gradcam_features.2"]),
+        (["--layer", "features.[02]"], ["gradcam_features.0", "gradcam_features.2"]),
+        (["--target", "top1"], ["gradcam"]),
+        (["--target", "top3"], ["gradcam_top1", "gradcam_top2", "gradcam_top3"]),
+        (["--target", "0", "--target", "1"], ["gradcam_0", "gradcam_1"]),
+        (["--target", "tabby, tiger"], ["gradcam_tabby", "gradcam_tiger"]),
+        (["--target", "tiger cat", "--target", "tabby_cat"], ["gradcam_tiger-cat", "gradcam_tabby-cat"]),
+        (["--target", "owl, large", "--target", "owl"], ["gradcam_owl-large", "gradcam_owl"]),
+        (["--target", "tabby vs owl"], ["gradcam"]),
         (
             ["--target", "top2", "--layer", "features.0,features.1", "--method", "gradcam,layercam"],
             [
-                f".{t}.{la}.{m}"
+                f"{m}_{t}_{la}"
                 for t in ("top1", "top2")
                 for la in ("features.0", "features.1")
                 for m in ("gradcam", "layercam")
@@ -64,11 +71,11 @@ def test_names(heatmap, pics, written, arguments, expected):
         ),
     ],
 )
-def test_a_name_carries_a_facet_only_when_there_are_several(heatmap, pics, written, options, facets):
+def test_a_name_has_the_method_and_whatever_else_several_of_were_asked_for(heatmap, pics, written, options, parts):
     result = heatmap("pics/a.jpg", "--labels", "names.txt", *options)
     assert result.exit_code == 0, result.stderr
-    assert written() == sorted(f"a.jpg{facet}.png" for facet in facets)
-    assert [line.rpartition("/")[2] for line in result.stdout.splitlines()] == [f"a.jpg{facet}.png" for facet in facets]
+    assert written() == sorted(f"a_{part}.png" for part in parts)
+    assert [line.rpartition("/")[2] for line in result.stdout.splitlines()] == [f"a_{part}.png" for part in parts]
 
 
 @pytest.mark.parametrize("size", [1, 2, 8])
@@ -94,4 +101,4 @@ def test_the_output_folder_inside_the_input_folder(run, pics, net_file, written,
 def test_paths_on_standard_input(heatmap, pics, written):
     result = heatmap("-", stdin="pics/x/a.jpg\npics/a.png\npics/a.png\n")
     assert result.exit_code == 0
-    assert written() == ["pics/a.png.png", "pics/x/a.jpg.png"]
+    assert written() == ["pics/a.png_gradcam.png", "pics/x/a_gradcam.png"]  # a.jpg may come on a later line

@@ -50,7 +50,7 @@ def facts(result) -> list[dict]:
 def test_one_file_for_each_detection(explain):
     found = facts(explain("detector", "--target", "all", "--min-score", "0.3", "--json"))
     assert len(found) > 3
-    assert [one["path"].rpartition("/")[2] for one in found[:2]] == ["a.png.box0.png", "a.png.box1.png"]
+    assert [one["path"].rpartition("/")[2] for one in found[:2]] == ["a_hirescam_box0.png", "a_hirescam_box1.png"]
     assert [one["detection"] for one in found] == list(range(len(found)))
     assert all(one["score"] >= 0.3 and one["method"] == "hirescam" for one in found)
     assert len(found[0]["bounding_box"]) == 4
@@ -60,12 +60,12 @@ def test_one_file_for_each_detection(explain):
 
 def test_the_most_confident_one_of_a_class_and_by_number(explain):
     [best] = facts(explain("detector", "--json", "--min-score", "0.1"))
-    assert best["path"].endswith("/a.png.png")
+    assert best["path"].endswith("/a_hirescam.png")
     assert best["detection"] == 0
     name = best["target"].partition(",")[0]
     found = facts(explain("detector", "--target", name, "--target", "box:1", "--min-score", "0.1", "--json"))
-    assert found[0]["path"].endswith(f"/a.png.{name}-0.png")
-    assert found[-1]["path"].endswith("/a.png.box1.png")
+    assert found[0]["path"].endswith(f"/a_hirescam_{name}-0.png")
+    assert found[-1]["path"].endswith("/a_hirescam_box1.png")
 
 
 def test_no_detection_is_done_and_the_hint_finds_one(explain):

@@ -119,7 +119,7 @@ def test_inputs_that_are_not_there_are_failures_of_their_own(heatmap, a, tmp_pat
     assert written() == []
     result = heatmap(argument, "a.png", "-q", stdin="")
     assert result.exit_code == 1
-    assert written() == ["a.png.png"]
+    assert written() == ["a_gradcam.png"]
 
 
 def test_no_model_is_loaded_where_no_input_is_there(heatmap, a, monkeypatch):

@@ -67,7 +67,7 @@ sorted({'torch', 'torchvision'} & set(sys.modules)), file=sys.stderr)"
 def test_restyle_writes_what_was_asked(run, made, tmp_path, written):
     result = run("restyle", "out", "--colormap", "jet", "--format", "jpg", "-o", "new", "--quiet")
     assert (result.exit_code, result.stderr) == (0, "")
-    files = ["a.png.gradcam.jpg", "a.png.layercam.jpg", "x/b.png.gradcam.jpg", "x/b.png.layercam.jpg"]
+    files = ["a_gradcam.jpg", "a_layercam.jpg", "x/b_gradcam.jpg", "x/b_layercam.jpg"]
     assert sorted(result.stdout.splitlines()) == [f"new/{name}" for name in files]
     assert written(tmp_path / "new") == files
     facts = [json.loads(line) for line in run("restyle", "new", "--json", "-o", "other").stdout.splitlines()]
@@ -94,7 +94,7 @@ def test_restyle_in_place_leaves_one_plain_database(run, made, tmp_path, written
         (["--scale", "fixed:x"], ["no scale 'fixed:x'"]),
         (["--sign", "minus"], ["'minus'", "--sign"]),
         (["--alpha", "3"], ["no alpha 3"]),
-        (["-o", "out/a.png.gradcam.png"], ["cannot be a folder"]),
+        (["-o", "out/a_gradcam.png"], ["cannot be a folder"]),
     ],
 )
 def test_restyle_refuses(run, made, refused, written, options, quoted):
@@ -108,7 +108,7 @@ def test_restyle_goes_on_after_a_image_that_is_gone(run, made, tmp_path):
     result = run("restyle", "out", "-o", "new")
     assert result.exit_code == 1
     assert "error: no file" in result.stderr
-    assert [line.partition(".")[0] for line in result.stdout.splitlines()] == ["new/x/b"] * 2
+    assert [line.partition("_")[0] for line in result.stdout.splitlines()] == ["new/x/b"] * 2
 
 
 # report and export
@@ -120,7 +120,7 @@ def test_report_writes_one_file(run, made, tmp_path):
     assert "2 images, 4 maps, 1 failed" in result.stderr
     assert "bad.png" in (tmp_path / "out/report.html").read_text("utf-8")
     assert run("report", "out", "-o", "elsewhere").stdout == "elsewhere/report.html\n"
-    assert '"../out/a.png.gradcam.png"' in (tmp_path / "elsewhere/report.html").read_text("utf-8")
+    assert '"../out/a_gradcam.png"' in (tmp_path / "elsewhere/report.html").read_text("utf-8")
 
 
 @pytest.mark.parametrize("format", ["csv", "jsonl", "npz"])

@@ -88,4 +88,4 @@ def test_a_folder_of_that_name_stays_a_folder(typed, tmp_path):
     (tmp_path / "x.png").mkdir()
     result = typed("heatmap", "a.png", "-o", "x.png")
     assert result.exit_code == 0, result.stderr
-    assert files(tmp_path / "x.png") == ["a.png.png", "camviz.sqlite"]
+    assert files(tmp_path / "x.png") == ["a_gradcam.png", "camviz.sqlite"]

@@ -39,22 +39,27 @@ def test_a_name_that_leads_out_fails_alone(run, made, tmp_path, name):
     change(made, "UPDATE inputs SET name = ? WHERE name = 'a.png'", name)
     before = files(tmp_path)
     result = run("restyle", made, "--colormap", "jet", "--format", "jpg")
-    assert (result.exit_code, result.stdout) == (1, f"{made}/b.png.jpg\n")
+    assert (result.exit_code, result.stdout) == (1, f"{made}/b_gradcam.jpg\n")
     assert "leads out of the output folder" in result.stderr
     result = run("export", made, "--format", "npz")
     assert (result.exit_code, result.stdout) == (1, f"{made}/maps.npz\n")
-    assert zipfile.ZipFile(made / "maps.npz").namelist() == ["b.png.npy"]
-    assert files(tmp_path) - before == {"deep/er/out/b.png.jpg", "deep/er/out/maps.npz"}
+    assert zipfile.ZipFile(made / "maps.npz").namelist() == ["b_gradcam.npy"]
+    assert files(tmp_path) - before == {"deep/er/out/b_gradcam.jpg", "deep/er/out/maps.npz"}
+
+
+def test_a_stem_that_does_not_begin_the_name_is_not_used(run, made, tmp_path):
+    change(made, "UPDATE inputs SET stem = '../../x' WHERE name = 'a.png'")
+    assert run("restyle", made, "-o", "new").stdout.splitlines() == ["new/a.png_gradcam.png", "new/b_gradcam.png"]
 
 
 def test_a_file_out_of_the_folder_is_no_file_of_the_run(run, made, tmp_path, write_image):
     write_image(tmp_path / "deep" / "secret.png", seed=9)
     change(made, "DELETE FROM maps")
-    change(made, "UPDATE files SET path = '../../secret.png' WHERE path = 'a.png.png'")
+    change(made, "UPDATE files SET path = '../../secret.png' WHERE path = 'a_gradcam.png'")
     assert run("report", made).exit_code == 0
     page = (made / "report.html").read_text("utf-8")
     assert "secret" not in page
-    assert '"b.png.png"' in page
+    assert '"b_gradcam.png"' in page
 
 
 def test_errors_and_compare_stay_in_their_folder(run, made, net_file, write_image, tmp_path):
@@ -84,7 +89,7 @@ def test_nothing_is_drawn_through_a_linked_folder(heatmap, write_image, tmp_path
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "x").symlink_to(tmp_path / "victim")
     result = heatmap(tmp_path / "pics")
-    assert (result.exit_code, result.stdout) == (1, f"{tmp_path}/out/b.png.png\n")
+    assert (result.exit_code, result.stdout) == (1, f"{tmp_path}/out/b_gradcam.png\n")
     assert f"'{tmp_path}/out/x' is a link" in result.stderr
     assert os.listdir(tmp_path / "victim") == []
 
@@ -112,7 +117,7 @@ def test_a_url_of_a_database_is_read_only_if_that_is_allowed(run, remote, monkey
 
 def test_a_url_that_is_allowed_is_read(run, remote):
     result = run("restyle", remote, "-o", "new", "--allow-urls")
-    assert (result.exit_code, sorted(result.stdout.splitlines())) == (0, ["new/a.png.png", "new/b.png.png"])
+    assert (result.exit_code, sorted(result.stdout.splitlines())) == (0, ["new/a_gradcam.png", "new/b_gradcam.png"])
     assert run("report", remote, "--allow-urls").exit_code == 0
 
 
@@ -120,7 +125,7 @@ def test_an_address_that_no_package_reads_fails_alone(run, made):
     change(made, "UPDATE inputs SET path = 'nonsense://x' WHERE name = 'a.png'")
     for options in ([], ["--allow-urls"]):
         result = run("restyle", made, "-o", f"new{len(options)}", *options)
-        assert (result.exit_code, result.stdout) == (1, f"new{len(options)}/b.png.png\n")
+        assert (result.exit_code, result.stdout) == (1, f"new{len(options)}/b_gradcam.png\n")
         assert "nonsense://x" in result.stderr
     for command in ("report", "export"):
         assert run(command, made).exit_code == 0

@@ -102,6 +102,65 @@ def test_no_two_inputs_share_a_name(names):
     assert len(set(found)) == len(found) == 7
 
 
+# what the names of results begin with
+
+
+@pytest.fixture
+def stems(tmp_path, monkeypatch):
+    """`stems("pics", …)`: the stem of each input, by its name."""
+    monkeypatch.chdir(tmp_path)
+    for name in (
+        "a.jpg",
+        "a.png",
+        "b.jpg",
+        "c.jpg",
+        "C.png",
+        "d.jpg",
+        "d.jpg.png",
+        "e.v2",
+        "f.mp4",
+        "f.jpg",
+        "x/a.jpg",
+    ):
+        path = tmp_path / "pics" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return lambda *arguments, stdin="": {
+        one.name: one.stem for one in list_inputs(arguments, stdin=io.StringIO(stdin)) if not one.error
+    }
+
+
+def test_the_suffix_is_kept_only_where_two_inputs_share_a_stem(stems):
+    assert stems("pics") == {
+        "C.png": "C.png",
+        "a.jpg": "a.jpg",
+        "a.png": "a.png",
+        "b.jpg": "b",
+        "c.jpg": "c.jpg",
+        "d.jpg": "d",
+        "d.jpg.png": "d.jpg.png",  # a result of d.jpg might begin with d.jpg
+        "f.jpg": "f",
+        "x/a.jpg": "x/a",
+    }
+
+
+@pytest.mark.parametrize("arguments", [["pics", "pics/f.mp4"], ["pics/f.mp4", "pics"], ["pics/*.mp4", "pics/**"]])
+def test_no_two_results_share_a_stem_however_they_are_named(stems, arguments):
+    found = stems(*arguments)
+    assert (found["f.mp4"], found["f.jpg"]) == ("f.mp4", "f.jpg")
+    assert len(set(found.values())) == len(found) == 10
+
+
+def test_images_that_are_no_inputs_do_not_matter(stems):
+    assert stems("pics/a.png", "pics/x/a.jpg", "pics/e.v2") == {"a.png": "a", "x/a.jpg": "x/a", "e.v2": "e.v2"}
+    assert stems("pics/a.*") == {"a.jpg": "a.jpg", "a.png": "a.png"}
+
+
+def test_on_standard_input_the_folder_decides(stems):
+    assert stems("-", stdin="pics/a.png\npics/b.jpg\n") == {"pics/a.png": "pics/a.png", "pics/b.jpg": "pics/b"}
+    assert stems("-", stdin="pics/f.mp4\n") == {"pics/f.mp4": "pics/f.mp4"}
+
+
 # standard input
 
 

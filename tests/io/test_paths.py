@@ -145,8 +145,8 @@ def test_a_run_in_a_store_is_a_run(bucket, heatmap, run, store, tmp_path):
         assert store.cat_file(f"/out/{name}") == data
     assert sorted(store.find("/out")) == sorted(f"/out/{name}" for name in [*names, "camviz.sqlite"])
     assert "5 done before" in run(*asked, "-o", "memory://out").stderr
-    store.rm_file("/out/deep/1.png.png")
-    assert run(*asked, "-o", "memory://out").stdout.splitlines()[:1] == ["memory://out/deep/1.png.png"]
+    store.rm_file("/out/deep/1_gradcam.png")
+    assert run(*asked, "-o", "memory://out").stdout.splitlines()[:1] == ["memory://out/deep/1_gradcam.png"]
     assert "5 map(s), bit for bit" in run("replay", "memory://out", *asked[2:4]).stderr
     assert run("export", "memory://out").stdout == "memory://out/maps.csv\n"
     assert run("report", "memory://out").exit_code == 0

@@ -127,7 +127,7 @@ def test_the_command(folders, run, write_image, tmp_path, written):
     assert made.exit_code == 0, made.stderr
     words, like = (json.loads(line) for line in made.stdout.splitlines())
     assert (words["target"], like["target"]) == ("similarity to “a red car” vs “a dog”", "similarity to b.png")
-    assert written() == ["a.png.similar_b.png", "a.png.text_a_red_car-vs-text_a_dog.png"]
+    assert written() == ["a_gradcam_similar-b.png", "a_gradcam_text-a-red-car-vs-text-a-dog.png"]
 
 
 def test_it_needs_to_be_told_like_what(folders, run, refused, write_image, tmp_path):

@@ -199,6 +199,6 @@ def test_a_panel_is_shown_as_it_is(browser, tmp_path):
     page.goto((tmp_path / "report.html").as_uri())
     page.locator(".card").click()
     [shown] = [one for one in page.locator(".stage img").all() if one.is_visible()]
-    assert shown.get_attribute("src") == "a.png.png"
+    assert shown.get_attribute("src") == "a_gradcam.png"
     assert not page.locator("#large-mix").is_visible()
     page.close()

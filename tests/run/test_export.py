@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from camviz.errors import RequestError
+from camviz.io.inputs import without_suffix
 from camviz.run.database.database import Database
 from camviz.run.export import COLUMNS, write_export
 from tests.helpers.runs import AWKWARD, make_run
@@ -50,11 +51,11 @@ def test_a_row_says_what_the_map_is(exported, tmp_path):
     lines = [json.loads(line) for line in exported("jsonl").read_text().splitlines()]
     [first, second] = [one for one in lines if one["input"] == AWKWARD[0]]
     with np.load(exported("npz")) as arrays:
-        values = arrays[f"{AWKWARD[0]}.gradcam"]
+        values = arrays[f"{without_suffix(AWKWARD[0])}_gradcam"]
     assert (first["min"], first["max"]) == (values.min(), values.max())
     assert (first["height"], first["width"], first["state"]) == (3, 4, "done")
     assert (first["score"], first["probability"], second["probability"]) == (2.5, 0.75, None)
-    assert first["files"] == [f"{AWKWARD[0]}.gradcam.npy", f"{AWKWARD[0]}.gradcam.png"]
+    assert first["files"] == [f"{without_suffix(AWKWARD[0])}_gradcam{suffix}" for suffix in (".npy", ".png")]
     assert (second["method"], second["target"]) == ("layercam", OTHER["target"])
     assert (second["predicted"], second["confidence"], first["predicted"]) == ("dog", 0.5, None)
     assert (tmp_path / "run" / second["files"][0]).is_file()
@@ -65,10 +66,12 @@ def test_a_row_says_what_the_map_is(exported, tmp_path):
 
 def test_npz_holds_every_map_bit_for_bit(exported, tmp_path):
     with np.load(exported("npz")) as arrays, Database(tmp_path / "run") as database:
-        assert set(arrays) == {f"{name}.{method}" for name in AWKWARD for method in ("gradcam", "layercam")}
+        assert set(arrays) == {
+            f"{without_suffix(name)}_{method}" for name in AWKWARD for method in ("gradcam", "layercam")
+        }
         for one in database.inputs(database.newest().id, "done"):
             for each in database.maps(one.id):
-                found = arrays[f"{one.name}.{each.fields['method']}"]
+                found = arrays[f"{one.stem}_{each.fields['method']}"]
                 assert (found.dtype, found.tobytes()) == (np.float32, each.values.tobytes())
 
 

@@ -92,4 +92,4 @@ def test_a_figure_of_another_command_has_a_card_too(tmp_path):
         database._db.execute("DELETE FROM maps")
         page = make_page(database, database.newest(), tmp_path / "run")
     [card] = page.cards
-    assert (card.files[0].path, bool(card.thumb), card.aligned, card.max) == ("a.png.png", True, False, None)
+    assert (card.files[0].path, bool(card.thumb), card.aligned, card.max) == ("a_gradcam.png", True, False, None)

@@ -65,7 +65,7 @@ def test_the_new_folder_is_a_run_and_the_same_job(redraw, tmp_path):
         [saved], [kept] = database.maps(new.id), before.maps(old.id)
         assert saved.values.tobytes() == kept.values.tobytes()
         [file] = database.files(new.id)
-        assert (file.path, file.size) == ("a.png.webp", (tmp_path / "new" / "a.png.webp").stat().st_size)
+        assert (file.path, file.size) == ("a_gradcam.webp", (tmp_path / "new" / "a_gradcam.webp").stat().st_size)
 
 
 def test_in_its_own_folder_and_back(redraw, tmp_path):
@@ -86,7 +86,7 @@ def test_in_its_own_folder_and_back(redraw, tmp_path):
 def test_a_grid_of_all_maps_and_raw_files(redraw, tmp_path):
     make_run(tmp_path / "run", ["a.png"], MAPS, save_raw=True)
     redraw(Look("grid"), tmp_path / "new")
-    assert set(contents(tmp_path / "new")) == {"a.png.png", "a.png.gradcam.npy", "a.png.layercam.npy"}
+    assert set(contents(tmp_path / "new")) == {"a_grid.png", "a_gradcam.npy", "a_layercam.npy"}
 
 
 def test_a_changed_image_is_told_and_the_others_go_on(redraw, tmp_path):
@@ -95,7 +95,7 @@ def test_a_changed_image_is_told_and_the_others_go_on(redraw, tmp_path):
     (tmp_path / "images" / "c.png").unlink()
     found, failed = redraw(LOOK, tmp_path / "new")
     assert failed == ["b.png", "c.png"]
-    assert [one.path.name for one in found] == ["a.png.webp"]
+    assert [one.path.name for one in found] == ["a_gradcam.webp"]
     with Database(tmp_path / "new") as database:
         rows = {row.name: (row.files, len(database.files(row.id))) for row in database.inputs(1)}
     assert rows == {"a.png": (1, 1), "b.png": (1, 0), "c.png": (1, 0)}  # the last two are not complete
@@ -137,4 +137,4 @@ def test_new_maps_of_a_run_replace_those_of_an_earlier_restyle(redraw, tmp_path)
     redraw(LOOK, tmp_path / "new")
     make_run(tmp_path / "run", ["b.png"], [{"score": 7.0}])
     found, _ = redraw(LOOK, tmp_path / "new", first.key)
-    assert [(one.path.name, one.facts["score"]) for one in found] == [("b.png.webp", 7.0)]
+    assert [(one.path.name, one.facts["score"]) for one in found] == [("b_gradcam.webp", 7.0)]

@@ -28,7 +28,7 @@ def names(result) -> list[str]:
     return [Path(line).name for line in result.stdout.splitlines()]
 
 
-ALL = ["a.png.png", "b.png.png", "c.png.png"]
+ALL = ["a_gradcam.png", "b_gradcam.png", "c_gradcam.png"]
 
 
 def test_the_same_command_again_does_nothing(heatmap, pics):
@@ -51,25 +51,25 @@ def test_only_what_is_missing_or_changed_is_done(heatmap, pics, write_image):
     write_image(pics / "d.png")
     write_image(pics / "b.png", seed=99)
     os.utime(pics / "b.png", ns=(1, 1))
-    assert names(heatmap("pics")) == ["b.png.png", "d.png.png"]
+    assert names(heatmap("pics")) == ["b_gradcam.png", "d_gradcam.png"]
 
 
 @pytest.mark.parametrize("spoil", [os.unlink, lambda path: Path(path).write_bytes(b"")])
 def test_a_result_that_is_gone_or_cut_is_made_again(heatmap, pics, tmp_path, spoil):
     heatmap("pics")
-    before = (tmp_path / "out" / "b.png.png").read_bytes()
-    spoil(tmp_path / "out" / "b.png.png")
-    assert names(heatmap("pics")) == ["b.png.png"]
-    assert (tmp_path / "out" / "b.png.png").read_bytes() == before
+    before = (tmp_path / "out" / "b_gradcam.png").read_bytes()
+    spoil(tmp_path / "out" / "b_gradcam.png")
+    assert names(heatmap("pics")) == ["b_gradcam.png"]
+    assert (tmp_path / "out" / "b_gradcam.png").read_bytes() == before
 
 
 @pytest.mark.parametrize("options", [[], ["--scale", "run"]])
 def test_a_figure_of_equal_size_and_other_content_is_made_again(heatmap, pics, tmp_path, options):
     heatmap("pics", *options)
-    path = tmp_path / "out" / "b.png.png"
+    path = tmp_path / "out" / "b_gradcam.png"
     before = path.read_bytes()
     path.write_bytes(before[:-20] + bytes(20))
-    assert names(heatmap("pics", *options)) == ["b.png.png"]
+    assert names(heatmap("pics", *options)) == ["b_gradcam.png"]
     assert path.read_bytes() == before
 
 
@@ -100,7 +100,7 @@ def test_a_failed_image_that_was_mended_is_done(heatmap, pics, write_image):
     heatmap("pics")
     write_image(pics / "b.png")
     mended = heatmap("pics")
-    assert (mended.exit_code, names(mended)) == (0, ["b.png.png"])
+    assert (mended.exit_code, names(mended)) == (0, ["b_gradcam.png"])
 
 
 def test_a_file_that_is_not_there_is_told_every_time(heatmap, pics):
@@ -112,7 +112,7 @@ def test_a_file_that_is_not_there_is_told_every_time(heatmap, pics):
 
 def test_other_settings_are_another_job(heatmap, pics, tmp_path):
     heatmap("pics")
-    assert names(heatmap("pics", "--method", "layercam")) == ALL
+    assert names(heatmap("pics", "--target", "1")) == ALL
     with Database(tmp_path / "out") as database:
         assert [database.counts(job.id)["done"] for job in database.jobs()] == [3, 3]
     assert names(heatmap("pics")) == ALL  # the other job has replaced its files
@@ -143,7 +143,7 @@ def test_a_dry_run_lists_what_is_missing_and_makes_nothing(heatmap, pics, tmp_pa
     dry = heatmap("pics", "--dry-run")
     assert dry.stdout.splitlines() == ["pics/d.png"]
     assert "1 to do, 3 done before" in dry.stderr
-    assert not (tmp_path / "out" / "d.png.png").exists()
+    assert not (tmp_path / "out" / "d_gradcam.png").exists()
 
 
 @pytest.mark.parametrize("batch", ["2", "3", "8"])
@@ -151,11 +151,11 @@ def test_a_result_does_not_depend_on_the_batch(heatmap, pics, write_image, tmp_p
     write_image(pics / "d.png", 90, 30)
     options = ["--fit", "whole", "--batch-size", batch, "--save-raw"]
     heatmap("pics", *options)
-    together = {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*.png*")}
+    together = {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*_gradcam.*")}
     shutil.rmtree(tmp_path / "out")
     for name in "dcba":
         heatmap(f"pics/{name}.png", *options)
-    alone = {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*.png*")}
+    alone = {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*_gradcam.*")}
     assert len(alone) == 8
     assert alone == together
 
@@ -173,7 +173,7 @@ def test_the_database_knows_what_was_done(heatmap, pics, tmp_path):
         assert (done.size, done.mtime_ns) == (os.stat(pics / "a.png").st_size, os.stat(pics / "a.png").st_mtime_ns)
         maps, files = database.maps(done.id), database.files(done.id)
         for one in maps:
-            raw = np.load(tmp_path / "out" / f"a.png.{one.fields['facets'][0]}.npy")
+            raw = np.load(tmp_path / "out" / f"a_gradcam_{one.fields['facets'][0]}.npy")
             assert raw.tobytes() == one.values.tobytes()
         assert len(maps) == len(done.predictions) == 2
         assert [file.size for file in files] == [os.path.getsize(tmp_path / "out" / file.path) for file in files]
@@ -181,9 +181,9 @@ def test_the_database_knows_what_was_done(heatmap, pics, tmp_path):
 
 def test_features_go_on_where_they_were(run, pics, net_file, write_image, tmp_path):
     fixed = ["features", "pics", "--model", f"{net_file}:Net", "--input-size", 32, "-o", "out"]
-    assert names(run(*fixed)) == ALL
+    assert names(run(*fixed)) == [f"{name}_features.png" for name in "abc"]
     write_image(pics / "d.png")
-    assert names(run(*fixed)) == ["d.png.png"]
+    assert names(run(*fixed)) == ["d_features.png"]
     assert run(*fixed).stdout == ""
     shared = [*fixed, "--scale", "run"]
     assert len(names(run(*shared))) == 4

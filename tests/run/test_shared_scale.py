@@ -52,7 +52,7 @@ def test_maps_of_a_run_have_one_scale_that_is_found_after_all_are_computed(heatm
     result = heatmap(images, "--json", "--scale", "run")
     assert result.exit_code == 0, result.stderr
     assert highs(result) == [strongest(tmp_path / "out")] * 3
-    assert written() == ["0.png.png", "1.png.png", "2.png.png"]
+    assert written() == ["0_gradcam.png", "1_gradcam.png", "2_gradcam.png"]
     assert "3 images, 3 files" in result.stderr
 
 
@@ -64,13 +64,13 @@ def test_a_stronger_image_changes_the_figures_of_all_without_computing_them_agai
     with Database(tmp_path / "out", write=True) as database:  # as if one of them had been far stronger
         database._db.execute("UPDATE files SET facts = replace(facts, '\"high\": ', '\"high\": 9')")
     assert len(heatmap(images, "--scale", "run").stdout.splitlines()) == 3
-    (tmp_path / "out" / "1.png.png").unlink()
-    assert heatmap(images, "--scale", "run").stdout.splitlines() == [str(tmp_path / "out" / "1.png.png")]
+    (tmp_path / "out" / "1_gradcam.png").unlink()
+    assert heatmap(images, "--scale", "run").stdout.splitlines() == [str(tmp_path / "out" / "1_gradcam.png")]
 
 
 def test_an_image_that_is_gone_has_no_figure_and_is_told(heatmap, images, tmp_path):
     heatmap(images, "--scale", "run")
-    (tmp_path / "out" / "1.png.png").unlink()
+    (tmp_path / "out" / "1_gradcam.png").unlink()
     from PIL import Image
 
     Image.new("RGB", (9, 9)).save(images / "3.png")
@@ -87,7 +87,7 @@ def test_restyle_gives_what_heatmap_would_have(heatmap, run, images, tmp_path, s
     result = run("restyle", tmp_path / "out", "--scale", "run", "--sign", sign, "-o", tmp_path / "again", "--json")
     heatmap(images, "--scale", "run", "--sign", sign, "-o", tmp_path / "run")
     assert len(set(highs(result))) == 1
-    for name in ("0.png.png", "1.png.png", "2.png.png"):
+    for name in ("0_gradcam.png", "1_gradcam.png", "2_gradcam.png"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "run" / name).read_bytes()
 
 

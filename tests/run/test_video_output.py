@@ -34,20 +34,20 @@ def told(result) -> dict[str, dict]:
 def test_a_film_of_every_frame_on_one_scale(heatmap, net_file, clip, written, tmp_path):
     made = heatmap(clip, "-t", "1", "--save-raw", "--json", "--layout", "heatmap", "--colormap", "gray")
     assert made.exit_code == 0, made.stderr
-    assert written() == ["clip.avi.mp4", "clip.avi.npy", "clip.avi.strip.png"]
+    assert written() == ["clip_gradcam.mp4", "clip_gradcam.npy", "clip_gradcam_strip.png"]
     facts = told(made)["video"]
     assert (facts["frames"], facts["rate"], facts["targets"], facts["size"]) == (8, 10, {"class 1": 8}, [48, 32])
 
     model = camviz.load(f"{net_file}:Net", input_size=(32, 32))
     images = [Image(pixels) for _, pixels in read_frames(clip)]
     alone = [camviz.explain(model, image, target="1")[0] for image in images]
-    raw = np.load(tmp_path / "out" / "clip.avi.npy")
+    raw = np.load(tmp_path / "out" / "clip_gradcam.npy")
     np.testing.assert_allclose(raw, [one.values for one in alone], atol=1e-6)
     highs = [float(one.values.max()) for one in alone]
     assert facts["high"] == pytest.approx(max(highs), rel=1e-5)
     assert min(highs) < 0.8 * max(highs)  # or one scale could not be told from one for each frame
     look = Look("heatmap", "gray", scale=f"fixed:{max(highs)}", full_size=True)
-    for frame, one in zip(read_back(tmp_path / "out" / "clip.avi.mp4"), alone, strict=True):
+    for frame, one in zip(read_back(tmp_path / "out" / "clip_gradcam.mp4"), alone, strict=True):
         assert np.abs(frame.astype(int) - draw(one.image, one, look).pixels).mean() < 8
 
 
@@ -92,8 +92,8 @@ def test_every_so_many_frames(heatmap, clip, tmp_path):
     made = heatmap(clip, "--every", 3, "--json", "--save-raw")
     facts = told(made)["video"]
     assert (facts["frames"], facts["rate"], facts["every"]) == (3, pytest.approx(10 / 3, abs=1e-3), 3)
-    assert len(read_back(tmp_path / "out" / "clip.avi.mp4")) == 3
-    assert len(np.load(tmp_path / "out" / "clip.avi.npy")) == 3
+    assert len(read_back(tmp_path / "out" / "clip_gradcam.mp4")) == 3
+    assert len(np.load(tmp_path / "out" / "clip_gradcam.npy")) == 3
 
 
 def test_a_video_is_one_input_that_is_done_once(heatmap, clip, tmp_path, run):
@@ -102,7 +102,7 @@ def test_a_video_is_one_input_that_is_done_once(heatmap, clip, tmp_path, run):
     again = heatmap(clip)
     assert (again.stdout, again.exit_code) == ("", 0)
     assert "1 done before" in again.stderr
-    (tmp_path / "out" / "clip.avi.strip.png").unlink()
+    (tmp_path / "out" / "clip_gradcam_strip.png").unlink()
     assert "1 image, 2 files" in heatmap(clip).stderr
     with sqlite3.connect(tmp_path / "out" / "camviz.sqlite") as database:
         [(name, state, predictions)] = database.execute("SELECT name, state, predictions FROM inputs").fetchall()
@@ -119,14 +119,14 @@ def test_videos_and_images_side_by_side(heatmap, clip, write_image, tmp_path, wr
     made = heatmap(clip, tmp_path / "bad.mp4", write_image(tmp_path / "a.png"), "--format", "gif")
     assert made.exit_code == 1
     assert "'" + str(tmp_path / "bad.mp4") + "' is damaged" in made.stderr
-    assert written() == ["a.png.png", "clip.avi.gif", "clip.avi.strip.png"]
-    film = PILImage.open(tmp_path / "out" / "clip.avi.gif")
+    assert written() == ["a_gradcam.png", "clip_gradcam.gif", "clip_gradcam_strip.png"]
+    film = PILImage.open(tmp_path / "out" / "clip_gradcam.gif")
     assert (film.n_frames, film.info["duration"], film.size) == (8, 100, (48, 32))
 
 
 def test_several_maps_are_several_films(heatmap, clip, written):
     assert heatmap(clip, "-t", "0", "-t", "1", "--layout", "panel").exit_code == 0
-    names = [f"clip.avi.{end}" for end in ("0.mp4", "0.strip.png", "1.mp4", "1.strip.png")]
+    names = [f"clip_gradcam_{end}" for end in ("0.mp4", "0_strip.png", "1.mp4", "1_strip.png")]
     assert written() == names
 
 
@@ -215,4 +215,4 @@ def test_a_video_that_is_cut_off_says_so(heatmap, tmp_path):
     made = heatmap(path, "--json")
     assert made.exit_code == 0, made.stderr
     assert "of 20 frames could be read" in told(made)["video"]["note"]
-    assert "note: a.avi.mp4, gradcam: the video is cut off" in made.stderr
+    assert "note: a_gradcam.mp4, gradcam: the video is cut off" in made.stderr

@@ -45,7 +45,7 @@ def test_the_other_image_is_seen_as_the_first_is(tmp_path, fit):
 def test_words_need_a_model_that_knows_them():
     task = Embedding("net")
     wanted = task.parse(["text:a red car"])
-    assert wanted[0].facet == "text_a_red_car"
+    assert wanted[0].facet == "text-a-red-car"
     with pytest.raises(ModelError, match="text:a red car"):
         task.complete(wanted, References(lambda path: torch.ones(3)))
     [known] = task.complete(wanted, References(lambda path: None, lambda text: torch.tensor([0.0, 2.0])))

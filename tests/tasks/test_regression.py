@@ -24,7 +24,7 @@ def test_regression_is_recognized_and_its_sign_is_the_askers(flat):
     assert (up.target, down.target) == ("output 0", "-output 0")
     assert up.score == pytest.approx(-down.score)
     assert up.probability is None
-    assert (up.facets, down.facets) == (("output0",), ("minus_output0",))
+    assert (up.facets, down.facets) == (("output0",), ("minus-output0",))
 
 
 def test_the_default_of_a_regression_is_its_first_output():

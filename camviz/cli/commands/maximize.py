@@ -127,6 +127,7 @@ def _channels(
 
 
 def _write(session: Session, model: Model, found: Iterator[Maximized], start: Image | None) -> Iterator[Written]:
+    from camviz.io.inputs import without_suffix
     from camviz.run.output.files import prepare_folder
     from camviz.run.output.layer_figures import write_layer_figure
 
@@ -138,5 +139,5 @@ def _write(session: Session, model: Model, found: Iterator[Maximized], start: Im
         if stuck:
             facts["note"] = f"no step raised {', '.join(stuck)}; --from IMAGE starts where the score has a gradient"
         figure = replace(one.figure(), facts=facts)
-        where = (one.layer or "classes") + (f".from.{start.name}" if start else "")
+        where = (one.layer or "classes") + (f"_from_{without_suffix(start.name)}" if start else "")
         yield write_layer_figure(figure, session.folder, model.name, where)

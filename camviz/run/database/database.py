@@ -24,7 +24,7 @@ from camviz.io.paths import absolute, checksum, is_remote, leaves, names_beginni
 from camviz.run.database.records import Record, SavedMap, plain
 from camviz.run.database.remote import Copy
 from camviz.run.database.rows import CRC, FileRow, InputRow, JobRow, Known
-from camviz.run.database.tables import ABSORB, KNOWN, SHARDS, TABLES, VERSION, back, columns, saved, text
+from camviz.run.database.tables import ABSORB, KNOWN, SHARDS, TABLES, UPGRADE, VERSION, back, columns, saved, text
 from camviz.run.output.written import Written
 
 NAME = "camviz.sqlite"
@@ -103,6 +103,8 @@ class Database:
             if not version:
                 db.execute("PRAGMA journal_mode = WAL")
                 db.executescript(f"BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {VERSION}; COMMIT")
+            if version == 1:
+                db.executescript(f"BEGIN IMMEDIATE; {UPGRADE}; PRAGMA user_version = {VERSION}; COMMIT")
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = NORMAL")
             db.execute("PRAGMA foreign_keys = ON")
@@ -210,6 +212,7 @@ class Database:
         row += ["done" if record.done else "failed", len(record.written) + record.undrawn, record.seconds, _now()]
         row += [json.dumps(record.predictions)]
         row += [text(one) for one in (error.message, error.hint, record.traceback)] if error else [None] * 3
+        row.append(text(source.stem))
         input = self._db.execute(f"INSERT INTO inputs VALUES (NULL{', ?' * len(row)})", row).lastrowid
         for position, one in enumerate(record.maps):
             self._db.execute(f"INSERT INTO maps VALUES (NULL{', ?' * 16})", (input, position, *columns(one)))
@@ -254,7 +257,8 @@ class Database:
         def work() -> None:
             self._db.execute("ATTACH ? AS other", (str(other),))
             try:
-                self._db.executescript(f"BEGIN IMMEDIATE; {ABSORB} COMMIT")
+                stem = "o.stem" if self._db.execute("PRAGMA other.user_version").fetchone()[0] > 1 else "NULL"
+                self._db.executescript(f"BEGIN IMMEDIATE; {ABSORB.format(stem=stem)} COMMIT")
             finally:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
@@ -317,10 +321,12 @@ class Database:
         """Yield the images of a job in the order of their names; `state`: only those done, or failed."""
         query = "SELECT * FROM inputs WHERE job = ? AND (? IS NULL OR state = ?) ORDER BY name"
         for row in self._db.execute(query, (job, state, state)):
-            id, job, name, path, size, mtime_ns, state_, files, seconds, finished, predictions, *error = row
+            id, job, name, path, size, mtime_ns, state_, files, seconds, finished, predictions, *texts = row
+            error, hint, traceback, stem = (None if one is None else back(one) for one in (*texts, None)[:4])
+            stem = stem if stem and back(name).startswith(stem) else back(name)
             yield InputRow(
                 id, job, back(name), back(path), size, mtime_ns, state_, files, seconds, finished,
-                json.loads(predictions), *(None if one is None else back(one) for one in error),
+                json.loads(predictions), error, hint, traceback, stem,
             )  # fmt: skip
 
     def maps(self, input: int) -> list[SavedMap]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from camviz.errors import InputError, RequestError
+from camviz.io.inputs import Input
 from camviz.io.paths import Sizes, Stamp, checksum, is_remote, place
 
 CRC = "crc32"  # among the facts of a file
@@ -45,6 +46,7 @@ class InputRow:
     error: str | None = None
     hint: str | None = None
     traceback: str | None = None
+    stem: str = ""
 
     @property
     def path(self) -> Path:
@@ -58,6 +60,11 @@ class InputRow:
     def stamp(self) -> Stamp | None:
         """The size and the time of the last change of the image, where they are known."""
         return None if self.size is None or self.mtime_ns is None else (self.size, self.mtime_ns)
+
+    @property
+    def source(self) -> Input:
+        """The image as an input, with the stamp that it had. Raises `InputError` for a URL that cannot be used."""
+        return Input(self.path, self.name, stamp=self.stamp, stem=self.stem)
 
 
 @dataclass(frozen=True)

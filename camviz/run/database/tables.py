@@ -10,7 +10,7 @@ from typing import Any
 from camviz.run.database.records import SavedMap
 from camviz.types import View
 
-VERSION = 1  # of the tables below; `PRAGMA user_version`
+VERSION = 2  # of the tables below; `PRAGMA user_version`
 TABLES = """
 CREATE TABLE jobs (             -- one per command and settings; `key` is their digest
   id INTEGER PRIMARY KEY,
@@ -24,7 +24,7 @@ CREATE TABLE jobs (             -- one per command and settings; `key` is their 
 CREATE TABLE inputs (           -- one per job and image
   id INTEGER PRIMARY KEY,
   job INTEGER NOT NULL REFERENCES jobs ON DELETE CASCADE,
-  name TEXT NOT NULL,           -- its place below the inputs' common folder; names its files
+  name TEXT NOT NULL,           -- its place below the inputs' common folder
   path TEXT NOT NULL,           -- absolute
   size INTEGER,                 -- bytes, and
   mtime_ns INTEGER,             -- when it was last changed: another value means another image
@@ -34,6 +34,7 @@ CREATE TABLE inputs (           -- one per job and image
   finished TEXT NOT NULL,       -- ISO 8601, UTC
   predictions TEXT NOT NULL,    -- JSON list: label, index, score, probability of what was explained
   error TEXT, hint TEXT, traceback TEXT,  -- of the failed
+  stem TEXT,                    -- the beginning of `name` that names its files; NULL in runs of version 1
   UNIQUE (job, name)
 );
 CREATE TABLE maps (             -- raw maps, in the order of their making
@@ -76,7 +77,7 @@ DELETE FROM main.inputs WHERE id IN (
   JOIN main.inputs AS m ON m.job = p.ours AND m.name = o.name);
 CREATE TEMP TABLE shift AS SELECT coalesce(max(id), 0) AS n FROM main.inputs;
 INSERT INTO main.inputs SELECT o.id + shift.n, p.ours, o.name, o.path, o.size, o.mtime_ns, o.state, o.files,
-  o.seconds, o.finished, o.predictions, o.error, o.hint, o.traceback
+  o.seconds, o.finished, o.predictions, o.error, o.hint, o.traceback, {stem}
   FROM shift, other.inputs AS o JOIN pairs AS p ON o.job = p.theirs ORDER BY o.id;
 INSERT INTO main.maps SELECT NULL, o.input + shift.n, o.position, o.method, o.layer, o.target, o.class_index, o.score,
   o.probability, o.model, o.facets, o.facts, o.more, o.view, o.height, o.width, o.raw
@@ -86,6 +87,7 @@ INSERT OR REPLACE INTO main.files SELECT o.path, o.input + shift.n, o.kind, o.si
 DROP TABLE temp.pairs;
 DROP TABLE temp.shift;
 """
+UPGRADE = "ALTER TABLE inputs ADD COLUMN stem TEXT"  # of version 1
 KNOWN = """
 SELECT i.state, i.size, i.mtime_ns, i.files, i.finished, f.path, f.kind, f.size, f.facts
 FROM inputs AS i LEFT JOIN files AS f ON f.input = i.id

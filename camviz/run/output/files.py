@@ -60,15 +60,16 @@ def prepare_folder(folder: Path) -> None:
         ) from error
 
 
-def result_path(folder: Path, name: str, facets: Sequence[str], suffix: str) -> Path:
-    """Return the path of a result of the input `name`: sub-folders kept, facets appended; no two inputs share one.
+def result_path(folder: Path, stem: str, parts: Sequence[str], suffix: str) -> Path:
+    """Return the path of a result: STEM_PART_PART.suffix, as photo_gradcam_tiger-cat.png; sub-folders are kept.
 
-    Raises `InputError` for a name that leads out of the folder, as one of a run database may.
+    `stem` is that of an `Input`, `parts` are what the result shows and what distinguishes it from the input's others.
+    Raises `InputError` for a stem that leads out of the folder, as one of a run database may.
     """
-    if leaves(name):
-        raise InputError(f"the name '{name}' leads out of the output folder", "rename the image, or distrust the run")
-    safe = [re.sub(r"[^\w.+-]+", "_", facet) for facet in facets if facet]
-    return folder / (".".join([name, *safe]) + suffix)
+    if leaves(stem):
+        raise InputError(f"the name '{stem}' leads out of the output folder", "rename the image, or distrust the run")
+    safe = [re.sub(r"[^\w.+-]+", "-", part).strip("-") for part in parts if part]
+    return folder / ("_".join([stem, *safe]) + suffix)
 
 
 def new_file(path: Path) -> BinaryIO:

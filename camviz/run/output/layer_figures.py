@@ -13,7 +13,7 @@ from camviz.types import Figure, Look
 def write_layer_figure(
     figure: Figure, folder: Path, model: str, layer: str, format: str = "png", write: Write = write_file
 ) -> Written:
-    """Write KIND/MODEL.LAYER.png, as `filters/resnet50.conv1.png`."""
+    """Write KIND/MODEL_LAYER.png, as `filters/resnet50_conv1.png`."""
     name = re.sub(r"[^\w.+-]+", "_", model)
     facts = {"model": model, "layer": layer, **figure.facts}
     return write_figure(figure, folder / figure.kind, name, [layer], facts, Look(format=format), write)

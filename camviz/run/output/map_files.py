@@ -33,12 +33,19 @@ def write_maps(
         shown = [map_facts(one, source) for one in group]
         facts = {"input": str(source.path), "maps": shown} if together else shown[0]
         facts |= figure.facts
-        facets = () if together else group[0].facets
-        yield write_figure(figure, folder, source.name, facets, facts, look, write)
+        methods = list(dict.fromkeys(one.method for one in group))
+        parts = name_parts(group[0].method, group[0].facets if not together else ())
+        parts = parts if len(methods) == 1 else (look.layout,)
+        yield write_figure(figure, folder, source.stem, parts, facts, look, write)
     for saliency in maps if save_raw else ():
         raw = Figure("raw", ".npy", data=npy(saliency.values))
         facts = map_facts(saliency, source)
-        yield write_figure(raw, folder, source.name, saliency.facets, facts, write=write)
+        yield write_figure(raw, folder, source.stem, name_parts(saliency.method, saliency.facets), facts, write=write)
+
+
+def name_parts(method: str, facets: Sequence[str]) -> tuple[str, ...]:
+    """Return the parts of a map's file name: its method, and what else distinguishes it from the image's others."""
+    return (method, *(facet for facet in facets if facet != method))
 
 
 def npy(values: NDArray[np.float32]) -> bytes:

@@ -39,14 +39,14 @@ class Written:
 def write_figure(
     figure: Figure,
     folder: Path,
-    name: str,
-    facets: Sequence[str],
+    stem: str,
+    parts: Sequence[str],
     facts: dict[str, Any],
     look: Look | None = None,
     write: Write = write_file,
 ) -> Written:
-    """Encode a figure and write it atomically under its final name."""
-    path = result_path(folder, name, facets, figure.suffix)
+    """Encode a figure and write it atomically under its final name, see `result_path`."""
+    path = result_path(folder, stem, parts, figure.suffix)
     data = encode(figure, look or Look())
     write(path, data)
     return Written(path, {"kind": figure.kind, **facts}, len(data))

@@ -48,7 +48,7 @@ def table(tmp_path):
 def test_two_models_a_folder_a_table_and_a_sheet(compare, images, tmp_path, written):
     result = compare(images, "-m", "NET", "-m", "NET", "--model-args", "seed=3", "--name", "old", "--name", "new")
     assert result.exit_code == 0, result.stderr
-    assert written() == ["0.png.png", "1.png.png", "2.png.png", "compare.csv", "summary.png"]
+    assert written() == ["0_compare.png", "1_compare.png", "2_compare.png", "compare.csv", "summary.png"]
     assert result.stdout.split() == [str(tmp_path / "out" / name) for name in written()]
     rows = table(tmp_path)
     assert [(row["image"], row["side"]) for row in rows] == [
@@ -56,7 +56,7 @@ def test_two_models_a_folder_a_table_and_a_sheet(compare, images, tmp_path, writ
     ]
     assert all(row["target"] == rows[number - number % 2]["target"] for number, row in enumerate(rows))
     assert all((row["correlation"] == "") == (row["side"] == "old") for row in rows)
-    assert Image.open(tmp_path / "out" / "0.png.png").width == round(180 / 25.4 * 50)
+    assert Image.open(tmp_path / "out" / "0_compare.png").width == round(180 / 25.4 * 50)
 
 
 def test_equal_models_do_not_differ(compare, images, tmp_path):
@@ -72,10 +72,10 @@ def test_again_does_nothing_and_a_missing_figure_is_drawn_without_the_model(comp
     compare(*arguments)
     again = compare(*arguments)
     assert (again.exit_code, again.stdout) == (0, "")
-    (tmp_path / "out" / "1.png.png").unlink()
+    (tmp_path / "out" / "1_compare.png").unlink()
     monkeypatch.setattr("camviz.run.compare.compare_task", lambda *_: pytest.fail("the model was asked"))
     names = [line.rpartition("/")[2] for line in compare(*arguments).stdout.splitlines()]
-    assert names == ["1.png.png", "compare.csv", "summary.png"]
+    assert names == ["1_compare.png", "compare.csv", "summary.png"]
 
 
 def test_a_bad_image_does_not_stop_the_others(compare, images, tmp_path):
@@ -126,7 +126,7 @@ def test_checkpoints_one_by_one_and_by_patterns(compare, images, tmp_path, check
 def test_a_film_has_a_frame_for_each(compare, images, tmp_path, checkpoints):
     result = compare(images / "0.png", "-m", "NET", "-c", checkpoints, "--format", "gif")
     assert result.exit_code == 0, result.stderr
-    assert Image.open(tmp_path / "out" / "0.png.gif").n_frames == 3
+    assert Image.open(tmp_path / "out" / "0_compare.gif").n_frames == 3
 
 
 def test_many_checkpoints_are_a_strip_with_one_model_at_a_time(compare, images, tmp_path, net):

@@ -42,9 +42,9 @@ def test_the_wrong_ones_are_explained(errors, labeled, tmp_path, written):
     right = said.pop().removeprefix("class ")
     wrong = sorted({"0", "1", "2", "3"} - {right})
     assert [row["true"] for row in rows] == [f"class {one}" for one in wrong]
-    assert written() == [*(f"{one}/x.png.png" for one in wrong), "errors.csv", "errors.html"]
+    assert written() == [*(f"{one}/x_errors.png" for one in wrong), "errors.csv", "errors.html"]
     page = (tmp_path / "out" / "errors.html").read_text("utf-8")
-    assert set(re.findall('src="([^"]*)"', page)) == {f"{one}/x.png.png" for one in wrong}
+    assert set(re.findall('src="([^"]*)"', page)) == {f"{one}/x_errors.png" for one in wrong}
     assert "1 of 4 correct, 25.0%" in page
 
 

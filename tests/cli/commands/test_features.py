@@ -32,9 +32,9 @@ def test_one_file_per_layer_named_by_it(features, write_image, tmp_path):
     names = [
         line.rpartition("/")[2] for line in lines(features(write_image(tmp_path / "a.png"), "--layer", "features.*"))
     ]
-    assert names == [f"a.png.features.{i}.png" for i in range(4)]
+    assert names == [f"a_features_features.{i}.png" for i in range(4)]
     [alone] = lines(features(write_image(tmp_path / "a.png"), "--layer", "features.0"))
-    assert alone.endswith("/a.png.png")
+    assert alone.endswith("/a_features.png")
 
 
 def test_json_says_what_is_drawn(features, write_image, tmp_path):
@@ -79,7 +79,7 @@ def test_contribution_depends_on_the_target(features, write_image, tmp_path):
 @pytest.mark.parametrize(("name", "kind"), [("webp", "WEBP"), ("jpg", "JPEG")])
 def test_the_format_is_that_asked_for(features, write_image, tmp_path, layout, name, kind):
     [path] = lines(features(write_image(tmp_path / "a.png"), "--layout", layout, "--format", name))
-    assert path.endswith(f"a.png.{name}")
+    assert path.endswith(f"/a_{'strip' if layout == 'strip' else 'features'}.{name}")
     assert Image.open(path).format == kind
 
 

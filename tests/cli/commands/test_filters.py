@@ -19,24 +19,24 @@ def test_the_first_convolution_needs_no_image(filters, tmp_path, written):
     result = filters("--json")
     assert result.exit_code == 0, result.output
     facts = json.loads(result.stdout)
-    assert facts["path"] == str(tmp_path / "out" / "filters" / "net_Net.features.0.png")
+    assert facts["path"] == str(tmp_path / "out" / "filters" / "net_Net_features.0.png")
     assert (facts["layer"], facts["drawn"], facts["shape"]) == ("features.0", "rgb", [8, 3, 3, 3])
     assert facts["norms"] == sorted(facts["norms"], reverse=True)
     assert len(facts["channels"]) == 8
     assert "layer: features.0 of net:Net" in result.stderr
-    assert written() == ["filters/net_Net.features.0.png"]
+    assert written() == ["filters/net_Net_features.0.png"]
 
 
 def test_the_bundled_model_when_nothing_is_said(run, tmp_path):
     result = run("filters", "-o", tmp_path / "out", "-q")
     assert result.exit_code == 0
-    assert result.stdout == f"{tmp_path / 'out' / 'filters' / 'demo.features.0.0.png'}\n"
+    assert result.stdout == f"{tmp_path / 'out' / 'filters' / 'demo_features.0.0.png'}\n"
     assert result.stderr == ""
 
 
 def test_several_layers_and_other_inputs(filters, written):
     assert filters("-l", "features.*", "--model-args", "channels=4", "--format", "jpg", "-q").exit_code == 0
-    assert written() == ["filters/net_Net.features.0.jpg", "filters/net_Net.features.2.jpg"]
+    assert written() == ["filters/net_Net_features.0.jpg", "filters/net_Net_features.2.jpg"]
     assert filters("--model-args", "channels=1", "--scale", "kernel", "--colormap", "blue-black-red").exit_code == 0
 
 
@@ -49,7 +49,7 @@ def test_kernels_asked_for(filters):
 def test_positions(run, tmp_path):
     arguments = ("-m", "vit_b_32", "--weights", "none", "--position", "-o", tmp_path / "out", "--json")
     facts = json.loads(run("filters", *arguments).stdout)
-    assert facts["path"].endswith("filters/vit_b_32.encoder.pos_embedding.png")
+    assert facts["path"].endswith("filters/vit_b_32_encoder.pos_embedding.png")
     assert facts["grid"] == [7, 7]
 
 

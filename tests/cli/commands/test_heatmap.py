@@ -20,9 +20,9 @@ def test_names_carry_what_was_asked_several_of(heatmap, write_image, tmp_path):
         line.rpartition("/")[2] for line in lines(heatmap(file, "--method", "gradcam,layercam", "-l", "features.*"))
     ]
     assert names[:3] == [
-        "a.png.features.0.gradcam.png",
-        "a.png.features.0.layercam.png",
-        "a.png.features.1.gradcam.png",
+        "a_gradcam_features.0.png",
+        "a_layercam_features.0.png",
+        "a_gradcam_features.1.png",
     ]
     assert len(names) == len(set(names)) == 8
 
@@ -32,13 +32,13 @@ def test_a_method_without_a_layer_is_computed_once(heatmap, write_image, tmp_pat
         write_image(tmp_path / "a.png"), "--method", "gradcam,gradient", "-l", "features.0", "-l", "features.2"
     )
     names = [line.rpartition("/")[2] for line in lines(result)]
-    assert names == ["a.png.features.0.gradcam.png", "a.png.gradient.png", "a.png.features.2.gradcam.png"]
+    assert names == ["a_gradcam_features.0.png", "a_gradient.png", "a_gradcam_features.2.png"]
 
 
 def test_parts_of_a_factorization_have_their_own_files_and_shares(heatmap, write_image, tmp_path):
     result = heatmap(write_image(tmp_path / "a.png"), "--method", "dff", "--set", "concepts=3", "--json")
     facts = [json.loads(line) for line in lines(result)]
-    assert [one["path"].rpartition("/")[2] for one in facts] == [f"a.png.part{i}.png" for i in (1, 2, 3)]
+    assert [one["path"].rpartition("/")[2] for one in facts] == [f"a_dff_part{i}.png" for i in (1, 2, 3)]
     assert [one["part"] for one in facts] == [1, 2, 3]
     shares = [one["share"] for one in facts]
     assert shares == sorted(shares, reverse=True)
@@ -75,7 +75,7 @@ def test_a_group_passes_over_what_cannot_work_and_says_so(run, write_image, tmp_
         "--set", "integrated-gradients.steps=2", "-o", tmp_path / "out",
     )  # fmt: skip
     names = [line.rpartition("/")[2] for line in lines(result)]
-    assert "a.png.gradient.png" in names
+    assert "a_gradient.png" in names
     assert "skipped: guided-backprop: soft:build has no ReLU" in result.stderr
     pixels = [entry.name for entry in METHODS if entry.facts["family"] == "pixels"]
     assert len(names) == len(pixels) - 3
@@ -97,7 +97,7 @@ def test_the_grid_is_one_file_of_all_maps(heatmap, write_image, tmp_path):
         heatmap(file, "--method", "gradcam,layercam,eigencam", "-t", "0", "-t", "1", "--layout", "grid", "--json")
     )
     facts = json.loads(line)
-    assert facts["path"].endswith("a.png.png")
+    assert facts["path"].endswith("a_grid.png")
     assert facts["kind"] == "grid"
     assert [(one["target"], one["method"]) for one in facts["maps"]][:2] == [
         ("class 0", "gradcam"),

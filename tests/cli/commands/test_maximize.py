@@ -25,8 +25,8 @@ def maximize(run, net_file, tmp_path, monkeypatch):
 def test_one_sheet_with_all_channels(maximize, written, tmp_path):
     result = maximize("--layer", "features.2", "--channel", "3,5-7")
     assert result.exit_code == 0, result.stderr
-    assert written() == ["maximize/net_Net.features.2.png"]
-    assert result.stdout == f"{tmp_path / 'out' / 'maximize' / 'net_Net.features.2.png'}\n"
+    assert written() == ["maximize/net_Net_features.2.png"]
+    assert result.stdout == f"{tmp_path / 'out' / 'maximize' / 'net_Net_features.2.png'}\n"
     assert "4 images, 1 file" in result.stderr
     assert np.asarray(Image.open(result.stdout.strip())).shape[1] > 2 * 224
 
@@ -45,7 +45,7 @@ def test_facts(maximize):
 
 def test_a_sheet_for_each_layer(maximize, written):
     maximize("--layer", "features.[02]", "--channel", 0)
-    assert written() == ["maximize/net_Net.features.0.png", "maximize/net_Net.features.2.png"]
+    assert written() == ["maximize/net_Net_features.0.png", "maximize/net_Net_features.2.png"]
 
 
 def test_classes(maximize, written):
@@ -54,7 +54,7 @@ def test_classes(maximize, written):
     assert [one["name"] for one in facts["images"]] == ["class 2", "class 0"]
     assert all(0 <= one["probability"] <= 1 for one in facts["images"])
     assert facts["layer"] is None
-    assert written() == ["maximize/net_Net.classes.png"]
+    assert written() == ["maximize/net_Net_classes.png"]
 
 
 def test_from_a_image(maximize, write_image, tmp_path, written):
@@ -62,12 +62,12 @@ def test_from_a_image(maximize, write_image, tmp_path, written):
     result = maximize("--target", "top1", "--from", "a.png", "--size", 48, "--json")
     assert result.exit_code == 0, result.stderr
     assert json.loads(result.stdout)["from"] == "a.png"
-    assert written() == ["maximize/net_Net.classes.from.a.png.png"]
+    assert written() == ["maximize/net_Net_classes_from_a.png"]
 
 
 def test_the_demo_without_anything_else(run, tmp_path):
     result = run("maximize", "--channel", 0, "--steps", 1, "--size", 64, "-o", tmp_path / "out")
-    assert result.stdout.strip().endswith("maximize/demo.features.4.png")
+    assert result.stdout.strip().endswith("maximize/demo_features.4.png")
 
 
 def test_a_channel_that_nothing_raises_is_told(maximize, tmp_path):

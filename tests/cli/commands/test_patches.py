@@ -27,7 +27,7 @@ def test_one_figure_and_its_facts(patches, folder, tmp_path, written):
     result = patches(folder, "-l", "features.1", "--channel", "3,0-1", "--top", 4, "--json")
     assert result.exit_code == 0, result.output
     facts = json.loads(result.stdout)
-    assert written() == ["patches/net_Net.features.1.png"]
+    assert written() == ["patches/net_Net_features.1.png"]
     assert facts["field"] == {"kind": "theoretical", "size": [3.0, 3.0]}
     assert [one["channel"] for one in facts["channels"]] == [3, 0, 1]
     for one in facts["channels"]:
@@ -68,7 +68,7 @@ def test_a_bad_file_is_passed_over(patches, folder, written):
 def test_the_bundled_samples_and_the_effective_field(run, tmp_path):
     result = run("patches", "-o", tmp_path / "out", "--json", "--top", 3)
     facts = json.loads(result.stdout)
-    assert facts["path"].endswith("patches/demo.features.4.png")
+    assert facts["path"].endswith("patches/demo_features.4.png")
     assert facts["field"]["kind"] == "effective"
     assert 40 < facts["field"]["size"][0] < 128
 

@@ -26,7 +26,7 @@ def reconstruct(run, net_file, tmp_path, write_image, monkeypatch):
 def test_one_figure_per_image(reconstruct, written):
     result = reconstruct("a.png", "b.png", "--layer", "features.*")
     assert result.exit_code == 0, result.stderr
-    assert written() == ["a.png.png", "b.png.png"]
+    assert written() == ["a_reconstruct.png", "b_reconstruct.png"]
     assert "2 images, 2 files" in result.stderr
     assert np.asarray(Image.open(result.stdout.splitlines()[0])).shape[1] >= 3 * 224
 
@@ -60,7 +60,7 @@ def test_a_bad_image_does_not_stop_the_others(reconstruct, tmp_path, written):
     (tmp_path / "bad.png").write_text("words")
     result = reconstruct("bad.png", "a.png", "-q")
     assert result.exit_code == 1
-    assert written() == ["a.png.png"]
+    assert written() == ["a_reconstruct.png"]
     assert [line.partition(":")[0] for line in result.stderr.splitlines()] == ["error", "hint"]
 
 

@@ -58,8 +58,8 @@ def test_quiet_keeps_the_paths_and_the_errors(heatmap, pics):
 
 def test_the_path_is_as_the_output_was_given(run, pics, net_file):
     fixed = ["heatmap", "pics/b.png", "--model", f"{net_file}:Net", "--input-size", 32]
-    assert run(*fixed, "-o", "there").stdout == str(Path("there", "b.png.png")) + "\n"
-    assert run(*fixed).stdout == str(Path("camviz_out", "b.png.png")) + "\n"
+    assert run(*fixed, "-o", "there").stdout == str(Path("there", "b_gradcam.png")) + "\n"
+    assert run(*fixed).stdout == str(Path("camviz_out", "b_gradcam.png")) + "\n"
 
 
 def test_what_a_model_prints_is_not_on_stdout(run, pics, net_file, tmp_path):
@@ -133,7 +133,7 @@ def test_one_bad_image_does_not_stop_the_others(heatmap, pics, written):
     (pics / "c_bad.png").touch()
     result = heatmap("pics", "gone.jpg")
     assert result.exit_code == 1
-    assert written() == ["pics/b.png.png", "pics/x/a.png.png"]
+    assert written() == ["pics/b_gradcam.png", "pics/x/a_gradcam.png"]
     assert len(result.stdout.splitlines()) == 2
     errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert len(errors) == result.stderr.count("hint: ") == 3
@@ -263,7 +263,7 @@ def test_a_blank_map_has_a_reason(heatmap, pics, net, tmp_path):
     torch.save(state, tmp_path / "dead.pth")
     result = heatmap("pics/b.png", "--checkpoint", "dead.pth", "--json")
     assert "blank" in json.loads(result.stdout)["note"]
-    [note] = [line for line in result.stderr.splitlines() if line.startswith("note: b.png.png")]
+    [note] = [line for line in result.stderr.splitlines() if line.startswith("note: b_gradcam.png")]
     assert "blank" in note
 
 

@@ -281,7 +281,7 @@ def test_the_command_says_what_it_chose(run, frozen, write_image, tmp_path):
     assert (
         "note: method: occlusion, because no hook reaches the layers of TorchScript file 'frozen.pt'" in result.stderr
     )
-    assert result.stdout.strip() == str(tmp_path / "out" / "a.png.png")
+    assert result.stdout.strip() == str(tmp_path / "out" / "a_gradcam.png")
 
 
 def test_damaged_torchscript(tmp_path, net):

@@ -187,7 +187,7 @@ def test_layers_and_features(run, write_image, tmp_path, written):
     assert '"layer4"' in paths
     options = ["--model", "timm:test_resnet", "--weights", "none", "--output", tmp_path / "out"]
     assert run("features", image, "--layer", "layer2", *options).exit_code == 0
-    assert written() == ["a.png.png"]
+    assert written() == ["a_features.png"]
 
 
 @needs_timm

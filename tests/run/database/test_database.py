@@ -38,7 +38,7 @@ def record(tmp_path):
     """`record("a.png", …)`: an image that is done, with a map and a file."""
 
     def make(name: str = "a.png", *maps: SaliencyMap, **changed) -> Record:
-        written = (Written(tmp_path / f"{name}.png", {"kind": "overlay", "low": 0.5}, 77),)
+        written = (Written(tmp_path / f"{name[0]}_gradcam.png", {"kind": "overlay", "low": 0.5}, 77),)
         saved = tuple(SavedMap.of(one) for one in maps or [saliency()])
         source = Input(tmp_path / "in" / name, name, stamp=(10, 20))
         return Record(source, **{"seconds": 0.5, "maps": saved, "written": written, **changed})
@@ -88,7 +88,7 @@ def test_what_is_known_of_a_image(database, job, record, tmp_path):
     database.add(job, record())
     known = database.known(job, "a.png")
     assert (known.state, known.size, known.mtime_ns, known.files) == ("done", 10, 20, 1)
-    assert [(file.path, file.size) for file in known.there] == [("a.png.png", 77)]
+    assert [(file.path, file.size) for file in known.there] == [("a_gradcam.png", 77)]
     assert database.known(job + 1, "a.png") is None
 
 
@@ -105,7 +105,7 @@ def test_the_row_of_a_image(database, job, record, tmp_path):
     assert row.predictions == [{"label": "猫", "index": 3, "score": 1.25, "probability": 0.5}]
     assert (row.error, row.hint, row.traceback) == (None, None, None)
     [file] = database.files(row.id)
-    assert (file.path, file.kind, file.size, file.facts["low"]) == ("a.png.png", "overlay", 77, 0.5)
+    assert (file.path, file.kind, file.size, file.facts["low"]) == ("a_gradcam.png", "overlay", 77, 0.5)
 
 
 def test_a_failure_is_kept_with_its_traceback(database, job, tmp_path):
@@ -150,7 +150,7 @@ def test_names_that_are_no_utf_8(database, job, record):
     [row] = database.inputs(job)
     assert row.name == name
     assert row.path.name == name
-    assert [file.path for file in database.known(job, name).there] == [f"{name}.png"]
+    assert [file.path for file in database.known(job, name).there] == [f"{name[0]}_gradcam.png"]
 
 
 # jobs
@@ -247,6 +247,46 @@ def test_a_database_of_a_newer_version_is_left_alone(tmp_path, write):
         db.execute("PRAGMA user_version = 99")
     with pytest.raises(OutputError, match="newer camviz"):
         Database(tmp_path, write)
+
+
+def first_version(folder: Path) -> None:
+    """Make a closed database what the first release wrote."""
+    with sqlite3.connect(folder / NAME) as db:
+        db.executescript("ALTER TABLE inputs DROP COLUMN stem; PRAGMA user_version = 1")
+
+
+def test_stems_come_back(database, job, tmp_path):
+    database.add(job, Record(Input(tmp_path / "a.png", "a.png")))
+    database.add(job, Record(Input(tmp_path / "b.png", "b.png", stem="b.png")))
+    assert [(one.name, one.stem, one.source.stem) for one in database.inputs(job)] == [
+        ("a.png", "a", "a"),
+        ("b.png", "b.png", "b.png"),
+    ]
+
+
+@pytest.mark.parametrize("write", [True, False])
+def test_a_database_of_the_first_version_is_read_and_extended(tmp_path, record, write):
+    with Database(tmp_path, write=True) as database:
+        job = database.begin("heatmap", {}, {}).id
+        database.add(job, record("a.png"))
+    first_version(tmp_path)
+    with Database(tmp_path, write) as database:
+        if write:
+            database.add(job, record("b.png"))
+        stems = [one.stem for one in database.inputs(job)]
+    assert stems == ["a.png", *(["b"] if write else [])]  # a whole name collides with nothing
+
+
+def test_a_shard_of_the_first_version_is_absorbed(tmp_path, record):
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+    with Database(tmp_path / "old", write=True) as database:
+        database.add(database.begin("heatmap", {}, {}).id, record("a.png"))
+    first_version(tmp_path / "old")
+    with Database(tmp_path / "new", write=True) as database:
+        database.add(database.begin("heatmap", {}, {}).id, record("b.png"))
+        database.absorb(tmp_path / "old" / NAME)
+        assert [one.stem for one in database.inputs(1)] == ["a.png", "b"]
 
 
 def test_a_folder_that_is_gone_is_noticed(tmp_path, record):

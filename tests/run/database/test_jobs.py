@@ -54,8 +54,8 @@ def test_the_files_of_a_map(tmp_path):
         [one] = database.inputs(row.id)
         files = database.files(one.id)
         assert [[f.path for f in files_of(m, files)] for m in database.maps(one.id)] == [
-            ["a.png.x.png"],
-            ["a.png.y.png"],
+            ["a_gradcam_x.png"],
+            ["a_layercam_y.png"],
         ]
 
 

@@ -74,7 +74,7 @@ def test_files_stay_bytes_where_there_is_no_folder(net_file, write_image, tmp_pa
     kept = Share(HeatmapSettings(job), Place(tmp_path / "out")).begin()([source])
     assert isinstance(sent, Answer)
     [file] = sent.records[0].written
-    assert file.path == Path("deep/a.png.png")
+    assert file.path == Path("deep/a_gradcam.png")
     assert file.data == (tmp_path / "out" / file.path).read_bytes()
     assert kept.records[0].written[0].data is None
 

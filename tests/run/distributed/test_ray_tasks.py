@@ -127,7 +127,7 @@ def test_files_go_beside_the_others_and_never_appear_half(net_file, write_image,
     (tmp_path / "parts").mkdir()
     place = Place(tmp_path / "out", tmp_path / "parts")
     answer = Share(HeatmapSettings(job), place).begin()([Input(write_image(tmp_path / "a.png"), "deep/a.png")])
-    assert [file.path for file in answer.records[0].written] == [tmp_path / "out" / "deep/a.png.png"]
-    assert results(tmp_path / "out").keys() == {"deep/a.png.png"}
+    assert [file.path for file in answer.records[0].written] == [tmp_path / "out" / "deep/a_gradcam.png"]
+    assert results(tmp_path / "out").keys() == {"deep/a_gradcam.png"}
     assert set(moved) == {tmp_path / "parts"}
     assert not list((tmp_path / "parts").iterdir())

@@ -60,16 +60,16 @@ def test_a_real_folder_without_the_right_to_write(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "facets", "expected"),
+    ("stem", "parts", "expected"),
     [
-        ("a.jpg", [], "a.jpg.png"),
-        ("x/a.jpg", ["top1", "layer4.1"], "x/a.jpg.top1.layer4.1.png"),
-        ("a.jpg", ["", "a/b c"], "a.jpg.a_b_c.png"),
-        ("猫 一.jpg", ["gradcam++"], "猫 一.jpg.gradcam++.png"),
+        ("a", ["gradcam"], "a_gradcam.png"),
+        ("x/a", ["gradcam", "top1", "layer4.1"], "x/a_gradcam_top1_layer4.1.png"),
+        ("a.jpg", ["gradcam", "", "a/b c/"], "a.jpg_gradcam_a-b-c.png"),
+        ("猫 一", ["gradcam++"], "猫 一_gradcam++.png"),
     ],
 )
-def test_names_of_results(name, facets, expected):
-    assert result_path(Path("out"), name, facets, ".png") == Path("out") / expected
+def test_names_of_results(stem, parts, expected):
+    assert result_path(Path("out"), stem, parts, ".png") == Path("out") / expected
 
 
 @pytest.mark.parametrize(

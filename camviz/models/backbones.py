@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from camviz.types import Model
 
 _CLASS_TOKENS = ("cls_token", "class_token", "class_embedding", "cls_tokens")  # names of parameters
 _POOLED = ("image_embeds", "pooler_output", "pooled_output")  # parts of an output, the first that is there
@@ -33,6 +36,27 @@ def takes_images(module: Any, embedding: bool) -> nn.Module:
     module.__class__ = type(kind.__name__, (kind,), {"forward": forward})
     made: nn.Module = module
     return made
+
+
+def feature_pyramid(model: Model, output_key: str = "") -> Model:
+    """Return a model of timm that outputs feature maps (`features_only`) as one of embeddings: the mean of the last.
+
+    Any other model, and one whose output is read otherwise, is returned as it is.
+    """
+    from camviz.models.adapters import adapt
+
+    info = getattr(model.module, "feature_info", None)
+    made = type(model.module).__module__.startswith("timm.models._features")
+    if info is None or not made or model.outputs or output_key:
+        return model
+    channels = info.channels()[-1]
+
+    def last(maps: Any) -> Tensor:
+        features: Tensor = list(maps.values() if isinstance(maps, Mapping) else maps)[-1]
+        return features.flatten(2).mean(2) if features.shape[1] == channels else features.flatten(1, -2).mean(1)
+
+    adapt(model.module, model.inputs, last)
+    return replace(model, task=model.task or "embedding", labels=(), outputs=last)
 
 
 def _has_words(module: Any) -> bool:

@@ -29,7 +29,7 @@ def trunk(module: nn.Module, seen: Survey) -> Survey:
     if isinstance(seen.output, Mapping) and "pred_boxes" in seen.output:  # DETR: its tokens have no grid
         behind = [run for run in layers if ".backbone." in f".{run.path}" and "position" not in run.kind.lower()]
         return replace(seen, layers=_without_trunks(tuple(behind)) or layers)
-    if len(seen.output_shape) == 3:
+    if len(seen.output_shape) == 3 and seen.task != "embedding":
         return replace(seen, layers=backbone or _before_scores(_to_coarsest(_without_trunks(layers)), seen))
     return seen
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from camviz.errors import RequestError
+from camviz.models.backbones import feature_pyramid
 from camviz.models.channels import check_dimensions, initialize, input_channels
 from camviz.models.labels import read_labels
 from camviz.models.preprocess import MOST_CHANNELS
@@ -17,6 +18,7 @@ _ASSUMED = "assumed"
 
 def finish(model: Model, request: ModelRequest) -> Model:
     """Return the model with the preprocessing, class names and task that the request, or the module, asks for."""
+    model = feature_pyramid(model, request.output_key)
     if model.preprocessing.function is not None:
         return _with_function(model, request)
     model = _with_statement(model, request)

@@ -59,7 +59,7 @@ def default_layer(model: Model, seen: Survey) -> Layer:
     outside = [(run, layer) for run, layer in gridded if not _within(run.path, attentions)]
     chosen = None
     for run, layer in outside or gridded:
-        made = (channels_of(layer),) == seen.output_shape
+        made = (channels_of(layer),) == seen.output_shape and "embedding" not in (model.task, seen.task)
         scores = made and (headless if layer.layout in ("plain", "clip") else run.kind == "Linear")
         pooled = any(pool in kinds[run.output][0] for pool in _POOLING)
         rearranged = all(kind.endswith(_REARRANGING) for kind in kinds[run.output])

@@ -107,10 +107,10 @@ def plan(request: ModelRequest) -> Plan:
         check_file(Path(request.checkpoint))
     labels = read_labels(Path(request.labels)) if request.labels else ()
     prefix, name = _split(request.spec)
-    if request.arguments and prefix != "py":
+    if request.arguments and prefix not in ("py", "timm", "torchhub"):
         raise RequestError(
             f"--model-args cannot change '{request.spec}'",
-            "they are for your own: --model net.py:Net --model-args depth=20",
+            "they are for your own, torchhub and timm: --model net.py:Net --model-args depth=20",
         )
     source = SOURCES.find(prefix).call(name, request)
 

@@ -226,7 +226,7 @@ def _narrowed(seen: Survey, output: Output) -> Survey:
             needed = seen.trace.tensors_of(before)
             layers = tuple(run for run in layers if run.output in needed) or layers
     shape = output.shape if isinstance(whole, Tensor) else seen.output_shape
-    return replace(seen, layers=layers, output=whole, output_shape=shape)
+    return replace(seen, layers=layers, output=whole, output_shape=shape, task=output.task)
 
 
 def forward(model: Model, inputs: Tensor) -> Any:

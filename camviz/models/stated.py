@@ -93,7 +93,8 @@ def _timm(module: nn.Module) -> Stated | None:
 
             names = class_names(int(classes or 0))
         source = f"from {path}.pretrained_cfg" if path else "from pretrained_cfg"
-        return Stated(source, how, () if path else tuple(map(str, names)))
+        task = "embedding" if not path and getattr(part, "num_classes", None) == 0 else ""
+        return Stated(source, how, () if path else tuple(map(str, names)), task)
     return None
 
 

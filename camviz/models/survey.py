@@ -50,6 +50,7 @@ class Survey:
     raw: Any = field(default=None, repr=False)
     images: int = 1
     fields: dict[str, Field | None] = field(default_factory=dict, repr=False)  # receptive fields, None if unknown
+    task: str = ""  # of the output, where that is known
 
     def find(self, path: str) -> LayerRun | None:
         """The layer at `path`, as it ran last; None when it did not run."""

@@ -109,6 +109,8 @@ class Embedding(Task):
                 "--output-key chooses a part of the output",
             )
         tensor = tensor.float()
+        if tensor.ndim == 3:  # tokens
+            return tensor.mean(1)
         return tensor.flatten(2).mean(2) if tensor.ndim == 4 else tensor.flatten(1)
 
     def choose(self, spec: tasks.TargetSpec, row: Tensor, view: View) -> list[Target]:

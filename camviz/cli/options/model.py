@@ -77,7 +77,7 @@ class ModelOptions:
         typer.Option(
             "--model-args",
             metavar="KEY=VALUE",
-            help="Arguments of the class or function in a Python file: depth=20. Repeatable.",
+            help="Arguments of the class or function in a Python file, or of timm: depth=20. Repeatable.",
             rich_help_panel=_PANEL,
         ),
     ] = None

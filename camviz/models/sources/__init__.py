@@ -9,9 +9,11 @@ user names it: a run database may come from anybody.
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from camviz.errors import RequestError, UnknownName
 from camviz.registry import Registry
@@ -64,3 +66,11 @@ def need(package: str, extra: str, spec: str) -> None:
     """Refuse a model whose library is not installed."""
     if not installed(package):
         raise RequestError(f"'{spec}' needs {package}, which is not installed", f"pip install 'camviz[{extra}]'")
+
+
+def literal(text: str) -> Any:
+    """Return the value of a --model-args: a Python literal, else the text itself."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text

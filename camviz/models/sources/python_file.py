@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from camviz.errors import ModelError, RequestError, unknown
-from camviz.models.sources import SOURCES, Plan, check_weights
+from camviz.models.sources import SOURCES, Plan, check_weights, literal
 from camviz.types import Model, ModelRequest
 
 _PREFERRED = ("build", "build_model", "create_model", "get_model", "model")
@@ -115,7 +115,7 @@ def _build(path: Path, attribute: str, arguments: dict[str, str]) -> Model:
         module = namespace[attribute]
         if not isinstance(module, nn.Module):
             with explained(path, f"'{attribute}' of '{path}'"):
-                module = module(**{key: _literal(text) for key, text in arguments.items()})
+                module = module(**{key: literal(text) for key, text in arguments.items()})
     if not isinstance(module, nn.Module):
         raise ModelError(
             f"'{attribute}' of '{path}' gave a {type(module).__name__}, not a torch.nn.Module",
@@ -131,10 +131,3 @@ def _says(namespace: dict[str, Any], path: Path) -> dict[str, Any]:
     names, _ = _top_level_names(path)
     imported = {name for name, node in names.items() if isinstance(node, (ast.Import, ast.ImportFrom))}
     return {name: namespace[name] for name in namespace if name not in imported}
-
-
-def _literal(text: str) -> Any:
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text

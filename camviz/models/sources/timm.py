@@ -12,7 +12,7 @@ from camviz.errors import CheckpointError, ModelError, RequestError, UnknownName
 from camviz.models import hub
 from camviz.models.catalog import weights_file
 from camviz.models.checkpoint import check_file, fit, kind_of, read_weights
-from camviz.models.sources import LISTINGS, SOURCES, Offer, Plan, check_weights, installed, need
+from camviz.models.sources import LISTINGS, SOURCES, Offer, Plan, check_weights, installed, literal, need
 from camviz.models.stated import from_configuration
 from camviz.models.timm_names import Architecture, architectures, class_names, task_of
 from camviz.types import Model, ModelRequest
@@ -48,6 +48,8 @@ def timm(name: str, request: ModelRequest) -> Plan:
 
     classes = configuration.classes if configuration else None
     labels = class_names(classes) if classes else ()
+    if request.arguments:  # may set the number of classes, or features_only
+        return Plan(spec, build, (), lambda: build(meta=True))
     return Plan(spec, build, labels, lambda: build(meta=True), "" if classes is None else task_of(stem, classes))
 
 
@@ -193,8 +195,8 @@ def _model(
     from camviz.models.cheap_init import parameters_on_meta
 
     pretrained = not (request.checkpoint or request.weights == "none" or meta)
-    keywords = dict(arguments or {})
-    if overlay and "num_classes" in overlay:
+    keywords = {**(arguments or {}), **{key: literal(text) for key, text in request.arguments}}
+    if overlay and "num_classes" in overlay and "num_classes" not in keywords:
         keywords["num_classes"] = overlay["num_classes"]
     configuration = get_pretrained_cfg(name)
     if request.input_size and configuration is not None and configuration.fixed_input_size:
@@ -208,7 +210,7 @@ def _model(
     else:
         module = _create(spec, name, pretrained, overlay, keywords)
     described = module.pretrained_cfg
-    classes = int(getattr(module, "num_classes", described.get("num_classes", 0)))
+    classes = int(getattr(module, "num_classes", 0 if hasattr(module, "feature_info") else described["num_classes"]))
     return Model(
         spec,
         module,

@@ -14,8 +14,10 @@ from PIL import Image as PILImage
 
 import camviz
 from camviz.errors import CheckpointError, RequestError
+from camviz.models.layers import channels_of, find_layers
 from camviz.models.load import plan
 from camviz.models.preprocess import prepare
+from camviz.tasks.embedding import Embedding
 from camviz.types import Image, ModelRequest
 
 needs_timm = pytest.mark.skipif(importlib.util.find_spec("timm") is None, reason="timm is not installed")
@@ -206,3 +208,36 @@ def test_models_lists_timm(run, monkeypatch, tmp_path):
     assert "timm:resnet18" in run("models").stdout  # what is on this machine is listed without a pattern
     names = [json.loads(line)["name"] for line in run("models", "vit_tiny*", "--json").stdout.splitlines()]
     assert "timm:vit_tiny_patch16_224" in names
+
+
+@needs_timm
+@pytest.mark.parametrize(
+    "arguments", [{"num_classes": 0}, {"features_only": True}, {"num_classes": 0, "global_pool": ""}]
+)
+@pytest.mark.parametrize("name", ["resnet18", "vit_tiny_patch16_224", "convnext_atto"])
+def test_a_backbone_is_an_embedding_model_with_its_last_stage(name, arguments):
+    """The default layer has the channels of the embedding: it is no map of class scores."""
+    import torch
+
+    model = camviz.load(f"timm:{name}", weights="none", arguments=arguments)
+    assert (model.task, model.labels) == ("embedding", ())
+    [layer] = find_layers(model, [])
+    inputs = torch.randn(1, 3, *model.preprocessing.crop)
+    rows = Embedding(model.name).rows(model.module(inputs), 1)
+    assert rows.shape[1] == channels_of(layer)
+    expected = timm_features(name, arguments, model.module, inputs)
+    assert torch.allclose(rows, expected, atol=1e-5)
+
+
+def timm_features(name, arguments, module, inputs):
+    """The embedding from what timm itself returns."""
+    import timm
+    import torch
+
+    torch.manual_seed(0)
+    own = timm.create_model(name, **arguments).eval()
+    own.load_state_dict(module.state_dict())
+    output = own(inputs)
+    if isinstance(output, list):
+        return output[-1].mean((2, 3))
+    return output if output.ndim == 2 else output.mean(1) if output.ndim == 3 else output.mean((2, 3))

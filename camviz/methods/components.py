@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from camviz.methods import METHODS
+from camviz.methods.factorization import factorize
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -115,7 +116,7 @@ def dff(probe: Probe, *, concepts: int = 4, steps: int = 100) -> list[Tensor]:
 
     n, _, h, w = probe.activations.shape
     rows = torch.nan_to_num(probe.activations).clamp(min=0).flatten(2).transpose(1, 2)  # (n, positions, channels)
-    positions, features = _factorize(rows, concepts, steps)
+    positions, features = factorize(rows, concepts, steps)
     mass = positions.sum(1) * features.sum(2)  # (n, concepts): the sum of the activations that each concept explains
     order = mass.argsort(1, descending=True)
     shares = mass / mass.sum(1, keepdim=True).clamp(min=1e-12)
@@ -123,37 +124,3 @@ def dff(probe: Probe, *, concepts: int = 4, steps: int = 100) -> list[Tensor]:
     for image in range(n):
         probe.facts[image]["shares"] = [round(float(shares[image, k]), 4) for k in order[image]]
     return [weighted[torch.arange(n), :, order[:, k]].reshape(n, h, w) for k in range(concepts)]
-
-
-def _factorize(rows: Tensor, concepts: int, steps: int) -> tuple[Tensor, Tensor]:
-    """Return W (n, positions, k), H (n, k, channels) ≥ 0 with W·H ≈ rows, by coordinate descent from an SVD.
-
-    Multiplicative updates from random numbers can stop at saddle points with empty concepts; this start has none,
-    and it is deterministic.
-    """
-    import torch
-
-    left, values, right = torch.linalg.svd(rows, full_matrices=False)
-    w, h = rows.new_zeros(*rows.shape[:2], concepts), rows.new_zeros(len(rows), concepts, rows.shape[2])
-    for k in range(min(concepts, values.shape[1])):
-        u, v = left[:, :, k], right[:, k]
-        sides = [(u.clamp(min=0), v.clamp(min=0)), ((-u).clamp(min=0), (-v).clamp(min=0))]
-        masses = [a.norm(dim=1, keepdim=True) * b.norm(dim=1, keepdim=True) for a, b in sides]
-        first = masses[0] >= masses[1]  # the larger non-negative part of the pair (Boutsidis and Gallopoulos 2008)
-        scale = values[:, k, None].sqrt()
-        w[:, :, k] = scale * torch.where(first, sides[0][0], sides[1][0])
-        h[:, k] = scale * torch.where(first, sides[0][1], sides[1][1])
-    for _ in range(steps):
-        w = _descend(rows.mT, h.mT, w.mT).mT
-        h = _descend(rows, w, h)
-    return w, h
-
-
-def _descend(rows: Tensor, w: Tensor, h: Tensor) -> Tensor:
-    """Minimize |rows - W·H|² exactly over each row of H in turn, kept non-negative."""
-    cross, gram = w.mT @ rows, w.mT @ w
-    h = h.clone()
-    for k in range(h.shape[1]):
-        gap = cross[:, k] - (gram[:, k, None] @ h)[:, 0]
-        h[:, k] = (h[:, k] + gap / gram[:, k, k, None].clamp(min=1e-12)).clamp(min=0)
-    return h

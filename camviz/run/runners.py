@@ -11,6 +11,7 @@ from camviz.run.output.written import Written
 from camviz.run.resume import Run
 from camviz.run.settings import (
     CompareSettings,
+    ConceptSettings,
     ErrorSettings,
     EvaluateSettings,
     FeatureSettings,
@@ -122,6 +123,13 @@ def _(settings: PatchSettings, load: Load, tick: Tick) -> Task:
 def _(settings: PatchSettings, run: Run, kinds: Mapping[str, int]) -> Iterator[str]:
     if 0 < run.outcome.done < settings.top:
         yield f"note: {run.outcome.done} image(s) for --top {settings.top}: that many patches at most"
+
+
+@begin.register
+def _(settings: ConceptSettings, load: Load, tick: Tick) -> Task:
+    from camviz.run.concepts import concept_task
+
+    return concept_task(settings, load)
 
 
 @begin.register

@@ -142,6 +142,22 @@ class PatchSettings(Settings):
 
 
 @dataclass(frozen=True)
+class ConceptSettings(Settings):
+    """The settings of `camviz concepts`: how many concepts, and how many crops of each."""
+
+    concepts: int = 6
+    top: int = 4
+    format: str = "png"
+
+    command = "concepts"
+    together = True
+
+    def values(self) -> dict[str, Any]:
+        own = {"concepts": self.concepts, "top": self.top, "format": self.format}
+        return {**asdict(self.request), **own}
+
+
+@dataclass(frozen=True)
 class ReconstructSettings(Settings):
     """The settings of `camviz reconstruct`: the steps of the optimization, and the weight of total variation."""
 

@@ -24,6 +24,7 @@ LINES = [
     "features a/star.jpg -m demo",
     "filters -m demo",
     "patches a b -m demo --channel 3 --top 1",
+    "concepts a b -m demo --target star --concepts 2 --top 1",
     "maximize -m demo --target star --steps 2",
     "reconstruct a/star.jpg -m demo --steps 2",
     "errors . -m demo --labels-from true.csv",

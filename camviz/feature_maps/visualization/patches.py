@@ -129,14 +129,20 @@ class Look:
             inside = (x - self.side / 2, y - self.side / 2, x + self.side / 2, y + self.side / 2)
         else:
             inside = (0.0, 0.0, float(width), float(height))
-        left, top, right, bottom = view.box
-        x_scale, y_scale = (right - left) / width, (bottom - top) / height
-        limits = view.rectangle
-        columns = [left + side * x_scale for side in (inside[0], inside[2])]
-        rows = [top + side * y_scale for side in (inside[1], inside[3])]
-        x0, x1 = _pixels(columns, limits[0], limits[2])
-        y0, y1 = _pixels(rows, limits[1], limits[3])
-        return (x0, y0, x1, y1), max(columns[1] - columns[0], rows[1] - rows[0])
+        return box_of(view, inside)
+
+
+def box_of(view: View, inside: tuple[float, float, float, float]) -> tuple[tuple[int, int, int, int], float]:
+    """Return the pixels of a rectangle of the input, clipped to input and image, and its longer side before that."""
+    width, height = view.size
+    left, top, right, bottom = view.box
+    x_scale, y_scale = (right - left) / width, (bottom - top) / height
+    limits = view.rectangle
+    columns = [left + side * x_scale for side in (inside[0], inside[2])]
+    rows = [top + side * y_scale for side in (inside[1], inside[3])]
+    x0, x1 = _pixels(columns, limits[0], limits[2])
+    y0, y1 = _pixels(rows, limits[1], limits[3])
+    return (x0, y0, x1, y1), max(columns[1] - columns[0], rows[1] - rows[0])
 
 
 def _pixels(ends: Sequence[float], first: int, last: int) -> tuple[int, int]:

@@ -96,6 +96,7 @@ CASES = {
         figures=False,
     ),
     "patches": Case(["--layer", "features.3", "--top", "1"], figures=False, whole=True, extra=1),
+    "concepts": Case(["--layer", "features.3", "--concepts", "2", "--top", "1"], figures=False, whole=True, extra=1),
     "compare": Case(["--method", "gradcam,layercam"], extra=2),
     "errors": Case(["--method", "gradcam", "--no-removal"], figures=False, extra=2),
     "reconstruct": Case(["--layer", "features.1", "--steps", "2"]),

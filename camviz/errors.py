@@ -16,6 +16,8 @@ CamvizError                a message that quotes the value, and a hint: a value 
 from __future__ import annotations
 
 import difflib
+import errno
+import os
 import re
 from collections.abc import Iterable, Mapping
 from typing import ClassVar
@@ -79,6 +81,20 @@ class RunError(CamvizError):
     exit_status = 1
 
 
+def system_error(error: BaseException) -> tuple[str, str] | None:
+    """Return message and hint for what the machine refuses, such as reading a file; None for other errors."""
+    text = str(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"cannot write: {error.strerror}", "free some space and run it again to resume"
+    if isinstance(error, MemoryError) or any(words in text for words in _NO_MEMORY):
+        return "not enough memory", "free some memory, or raise the limit that 'ulimit -v' shows"
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        name = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else str(error.filename)
+        return f"cannot use '{name}': {error.strerror}", f"ls -ld '{name}'"
+    return None
+
+
+_NO_MEMORY = ("annot allocate memory", "failed to map segment", "can't start new thread", "can't allocate memory")
 _AMERICAN = {"grey": "gray", "colour": "color", "isation": "ization", "centre": "center"}
 
 

@@ -10,7 +10,17 @@ import pytest
 
 import camviz
 from camviz import errors
-from camviz.errors import CamvizError, InputError, RequestError, UnknownName, closest, first_of, match, unknown
+from camviz.errors import (
+    CamvizError,
+    InputError,
+    RequestError,
+    UnknownName,
+    closest,
+    first_of,
+    match,
+    system_error,
+    unknown,
+)
 
 TREE = {name for name, one in vars(errors).items() if isinstance(one, type) and issubclass(one, CamvizError)}
 
@@ -92,3 +102,25 @@ def test_an_ambiguous_name_lists_what_it_could_be():
 )
 def test_the_first_of_many_names(names, expected):
     assert first_of(iter(names), 2) == expected
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (PermissionError(13, "Permission denied", "/x/y"), "cannot use '/x/y': Permission denied"),
+        (PermissionError(13, "Permission denied", b"/x"), "cannot use '/x': Permission denied"),
+        (OSError(28, "No space left on device"), "cannot write: No space left on device"),
+        (MemoryError(), "not enough memory"),
+        (ImportError("libtorch.so: failed to map segment from shared object"), "not enough memory"),
+        (RuntimeError("can't start new thread"), "not enough memory"),
+    ],
+)
+def test_what_the_machine_refuses_is_no_bug(error, message):
+    text, hint = system_error(error) or ("", "")
+    assert text == message
+    assert hint
+
+
+def test_other_errors_stay_unexpected():
+    assert system_error(ValueError("x")) is None
+    assert system_error(OSError("x")) is None

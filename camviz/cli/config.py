@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from camviz.cli.names import Names
 from camviz.cli.option_groups import with_signature
 from camviz.cli.typer_internals import FILES, HelpAll, is_typed
 from camviz.errors import RequestError, closest, unknown
+from camviz.io.texts import read_text, reason_of
 
 _OWN = ("config", "show-config", "help", "help-all")  # options that a file cannot set
 
@@ -80,18 +82,14 @@ def read_config(text: str, commands: Mapping[str, Mapping[str, Any]], asking: st
 
 
 def _parse(path: Path, typed: str) -> dict[str, Any]:
+    if not os.path.lexists(path):
+        raise _missing(typed)
+    text = read_text(path, "config file", _listing())
     try:
-        text = path.read_bytes().decode("utf-8-sig")
         return tomllib.loads(text)
-    except OSError as error:
-        if isinstance(error, FileNotFoundError):
-            raise _missing(typed) from error
-        reason = "it is a folder" if path.is_dir() else error.strerror
-        raise RequestError(f"cannot read config file '{typed}': {reason}", _listing()) from error
-    except UnicodeDecodeError as error:
-        raise RequestError(f"config file '{typed}' is not UTF-8 text", "save it as UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
-        raise RequestError(f"config file '{typed}' is not TOML: {error}", _wrong_line(text, str(error))) from error
+    except (ValueError, RecursionError) as error:  # also a number of over 4300 digits
+        reason = reason_of(error)
+        raise RequestError(f"config file '{typed}' is not TOML: {reason}", _wrong_line(text, reason)) from error
 
 
 def _missing(typed: str) -> RequestError:

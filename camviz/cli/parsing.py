@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from camviz.errors import RequestError
+from camviz.io.texts import as_index
 
 
 def key_value(text: str) -> tuple[str, str]:
@@ -18,7 +19,7 @@ def size(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     parts = text.lower().replace("×", "x").split("x")
-    if len(parts) > 2 or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+    if len(parts) > 2 or not all(as_index(part.strip()) for part in parts):
         raise RequestError(f"--input-size '{text}' is not a size", "--input-size 224 or --input-size 320x224")
     width, height = int(parts[0]), int(parts[-1])
     return width, height

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import contextlib
 import io
 import os
 import sys
@@ -46,8 +45,10 @@ def prepare_streams() -> None:
 
 
 def discard_stdout() -> None:
-    """Drop what is left to print, which Python would fail to write when it ends."""
-    with contextlib.suppress(io.UnsupportedOperation):  # not a file
+    """Drop what is left to print if it cannot be written: Python would try again when it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -5,7 +5,6 @@ pyproject.toml pins Typer below the next minor version, because its classes and 
 
 from __future__ import annotations
 
-import errno
 import sys
 from collections.abc import Sequence
 from copy import copy
@@ -23,7 +22,7 @@ from camviz.cli.names import Names, choices
 from camviz.cli.signals import INTERRUPTED, READER_LEFT, TERMINATED, Terminated, terminable
 from camviz.cli.single_file import names_file
 from camviz.cli.streams import discard_stdout
-from camviz.errors import CamvizError, RequestError
+from camviz.errors import CamvizError, RequestError, system_error
 
 _WIDTH = 16  # columns of a list of choices
 _VALUES = {int: "N", float: "NUMBER", Path: "PATH"}
@@ -268,13 +267,6 @@ class Application(TyperGroup):
             message = "terminated" if terminated else "interrupted"
             console.error(CamvizError(message, "run it again to resume"))
             return TERMINATED if terminated else INTERRUPTED
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT) or wants_traceback():
-                return _unexpected(console, error)
-            discard_stdout()
-            hint = "free some space and run it again to resume"
-            console.error(CamvizError(f"cannot write: {error.strerror}", hint))
-            return 2
         except Exception as error:
             return _unexpected(console, error)
 
@@ -282,8 +274,10 @@ class Application(TyperGroup):
 def _unexpected(console: Console, error: Exception) -> int:
     if wants_traceback():
         raise error
-    message = f"unexpected {type(error).__name__}: {error}"
-    console.error(CamvizError(message, "this is a bug in camviz; set CAMVIZ_TRACEBACK=1 to see where"))
+    bug = f"unexpected {type(error).__name__}: {error}", "this is a bug in camviz; set CAMVIZ_TRACEBACK=1 to see where"
+    message, hint = system_error(error) or bug
+    console.error(CamvizError(message, hint))
+    discard_stdout()
     return 2
 
 

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from camviz.errors import ModelError, RequestError, UnknownName
+from camviz.io.texts import as_index
 from camviz.methods import METHODS
 from camviz.tasks.classification import find_class
 
@@ -124,11 +125,11 @@ def _references(probe: Probe, row: Tensor, index: int | None, text: str) -> list
     if index is None or len(row) < 2:
         raise ModelError("method 'finercam' needs a target class among several", "--method gradcam")
     parts = [part.strip() for part in str(text).split("+") if part.strip()]
-    if len(parts) == 1 and parts[0].isdigit() and "+" not in str(text):
+    if len(parts) == 1 and as_index(parts[0]) is not None and "+" not in str(text):
         order = (row - row[index]).abs().argsort().tolist()
         named = [other for other in order if other != index][: int(parts[0])]
     else:
-        named = [int(part) if part.isdigit() else _class_named(probe, part) for part in parts]
+        named = [_class_named(probe, part) if (number := as_index(part)) is None else number for part in parts]
     if not named or min(named) < 0 or max(named) >= len(row) or set(named) == {index}:
         hint = "--set references=3, the number of closest classes, or other classes: references=5+7"
         raise RequestError(f"finercam.references '{text}' does not name other classes of the model", hint)

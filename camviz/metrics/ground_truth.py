@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,9 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camviz.errors import InputError, RequestError
-from camviz.io.opening import SUFFIXES, open_image
+from camviz.io.opening import MAX_PIXELS, SUFFIXES, open_image
+from camviz.io.texts import as_index, read_contents, reason_of
 from camviz.types import Image
 
+# how readers of JSON and XML, and what looks up values in theirs, fail on content of another form
+_MALFORMED = (
+    ElementTree.ParseError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    OSError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 Mask = NDArray[np.bool_]
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels, ends excluded
 Match = Literal["label", "any"]
@@ -115,19 +128,17 @@ def read_boxes(path: Path, match: str = "label") -> Truth:
 def _read_voc(path: Path) -> Iterator[tuple[str, list[Thing]]]:
     """Read one VOC file; it counts pixels from 1 and includes the last one."""
     try:
-        root = ElementTree.parse(path).getroot()
+        root = ElementTree.fromstring(read_contents(path, "annotations", _VOC))
         sides = [root.findtext(f"size/{side}") for side in ("width", "height")]
         size = (int(sides[0]), int(sides[1])) if sides[0] and sides[1] and int(sides[0]) and int(sides[1]) else None
         things = []
         for node in root.iter("object"):
             left, top, right, bottom = (
-                float(node.findtext(f"bndbox/{side}") or "") for side in ("xmin", "ymin", "xmax", "ymax")
+                _finite(node.findtext(f"bndbox/{side}")) for side in ("xmin", "ymin", "xmax", "ymax")
             )
             things.append(Thing(node.findtext("name") or "", size, (left - 1, top - 1, right, bottom)))
-    except (ElementTree.ParseError, ValueError, OSError) as error:
-        raise RequestError(
-            f"'{path}' is not Pascal VOC XML: {error}", "it needs object/name and object/bndbox/xmin, ymin, xmax, ymax"
-        ) from error
+    except _MALFORMED as error:
+        raise RequestError(f"'{path}' is not Pascal VOC XML: {reason_of(error)}", _VOC) from error
     named = (root.findtext("filename") or "").strip()
     yield path.stem, things
     if named and Path(named).stem != path.stem:
@@ -136,17 +147,31 @@ def _read_voc(path: Path) -> Iterator[tuple[str, list[Thing]]]:
 
 def _read_json(path: Path) -> dict[str, list[Thing]]:
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = json.loads(_contents(path).decode("utf-8-sig"))
         if isinstance(content, dict) and {"images", "annotations"} <= set(content):
             return _read_coco(content)
         if isinstance(content, dict) and isinstance(content.get("files"), dict):
             return _read_runs(content["files"])
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+    except _MALFORMED as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else reason_of(error)
         raise RequestError(f"'{path}' cannot be read as COCO JSON: {reason}", _COCO) from error
     raise RequestError(f"'{path}' is not COCO JSON", _COCO)
 
 
+def _contents(path: Path) -> bytes:
+    """The contents of a file of many images' annotations, of any length if it is a regular file."""
+    regular = path.is_file()
+    return path.read_bytes() if regular else read_contents(path, "annotations", _COCO)
+
+
+def _finite(value: Any) -> float:
+    number = float("" if value is None else value)
+    if not math.isfinite(number):
+        raise ValueError(f"a box at {number}")
+    return number
+
+
+_VOC = "it needs object/name and object/bndbox/xmin, ymin, xmax, ymax"
 _COCO = 'it needs "images" (id, file_name), "annotations" (image_id, category_id, bbox) and "categories" (id, name)'
 
 
@@ -160,7 +185,7 @@ def _read_coco(content: dict[str, Any]) -> dict[str, list[Thing]]:
         things[files[image["id"]]] = list[Thing]()
     for item in content["annotations"]:
         if item.get("bbox") and item["image_id"] in files:
-            left, top, width, height = map(float, item["bbox"])
+            left, top, width, height = map(_finite, item["bbox"])
             label = names.get(item["category_id"], str(item["category_id"]))
             box = (left, top, left + width, top + height)
             things[files[item["image_id"]]].append(Thing(label, sizes[item["image_id"]], box))
@@ -177,7 +202,10 @@ def _read_runs(files: dict[str, Any]) -> dict[str, list[Thing]]:
     """Read the format of the bundled samples: masks as run lengths."""
 
     def unfold(shape: dict[str, Any], width: int, height: int) -> Callable[[], Mask]:
-        return lambda: decode_runs(shape["runs"], width, height)
+        runs = [int(run) for run in shape["runs"]]
+        if min(runs, default=0) < 0 or not 0 < sum(runs) == width * height <= MAX_PIXELS:
+            raise ValueError(f"runs of {sum(runs)} pixels in an image of {width}×{height}")
+        return lambda: decode_runs(runs, width, height)
 
     return {
         name: [
@@ -212,8 +240,8 @@ def read_masks(folder: Path, value: str = "", match: str = "label") -> Truth:
 def _parse_value(text: str) -> int | tuple[int, ...] | None:
     if not text:
         return None
-    if text.isdecimal():
-        return int(text)
+    if (index := as_index(text)) is not None:
+        return index
     if re.fullmatch(r"#[0-9a-fA-F]{6}", text):
         return tuple(bytes.fromhex(text[1:]))
     raise RequestError(f"--mask-value '{text}' is neither an index nor a color", "--mask-value 15 or '#c08080'")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from camviz.errors import InputError, RequestError
+from camviz.io.texts import as_index, read_text
 
 _IMAGE_COLUMNS = ("image", "picture", "path", "file", "filename", "name")
 _LABEL_COLUMNS = ("label", "class", "target", "truth", "true")
@@ -45,9 +47,8 @@ def class_named(text: str, labels: Sequence[str]) -> int | None:
     matches = matches or [i for i, label in enumerate(labels) if plain in (_plain(part) for part in label.split(","))]
     if len(matches) == 1:
         return matches[0]
-    if re.fullmatch(r"\d+", text) and (not labels or int(text) < len(labels)):
-        return int(text)
-    return None
+    index = as_index(text)
+    return index if index is not None and (not labels or index < len(labels)) else None
 
 
 def _plain(text: str) -> str:
@@ -56,10 +57,11 @@ def _plain(text: str) -> str:
 
 def read_table(path: Path) -> dict[str, str]:
     """Read labels by image from CSV: columns image (path, file, …) and label (class, …), else the first two."""
-    if not path.is_file():
-        raise RequestError(f"no table of labels '{path}'", "--labels-from folders, or a CSV file: image,label")
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        lines = [line for line in csv.reader(file) if any(line)]
+    text = read_text(path, "table of labels", "--labels-from folders, or a CSV file: image,label")
+    try:
+        lines = [line for line in csv.reader(io.StringIO(text, newline="")) if any(line)]
+    except csv.Error as error:
+        raise RequestError(f"'{path}' is not CSV: {error}", "each line has two columns: image,label") from error
     if not lines or any(len(line) < 2 for line in lines):
         raise RequestError(f"'{path}' is not a table of labels", "each line has two columns: image,label")
     head = [word.strip().casefold() for word in lines[0]]

@@ -66,7 +66,7 @@ def _described(folder: Path) -> bool:
         return processor_file.is_file()
     try:
         return "image_processor" in json.loads(shared_file.read_text("utf-8"))
-    except ValueError:
+    except (OSError, ValueError, RecursionError, TypeError):
         return False
 
 

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from torch import nn
 
 from camviz.errors import ModelError, unknown
+from camviz.io.texts import as_index
 from camviz.models.default_layer import trunk
 from camviz.models.layout import Layouts
 from camviz.models.outputs import surveyed
@@ -235,8 +236,8 @@ def expand(model: Model, pattern: str) -> list[str]:
 
 def _children(module: nn.Module, parent: str, part: str) -> list[str]:
     names = [name for name, _ in module.get_submodule(parent).named_children()]
-    if part.startswith("-") and part[1:].isdigit():
-        names = names[int(part) :][:1] if int(part[1:]) <= len(names) else []
+    if part.startswith("-") and (last := as_index(part[1:])) is not None:
+        names = names[-last:][:1] if last <= len(names) else []
     else:
         names = [name for name in names if fnmatchcase(name, part)]
     return [f"{parent}.{name}" if parent else name for name in names]

@@ -6,6 +6,8 @@ import os
 from math import ceil
 from pathlib import Path
 
+from camviz.io.texts import as_index
+
 LANES = 16  # models side by side, at most: each has activations of its own
 
 
@@ -22,8 +24,8 @@ def settle() -> None:
 def cores() -> int:
     """Return the number of cores that this process may use: CAMVIZ_CORES, its affinity, or its container's quota."""
     given = os.environ.get("CAMVIZ_CORES", "")
-    if given.isdecimal() and int(given):
-        return int(given)
+    if count := as_index(given):
+        return count
     try:
         count = len(os.sched_getaffinity(0))
     except AttributeError:  # not Linux

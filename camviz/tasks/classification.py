@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from camviz import tasks
 from camviz.errors import ModelError, RequestError, UnknownName, first_of, fold, spell, unknown
+from camviz.io.texts import as_index
 from camviz.tasks import TASKS, Task
 from camviz.tasks.outputs import Ending
 from camviz.types import Score, Target, View
@@ -84,9 +85,12 @@ def _exact(text: str, labels: Sequence[str]) -> int | None:
 def find_class(text: str, labels: Sequence[str], name: str) -> int:
     """Return the index of the class `text`: an index, a name, or a unique word, prefix or part of a name."""
     if text.isdecimal():
-        index = int(text)
-        if labels and index >= len(labels):
-            raise UnknownName(f"no class {index} in {name}", f"it has {len(labels)} classes, 0 to {len(labels) - 1}")
+        index = as_index(text)
+        if index is None or (labels and index >= len(labels)):
+            raise UnknownName(
+                f"no class {text} in {name}",
+                f"it has {len(labels)} classes, 0 to {len(labels) - 1}" if labels else "--target 0",
+            )
         return index
     if not labels:
         raise UnknownName(

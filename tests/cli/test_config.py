@@ -192,7 +192,7 @@ def test_a_wrong_file(heatmap, file, refused, written, text, quoted):
         ("papr", ["no config file 'papr'", "did you mean --config paper?"]),
         ("paper.toml", ["no config file 'paper.toml'", "did you mean --config paper?"]),
         ("mien.toml", ["no config file 'mien.toml'", "did you mean --config mine.toml"]),
-        (".", ["'.'", "it is a folder"]),
+        (".", ["'.'", "is a folder"]),
         ("latin.toml", ["'latin.toml' is not UTF-8"]),
     ],
 )
@@ -200,6 +200,15 @@ def test_a_file_that_cannot_be_had(heatmap, file, refused, tmp_path, typed, quot
     file("", "mine.toml")
     (tmp_path / "latin.toml").write_bytes("labels = 'é'".encode("latin-1"))
     refused(heatmap("--config", typed), *quoted)
+
+
+@pytest.mark.parametrize(("text", "quoted"), [("x = " + "[" * 50_000, "too deeply"), ("x = " + "7" * 5000, "4300")])
+def test_a_file_that_its_parser_cannot_take(heatmap, file, refused, text, quoted):
+    refused(heatmap("--config", file(text)), quoted)
+
+
+def test_a_file_without_an_end(heatmap, refused):
+    refused(heatmap("--config", "/dev/zero"), "'/dev/zero'", "MB")
 
 
 def test_a_byte_order_mark_does_no_harm(shown, file):

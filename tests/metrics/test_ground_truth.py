@@ -98,7 +98,17 @@ def test_a_class_without_a_name_is_its_number(tmp_path):
         ("a.xml", "<annotation>", "is not Pascal VOC XML"),
         ("a.xml", VOC.format(name="a").replace("<xmin>3", "<xmin>left"), "could not convert string to float: 'left'"),
         ("a.json", "{", "cannot be read as COCO JSON"),
+        ("a.xml", VOC.format(name="a").replace("<xmin>3", "<xmin>nan"), "a box at nan"),
+        ("a.xml", '<?xml version="1.0" encoding="nope"?><a/>', "is not Pascal VOC XML"),
         ("a.json", "[]", "is not COCO JSON"),
+        ("a.json", "[" * 100_000, "nested too deeply"),
+        ("a.json", '{"images": [' + "7" * 5000 + '], "annotations": []}', "4300 digits"),
+        ("a.json", '{"images": [], "annotations": ["x"]}', "cannot be read as COCO JSON"),
+        (
+            "a.json",
+            '{"files": {"x.png": {"width": 9, "height": 9, "shapes": [{"kind": "a", "runs": [1000000000]}]}}}',
+            "runs",
+        ),
         ("a.json", json.dumps(coco(images=[{"id": 7}])), "no 'file_name'"),
     ],
 )

@@ -50,3 +50,15 @@ def test_a_table_names_the_true_class(tmp_path):
             read_table(path)
     with pytest.raises(RequestError, match="none\\.csv"):
         read_table(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize("content", [b"a.png," + b"x" * 200_000, b"a.png,\xff\xfe", b'a.png,"' + b"x" * 140_000])
+def test_a_table_of_another_form_is_refused(tmp_path, content):
+    (tmp_path / "labels.csv").write_bytes(content)
+    with pytest.raises(RequestError, match=r"labels\.csv"):
+        read_table(tmp_path / "labels.csv")
+
+
+def test_a_number_of_any_length_is_no_class():
+    assert class_named("9" * 5000, ()) is None
+    assert class_named("²", ()) is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from camviz.errors import RequestError
-from camviz.models.labels import read_labels
+from camviz.models.labels import from_id2label, read_labels
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,13 @@ def test_forms(tmp_path, content, expected):
         (b"[1, 2]", "JSON"),
         (b'{"cat": "dog"}', "JSON"),
         (b'{"cat": -1}', "JSON"),
+        ('{"²": "a"}'.encode(), "JSON"),
+        (b'{"a": 1000000000000}', "1000000000000"),
+        (b'{"1000000": "a"}', "1000000"),
+        (b'{"a": ' + b"7" * 4000 + b"}", "4000 digits"),
+        (b'{"a": ' + b"7" * 5000 + b"}", "is not valid JSON"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b'{"a": true}', "JSON"),
         ("café".encode("latin-1"), "is not UTF-8"),
         (b"\x89PNG\r\n\x1a\n\xff\xfe", "is not UTF-8"),
     ],
@@ -56,6 +63,11 @@ def test_faults(tmp_path, content, says):
 
 
 def test_no_file_and_a_folder(tmp_path):
-    for path in (tmp_path / "gone.txt", tmp_path):
-        with pytest.raises(RequestError, match="no labels file"):
-            read_labels(path)
+    with pytest.raises(RequestError, match="no labels file"):
+        read_labels(tmp_path / "gone.txt")
+    with pytest.raises(RequestError, match="is a folder"):
+        read_labels(tmp_path)
+
+
+def test_numbers_of_a_configuration_that_are_no_class_indices():
+    assert from_id2label({"²": "a"}) == from_id2label({"9" * 5000: "a"}) == from_id2label({10**12: "a"}) == ()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from camviz.errors import CheckpointError, first_of
+from camviz.io.texts import as_index
 from camviz.models.checkpoint.dialects import State, nested, parts_of, strip
 from camviz.models.checkpoint.files import bytes_text, check_bounds, check_file, kind_of, readable
 from camviz.models.checkpoint.reading import (
@@ -166,7 +167,7 @@ def names_by_index(value: Any) -> tuple[str, ...]:
     by_index = value
     if all(isinstance(index, int) for index in value.values()):
         by_index = {index: name for name, index in value.items()}
-    if all(isinstance(key, int) or str(key).isdecimal() for key in by_index):
+    if all(isinstance(key, int) or as_index(str(key)) is not None for key in by_index):
         by_index = {int(key): name for key, name in by_index.items()}
     names = [by_index.get(index) for index in range(len(by_index))]
     return tuple(str(name) for name in names) if all(isinstance(name, str) for name in names) else ()

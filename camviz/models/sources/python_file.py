@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from camviz.errors import ModelError, RequestError, unknown
+from camviz.io.texts import read_contents, reason_of
 from camviz.models.sources import SOURCES, Plan, check_weights, literal
 from camviz.types import Model, ModelRequest
 
@@ -68,11 +69,13 @@ def parameters_of(name: str) -> set[str]:
 def _top_level_names(path: Path) -> tuple[dict[str, ast.stmt], bool]:
     """The names that a file defines, without running it, and whether that is all of them."""
     try:
-        tree = ast.parse(path.read_bytes(), str(path))
+        tree = ast.parse(read_contents(path, "Python file", "--model FILE.py:NAME"), str(path))
     except SyntaxError as error:
         raise RequestError(
             f"'{path}' is not valid Python: {error.msg}, line {error.lineno}", f"python {path} shows where"
         ) from error
+    except (ValueError, RecursionError, MemoryError) as error:  # null bytes; brackets in brackets
+        raise RequestError(f"'{path}' is not valid Python: {reason_of(error)}", f"python {path} shows where") from error
     names: dict[str, ast.stmt] = {}
     complete = True
     for statement in tree.body:

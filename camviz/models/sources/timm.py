@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from camviz.errors import CheckpointError, ModelError, RequestError, UnknownName, WeightsError, first_of, match, unknown
+from camviz.io.texts import parse_json, read_text
 from camviz.models import hub
 from camviz.models.catalog import weights_file
 from camviz.models.checkpoint import check_file, fit, kind_of, read_weights
@@ -113,10 +113,7 @@ def read_config(path: Path, spec: str) -> dict[str, Any]:
     hint = f"'{spec}' wants a folder with config.json and model.safetensors, as it was saved"
     if not path.is_file():
         raise RequestError(f"no config.json in '{path.parent}'", hint)
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise RequestError(f"'{path}' is not valid JSON: {error}", hint) from error
+    content = parse_json(read_text(path, "configuration", hint), path, "configuration", hint)
     if not isinstance(content, dict):
         raise RequestError(f"'{path}' is JSON of another form", hint)
     return content

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from camviz.errors import CamvizError, InputError, NothingFound, RequestError
+from camviz.errors import CamvizError, InputError, NothingFound, RequestError, system_error
 from camviz.io.inputs import Input
 from camviz.run.output.written import Written
 from camviz.types import Image, Map, Mark, SaliencyMap, View
@@ -97,7 +97,8 @@ def failure(source: Input, error: BaseException, out_of_memory: bool = False) ->
         message = error.message if f"'{source.path}'" in error.message else f"'{source.path}': {error.message}"
         return Record(source, error=InputError(message, error.hint), traceback=trace, request_error=error)
     if not isinstance(error, CamvizError):
-        error = InputError(f"'{source.path}': unexpected {_words(error)}", _BUG)
+        message, hint = system_error(error) or (f"unexpected {_words(error)}", _BUG)
+        error = InputError(f"'{source.path}': {message}", hint)
     return Record(source, error=error, traceback=trace)
 
 

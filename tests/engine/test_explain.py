@@ -255,3 +255,15 @@ def test_a_word_that_means_nothing_is_refused_from_python_too(wrong):
     [(noun, word)] = wrong.items()
     with pytest.raises(camviz.CamvizError, match=f"no {noun} '{word}'"):
         camviz.explain(model("plain"), random_images(1), layer=["features.0", "features.4"], **wrong)
+
+
+def test_class_names_that_are_not_as_many_as_the_classes():
+    asked = model("plain", labels=("cat", "dog"))
+    with pytest.raises(camviz.CamvizError, match="2 class names for plain, which has 4 classes"):
+        camviz.explain(asked, random_images(1))
+
+
+@pytest.mark.parametrize("target", ["4", "top5", "1 vs 9"])
+def test_a_class_beyond_those_of_a_model_without_names_is_refused_before_any_image(target):
+    with pytest.raises(camviz.CamvizError, match=r"no class [49] in plain"):
+        camviz.explain(model("plain"), [], target=target)

@@ -6,14 +6,10 @@ import csv
 import json
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
 import torch
 from PIL import Image
-
-from camviz.cli.multi_model import _expanded, _natural, names_of
-from camviz.types import ModelRequest
 
 
 @pytest.fixture
@@ -194,21 +190,18 @@ def test_a_wrong_request_does_not_import_torch():
         assert subprocess.run([sys.executable, "-c", code, "compare", *arguments], check=False).returncode == 0
 
 
-def test_numbers_in_names_count_as_numbers(tmp_path):
-    for name in ("e10.pth", "e9.pth", "e1.pth"):
-        (tmp_path / name).touch()
-    names = [one.rpartition("/")[2] for one in _expanded([str(tmp_path / "e*.pth")])]
-    assert names == ["e1.pth", "e9.pth", "e10.pth"]
-    assert _natural("e9") < _natural("e10")
+@pytest.fixture
+def flat(net, tmp_path):
+    """Weights that are all the same: every class has the same score."""
+    state = {name: torch.full_like(values, 0.1) for name, values in net().state_dict().items()}
+    torch.save(state, tmp_path / "flat.pth")
+    return ["--checkpoint", tmp_path / "flat.pth", "--target", "1"]
 
 
-def test_models_of_other_architectures_are_called_by_those():
-    found = [(ModelRequest("resnet18", checkpoint="w/a.pth"), ()), (ModelRequest("vgg16", checkpoint="w/b.pth"), ())]
-    assert names_of(found, ()) == ["resnet18", "vgg16"]
-    assert names_of([(replace(one, spec="vgg16"), ()) for one, _ in found], ()) == ["a", "b"]
-
-
-def test_models_of_the_same_file_name_are_told_apart_by_their_folders():
-    found = [(ModelRequest(f"{folder}/net.py:Net"), ()) for folder in ("/a/old", "/a/new")]
-    assert names_of(found, ()) == ["old/net.py:Net", "new/net.py:Net"]
-    assert names_of([found[0], found[0]], ()) == ["net.py:Net", "net.py:Net"]
+def test_compare_marks_the_side_that_is_weak(run, net_file, flat, write_image, tmp_path):
+    modules = ["-m", f"{net_file}:Net", "-m", f"{net_file}:Net", *flat[:2], "--name", "ours", "--name", "flat"]
+    asked = ["compare", write_image(tmp_path / "a.png"), *modules, "--input-size", 32, "-t", "1", "--dpi", 50]
+    marked = run(*asked, "--floor", "-o", tmp_path / "out")
+    assert marked.exit_code == 0, marked.stderr
+    assert "flat: weak:" in marked.stderr
+    assert "weak:" not in run(*asked, "-o", tmp_path / "plain").stderr

@@ -39,12 +39,6 @@ def ray():
     pytest.importorskip("ray", reason="pip install 'camviz[ray]'")
 
 
-def test_without_the_extra(heatmap, refused, write_image, tmp_path, monkeypatch):
-    monkeypatch.setattr("camviz.cli.options.cluster.find_spec", lambda _name: None)
-    told = refused(heatmap(write_image(tmp_path / "a.png"), "--engine", "ray"), "--engine ray needs Ray")
-    assert "hint: pip install 'camviz[ray]'" in told
-
-
 def test_nothing_of_ray_is_imported_unless_asked_for(write_image, tmp_path):
     code = "import sys\nfrom camviz.cli.app import app\ntry:\n    app(sys.argv[1:])\nexcept SystemExit: pass\n"
     code += "import camviz.run.distributed.ray_pool\n"
@@ -52,15 +46,6 @@ def test_nothing_of_ray_is_imported_unless_asked_for(write_image, tmp_path):
     asked = ["heatmap", str(write_image(tmp_path / "a.png")), "-m", "demo", "-o", str(tmp_path / "out"), "-q"]
     done = subprocess.run([sys.executable, "-c", code, *asked], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
-
-
-def test_what_does_not_go_together(run, refused, pics):
-    asked = ["pics", "--model", "demo"]
-    refused(run("heatmap", *asked, "--address", "h:1"), "--address h:1", "--engine ray")
-    refused(run("heatmap", *asked, "--workers", "3"), "--workers 3")
-    refused(run("heatmap", *asked, "--engine", "ray", "--shard", "1/2"), "--shard '1/2' with --engine ray")
-    refused(run("features", *asked, "--engine", "ray", "--scale", "run"), "--engine ray: --scale run")
-    refused(run("features", *asked, "--engine", "ray", "--reduce", "pca"), "--engine ray: --reduce pca")
 
 
 def test_the_error_of_a_lost_image():

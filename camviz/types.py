@@ -165,8 +165,6 @@ class Model:
     notes: tuple[str, ...] = ()  # reported by loading
     typed: str = ""  # what names the model on a command line, options included
     fitted: tuple[int, int] | None = None  # tensors loaded from the checkpoint, of how many
-    inputs: Callable[[Tensor], Any] | None = None  # a batch (n, c, h, w) to the arguments of forward
-    outputs: Callable[[Any], Any] | None = None  # what forward returns to logits, boxes or masks
 
     @property
     def device(self) -> str:
@@ -374,6 +372,7 @@ class ModelRequest:
     checkpoint_key: str = ""
     range: tuple[float, float] | None = None  # the values of black and white for the model
     window: tuple[float, float] | None = None  # the stored values that become black and white
+    inputs: tuple[tuple[str, str], ...] = ()  # further arguments of forward: a file, folder or number by name
 
 
 @dataclass(frozen=True)

@@ -57,13 +57,14 @@ def requests(
                 **{name: value for name, value in single.items() if value is not None},
                 checkpoint=checkpoint,
                 model_args=values.get("model_args"),
+                input=values.get("input"),
                 allow_pickle=typed["allow_pickle"],
             )
             found.append((options.request(images), tuple(values.get("layer", ()))))
     return found
 
 
-_MANY = ("checkpoint", "model_args", "layer")
+_MANY = ("checkpoint", "model_args", "input", "layer")
 
 
 def _in_order(context: typer.Context, values: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from camviz.errors import RequestError
 from camviz.io.texts import as_index
 
 
-def key_value(text: str) -> tuple[str, str]:
-    """Return a --model-args as (name, text)."""
-    key, equals, value = text.partition("=")
-    if not equals or not key.isidentifier():
-        raise RequestError(f"--model-args '{text}' is not key=value", "--model-args depth=20 --model-args width=1.5")
-    return key, value
+def key_values(option: str, texts: Sequence[str] | None, example: str) -> tuple[tuple[str, str], ...]:
+    """Return the values of a repeated option as (name, text)."""
+    parts = [text.partition("=") for text in texts or ()]
+    for key, equals, value in parts:
+        if not equals or not key.isidentifier() or not value:
+            raise RequestError(f"{option} '{key}{equals}{value}' is not NAME=VALUE", f"{option} {example}")
+    return tuple((key, value) for key, _, value in parts)
 
 
 def size(text: str | None) -> tuple[int, int] | None:

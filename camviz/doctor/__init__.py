@@ -120,6 +120,13 @@ def diagnose(
 
 def examined(examination: Examination) -> Diagnosis:
     """Run every check and return the findings by severity."""
+    from camviz.models.extra_inputs import inputs_of
+
+    with inputs_of(examination.model, examination.images, examination.request.fit):
+        return _examined(examination)
+
+
+def _examined(examination: Examination) -> Diagnosis:
     from camviz.errors import ModelError
 
     findings: list[Finding] = []

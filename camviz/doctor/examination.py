@@ -21,6 +21,7 @@ from camviz.errors import CamvizError, ModelError
 from camviz.hooks.capture import borrowed, first_tensor, watch
 from camviz.hooks.devices import autocast
 from camviz.methods import DEFAULT
+from camviz.models.extra_inputs import batch_size
 from camviz.models.finish import describe_input
 from camviz.models.layers import list_layers
 from camviz.models.preprocess import prepare
@@ -51,7 +52,9 @@ class Examination:
 
     def __init__(self, model: Model, request: Request, images: Sequence[Image]) -> None:
         self.model, self.request = model, request
-        prepared = [(image, *prepare(image, model.preprocessing, request.fit)) for image in images[:MOST]]
+        prepared = [
+            (image, *prepare(image, model.preprocessing, request.fit)) for image in images[: batch_size(model, MOST)]
+        ]
         same = [item for item in prepared if item[1].shape == prepared[0][1].shape]
         self.images = [image for image, _, _ in same]
         self.inputs = torch.from_numpy(np.stack([values for _, values, _ in same])).to(model.device)

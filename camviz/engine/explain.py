@@ -27,6 +27,7 @@ from camviz.io.notebook import iterate_images
 from camviz.methods import WITHOUT_LAYERS, Chosen, choose
 from camviz.models.cautions import cautions
 from camviz.models.channels import input_channels
+from camviz.models.extra_inputs import batch_size, inputs_of
 from camviz.models.layers import find_layers, stages_before
 from camviz.models.outputs import assumptions, understand
 from camviz.models.preprocess import check_channels, prepare, tensors_as_inputs
@@ -113,11 +114,11 @@ class Explainer:
 
     def _row_of(self, path: str) -> Any:
         """Return the model's output row for another image, preprocessed like the request's images."""
-        values, _ = prepare(
-            read_image(Path(path), self.model.preprocessing.window), self.model.preprocessing, self.request.fit
-        )
+        image = read_image(Path(path), self.model.preprocessing.window)
+        values, _ = prepare(image, self.model.preprocessing, self.request.fit)
         inputs = torch.from_numpy(values[None]).to(self.model.device)
-        return run_forward(ForwardRequest(self.model, (), False, self.task, self.request.precision), inputs).rows[0]
+        with inputs_of(self.model, [image], self.request.fit):
+            return run_forward(ForwardRequest(self.model, (), False, self.task, self.request.precision), inputs).rows[0]
 
     def _reachable(self, seen: Survey) -> list[Layer]:
         """Return the requested layers; none where the model has no layer in reach and the methods need none."""
@@ -179,7 +180,8 @@ class Explainer:
         batch = torch.from_numpy(np.stack(inputs)).to(self.model.device)
         maps: list[list[SaliencyMap]] = [[] for _ in images]
         errors: dict[int, InputError] = {}
-        with self.task.attending(self.model.module, (batch.shape[2], batch.shape[3])):
+        attended = self.task.attending(self.model.module, (batch.shape[2], batch.shape[3]))
+        with attended, inputs_of(self.model, images, self.request.fit):
             passed = run_forward(self.ask, batch)
             requests = choose_targets(passed)
             for wanted in requests:
@@ -348,7 +350,6 @@ def explain(
     ({"samples": 50}, {"rise.samples": 500}). Other keywords are those of `Request`: score, precision, batch_size,
     smooth, fuse, seed. Raises `InputError` for an image that cannot be read.
     """
-    from camviz.hooks.devices import default_batch_size
     from camviz.models.load import load
 
     model = model if isinstance(model, Model) else load(model)
@@ -358,7 +359,7 @@ def explain(
         prepared = tensors_as_inputs(images, how)
     else:
         prepared = ((image, *prepare(image, how, fit)) for image in iterate_images(images, how.window))
-    size = explainer.request.batch_size or default_batch_size(model.device)
+    size = batch_size(model, explainer.request.batch_size)
     saliency_maps: list[SaliencyMap] = []
     for batch in by_shape(prepared, size, key=lambda item: item[1].shape):
         images, inputs, views = zip(*batch, strict=True)

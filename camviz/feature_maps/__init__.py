@@ -38,6 +38,6 @@ def features(
     patterns = [layer] if isinstance(layer, str) else list(layer)
     [image] = as_images(image)
     values, view = prepare(image, model.preprocessing, fit)
-    [layers] = Extractor(model, find_layers(model, patterns), target)([image], [values], [view])
+    [layers] = Extractor(model, find_layers(model, patterns), target, fit=fit)([image], [values], [view])
     single = len(layers) == 1 and len(patterns) <= 1
     return layers[0] if single else layers

@@ -17,6 +17,7 @@ from camviz.engine.forward import ForwardRequest
 from camviz.errors import ModelError
 from camviz.feature_maps.maps import FeatureMaps
 from camviz.models.channels import input_channels
+from camviz.models.extra_inputs import inputs_of
 from camviz.models.layers import expand
 from camviz.types import Image, Model, View
 
@@ -43,8 +44,8 @@ class HeadExtractor:
     Raises `UnknownName`, and `ModelError` for a module or a model without attention.
     """
 
-    def __init__(self, model: Model, patterns: Sequence[str], precision: str = "fp32") -> None:
-        self.model = model
+    def __init__(self, model: Model, patterns: Sequence[str], precision: str = "fp32", fit: str = "model") -> None:
+        self.model, self.fit = model, fit
         self.ask = ForwardRequest(model, (), gradients=False, precision=precision)
         size = model.preprocessing.crop
         blank = torch.zeros((1, input_channels(model.module), *size), device=model.device)
@@ -59,7 +60,8 @@ class HeadExtractor:
     ) -> list[list[FeatureMaps]]:
         """Return for each image the heads of each attention; inputs have one shape."""
         batch = torch.from_numpy(np.stack(inputs)).to(self.model.device)
-        attention = self._attention(batch)
+        with inputs_of(self.model, images, self.fit):
+            attention = self._attention(batch)
         how = attention.structure
         distances = _distances(how.grid, (batch.shape[2], batch.shape[3])).to(batch)
         matrices = attention.matrices(lambda matrix: measured(matrix, how, distances))

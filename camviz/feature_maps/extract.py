@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from camviz.engine.forward import ForwardRequest, run_forward
 from camviz.engine.probe import Probe, Reading
 from camviz.feature_maps.maps import FeatureMaps
+from camviz.models.extra_inputs import inputs_of
 from camviz.models.outputs import understand
 from camviz.models.receptive import receptive_fields
 from camviz.models.survey import survey
@@ -32,8 +33,9 @@ class Extractor:
         target: str = "",
         precision: str = "fp32",
         fields: bool = False,
+        fit: str = "model",
     ) -> None:
-        self.model = model
+        self.model, self.fit = model, fit
         self.fields = receptive_fields(model.module, model.preprocessing.crop, model.name) if fields else {}
         self.task, self.wanted = None, None
         if target:
@@ -51,7 +53,9 @@ class Extractor:
         """Return for each image the maps of each layer; inputs have one shape."""
         batch = torch.from_numpy(np.stack(inputs)).to(self.model.device)
         targets = []
-        with self.task.attending(self.model.module, (batch.shape[2], batch.shape[3])) if self.task else nullcontext():
+        size = batch.shape[2], batch.shape[3]
+        attended = self.task.attending(self.model.module, size) if self.task else nullcontext()
+        with attended, inputs_of(self.model, images, self.fit):
             passed = run_forward(self.ask, batch)
         if self.task and self.wanted:
             rows = zip(passed.rows, views, strict=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -51,9 +51,17 @@ class Evaluator:
         names: Sequence[str],
     ) -> list[Measured | InputError]:
         """Measure a batch; return for each image its rows, or its error."""
+        from camviz.models.extra_inputs import inputs_of
+
+        with inputs_of(self.explainer.model, images, self.explainer.request.fit):
+            return self._measured(images, self.source(inputs, views), names)
+
+    def _measured(
+        self, images: Sequence[Image], cases: Iterable[ImageCase | ImageError], names: Sequence[str]
+    ) -> list[Measured | InputError]:
         measured = [Measured([]) for _ in images]
         errors: dict[int, InputError] = {}
-        for item in self.source(inputs, views):
+        for item in cases:
             if isinstance(item, ImageError):
                 if not measured[item.image].rows:
                     errors[item.image] = item.error
@@ -161,8 +169,8 @@ def evaluate(
     """
     from camviz.engine.batches import by_shape
     from camviz.engine.explain import Explainer, as_list, request_of
-    from camviz.hooks.devices import default_batch_size
     from camviz.io.notebook import as_images
+    from camviz.models.extra_inputs import batch_size
     from camviz.models.load import load
     from camviz.models.preprocess import prepare
 
@@ -177,7 +185,7 @@ def evaluate(
     measured: list[Measured] = []
     names = _distinct([image.name for image in images])
     prepared = [(p, name, *prepare(p, model.preprocessing, fit)) for p, name in zip(images, names, strict=True)]
-    size = explainer.request.batch_size or default_batch_size(model.device)
+    size = batch_size(model, explainer.request.batch_size)
     for group in by_shape(prepared, size, key=lambda item: item[2].shape):
         batch, batch_names, inputs, views = zip(*group, strict=True)
         measured += _raising(evaluator(batch, inputs, views, batch_names))

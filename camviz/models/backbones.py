@@ -43,11 +43,11 @@ def feature_pyramid(model: Model, output_key: str = "") -> Model:
 
     Any other model, and one whose output is read otherwise, is returned as it is.
     """
-    from camviz.models.adapters import adapt
+    from camviz.models.adapters import adapt, adapter_of
 
     info = getattr(model.module, "feature_info", None)
     made = type(model.module).__module__.startswith("timm.models._features")
-    if info is None or not made or model.outputs or output_key:
+    if info is None or not made or adapter_of(model.module).outputs or output_key:
         return model
     channels = info.channels()[-1]
 
@@ -55,8 +55,8 @@ def feature_pyramid(model: Model, output_key: str = "") -> Model:
         features: Tensor = list(maps.values() if isinstance(maps, Mapping) else maps)[-1]
         return features.flatten(2).mean(2) if features.shape[1] == channels else features.flatten(1, -2).mean(1)
 
-    adapt(model.module, model.inputs, last)
-    return replace(model, task=model.task or "embedding", labels=(), outputs=last)
+    adapt(model.module, outputs=last)
+    return replace(model, task=model.task or "embedding", labels=())
 
 
 def _has_words(module: Any) -> bool:

@@ -23,6 +23,7 @@ _MOVES = {
     "narrow": "cropped",
 }
 _MIXING = ("conv1d", "conv2d", "conv3d", "linear", "matmul", "__matmul__", "bmm", "einsum")
+_SHAPED = ("new_full", "new_zeros", "new_empty", "new_ones", "zeros_like", "ones_like", "full_like", "empty_like")
 
 
 def cautions(seen: Survey, layers: Sequence[Layer]) -> list[str]:
@@ -78,7 +79,7 @@ def _moved(trace: Trace) -> str:
     """Return what the model does to the places of its input before the first layer, "" for nothing."""
     raw = {trace.calls[0]} if trace.calls else set()
     for call in trace.calls[1:]:
-        if not call.sources or call.sources[0] not in raw or call.name in _MIXING:
+        if not call.sources or call.sources[0] not in raw or call.name in _MIXING + _SHAPED:
             continue
         raw.add(call)
         if call.name in _MOVES:
@@ -92,6 +93,8 @@ def _cropped(call: Call) -> bool:
     """Return whether indexing takes a part of the rows or columns, without steps."""
     index = call.arguments[1] if len(call.arguments) > 1 else None
     spatial = index[-2:] if isinstance(index, tuple) and call.tensors[0].ndim == 4 and len(index) >= 3 else ()
+    sides = call.tensors[0].shape[-2:] if spatial else ()
     return any(
-        isinstance(part, slice) and part.step in (None, 1) and (part.start or part.stop is not None) for part in spatial
+        isinstance(part, slice) and part.step in (None, 1) and len(range(side)[part]) < side
+        for part, side in zip(spatial, sides, strict=True)
     )

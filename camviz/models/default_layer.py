@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from torch import nn
 
-from camviz.models.detectors import transform_of
+from camviz.models.detectors import detector_of
 from camviz.models.survey import LayerRun, Survey
 
 
@@ -21,9 +21,11 @@ def trunk(module: nn.Module, seen: Survey) -> Survey:
     pyramid = next((run.path for run in layers if "FeaturePyramid" in run.kind), "")
     if pyramid:
         return replace(seen, layers=_to_coarsest(_before(layers, pyramid)))
-    backbone = tuple(run for run in layers if run.path.startswith("backbone."))
-    if transform_of(module) is not None and backbone:
-        backbone_run = next((run for run in layers if run.path == "backbone"), None)
+    path, detector = detector_of(module)
+    trunk_path = f"{path}.backbone".lstrip(".")
+    backbone = tuple(run for run in layers if run.path.startswith(f"{trunk_path}."))
+    if detector is not None and backbone:
+        backbone_run = next((run for run in layers if run.path == trunk_path), None)
         finest = backbone_run.shape[-2:] if backbone_run else ()
         return replace(seen, layers=_finer(backbone, finest))
     if isinstance(seen.output, Mapping) and "pred_boxes" in seen.output:  # DETR: its tokens have no grid

@@ -16,10 +16,19 @@ _SURVEYED = 256  # pixels, short side of a detector's input in a survey
 _PROPOSALS = 8
 
 
+def detector_of(module: nn.Module) -> tuple[str, Any]:
+    """Return the path and the module of torchvision's detector, the model itself or inside it; ("", None) without."""
+    for path, part in module.named_modules():
+        transform = getattr(part, "transform", None)
+        if all(hasattr(transform, name) for name in ("image_mean", "min_size", "max_size")):
+            return path, part
+    return "", None
+
+
 def transform_of(module: nn.Module) -> Any | None:
     """Return the transform of a torchvision detector that normalizes and resizes, None for other models."""
-    transform = getattr(module, "transform", None)
-    return transform if all(hasattr(transform, name) for name in ("image_mean", "min_size", "max_size")) else None
+    detector = detector_of(module)[1]
+    return None if detector is None else detector.transform
 
 
 def preprocessing_of(module: nn.Module) -> Preprocessing | None:
@@ -45,16 +54,17 @@ def preprocessing_of(module: nn.Module) -> Preprocessing | None:
 @contextmanager
 def economical(module: nn.Module, size: tuple[int, int]) -> Iterator[tuple[int, int]]:
     """Yield a (height, width) sufficient for a survey; within the block a detector uses a small size and few boxes."""
-    transform = transform_of(module)
-    if transform is None or transform.fixed_size:
+    detector = detector_of(module)[1]
+    if detector is None or detector.transform.fixed_size:
         yield size
         return
+    transform = detector.transform
     share = min(1.0, _SURVEYED / min(size))
     small = tuple(max(32, round(side * share / 32) * 32) for side in size)
     changes = [(transform, "min_size", (min(small),)), (transform, "max_size", max(small))]
-    if hasattr(module, "rpn"):
+    if hasattr(detector, "rpn"):
         few = {"training": _PROPOSALS, "testing": _PROPOSALS}
-        changes += [(module.rpn, "_post_nms_top_n", few), (module.rpn, "_pre_nms_top_n", few)]
+        changes += [(detector.rpn, "_post_nms_top_n", few), (detector.rpn, "_pre_nms_top_n", few)]
     before = [(part, name, getattr(part, name)) for part, name, _ in changes]
     try:
         for part, name, value in changes:

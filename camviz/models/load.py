@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from camviz.errors import RequestError, fold, unknown
 from camviz.models.checkpoint import SUFFIXES, Weights, check_file, fitted_model, read_weights
 from camviz.models.checkpoint.dialects import variants
+from camviz.models.extra_inputs import check_inputs, with_inputs
 from camviz.models.labels import read_labels
 from camviz.models.sources import SOURCES, Plan, check_weights
 from camviz.models.typed import typed_model
@@ -37,7 +38,7 @@ def load(
     output_key: str = "",
     checkpoint_key: str = "",
     preprocess: Callable[[Any], Any] | None = None,
-    inputs: Callable[[Any], Any] | None = None,
+    inputs: Callable[..., Any] | Mapping[str, Any] | None = None,
     outputs: Callable[[Any], Any] | None = None,
     range: tuple[float, float] | None = None,
     window: tuple[float, float] | None = None,
@@ -47,8 +48,9 @@ def load(
 
     `input_size` is (width, height). `mean` and `std` are for pixels of 0 to 1, or of `range`, the model's black and
     white; `window` are the stored values of black and white beyond eight bits. `preprocess(image)` maps a PIL image to
-    (c, h, w), `inputs(batch)` to the arguments of forward, `outputs(raw)` to logits, boxes or masks. Without `device`
-    an `nn.Module` stays where it is, anything else goes to the CPU. Raises `CamvizError`s with a hint.
+    (c, h, w), `inputs(batch)` to the arguments of forward, `outputs(raw)` to logits, boxes or masks. `inputs` may also
+    be further arguments of forward by name: a file, an array, a number, a folder or a function of the `Image`. Without
+    `device` an `nn.Module` stays where it is, anything else goes to the CPU. Raises `CamvizError`s with a hint.
     """
     request = ModelRequest(
         spec if isinstance(spec, str) else str(spec) if isinstance(spec, Path) else "",
@@ -67,37 +69,44 @@ def load(
         range,
         window,
     )
-    return _loaded(spec, request, (labels, preprocess, inputs, outputs), device)
+    names = None if isinstance(labels, (str, Path)) else labels
+    description = {"labels": names, "preprocess": preprocess, "inputs": inputs, "outputs": outputs}
+    return _loaded(spec, request, description, device)
 
 
-def _loaded(spec: str | Path | nn.Module, request: ModelRequest, said: tuple[Any, ...], device: str | None) -> Model:
+def _loaded(
+    spec: str | Path | nn.Module, request: ModelRequest, description: dict[str, Any], device: str | None
+) -> Model:
     if isinstance(spec, (str, Path)):
-        return to_device(_described(plan(request).build(), *said), device or "cpu")
-    model = _of_module(spec, _with_weights_file(request), said)
+        return to_device(_described(plan(request).build(), description), device or "cpu")
+    model = _of_module(spec, _with_weights_file(request), description)
     return to_device(model, device) if device else model
 
 
-def _of_module(module: nn.Module, request: ModelRequest, said: tuple[Any, ...]) -> Model:
-    from camviz.models.adapters import adapt
+def _of_module(module: nn.Module, request: ModelRequest, description: dict[str, Any]) -> Model:
+    from camviz.models.adapters import reset
 
     check_weights(request, "a model you built", "give a file that exists")
-    model = _with_checkpoint(Model(type(module).__name__, adapt(module)), request, _weights(request))
-    return _finish(_described(model, *said), request)
+    reset(module)
+    model = _with_checkpoint(Model(type(module).__name__, module), request, _weights(request))
+    return _finish(_described(model, description), request)
 
 
-def _described(model: Model, labels: Any, preprocess: Any, inputs: Any, outputs: Any) -> Model:
-    """The model with what was given for it in Python."""
+def _described(model: Model, description: dict[str, Any]) -> Model:
+    """Return the model with what was given for it in Python."""
     from camviz.models.sources.self_description import described
 
-    names = None if isinstance(labels, (str, Path)) else labels
-    says = {"labels": names, "preprocess": preprocess, "inputs": inputs, "outputs": outputs}
-    return described(model, says, "the arguments of load")
+    inputs = description["inputs"]
+    if isinstance(inputs, Mapping):
+        model = with_inputs(model, inputs)
+        description = {**description, "inputs": None}
+    return described(model, description, "the arguments of load")
 
 
 def _finish(model: Model, request: ModelRequest) -> Model:
     from camviz.models.finish import finish  # from here on torch is imported
 
-    return replace(finish(model, request), typed=typed_model(request))
+    return replace(finish(with_inputs(model, dict(request.inputs)), request), typed=typed_model(request))
 
 
 def plan(request: ModelRequest) -> Plan:
@@ -105,6 +114,7 @@ def plan(request: ModelRequest) -> Plan:
     request = _with_weights_file(request)
     if request.checkpoint:
         check_file(Path(request.checkpoint))
+    check_inputs(request.inputs)
     labels = read_labels(Path(request.labels)) if request.labels else ()
     prefix, name = _split(request.spec)
     if request.arguments and prefix not in ("py", "timm", "torchhub"):

@@ -26,6 +26,7 @@ def typed_options(request: ModelRequest) -> Iterator[tuple[str, str]]:
     }
     yield from ((option, value) for option, value in values.items() if value)
     yield from (("--model-args", f"{key}={value}") for key, value in request.arguments)
+    yield from (("--input", f"{name}={text}") for name, text in request.inputs)
     if request.allow_pickle:
         yield "--allow-pickle", ""
 

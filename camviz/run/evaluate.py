@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -12,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from camviz.errors import InputError
 from camviz.io.inputs import Input
-from camviz.io.paths import stamp
 from camviz.metrics.measured import Measured
 from camviz.metrics.results import Evaluation
 from camviz.run.database.database import Database
@@ -20,7 +17,6 @@ from camviz.run.database.records import Record, plain
 from camviz.run.database.rows import JobRow
 from camviz.run.job import Load, Task, Tick
 from camviz.run.output.files import Write
-from camviz.run.resume import digest
 
 if TYPE_CHECKING:
     from camviz.metrics.evaluate import Evaluator
@@ -49,7 +45,7 @@ def evaluate_task(settings: EvaluateSettings, load: Load, tick: Tick) -> Task:
 
 def measure(evaluator: Evaluator, inputs: Iterable[Input], context: RunContext) -> Iterator[Record]:
     """Yield each image's record; its predictions are what was measured."""
-    from camviz.hooks.devices import default_batch_size
+    from camviz.models.extra_inputs import batch_size
     from camviz.run.flow import Stages
     from camviz.run.reading import read_input, shape_of
 
@@ -63,7 +59,7 @@ def measure(evaluator: Evaluator, inputs: Iterable[Input], context: RunContext) 
         return Record(source, predictions=(plain(measured.to_dict()),))
 
     stages = Stages(partial(read_input, model, fit=request.fit), shape_of, [compute], write, pad=False)
-    return context.flow(inputs, stages, request.batch_size or default_batch_size(model.device))
+    return context.flow(inputs, stages, batch_size(model, request.batch_size))
 
 
 def read_measured(database: Database, row: JobRow) -> list[Measured]:
@@ -82,15 +78,3 @@ def write_evaluation(evaluation: Evaluation, folder: Path, write: Write) -> list
     for name, text in files.items():
         write(folder / name, text.encode("utf-8", "surrogateescape"))
     return [folder / name for name in files]
-
-
-def digests(paths: Iterable[Path | None]) -> dict[str, str]:
-    """Return digests of files, and of the names, sizes and times in folders: other ground truth is another job."""
-    found = {}
-    for path in filter(None, paths):
-        if path.is_dir():
-            listed = [f"{file.relative_to(path)} {stamp(file)}" for file in sorted(path.rglob("*")) if file.is_file()]
-            found[os.fspath(path)] = hashlib.sha256("\n".join(listed).encode("utf-8", "surrogateescape")).hexdigest()
-        else:
-            found[os.fspath(path)] = digest(path)
-    return found

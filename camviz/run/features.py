@@ -17,8 +17,8 @@ from camviz.feature_maps.figures import channels, clusters, frames, reduction, r
 from camviz.feature_maps.incremental_pca import IncrementalPCA
 from camviz.feature_maps.maps import FeatureMaps, check_finite
 from camviz.feature_maps.request import FeatureRequest
-from camviz.hooks.devices import default_batch_size
 from camviz.io.inputs import Input
+from camviz.models.extra_inputs import batch_size
 from camviz.models.layers import find_layers, stages
 from camviz.render import animation
 from camviz.render.paper import FORMATS
@@ -40,13 +40,13 @@ def feature_task(settings: FeatureSettings, load: Load) -> Task:
     job, request, model = settings.features, settings.request, load(0)
     extractor: Extractor | HeadExtractor
     if job.attention:
-        extractor = HeadExtractor(model, request.layers, request.precision)
+        extractor = HeadExtractor(model, request.layers, request.precision, job.fit)
         job.check_heads(extractor.heads, extractor.names[0])
     else:
         strip = job.layout == "strip"
         layers = stages(model) if strip and not request.layers else find_layers(model, request.layers)
         job.check_layers(layers)
-        extractor = Extractor(model, layers, "".join(request.targets), request.precision, fields=strip)
+        extractor = Extractor(model, layers, "".join(request.targets), request.precision, strip, job.fit)
     names = [] if request.layers else extractor.names
     return Task(partial(features, job, extractor), layers=names, model=model.name)
 
@@ -75,7 +75,7 @@ def features(
         return Record(source, written=tuple(_write(job, layers, source, context, pca)))
 
     read, adding = partial(read_input, model, fit=job.fit), Lock()
-    batch = job.batch_size or default_batch_size(model.device)
+    batch = batch_size(model, job.batch_size)
     if job.twice:
         inputs = list(inputs)
         pace = replace(context.pace(batch, 1), threads=1)  # sums in a fixed order

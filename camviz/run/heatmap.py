@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from camviz.engine.explain import Explainer
-from camviz.hooks.devices import default_batch_size
 from camviz.io.inputs import Input
 from camviz.io.videos import is_video
+from camviz.models.extra_inputs import batch_size
 from camviz.models.preprocess import prepare, prepare_clip
 from camviz.run.context import RunContext
 from camviz.run.database.records import Record, SavedMap, predictions
@@ -44,7 +44,7 @@ def heatmaps(
 ) -> Iterator[Record]:
     """Yield each image's record as soon as its files are complete. `lanes`: the engines of an earlier call."""
     lanes = lanes or lanes_for(request, explainer)
-    batch = (request.batch_size or default_batch_size(explainer.model.device)) if is_light(request, explainer) else 1
+    batch = batch_size(explainer.model, request.batch_size) if is_light(request, explainer) else 1
     look, videos = stills(request.look), list[Input]()
 
     def images() -> Iterator[Input]:

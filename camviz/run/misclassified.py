@@ -12,11 +12,11 @@ from urllib.parse import quote
 
 from camviz.comparison.numbers import placed
 from camviz.errors import InputError, RequestError
-from camviz.hooks.devices import default_batch_size
 from camviz.io.inputs import Failed, Input
 from camviz.io.tables import csv_text
 from camviz.misclassified.explain import explain_error, predict
 from camviz.misclassified.truth import TrueLabels
+from camviz.models.extra_inputs import batch_size, inputs_of
 from camviz.render.bar import percent
 from camviz.render.names import blank_note, method_name
 from camviz.render.side_by_side import Cell, Difference, Group, side_by_side
@@ -70,6 +70,10 @@ def misclassified(
         return read_input(explainer.model, source, explainer.request.fit), index
 
     def compute(group: list[tuple[Ready, int]]) -> list[tuple[dict[str, Any], list[SaliencyMap]]]:
+        with inputs_of(explainer.model, [ready.image for ready, _ in group], explainer.request.fit):
+            return explained(group)
+
+    def explained(group: list[tuple[Ready, int]]) -> list[tuple[dict[str, Any], list[SaliencyMap]]]:
         answers = predict(explainer, [ready.values for ready, _ in group], [index for _, index in group])
         results = []
         for (ready, _), answer in zip(group, answers, strict=True):
@@ -84,7 +88,7 @@ def misclassified(
         return Record(source, 0.0, tuple(map(SavedMap.of, maps)), (), (prediction,))
 
     stages = Stages(read, lambda pair: pair[0].values.shape, [compute], write, pad=False)
-    return context.flow(inputs, stages, explainer.request.batch_size or default_batch_size(explainer.model.device))
+    return context.flow(inputs, stages, batch_size(explainer.model, explainer.request.batch_size))
 
 
 def _prediction(answer: Prediction, labels: Sequence[str]) -> dict[str, Any]:

@@ -15,9 +15,9 @@ from camviz.feature_maps.maps import FeatureMaps, check_finite
 from camviz.feature_maps.receptive import effective_field
 from camviz.feature_maps.visualization.patch_figures import patch_figure, patch_tile
 from camviz.feature_maps.visualization.patches import Best, Look, Patch
-from camviz.hooks.devices import default_batch_size
 from camviz.io.images import read_image
 from camviz.io.inputs import Input
+from camviz.models.extra_inputs import batch_size
 from camviz.models.layers import channels_of, find_layers
 from camviz.models.receptive import receptive_fields
 from camviz.render.bar import number
@@ -44,7 +44,7 @@ def patch_task(settings: PatchSettings, load: Load) -> Task:
     layers = find_layers(model, request.layers)
     for layer in layers:
         _channels(settings, layer)
-    extractor = Extractor(model, layers, precision=request.precision)
+    extractor = Extractor(model, layers, precision=request.precision, fit=request.fit)
     names = [] if request.layers else [layers[0].path]
     return Task(partial(patches, settings, extractor), layers=names, model=model.name)
 
@@ -81,7 +81,7 @@ def patches(
         pad=False,
     )
     done: list[Record] = []
-    batch = settings.request.batch_size or default_batch_size(extractor.model.device)
+    batch = batch_size(extractor.model, settings.request.batch_size)
     for record in context.flow(inputs, stages, batch):
         if record.done:
             done.append(record)

@@ -7,8 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from camviz.feature_maps.visualization.inversion import Inversion, Inverter, Reconstruction, choose_layers
-from camviz.hooks.devices import default_batch_size
 from camviz.io.inputs import Input
+from camviz.models.extra_inputs import batch_size, inputs_of
 from camviz.run.context import RunContext
 from camviz.run.database.records import Record
 from camviz.run.flow import Stages
@@ -34,9 +34,11 @@ def reconstructions(
     request: Request, inverter: Inverter, inputs: Iterable[Input], context: RunContext
 ) -> Iterator[Record]:
     """Yield each image's record as soon as its figure is written."""
+    model = inverter.model
 
     def compute(group: list[Ready]) -> list[Reconstruction]:
-        return inverter([ready.values for ready in group])
+        with inputs_of(model, [ready.image for ready in group], request.fit):
+            return inverter([ready.values for ready in group])
 
     def write(source: Input, _ready: Ready, rebuilt: Reconstruction) -> Record:
         facts = {"input": str(source.path), **rebuilt.facts()}
@@ -46,8 +48,7 @@ def reconstructions(
             written=(write_figure(figure, context.folder, source.stem, ("reconstruct",), facts, None, context.write),),
         )
 
-    model = inverter.model
     # on a CPU a batch is no faster than its images, and the first figure comes later
-    batch = request.batch_size or (1 if model.device == "cpu" else default_batch_size(model.device))
+    batch = batch_size(model, request.batch_size, 1 if model.device == "cpu" else 0)
     read = partial(read_input, model, fit=request.fit)
     return context.flow(inputs, Stages(read, shape_of, [compute], write, pad=False), batch)

@@ -271,7 +271,20 @@ def versions() -> dict[str, str]:
 def contents(request: ModelRequest) -> dict[str, str]:
     """Return digests of the files that a model is made of: other contents are another job, whatever their names."""
     named = (re.sub(r"(\.py):.*", r"\1", request.spec), request.weights, request.checkpoint, request.labels)
-    return {path: digest(path) for path in filter(None, named) if os.path.isfile(path)}
+    files = {path: digest(path) for path in filter(None, named) if os.path.isfile(path)}
+    return files | digests(Path(text) for _, text in request.inputs if os.path.exists(text))
+
+
+def digests(paths: Iterable[Path | None]) -> dict[str, str]:
+    """Return digests of files, and of the names, sizes and times in folders: other contents are another job."""
+    found = {}
+    for path in filter(None, paths):
+        if path.is_dir():
+            listed = [f"{file.relative_to(path)} {stamp(file)}" for file in sorted(path.rglob("*")) if file.is_file()]
+            found[os.fspath(path)] = hashlib.sha256("\n".join(listed).encode("utf-8", "surrogateescape")).hexdigest()
+        else:
+            found[os.fspath(path)] = digest(path)
+    return found
 
 
 def digest(path: str | Path) -> str:

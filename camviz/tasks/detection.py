@@ -102,7 +102,7 @@ class Detection(Task):
     def rows(self, output: Any, count: int) -> list[Detections]:
         rows = []
         if _listed(output):
-            rows = [_from_dict(image_output) for image_output in output]
+            rows = [_from_parts(_named(image_output)) for image_output in output]
         elif (logits := _logits(output)) is not None:
             rows = _from_queries(output, logits, len(self.labels))
         if len(rows) != count:
@@ -183,10 +183,10 @@ class Detection(Task):
         Their own resizing would move the map: a view has done it. Faint boxes never displace others.
         """
         changes: list[tuple[Any, str, Any]] = []
-        transform = getattr(module, "transform", None)
-        if hasattr(transform, "min_size") and not getattr(transform, "fixed_size", None):
-            changes += [(transform, "min_size", (min(size),)), (transform, "max_size", max(size))]
-        for part in (module, getattr(module, "roi_heads", None)):
+        for part in module.modules():  # the detector may be inside a module of the user's
+            transform = getattr(part, "transform", None)
+            if hasattr(transform, "min_size") and not getattr(transform, "fixed_size", None):
+                changes += [(transform, "min_size", (min(size),)), (transform, "max_size", max(size))]
             threshold = getattr(part, "score_thresh", None)
             if isinstance(threshold, float):
                 changes.append((part, "score_thresh", min(threshold, self.min_score, _LOWEST)))
@@ -201,12 +201,23 @@ class Detection(Task):
 
 
 def _listed(output: Any) -> bool:
-    """Return whether the output has torchvision's format: one dict per image."""
+    """Return whether the output has boxes, scores and labels per image: torchvision's dicts, or tuples of tensors."""
     several = isinstance(output, (list, tuple)) and len(output) > 0
-    return several and all(
-        isinstance(image_output, Mapping) and {"boxes", "scores", "labels"} <= set(image_output)
-        for image_output in output
-    )
+    return several and all({"boxes", "scores", "labels"} <= set(_named(image_output)) for image_output in output)
+
+
+def _named(image_output: Any) -> Mapping[str, Tensor]:
+    """Return the detections of an image by name; those of a tuple are told apart by their shapes and types."""
+    if isinstance(image_output, Mapping):
+        return image_output
+    parts: dict[str, Tensor] = {}
+    for part in image_output if isinstance(image_output, (list, tuple)) else ():
+        axes, real = getattr(part, "ndim", 0), hasattr(part, "is_floating_point") and part.is_floating_point()
+        name = {(2, True): "boxes", (1, True): "scores", (1, False): "labels"}.get((axes, real), "")
+        if not name or name in parts or (name == "boxes" and part.shape[1] != 4):
+            return {}
+        parts[name] = part
+    return parts if len({len(part) for part in parts.values()}) == 1 else {}
 
 
 def _logits(output: Any) -> Tensor | None:
@@ -217,7 +228,7 @@ def _logits(output: Any) -> Tensor | None:
     return logits
 
 
-def _from_dict(output: Mapping[str, Tensor]) -> Detections:
+def _from_parts(output: Mapping[str, Tensor]) -> Detections:
     masks, points = output.get("masks"), output.get("keypoints")
     return Detections(
         output["boxes"].float(),

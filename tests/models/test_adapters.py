@@ -24,11 +24,12 @@ class Pair(nn.Module):
 def test_inputs_are_the_arguments_of_forward_and_outputs_reads_the_result(inputs):
     module, batch = Pair(), torch.rand(2, 3, 8, 8)
     expected = module(torch.zeros_like(batch), batch)["logits"]
-    adapted = adapt(module, inputs, lambda raw: raw["logits"])
-    assert torch.equal(adapted(batch), expected)
-    assert [path for path, _ in adapted.named_modules()] == ["", "conv"]
+    adapt(module, inputs=inputs, outputs=lambda raw: raw["logits"])
+    assert torch.equal(module(batch), expected)
+    assert [path for path, _ in module.named_modules()] == ["", "conv"]
 
 
 def test_a_single_value_is_one_argument():
-    module = adapt(nn.Flatten(), lambda x: x[:, :1])
+    module = nn.Flatten()
+    adapt(module, inputs=lambda x: x[:, :1])
     assert module(torch.rand(2, 3, 4, 4)).shape == (2, 16)

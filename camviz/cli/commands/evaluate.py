@@ -190,7 +190,7 @@ def _measures(
     """Return the metrics that can be measured, the ground truth, and what tells it from another."""
     from camviz.demo import sample_folder
     from camviz.metrics.evaluate import read_truth, with_truth
-    from camviz.run.evaluate import digests
+    from camviz.run.resume import digests
 
     if bundled and not boxes and not masks:
         boxes = sample_folder() / "annotations.json"

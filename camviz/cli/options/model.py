@@ -9,7 +9,7 @@ import typer
 
 from camviz import types
 from camviz.cli.names import MODEL, TASK, WEIGHTS
-from camviz.cli.parsing import key_value, numbers, pair, size
+from camviz.cli.parsing import key_values, numbers, pair, size
 from camviz.types import ModelRequest
 
 _PANEL = "Model"
@@ -109,6 +109,16 @@ class ModelOptions:
             rich_help_panel=_PANEL,
         ),
     ] = None
+    input: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            metavar="NAME=FILE",
+            help="Further argument of the forward: an image, an array (.npy, .npz, .pt), a number, or a folder with a "
+            "file per image. Repeatable.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
     range: Annotated[
         str | None,
         typer.Option(
@@ -158,7 +168,7 @@ class ModelOptions:
             self.weights,
             self.checkpoint,
             self.labels,
-            tuple(key_value(text) for text in self.model_args or ()),
+            key_values("--model-args", self.model_args, "depth=20"),
             self.allow_pickle,
             size(self.input_size),
             numbers("--mean", self.mean),
@@ -169,6 +179,7 @@ class ModelOptions:
             self.checkpoint_key or "",
             range=pair("--range", self.range),
             window=pair("--window", self.window),
+            inputs=key_values("--input", self.input, "after=after.png"),
         )
 
     def _task(self) -> str:

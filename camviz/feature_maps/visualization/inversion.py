@@ -22,6 +22,7 @@ from camviz.feature_maps.visualization.image_space import as_written, check_fini
 from camviz.feature_maps.visualization.optimize import Tick, descend, no_progress
 from camviz.hooks.capture import borrowed
 from camviz.io.notebook import as_images
+from camviz.models.extra_inputs import inputs_of
 from camviz.models.layers import find_layers, stages
 from camviz.models.preprocess import prepare
 from camviz.models.survey import survey
@@ -98,7 +99,9 @@ def reconstruct(model: Model, image: Any, layers: Sequence[str] = (), **how: Any
     """
     [image] = as_images(image)
     values, _ = prepare(image, model.preprocessing)
-    return Inverter(model, choose_layers(model, layers), Inversion(**how))([values])[0]
+    inverter = Inverter(model, choose_layers(model, layers), Inversion(**how))
+    with inputs_of(model, [image]):
+        return inverter([values])[0]
 
 
 def choose_layers(model: Model, patterns: Sequence[str]) -> list[Layer]:

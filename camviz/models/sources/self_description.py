@@ -48,16 +48,13 @@ def described(model: Model, namespace: Mapping[str, Any], source: str) -> Model:
         )
         model = replace(model, preprocessing=how)
         taken.append(f"preprocess ({channels}×{height}×{width})")
-    inputs, outputs = taken_values.get("inputs"), taken_values.get("outputs")
-    if inputs or outputs:
+    functions = {name: taken_values[name] for name in ("inputs", "outputs") if name in taken_values}
+    if functions:
         from camviz.models.adapters import adapt
 
-        adapt(model.module, inputs, outputs)
-    taken += [name for name in ("inputs", "outputs") if name in taken_values]
-    if not taken:
-        return model
-    note = f"from {source}: {', '.join(taken)}"
-    return replace(model, inputs=inputs, outputs=outputs, notes=(*model.notes, note))
+        adapt(model.module, **functions)
+    taken += functions
+    return replace(model, notes=(*model.notes, f"from {source}: {', '.join(taken)}")) if taken else model
 
 
 def _labels(value: Any, source: str) -> tuple[str, ...]:

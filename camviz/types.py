@@ -129,19 +129,19 @@ def _stretch(values: Map, pixels: slice, start: float, stop: float) -> Map:
 class Preprocessing:
     """How an image becomes a model's input: resize the short side, center crop, (x - mean) / std for x in [0, 1].
 
-    `resize` is the short side, or a size to which the image is squashed before the crop; None squashes it to `crop`.
-    Sizes are (height, width). With `longest` the whole image is shown, the long side at most that long, with `fill` at
-    the right and the bottom until the sides are a `multiple`, as detectors do.
-    `order` is that of the model's channels, also in `mean` and `std`. `crop` is the stack of a video's `frames`.
+    Sizes are (height, width). `resize` is the short side, or a size to squash to before the crop; None: to `crop`.
+    `longest`: the whole image, the long side at most that long, `fill` at the right and bottom (or `centered`) until
+    sides are a `multiple`. `order`: of `mean` and `std` too. `crop`: stacked `frames`; linear: no antialiasing.
     """
 
     crop: tuple[int, int] = (224, 224)
     resize: int | tuple[int, int] | None = 256
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
-    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bilinear"
+    interpolation: Literal["nearest", "linear", "bilinear", "bicubic", "lanczos"] = "bilinear"
     longest: int | None = None
     multiple: int = 1
+    centered: bool = False
     frames: int = 1
     order: Order = "rgb"
     window: tuple[float, float] | None = None  # stored values that become black and white, beyond eight bits

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from camviz.engine.batches import by_shape
+from camviz.engine.box_levels import by_level
 from camviz.engine.cells import CellAreas
 from camviz.engine.forward import MASKS_AT_ONCE, ForwardPass, ForwardRequest, run_forward
 from camviz.engine.map_checks import MethodMaps, why_blank
@@ -28,7 +29,7 @@ from camviz.methods import WITHOUT_LAYERS, Chosen, choose
 from camviz.models.cautions import cautions
 from camviz.models.channels import input_channels
 from camviz.models.extra_inputs import batch_size, inputs_of
-from camviz.models.layers import find_layers, stages_before
+from camviz.models.layers import box_levels, find_layers, stages_before
 from camviz.models.outputs import assumptions, understand
 from camviz.models.preprocess import check_channels, prepare, tensors_as_inputs
 from camviz.models.survey import Survey, differentiable, survey
@@ -79,6 +80,10 @@ class Explainer:
         if not request.methods and self.task.method != Task.method:
             self.notes.append(f"method: {self.task.method} (choose another with --method)")
         self.layers = self._reachable(seen)
+        self.levels = box_levels(model, seen) if self.layers and not request.layers else {}
+        if self.levels and request.fuse != "none":
+            self.layers, self.levels = list(self.levels.values()), {}
+        captured = list(dict.fromkeys([*self.layers, *self.levels.values()]))
         self.notes += cautions(seen, self.layers)
         chunks = Chunks(request.batch_size or MASKS_AT_ONCE)
         if tick:
@@ -87,14 +92,14 @@ class Explainer:
         staged = any(chosen.entry.facts.get("layer") == "stages" for chosen in self.methods)
         self.ask = ForwardRequest(
             model,
-            tuple(self.layers),
+            tuple(captured),
             any(chosen.needs("gradients") for chosen in self.methods),
             self.task,
             request.precision,
             chunks,
             request.seed,
-            {layer.path: finished_before(seen, layer.path) for layer in self.layers} if replayed else {},
-            {layer.path: stages_before(model, seen, layer) for layer in self.layers} if staged else {},
+            {layer.path: finished_before(seen, layer.path) for layer in captured} if replayed else {},
+            {layer.path: stages_before(model, seen, layer) for layer in captured} if staged else {},
             any(chosen.needs("GAP head") for chosen in self.methods),
         )
         self.wanted = self.task.complete(self.wanted, References(self._row_of, model.embed_text))
@@ -189,10 +194,12 @@ class Explainer:
                     reading = Reading(passed, targets)
                     facet = (wanted.facet,) if len(requests) > 1 else ()
                     facet = facet if number is None else (f"{wanted.facet}{number}",)
-                    for method_maps in self.read(reading):
+                    parts = by_level(self.layers, self.levels, targets, present)
+                    both = ((each, part) for layers, part in parts for each in self.read(reading, layers))
+                    for method_maps, shown in both:
                         if self.request.floor:
                             self._mark_weak(method_maps, reading)
-                        for i in present:
+                        for i in shown:
                             image = (images[i], views[i])
                             maps[i].append(self._map(method_maps, i, targets[i], reading, image, facet))
         named = {i: type(error)(f"{images[i].name}: {error.message}", error.hint) for i, error in errors.items()}
@@ -268,20 +275,20 @@ class Explainer:
                 facts["note"] = image.note
         return facts
 
-    def read(self, reading: Reading) -> Iterator[MethodMaps]:
+    def read(self, reading: Reading, layers: Sequence[Layer] = ()) -> Iterator[MethodMaps]:
         """Yield all maps of one reading: layers × methods; methods without a layer and fused maps once.
 
-        Raises `ModelError` where no method of a group works.
+        Without `layers` those of the job. Raises `ModelError` where no method of a group works.
         """
         empty = True
-        for method_maps in self._read(reading):
+        for method_maps in self._read(reading, layers or self.layers):
             empty = False
             yield method_maps
         if empty and self.skipped:
             raise ModelError(next(iter(self.skipped.values())), self._instead)
 
-    def _read(self, reading: Reading) -> Iterator[MethodMaps]:
-        probes = [Probe(reading, layer) for layer in self.layers or [Layer("input")]]
+    def _read(self, reading: Reading, layers: Sequence[Layer]) -> Iterator[MethodMaps]:
+        probes = [Probe(reading, layer) for layer in layers or [Layer("input")]]
         active = [chosen for chosen in self.methods if chosen.name not in self.skipped]
         for number, probe in enumerate(probes):
             for chosen in active:

@@ -7,7 +7,7 @@ Calls are intercepted as Python functions, above autograd, so no values are need
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -115,6 +115,11 @@ class Trace(_Frames):
     def maker(self, tensor: Tensor) -> Call | None:
         """Return the call that made a tensor, None when no call is known."""
         return self._made.get(id(tensor))
+
+    @property
+    def by_tensor(self) -> Mapping[int, Call]:
+        """The call that made each tensor, by the tensor's id."""
+        return self._made
 
     def tensors_of(self, calls: Collection[Call]) -> set[int]:
         """Return the ids of the tensors that these calls made."""

@@ -9,11 +9,13 @@ from torch import nn
 
 from camviz.errors import ModelError, unknown
 from camviz.io.texts import as_index
+from camviz.models.box_layers import level_layers, shared_layer
 from camviz.models.default_layer import trunk
 from camviz.models.layout import Layouts
 from camviz.models.outputs import surveyed
 from camviz.models.survey import LayerRun, Survey
 from camviz.models.typed import layers_command
+from camviz.tasks.box_outputs import has_levels
 from camviz.types import Layer, Model
 
 _POOLING = ("MaxPool", "AvgPool", "LPPool", "FractionalMaxPool")
@@ -50,6 +52,11 @@ def default_layer(model: Model, seen: Survey) -> Layer:
     before that attention. Pooling, rearranging, layers inside attention and class-score maps (SqueezeNet) are
     skipped. Of a detector or segmenter it is the last layer from which all outputs are computed.
     """
+    if has_levels(seen.output, len(model.labels)):
+        listed = {run.path: layer for run, layer in list_layers(model, seen) if layer}
+        shared = shared_layer(seen, [run for run in seen.layers if run.path in listed])
+        if shared:
+            return listed[shared.path]
     seen = trunk(model.module, seen)
     gridded = [(run, layer) for run, layer in list_layers(model, seen) if layer and _spatial(layer, seen)]
     kinds: dict[int, list[str]] = {}  # of the modules that returned the same tensor, in order
@@ -77,6 +84,15 @@ def default_layer(model: Model, seen: Survey) -> Layer:
     if before and (last.prefix or (before.prefix and grid(before, seen.input_size) == grid(last, seen.input_size))):
         return before
     return layers[_stage(model, seen, chosen)]
+
+
+def box_levels(model: Model, seen: Survey) -> dict[int, Layer]:
+    """Return the layer of each level of a detector's head by its stride in pixels; {} for other models."""
+    if not has_levels(seen.output, len(model.labels)):
+        return {}
+    listed = {run.path: layer for run, layer in list_layers(model, seen) if layer}
+    runs = level_layers(seen, [run for run in seen.layers if run.path in listed])
+    return {round(seen.input_size[0] / run.shape[1]): listed[run.path] for run in runs} if len(runs) > 1 else {}
 
 
 def stages(model: Model) -> list[Layer]:

@@ -21,7 +21,7 @@ from camviz.hooks.operations import Call, Trace, without
 from camviz.models import endings
 from camviz.models.survey import Survey, float_type, survey
 from camviz.tasks import TASKS, described, recognized
-from camviz.tasks.outputs import Ending, Output
+from camviz.tasks.outputs import NO_ENDING, Ending, Output
 from camviz.types import Model
 
 _NAMES = (  # of parts, the first that is there decides
@@ -86,9 +86,10 @@ def _find(model: Model, seen: Survey) -> Output:
     call = seen.trace.maker(raw) if seen.trace and isinstance(raw, Tensor) else None
     if isinstance(raw, Tensor):
         _check_kind(model.name, raw, call)
-    found = endings.find(call, raw) if isinstance(raw, Tensor) else endings.Found()
+    boxes = model.task == "detection" or (not model.task and _are_boxes(whole, model))  # scores beside sides
+    found = endings.find(call, raw) if isinstance(raw, Tensor) and not boxes else endings.Found()
     source = "from the graph" if call else "assumed"
-    if isinstance(raw, Tensor) and found.witness_needed(call):
+    if isinstance(raw, Tensor) and not boxes and found.witness_needed(call):
         activation = endings.of_values(_values(model, seen, key))
         if activation and (activation == "softmax" or "sigmoid" in found.nearby or not call):
             found, source = replace(found, ending=Ending(activation), inverted=True), "from the values"
@@ -103,12 +104,16 @@ def _find(model: Model, seen: Survey) -> Output:
         key,
         task,
         found.ending,
-        shape[0] if shape else 1 if isinstance(whole, Tensor) else None,
+        None if task == "detection" else shape[0] if shape else 1 if isinstance(whole, Tensor) else None,
         shape,
         found.sites,
         found.inverted,
         {"part": part_source, "task": task_source, "activation": source},
     )
+
+
+def _are_boxes(whole: Any, model: Model) -> bool:
+    return TASKS.find("detection").call.recognizes(whole, model.labels, NO_ENDING)
 
 
 def _check_kind(name: str, tensor: Tensor, call: Call | None) -> None:

@@ -28,24 +28,19 @@ def prepare(image: Image, how: Preprocessing, fit: str = "model") -> tuple[NDArr
     model: as the model was trained, short side resized and the center cropped. whole: the whole image at
     its own aspect ratio, the short side as long as the crop's. squash: the whole image at the crop's size.
     """
-    from PIL import Image as PILImage
-
     if how.frames > 1:
         message = f"'{image.path or image.name}' is an image, and the model takes clips"
         raise InputError(message, "give a video: camviz heatmap clip.mp4")
     if how.function is not None:
         return _by_function(image, how, fit)
-    resampling = PILImage.Resampling[how.interpolation.upper()]
     width, height = image.width, image.height
     if how.longest and fit == "model":
-        return _letterboxed(image, how, resampling)
+        return _letterboxed(image, how)
     size, crop = _sizes(width, height, how, fit)
     if size[0] * size[1] > _LARGEST:
         shape = f"{size[0]}×{size[1]}"
         raise InputError(f"an image of {width}×{height} is too thin: it would be resized to {shape}", "--fit squash")
-    resized = _as_pil(image, len(how.mean))
-    if size != resized.size:
-        resized = resized.resize(size, resampling)
+    resized = _resized(_as_pil(image, len(how.mean)), size, how)
     left, top = _margin(size[0], crop[0]), _margin(size[1], crop[1])
     if crop != size:  # where the crop is larger, it is filled with black, as torchvision does
         resized = resized.crop((left, top, left + crop[0], top + crop[1]))
@@ -125,7 +120,20 @@ def _normalized(image: PILImage.Image, how: Preprocessing) -> NDArray[np.float32
     return np.ascontiguousarray(((pixels - mean) / std).transpose(2, 0, 1))
 
 
-def _letterboxed(image: Image, how: Preprocessing, resampling: PILImage.Resampling) -> tuple[NDArray[np.float32], View]:
+def _resized(image: PILImage.Image, size: tuple[int, int], how: Preprocessing) -> PILImage.Image:
+    """The image at (width, height)."""
+    from PIL import Image as PILImage
+
+    if size == image.size:
+        return image
+    if how.interpolation != "linear":
+        return image.resize(size, PILImage.Resampling[how.interpolation.upper()])
+    import cv2
+
+    return PILImage.fromarray(np.asarray(cv2.resize(np.asarray(image), size, interpolation=cv2.INTER_LINEAR), np.uint8))
+
+
+def _letterboxed(image: Image, how: Preprocessing) -> tuple[NDArray[np.float32], View]:
     """The whole image, short side `resize` unless the long one would pass `longest`, filled up with `fill`."""
     from PIL import Image as PILImage
 
@@ -137,10 +145,11 @@ def _letterboxed(image: Image, how: Preprocessing, resampling: PILImage.Resampli
         scale = how.longest / max(width, height)
         size = max(1, round(width * scale)), max(1, round(height * scale))
     across, down = (-(-side // how.multiple) * how.multiple for side in size)
-    resized = _as_pil(image, 3).resize(size, resampling)
+    left, top = ((across - size[0]) // 2, (down - size[1]) // 2) if how.centered else (0, 0)
     filled = PILImage.new("RGB", (across, down), tuple(round(255 * level) for level in how.fill))
-    filled.paste(resized, (0, 0))
-    box = (0.0, 0.0, across * width / size[0], down * height / size[1])
+    filled.paste(_resized(_as_pil(image, 3), size, how), (left, top))
+    x, y = width / size[0], height / size[1]
+    box = (-left * x, -top * y, (across - left) * x, (down - top) * y)
     return _normalized(filled, how), View((width, height), box, (across, down))
 
 

@@ -129,16 +129,23 @@ def _torchxrayvision(module: nn.Module) -> Stated | None:
 
 
 def _ultralytics(module: nn.Module) -> Stated | None:
-    """ultralytics: 0 to 1 and a letterbox of 640, or a center crop of 224 for a classifier; the labels in `names`."""
+    """ultralytics: 0 to 1; a letterbox, a center crop for a classifier, squashed for RT-DETR; the labels in `names`."""
     if not _from_library(module, "ultralytics"):
         return None
     names = getattr(module, "names", None) or {}
     labels = tuple(map(str, names.values() if isinstance(names, Mapping) else names))
     zero, one = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-    if "Classification" in type(module).__name__:
-        return Stated("from ultralytics", Preprocessing((224, 224), 224, zero, one), labels, "classification")
+    kind = type(module).__name__
+    settings = getattr(module, "args", None) or {}
+    settings = settings if isinstance(settings, Mapping) else vars(settings)
+    side = settings.get("imgsz") or (224 if "Classification" in kind else 640)
+    side = max(side) if isinstance(side, (tuple, list)) else int(side)
+    if "Classification" in kind:
+        return Stated("from ultralytics", Preprocessing((side, side), side, zero, one), labels, "classification")
     gray = (114 / 255, 114 / 255, 114 / 255)
-    how = Preprocessing((640, 640), 640, zero, one, longest=640, multiple=32, fill=gray)
+    how = Preprocessing((side, side), side, zero, one, "linear", side, 32, True, fill=gray)
+    if "RTDETR" in kind:
+        how = Preprocessing((side, side), None, zero, one, "linear")
     return Stated("from ultralytics", how, labels)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from camviz import tasks
 from camviz.errors import ModelError, UnknownName
 from camviz.tasks import TASKS, Task
+from camviz.tasks.box_outputs import looks_like_boxes
 from camviz.tasks.classification import distinct, slug
 from camviz.tasks.outputs import Ending
 from camviz.tasks.regions import Region, check_mask, parse_point, region_of, share, split
@@ -41,6 +42,8 @@ class Dense(Task):
     @staticmethod
     def recognizes(output: Any, labels: Sequence[str], ending: Ending) -> bool:
         shape = tuple(getattr(output, "shape", ()))
+        if labels and looks_like_boxes(output, len(labels)):
+            return False
         return len(shape) == 3 and min(shape[1:]) > 1 and max(shape[1:]) <= 4 * min(shape[1:]) and not ending.activation
 
     def parse(self, texts: Sequence[str]) -> list[TargetSpec]:

@@ -17,7 +17,8 @@ from camviz.models.detectors import economical, preprocessing_of
 from camviz.models.layers import default_layer, list_layers
 from camviz.models.preprocess import prepare
 from camviz.models.survey import survey
-from camviz.tasks.detection import Detection, Detections, iou, similarity
+from camviz.tasks.boxes import Detections, iou, similarity
+from camviz.tasks.detection import Detection
 from camviz.types import Image, Model, Preprocessing, Request, View
 from tests.helpers.dense import CLASSES, DETECTORS, make
 from tests.helpers.inputs import random_images
@@ -99,12 +100,11 @@ def test_no_more_than_twenty_at_once_and_it_says_of_how_many():
 @pytest.mark.parametrize(
     ("text", "found", "message", "hint"),
     [
-        ("box:0", row([0.213, 0.1]), "no detection reaches 0.3; the best is 'cat' with 0.21", "--min-score 0.21"),
-        ("all", row([0.219]), "the best is 'cat' with 0.22", "--min-score 0.21"),
-        ("box:0", row([]), "no detections", ""),
+        ("box:0", row([0.213, 0.1]), "no detection ≥ 0.3 (best: cat 0.21)", "--min-score 0.21"),
+        ("all", row([0.219]), "(best: cat 0.22)", "--min-score 0.21"),
+        ("box:0", row([]), "no detection ≥ 0.3", "--min-score"),
         ("box:2", row([0.9, 0.8]), "2 detections of at least 0.3, so there is no box 2", "box:1 is the last"),
-        ("dog", row([0.9, 0.1], [1, 2]), "no 'dog' reaches 0.3; the best is 0.1", "--min-score 0.1"),
-        ("bird", row([0.9]), "no 'bird' detected; detected: 'cat' 0.9", "--target box:0"),
+        ("bird", row([0.9]), "no 'bird' ≥ 0.3 (detected: cat 0.9)", "--target box:0"),
     ],
 )
 def test_nothing_to_explain_says_what_there_is(text, found, message, hint):

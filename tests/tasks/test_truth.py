@@ -15,7 +15,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 import camviz
 from camviz.demo import model as demo
 from camviz.errors import InputError
-from camviz.tasks.detection import iou
+from camviz.tasks.boxes import iou
 from tools.demo.scenes import KINDS, Scene, draw_scene
 
 pytestmark = pytest.mark.slow

@@ -11,6 +11,7 @@ from camviz.errors import CheckpointError, first_of
 from camviz.io.texts import as_index
 from camviz.models.checkpoint.dialects import State, nested, parts_of, strip
 from camviz.models.checkpoint.files import bytes_text, check_bounds, check_file, kind_of, readable
+from camviz.models.checkpoint.inert import inert_module, tensors_of
 from camviz.models.checkpoint.reading import (
     Classes,
     Stub,
@@ -34,7 +35,8 @@ class Weights:
     """Tensors by name, and notes on how they were found.
 
     `settings` are the arguments that the model was trained with, as the file has them; `labels` its class names.
-    `module` is set when the file held a whole pickled `nn.Module`.
+    `module` is set when the file held a whole pickled `nn.Module`; `pickled` when only its tensors and its plain
+    attributes were read, and nothing of it ran.
     """
 
     state: State
@@ -42,6 +44,7 @@ class Weights:
     settings: dict[str, Any] = field(default_factory=dict)
     module: nn.Module | None = None
     labels: tuple[str, ...] = ()
+    pickled: Stub | None = None
 
 
 def read_weights(path: Path, allow_pickle: bool = False, key: str = "", classes: Classes | None = None) -> Weights:
@@ -75,9 +78,12 @@ def read_weights(path: Path, allow_pickle: bool = False, key: str = "", classes:
 
 
 def _unwrap(path: Path, content: Any, wanted: str, unknown: list[str]) -> Weights:
+    if (pickled := inert_module(content)) is not None:
+        labels = names_by_index(getattr(pickled, "names", None))
+        return Weights(tensors_of(pickled), [], {}, None, labels, pickled)
     notes: list[str] = []
     settings: dict[str, Any] = {}
-    labels: tuple[str, ...] = ()
+    labels = ()
     while isinstance(content, Mapping):  # beside a nested state_dict there may be tensors, such as the best accuracy
         settings = settings or next((_plain(content[key]) for key in _SETTINGS if _plain(content.get(key))), {})
         labels = labels or _labels_in(content)

@@ -53,6 +53,10 @@ def weights_file(name: str, request: ModelRequest) -> Plan:
 def _weighed(path: Path, request: ModelRequest) -> Model:
     """The model that tensors are for."""
     weights = read_weights(path, request.allow_pickle, request.checkpoint_key)
+    if weights.pickled is not None:
+        from camviz.models.sources.ultralytics import rebuilt
+
+        return rebuilt(weights, str(path))
     if weights.module is not None:
         model = Model(type(weights.module).__name__, weights.module.float().eval())
         return replace(model, notes=("a whole pickled model", *settings_note(weights)))

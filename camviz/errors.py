@@ -22,9 +22,11 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
+CODE = ":\n\n"  # before lines of code in a hint
+
 
 class CamvizError(Exception):
-    """Base class of all errors that camviz raises. `hint` is one line: what to type instead."""
+    """Base class of all errors that camviz raises. `hint` is what to type instead: one line, and behind `CODE` code."""
 
     exit_status: ClassVar[int] = 2
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any, Literal
 
-from camviz.errors import CamvizError, RunError
+from camviz.errors import CODE, CamvizError, RunError
 from camviz.io.texts import visible
 from camviz.run.outcome import Outcome
 
@@ -164,10 +164,11 @@ class Console:
             )
 
     def error(self, error: CamvizError) -> None:
-        """Print an error in two lines: the message and the hint."""
+        """Print an error in two lines: the message and the hint, with the lines of code that the hint has."""
         print(f"error: {_one_line(error.message)}", file=sys.stderr)
         if error.hint:
-            print(f"hint: {_one_line(error.hint)}", file=sys.stderr)
+            hint, _, code = error.hint.partition(CODE)
+            print(f"hint: {_one_line(hint)}", *map(visible, code.splitlines()), sep="\n", file=sys.stderr)
 
     def result(self, text: str, styled: bool = False) -> None:
         """Print text on stdout; `styled` text has control sequences for colors."""

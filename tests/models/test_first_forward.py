@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import camviz
@@ -60,7 +61,7 @@ def mixed(net: Net, x: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("module", "word", "hint"),
     [
-        (Needy(), "metadata", "inputs(batch)"),
+        (Needy(), "metadata", "--input metadata=FILE"),
         (Net(cuda_only), "device", ".cuda()"),
         (Net(broken), "KeyError", "torch.zeros"),
         (Net(mixed), "precision", ".float()"),
@@ -157,3 +158,35 @@ def test_space_to_depth_is_no_crop():
 
     patches = Net(focus, nn.Sequential(nn.Conv2d(12, 8, 3), nn.ReLU()))
     assert "moved" not in notes(patches)
+
+
+PAIR = """
+import torch
+from torch import nn
+from torchvision import transforms
+
+class Pair(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(CHANNELS, 4, 3), nn.Linear(4, 2)
+    def forward(self, before, after, weight=1.0):
+        return self.head((self.conv(after) - self.conv(before)).relu().mean((2, 3)))
+
+"""
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_lines_in_the_hint_describe_the_model_when_pasted(tmp_path, run, channels):
+    path, image = tmp_path / "net.py", tmp_path / "image.png"
+    path.write_text(PAIR.replace("CHANNELS", str(channels)))
+    Image.fromarray(IMAGE).save(image)
+    refused = run("heatmap", image, "-m", f"{path}:Pair", "--input-size", "40")
+    assert refused.exit_code == 2
+    hint, *lines = refused.stderr.partition("hint: ")[2].splitlines()
+    assert "--input after=FILE" in hint
+    assert len(lines) <= 10
+    assert '"before": batch' in "\n".join(lines)
+    path.write_text(path.read_text() + "\n".join(lines))
+    result = run("heatmap", image, "-m", f"{path}:Pair", "--json")
+    assert result.exit_code == 0, result.stderr
+    assert camviz.load(f"{path}:Pair").preprocessing.crop == (40, 40)

@@ -2,17 +2,21 @@
 
 While the file is imported and its model is built, the project's folders are on `sys.path` and `sys.argv` holds the file
 alone. Afterwards the modules of the project are taken out of `sys.modules` again, so that the next file gets its own.
+Functions of the project import later as they would have then: its modules get an `__import__` of their own.
 """
 
 from __future__ import annotations
 
 import ast
+import builtins
 import contextlib
 import importlib
 import importlib.util
 import io
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.machinery import PathFinder, SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,19 +29,76 @@ _KEPT = {"camviz", "torch", "torchvision", "numpy", "PIL", "cv2", "timm", "trans
 @contextlib.contextmanager
 def project(path: Path) -> Iterator[None]:
     """Within the block, imports work as in the file's project; afterwards path, arguments and modules are restored."""
-    folders = _folders(path)
-    modules, search, words = dict(sys.modules), list(sys.path), list(sys.argv)
-    for name in _hidden(folders):
-        del sys.modules[name]
-    sys.path[:0] = folders
-    sys.argv[:] = [str(path)]
-    try:
+    with _Project(path).running():
         yield
-    finally:
-        sys.argv[:], sys.path[:] = words, search
-        for name in [name for name, module in sys.modules.items() if name not in modules and _inside(module, folders)]:
-            del sys.modules[name]
-        sys.modules.update(modules)
+
+
+class _Project:
+    """The project of a file: its folders, and its modules once they are imported."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.folders = path, _folders(path)
+        self.modules: dict[str, ModuleType] = {}
+        self.hidden: list[str] | None = None
+        self.builtins = {**vars(builtins), "__import__": self._import}
+        self._depth, self._lock = 0, threading.RLock()
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Within the block imports find the project's modules, those that it has imported before first."""
+        with self._lock:
+            modules, search, words = dict(sys.modules), list(sys.path), list(sys.argv)
+            if self.hidden is None:
+                self.hidden = _hidden(self.folders)
+            for name in self.hidden:
+                sys.modules.pop(name, None)
+            sys.modules.update(self.modules)
+            sys.path[:0] = self.folders
+            sys.argv[:] = [str(self.path)]
+            sys.meta_path.insert(0, self)
+            self._depth += 1
+            try:
+                yield
+            finally:
+                self._depth -= 1
+                sys.meta_path.remove(self)
+                sys.argv[:], sys.path[:] = words, search
+                mine = {name: module for name, module in sys.modules.items() if self._owns(name, module, modules)}
+                self.modules |= mine
+                for name in mine:
+                    del sys.modules[name]
+                sys.modules.update(modules)
+
+    def _owns(self, name: str, module: Any, before: Mapping[str, ModuleType]) -> bool:
+        return module is not before.get(name) and (name in self.modules or _inside(module, self.folders))
+
+    def _import(self, name: str, *arguments: Any, **options: Any) -> Any:
+        """Import as the project does, also after it was built."""
+        top = name.partition(".")[0]
+        foreign = top in sys.modules and top not in self.modules and top not in (self.hidden or ())
+        if self._depth or foreign:
+            return builtins.__import__(name, *arguments, **options)
+        with self.running():
+            return builtins.__import__(name, *arguments, **options)
+
+    def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> Any:
+        """Find a module of the project, as Python's own finder does, but let it import later through `_import`."""
+        spec = PathFinder.find_spec(name, path, target)
+        file = spec.origin if spec else None
+        if spec and file and type(spec.loader) is SourceFileLoader and _within(file, self.folders):
+            spec.loader = _Loader(name, file, self)
+            return spec
+        return None
+
+
+class _Loader(SourceFileLoader):
+    def __init__(self, name: str, file: str, project: _Project) -> None:
+        super().__init__(name, file)
+        self.project = project
+
+    def exec_module(self, module: ModuleType) -> None:
+        vars(module)["__builtins__"] = self.project.builtins
+        super().exec_module(module)
 
 
 @contextlib.contextmanager
@@ -84,7 +145,9 @@ def import_file(path: Path) -> ModuleType:
 
 
 def _execute(path: Path, name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path)
+    runs = next((finder for finder in sys.meta_path if isinstance(finder, _Project)), None)
+    loader = _Loader(name, str(path), runs) if runs else None
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -144,6 +207,9 @@ def _first(name: str, folders: list[str]) -> str | None:
 def _inside(module: Any, folders: list[str]) -> bool:
     """Whether a module's file is in one of the folders, and not in an environment inside them."""
     file = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", ())), None)
-    if not isinstance(file, str) or "site-packages" in file:
-        return False
-    return any(Path(file).is_relative_to(folder) for folder in folders)
+    return isinstance(file, str) and _within(file, folders)
+
+
+def _within(file: str, folders: list[str]) -> bool:
+    """Return whether a file is in one of the folders, and not in an environment inside them."""
+    return "site-packages" not in file and any(Path(file).is_relative_to(folder) for folder in folders)

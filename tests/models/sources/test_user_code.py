@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
+import torch
 
 import camviz
 from camviz.errors import ModelError
@@ -129,3 +130,23 @@ def test_a_missing_module_is_named(project):
     with pytest.raises(ModelError, match="no_such_module_anywhere") as caught:
         camviz.load(project("net.py", "import no_such_module_anywhere"))
     assert "import no_such_module_anywhere" in caught.value.hint
+
+
+def test_an_import_inside_forward_finds_the_files_of_the_project(tmp_path, monkeypatch):
+    """Each project its own, with the module that it has imported before, and nothing is left behind."""
+    models = []
+    for folder, width in (("old", 4), ("new", 6)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "blocks.py").write_text("def width():\n    from wide import WIDTH\n    return WIDTH\n")
+        (tmp_path / folder / "wide.py").write_text(f"WIDTH = {width}\n")
+        (tmp_path / folder / "net.py").write_text(
+            "import blocks\nfrom torch import nn\n"
+            "class Net(nn.Module):\n    def forward(self, x):\n        import blocks as again\n"
+            "        assert again is blocks\n        return x.mean((2, 3)).repeat(1, 2)[:, : again.width()]\n"
+        )
+        models.append(camviz.load(f"{tmp_path / folder}/net.py:Net"))
+    path, names = list(sys.path), set(sys.modules)
+    for model, width in [*zip(models, (4, 6), strict=True)] * 2:
+        assert model.module(torch.zeros(1, 3, 8, 8)).shape == (1, width)
+    assert sys.path == path
+    assert {"blocks", "wide"}.isdisjoint(set(sys.modules) - names)

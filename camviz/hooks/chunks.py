@@ -51,4 +51,5 @@ def out_of_memory(error: BaseException) -> bool:
         isinstance(error, (torch.OutOfMemoryError, MemoryError))
         or "not enough memory" in text
         or "can't allocate memory" in text
+        or "insufficient memory" in text  # of OpenCV
     )

@@ -8,6 +8,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from importlib.util import find_spec
 from itertools import islice
@@ -21,10 +22,32 @@ from camviz.io.videos import is_video, starts_like_video
 _RASTER = "jpg jpeg jpe jfif png bmp dib webp gif tif tiff ppm pgm pbm pnm jp2 avif apng"
 SUFFIXES = frozenset(f".{name}" for name in _RASTER.split())
 MAX_PIXELS = 178_956_970  # Pillow's own limit: a quarter of a gigabyte as RGB is 89 million, twice that is a bomb
+BYTES_PER_PIXEL = 16  # measured: 12 to read, explain and draw an image of one bit per pixel, 15 with transparency
 # Decoders that run in this process and whose header gives the size; EPS, for example, would start Ghostscript.
 _FORMATS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "PPM", "WEBP", "TIFF", "JPEG2000", "TGA", "AVIF")
 _COMPARED = 1000  # names in a folder that a missing file is compared with
 _OUT_OF_MEMORY = ("out of memory", "insufficient memory", "failed to allocate")  # of decoders, as other errors
+
+
+_allowed: ContextVar[float] = ContextVar("allowed", default=float("inf"))
+
+
+class Postponed(Exception):
+    """An image that would need more bytes than it is allowed at this time; not an error."""
+
+    def __init__(self, need: int) -> None:
+        super().__init__(f"{need} bytes")
+        self.need = need
+
+
+@contextmanager
+def allowed(most: float) -> Iterator[None]:
+    """Within the block, raise `Postponed` for images that need more than so many bytes, before they are decoded."""
+    token = _allowed.set(most)
+    try:
+        yield
+    finally:
+        _allowed.reset(token)
 
 
 @contextmanager
@@ -42,8 +65,10 @@ def open_image(path: Path) -> Iterator[Any]:
             with PILImage.open(_source(path), formats=_formats()) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise PILImage.DecompressionBombError
+                if (need := image.width * image.height * BYTES_PER_PIXEL) > _allowed.get():
+                    raise Postponed(need)
                 yield image
-    except (InputError, MemoryError):
+    except (InputError, MemoryError, Postponed):
         raise
     except UnidentifiedImageError as error:
         raise _no_image(path) from error

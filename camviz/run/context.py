@@ -11,6 +11,7 @@ from camviz.hooks.chunks import out_of_memory
 from camviz.io.inputs import Input
 from camviz.run.database.records import Record
 from camviz.run.flow import Flow, Pace, Stages
+from camviz.run.memory import budget
 from camviz.run.output.files import Write, write_file
 from camviz.run.threads import cores, one_thread_each, torch_threads
 
@@ -36,7 +37,7 @@ class RunContext:
     def pace(self, batch: int, engines: int) -> Pace:
         """Return the batch size and the number of threads for so many engines."""
         batch = min(batch, self.fits or batch)
-        return Pace(batch, max(cores(), engines), self.strict, out_of_memory, self.smaller)
+        return Pace(batch, max(cores(), engines), self.strict, out_of_memory, self.smaller, budget())
 
     def flow(self, inputs: Iterable[Input], stages: Stages[Any, Any], batch: int) -> Iterator[Record]:
         """Run inputs through stages; yield the record of each."""

@@ -17,7 +17,9 @@ from typing import Any, Generic, TypeVar
 
 from camviz.errors import CamvizError, OutputError
 from camviz.io.inputs import Input
+from camviz.io.opening import Postponed, allowed
 from camviz.run.database.records import Record, failure, model_failure
+from camviz.run.memory import Budget
 
 R = TypeVar("R")
 C = TypeVar("C")
@@ -52,15 +54,17 @@ class Pace:
     strict: bool = False
     out_of_memory: Callable[[BaseException], bool] = lambda error: isinstance(error, MemoryError)
     smaller: Callable[[int], None] = lambda _size: None
+    memory: int = 2**60  # bytes
 
 
 @dataclass(eq=False)
 class _Item(Generic[R]):
-    """An image after `read`, with the seconds spent on it so far."""
+    """An image after `read`, with the seconds spent on it so far, and the bytes reserved for it."""
 
     source: Input
     read: R
     seconds: float
+    need: int = 0
 
 
 @dataclass(eq=False)
@@ -127,6 +131,10 @@ class Flow(Generic[R, C]):
         self._waiting: list[_Item[R]] = []
         self._writing: deque[Future[Any]] = deque()
         self._window = 2 * (pace.threads + pace.batch * len(stages.engines))
+        self._budget = Budget(pace.memory)
+        self._small = pace.memory // (6 * self._window)  # bytes of images that are not counted: half of all at most
+        self._postponed: deque[tuple[Input, int]] = deque()  # images that wait for memory, and the bytes they need
+        self._alone: set[str] = set()  # names of images for which memory ran out beside others
 
     def __iter__(self) -> Iterator[Record]:
         pool = ThreadPoolExecutor(self._pace.threads, "camviz")
@@ -155,12 +163,21 @@ class Flow(Generic[R, C]):
                 self._compute(batch, pool)
             elif moved:
                 continue
-            elif feed.dry and not (self._reading or self._waiting or self._writing):
+            elif feed.dry and not (self._busy or self._postponed):
                 if feed.error:
                     raise feed.error
                 return
             else:
                 self._wake.wait()
+
+    @property
+    def _busy(self) -> bool:
+        return bool(self._reading or self._waiting or self._writing)
+
+    @property
+    def _memory_full(self) -> bool:
+        """Whether no further image is read until others are finished."""
+        return bool(self._postponed) or self._budget.full
 
     def _submit(self, pool: ThreadPoolExecutor, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
         future = pool.submit(work, *arguments)
@@ -170,8 +187,12 @@ class Flow(Generic[R, C]):
     # reading
 
     def _feed(self, feed: _Feed, pool: ThreadPoolExecutor) -> bool:
-        moved = False
-        while len(self._reading) + len(self._waiting) < self._window and len(self._writing) < 2 * self._window:
+        moved = self._resume(pool)
+        while (
+            not self._memory_full
+            and len(self._reading) + len(self._waiting) < self._window
+            and len(self._writing) < 2 * self._window
+        ):
             source = feed.get()
             if source is None:
                 break
@@ -179,11 +200,34 @@ class Flow(Generic[R, C]):
             moved = True
         return moved
 
-    def _read(self, source: Input) -> _Item[R]:
+    def _resume(self, pool: ThreadPoolExecutor) -> bool:
+        """Read postponed images as far as memory allows; one that failed beside others is read alone."""
+        moved = False
+        while self._postponed:
+            source, need = self._postponed[0]
+            if (source.name in self._alone and self._busy) or not self._budget.take(need):
+                break
+            self._postponed.popleft()
+            self._reading.append((source, self._submit(pool, self._read, source, need)))
+            moved = True
+        return moved
+
+    def _read(self, source: Input, need: int = 0) -> _Item[R]:
+        """Read an image, for which `need` bytes are reserved; reserve them if it is large and there is room."""
         start = time.perf_counter()
-        if source.error:
-            raise source.error
-        return _Item(source, self._stages.read(source), time.perf_counter() - start)
+        try:
+            if source.error:
+                raise source.error
+            with allowed(max(need, self._small)):
+                return _Item(source, self._stages.read(source), time.perf_counter() - start, need)
+        except Postponed as large:
+            self._budget.give(need)
+            if not self._budget.take(large.need):
+                raise
+            return self._read(source, large.need)
+        except BaseException:
+            self._budget.give(need)
+            raise
 
     def _gather(self) -> bool:
         moved = False
@@ -193,16 +237,25 @@ class Flow(Generic[R, C]):
             error = future.exception()
             if error is None:
                 self._waiting.append(future.result())
+            elif isinstance(error, Postponed):
+                self._postponed.append((source, error.need))
             else:
-                self._writing.append(_done([self._failed(source, error)]))
+                self._writing.append(_done(self._failed(source, error)))
         return moved
 
-    def _failed(self, source: Input, error: BaseException) -> Record:
-        """Return the record of an image that failed; raise an error that concerns the whole run."""
+    def _failed(self, source: Input, error: BaseException) -> list[Record]:
+        """Return the record of an image that failed; raise an error that concerns the whole run.
+
+        Where memory ran out beside other images there is no record yet: the image is read again, alone.
+        """
+        if self._pace.out_of_memory(error) and source.name not in self._alone:
+            self._alone.add(source.name)
+            self._postponed.append((source, self._pace.memory))
+            return []
         strict = self._pace.strict and not isinstance(error, CamvizError) and not self._pace.out_of_memory(error)
         if not isinstance(error, Exception) or isinstance(error, OutputError) or strict:
             raise error
-        return failure(source, error, self._pace.out_of_memory(error))
+        return [failure(source, error, self._pace.out_of_memory(error))]
 
     # computing
 
@@ -218,7 +271,7 @@ class Flow(Generic[R, C]):
             group.append(item)
             if len(group) == self._size:
                 return self._taken(group)
-        idle = not self._reading and feed.ready.empty()
+        idle = not self._reading and (feed.ready.empty() or self._memory_full)
         full = len(self._waiting) >= self._window
         return self._taken(next(iter(groups.values()))) if idle or full else []
 
@@ -281,13 +334,15 @@ class Flow(Generic[R, C]):
     # writing
 
     def _write(self, item: _Item[R], result: C | Exception) -> list[Record]:
-        if isinstance(result, Exception):
-            return [self._failed(item.source, result)]
         start = time.perf_counter()
         try:
+            if isinstance(result, Exception):
+                raise result
             record = self._stages.write(item.source, item.read, result)
         except Exception as error:
-            return [self._failed(item.source, error)]
+            return self._failed(item.source, error)
+        finally:
+            self._budget.give(item.need)
         return [replace(record, seconds=item.seconds + time.perf_counter() - start)]
 
     def _finished(self) -> Iterator[Record]:

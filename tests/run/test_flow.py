@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from camviz.errors import InputError, OutputError, RequestError
+from camviz.io.images import read_image
 from camviz.io.inputs import Input
+from camviz.io.opening import BYTES_PER_PIXEL
 from camviz.run.database.records import Record
 from camviz.run.flow import Flow, Pace, Stages
 
@@ -18,7 +20,7 @@ def inputs(count: int):
     return (Input(Path(f"{number}"), f"{number}") for number in range(count))
 
 
-def run(count: int, batch: int = 1, threads: int = 2, engines=1, given=None, **stages):
+def run(count: int, batch: int = 1, threads: int = 2, engines=1, given=None, memory=2**60, **stages):
     """The records of so many inputs, and the batches that were computed."""
     batches: list[list[int]] = []
 
@@ -28,7 +30,7 @@ def run(count: int, batch: int = 1, threads: int = 2, engines=1, given=None, **s
 
     known = {"read": lambda one: int(one.name), "shape": lambda _: 0, "write": lambda one, _read, _found: Record(one)}
     known |= {"engines": [compute] * engines if isinstance(engines, int) else engines} | stages
-    pace = Pace(batch, threads, out_of_memory=lambda error: isinstance(error, MemoryError))
+    pace = Pace(batch, threads, out_of_memory=lambda error: isinstance(error, MemoryError), memory=memory)
     return list(Flow(given or inputs(count), Stages(**known), pace)), batches
 
 
@@ -161,6 +163,74 @@ def test_one_image_too_many():
 
     [record], _ = run(1, 1, engines=[full])
     assert record.error.message == "'0': not enough memory"
+
+
+NEED = 100 * 100 * BYTES_PER_PIXEL
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 4])
+@pytest.mark.parametrize(("memory", "most"), [(NEED // 2, 1), (NEED, 1), (2 * NEED, 2), (3 * NEED + 1, 3)])
+def test_large_images_in_progress_share_the_memory(tmp_path, write_image, batch, memory, most):
+    large = write_image(tmp_path / "large.png", 100, 100)
+    small = write_image(tmp_path / "small.png", 2, 2)
+    under_way, seen = set(), []
+
+    def read(one):
+        read_image(large if int(one.name) % 3 else small)
+        if int(one.name) % 3:
+            under_way.add(one.name)
+            seen.append(len(under_way))
+        return int(one.name)
+
+    def write(one, _read, _found):
+        time.sleep(0.001)
+        under_way.discard(one.name)
+        return Record(one)
+
+    done = []
+    flow = threading.Thread(
+        target=lambda: done.extend(run(30, batch, 4, read=read, write=write, memory=memory)[0]), daemon=True
+    )
+    flow.start()
+    flow.join(20)
+    assert sorted(int(record.source.name) for record in done) == list(range(30)), "it waits for itself"
+    assert max(seen) <= most
+
+
+@pytest.mark.parametrize("stage", ["read", "write"])
+def test_memory_that_runs_out_beside_others_is_tried_alone(stage):
+    under_way: set[str] = set()
+
+    def crowded(one):
+        if one.name == "5" and under_way != {"5"}:
+            under_way.discard("5")
+            raise MemoryError
+
+    def read(one):
+        under_way.add(one.name)
+        time.sleep(0.002)
+        if stage == "read":
+            crowded(one)
+        return int(one.name)
+
+    def write(one, _read, _found):
+        if stage == "write":
+            crowded(one)
+        under_way.discard(one.name)
+        return Record(one)
+
+    records, _ = run(20, 2, 4, read=read, write=write)
+    assert sorted(int(record.source.name) for record in records) == list(range(20))
+    assert not any(record.error for record in records)
+
+
+def test_lack_of_memory_is_not_remembered_as_damage():
+    def full(_one):
+        raise MemoryError
+
+    [record] = run(1, given=[Input(Path("0"), "0", stamp=(3, 4))], read=full)[0]
+    assert record.error is not None
+    assert record.source.stamp is None  # an image with another stamp is tried again
 
 
 def test_a_slow_listing_holds_nobody_up():

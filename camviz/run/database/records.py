@@ -7,7 +7,7 @@ import math
 import traceback
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,7 @@ def failure(source: Input, error: BaseException, out_of_memory: bool = False) ->
         named = error.message if source.path.name in error.message else f"{source.name}: {error.message}"
         return Record(source, note=f"{named} ({error.hint})" if error.hint else named)
     if out_of_memory:
+        source = replace(source, stamp=None)  # so that the next run tries again: the image is not damaged
         error = RequestError("not enough memory", "--device cpu, --precision bf16, or a smaller --input-size")
     if isinstance(error, RequestError):
         message = error.message if f"'{source.path}'" in error.message else f"'{source.path}': {error.message}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,10 +12,12 @@ from numpy.typing import NDArray
 
 from camviz.engine.forward import ForwardRequest, run_forward
 from camviz.engine.probe import Probe, Reading
+from camviz.errors import CamvizError
 from camviz.feature_maps.maps import FeatureMaps
 from camviz.models.extra_inputs import inputs_of
 from camviz.models.outputs import understand
-from camviz.models.receptive import receptive_fields
+from camviz.models.receptive import cell_area, receptive_fields
+from camviz.models.receptive_field import Field
 from camviz.models.survey import survey
 from camviz.tasks import task_of
 from camviz.types import Image, Layer, Model, View
@@ -35,8 +38,8 @@ class Extractor:
         fields: bool = False,
         fit: str = "model",
     ) -> None:
-        self.model, self.fit = model, fit
-        self.fields = receptive_fields(model.module, model.preprocessing.crop, model.name) if fields else {}
+        self.model, self.fit, self.shown = model, fit, fields
+        self.fields: dict[tuple[int, int], dict[str, Field | None]] = {}
         self.task, self.wanted = None, None
         if target:
             model, seen = understand(model, survey(model.module, model.preprocessing.crop, model.name))
@@ -65,14 +68,31 @@ class Extractor:
         for layer in self.ask.layers:
             probe = Probe(reading, layer, facts=[{} for _ in images])
             values = probe.activations.cpu().numpy()
+            size = (batch.shape[2], batch.shape[3])
+            field = self._fields(size).get(layer.path)
+            area = cell_area(field, (values.shape[2], values.shape[3]), size)
             contributions = None
             if targets:
                 contributions = (probe.gradients.mean((2, 3)) * probe.activations.mean((2, 3))).cpu().numpy()
             for i, (image, view) in enumerate(zip(images, views, strict=True)):
                 contribution = contributions[i] if contributions is not None else None
-                receptive_field = self.fields.get(layer.path)
                 maps = FeatureMaps(
-                    values[i], layer.path, self.model.name, image, view, contribution, receptive_field=receptive_field
+                    values[i],
+                    layer.path,
+                    self.model.name,
+                    image,
+                    replace(view, cells=area),
+                    contribution,
+                    receptive_field=field if self.shown else None,
                 )
                 extracted[i].append(maps)
         return extracted
+
+    def _fields(self, size: tuple[int, int]) -> dict[str, Field | None]:
+        """Return the receptive fields of all layers for inputs of (height, width), empty where they are not known."""
+        if size not in self.fields:
+            try:
+                self.fields[size] = receptive_fields(self.model.module, size, self.model.name)
+            except CamvizError:
+                self.fields[size] = {}
+        return self.fields[size]

@@ -17,7 +17,7 @@ from camviz.render.names import model_name
 from camviz.render.paper import compose, to_pixels
 from camviz.render.sheet import Row, Sheet, Tile, arrange, table
 from camviz.render.tiles import tile_pixels
-from camviz.types import Figure, Pixels, Sign, Style
+from camviz.types import Figure, Pixels, Sign, Style, View
 
 if TYPE_CHECKING:  # `FeatureMaps.montage` draws with this file
     from camviz.feature_maps.maps import FeatureMaps, Ranking, Reduction
@@ -29,6 +29,7 @@ _MOST = 48  # channels drawn by default
 _SHORT = 200  # channels from which labels are only numbers
 _DEVIATIONS = 2.5  # standard deviations of a principal component at full color
 _ALPHA = 0.6  # of a reduced map over the image
+_DENSER = 0.85  # the same where the background is left as it is
 _FRAME = Style(width=60, dpi=180)  # of an animation
 
 
@@ -77,7 +78,7 @@ def channels(maps: FeatureMaps, **settings: Any) -> Figure:
     label = "activation" if style.within else f"activation, clipped at P{PERCENTILE:g}"
     bar = None if each or not chosen else Bar(within, colormap, sign, label)
     told = {"channels": chosen, "dead": dead, "alive": len(order)}
-    return _figure("features", table(tiles, style.style, _input(maps)), maps, facts, bar, style, told)
+    return compose_figure("features", table(tiles, style.style, _input(maps)), maps, facts, bar, style, told)
 
 
 def clipped_limits(values: NDArray[np.float32], sign: Sign) -> color.Limits:
@@ -129,7 +130,7 @@ def reduction(maps: FeatureMaps, how: Reduction, overlay: bool = False, alpha: f
         tiles = [Tile(pixels, "Input"), Tile(_overlay(maps, pixels, painted, alpha), how.upper())]
     else:
         tiles = [replace(_input(maps, 2), title="Input", notes=()), Tile(painted, how)]
-    return _figure(f"features-{how}", (Row(tuple(tiles)),), maps, facts, bar, style, {"reduce": how})
+    return compose_figure(f"features-{how}", (Row(tuple(tiles)),), maps, facts, bar, style, {"reduce": how})
 
 
 def _painted(
@@ -140,10 +141,13 @@ def _painted(
         from camviz.feature_maps.incremental_pca import IncrementalPCA
 
         basis = maps.basis or IncrementalPCA.of(maps.values).basis()
-        reach = np.where(basis.deviations > 0, _DEVIATIONS * basis.deviations, 1)
+        deviations = (basis.inner or basis).deviations
+        reach = np.where(deviations > 0, _DEVIATIONS * deviations, 1)
         share = np.clip(values / reach, -1, 1) / 2 + 0.5
         origin = "of all images" if maps.basis is not None else "of this image"
         facts = [f"red, green, blue: principal components 1 to 3 {origin}"]
+        if basis.inner:
+            facts[0] += f", of the patches whose first component is {'positive' if basis.sign > 0 else 'negative'}"
         return np.rint(np.nan_to_num(share) * 255).astype(np.uint8), None, facts
     sign: Sign = "both" if (values < 0).any() else "positive"
     colormap = style.colormap or (color.DIVERGING if sign == "both" else MAPS)
@@ -153,13 +157,21 @@ def _painted(
     return color.colorize(values, within, colormap), Bar(within, colormap, sign, f"{how} of the channels"), []
 
 
-def _overlay(maps: FeatureMaps, pixels: Pixels, painted: Pixels, alpha: float) -> Pixels:
-    """Return a painted map over the pixels of the image, through its view."""
+def tile_view(maps: FeatureMaps, pixels: Pixels) -> View:
+    """Return the view of the image in the pixels of its tile."""
     height, width = pixels.shape[:2]
     x, y = width / maps.view.image[0], height / maps.view.image[1]
     left, top, right, bottom = maps.view.box
-    view = replace(maps.view, image=(width, height), box=(left * x, top * y, right * x, bottom * y))
+    return replace(maps.view, image=(width, height), box=(left * x, top * y, right * x, bottom * y))
+
+
+def _overlay(maps: FeatureMaps, pixels: Pixels, painted: Pixels, alpha: float | NDArray[np.float32]) -> Pixels:
+    """Return a painted map over the pixels of the image, through its view; a PCA of the foreground over that alone."""
+    view = tile_view(maps, pixels)
     placed = np.stack([view.place(painted[:, :, k].astype(np.float32)) for k in range(3)], axis=2)
+    if maps.basis and maps.basis.inner:
+        shown = view.place(maps.basis.foreground(maps.values).astype(np.float32))[..., None]
+        alpha = _DENSER * np.nan_to_num(shown)
     blended = np.where(np.isnan(placed), pixels, (1 - alpha) * pixels + alpha * np.nan_to_num(placed))
     return np.rint(blended).astype(np.uint8)
 
@@ -176,7 +188,7 @@ def clusters(maps: FeatureMaps, count: int = 8, **settings: Any) -> Figure:
         tiles.append(Tile(painted, notes=(f"{len(group.channels)} ch · {_share(group.share)}",)))
     facts = [f"{len(groups)} clusters of channels with similar maps", "mean map of each, normalized to its maximum"]
     told = {"groups": [{"channels": list(g.channels), "share": round(g.share, 6)} for g in groups]}
-    return _figure("features-cluster", table(tiles, style.style, _input(maps)), maps, facts, None, style, told)
+    return compose_figure("features-cluster", table(tiles, style.style, _input(maps)), maps, facts, None, style, told)
 
 
 def strip(layers: Sequence[FeatureMaps], how: Reduction = "l2", **settings: Any) -> Figure:
@@ -248,7 +260,7 @@ def _outlined(pixels: Pixels, maps: FeatureMaps) -> str:
     return f"{most}{height} px" if height == width else f"{most}{width}×{height} px"
 
 
-def _figure(
+def compose_figure(
     kind: str,
     rows: tuple[Row, ...],
     maps: FeatureMaps,

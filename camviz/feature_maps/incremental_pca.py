@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,14 +11,26 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, eq=False)
 class Basis:
-    """The first three principal directions (3, c), the mean (c,) and the standard deviation (3,) along each."""
+    """The first three principal directions (3, c), the mean (c,) and the standard deviation (3,) along each.
+
+    With `inner`, the basis of the foreground: the positions at which the first component has the `sign`.
+    """
 
     mean: NDArray[np.float64]
     directions: NDArray[np.float64]
     deviations: NDArray[np.float64]
+    inner: Basis | None = None
+    sign: float = 1.0
+
+    def foreground(self, values: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Return which positions of activations (c, h, w) are foreground: (h, w)."""
+        return np.asarray(self._components(values)[..., 0] * self.sign > 0, np.bool_)
 
     def project(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Project activations (c, h, w) to components (h, w, 3), zero at the mean."""
+        """Project activations (c, h, w) to components (h, w, 3), zero at the mean; with `inner` to those of it."""
+        return (self.inner or self)._components(values)
+
+    def _components(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         c, h, w = values.shape
         rows = values.reshape(c, -1).T.astype(np.float64) - self.mean
         return (rows @ self.directions.T).reshape(h, w, 3).astype(np.float32)
@@ -64,3 +77,24 @@ class IncrementalPCA:
         directions = directions * np.where(peaks < 0, -1.0, 1.0)
         deviations = np.sqrt(np.clip(np.pad(variances[::-1][:3], (0, max(0, 3 - len(variances)))), 0, None))
         return Basis(mean, directions, deviations)
+
+
+def with_foreground(basis: Basis, images: Iterable[NDArray[np.float32]]) -> Basis:
+    """Return the basis with that of the foreground inside, as in the notebooks of DINOv2; activations are (c, h, w).
+
+    The foreground has one sign of the first component in all images: the sign that is more frequent in the middle of
+    the images than at their borders.
+    """
+    sides = {sign: IncrementalPCA(len(basis.mean)) for sign in (1.0, -1.0)}
+    inward = 0.0
+    for values in images:
+        positive = basis.foreground(values)
+        for sign, pca in sides.items():
+            chosen = values[:, positive if sign > 0 else ~positive]
+            pca.add(chosen[:, :, None])
+        height, width = positive.shape
+        middle = positive[height // 4 : -(height // 4) or None, width // 4 : -(width // 4) or None]
+        border = np.concatenate([positive[[0, -1]].ravel(), positive[:, [0, -1]].ravel()])
+        inward += float(middle.mean() - border.mean())
+    sign = 1.0 if inward >= 0 else -1.0
+    return replace(basis, inner=sides[sign].basis(), sign=sign)

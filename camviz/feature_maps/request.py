@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from camviz.errors import RequestError
 from camviz.feature_maps.channels import parse_channels, read_channels
 from camviz.feature_maps.figures import FeatureStyle
 from camviz.feature_maps.maps import Reduction
+from camviz.feature_maps.patch_similarity import Point
 from camviz.render import animation
 from camviz.render.paper import FORMATS
 from camviz.types import Layer
@@ -28,6 +30,9 @@ class FeatureRequest:
     batch_size: int = 0
     save_raw: bool = False
     attention: bool = False
+    foreground: bool = False
+    like: tuple[str, ...] = ()
+    correspond: str = ""
 
     def check(self) -> None:
         """Raise `RequestError` for settings that exclude each other."""
@@ -48,12 +53,34 @@ class FeatureRequest:
                 f"--channel {','.join(self.style.channels)} has no effect with {other}, which uses all channels",
                 f"leave out {other}",
             )
+        self._check_patches()
         if self.attention and self.layout == "strip":
             raise RequestError("--attention draws a figure per block, not a strip", "--attention --layer 'blocks.*'")
         if self.attention and self.style.rank != "energy":
             raise RequestError(
                 f"--rank {self.style.rank} sorts channels, not the heads of --attention", "leave out --rank"
             )
+
+    def _check_patches(self) -> None:
+        """Raise `RequestError` for settings of patches that exclude others, or name no image."""
+        if self.foreground and self.reduce != "pca":
+            raise RequestError("--foreground is for --reduce pca", "--reduce pca --foreground")
+        for text in self.like:
+            Point.parse(text)
+        if self.correspond and not Path(self.correspond).is_file():
+            raise RequestError(f"--correspond: no image '{self.correspond}'", "--correspond FILE, a file that exists")
+        others = {
+            "--correspond": bool(self.correspond),
+            "--like": bool(self.like),
+            "--attention": self.attention,
+            f"--reduce {self.reduce}": bool(self.reduce),
+            "--layout strip": self.layout == "strip",
+            "--channel": bool(self.style.channels),
+            f"--scale {self.style.scale}": bool(self.style.scale),
+        }
+        typed = [option for option, given in others.items() if given]
+        if typed and typed[0] in ("--correspond", "--like") and len(typed) > 1:
+            raise RequestError(f"{typed[0]} draws a figure of its own, not with {typed[1]}", f"leave out {typed[1]}")
 
     def check_heads(self, count: int, layer: str) -> None:
         """Raise `RequestError` for heads that an attention does not have."""
@@ -79,7 +106,8 @@ class FeatureRequest:
     @property
     def shows(self) -> str:
         """What the figures show, as a part of their file names: photo_features.png, photo_pca.png."""
-        return "strip" if self.layout == "strip" else self.reduce or ("attention" if self.attention else "features")
+        chosen = {"like": self.like, "correspond": self.correspond, "attention": self.attention, "features": True}
+        return "strip" if self.layout == "strip" else self.reduce or next(name for name in chosen if chosen[name])
 
     @property
     def twice(self) -> bool:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from camviz.feature_maps.incremental_pca import IncrementalPCA
+from camviz.feature_maps.incremental_pca import IncrementalPCA, with_foreground
 from tests.helpers.feature_maps import VALUES, maps
 
 
@@ -34,3 +34,30 @@ def test_components_have_one_sign_and_one_basis_for_all_images():
 def test_fewer_channels_than_components():
     assert maps(VALUES[:1]).reduce("pca").shape == (2, 2, 3)
     assert maps(VALUES[1:2]).reduce("pca").tolist() == [[[0, 0, 0]] * 2] * 2
+
+
+def notebook(images: list[np.ndarray], sign: float) -> np.ndarray:
+    """The recipe of the DINOv2 notebooks: PCA over all patches, keep one side of the first component, PCA of that."""
+    rows = np.concatenate([image.reshape(len(image), -1).T for image in images]).astype(np.float64)
+    centered = rows - rows.mean(0)
+    first = centered @ np.linalg.svd(centered, full_matrices=False)[2][0]
+    chosen = rows[(first > 0) == (sign > 0)]
+    return np.linalg.svd(chosen - chosen.mean(0), full_matrices=False)[2][:3]
+
+
+def test_components_of_the_foreground_are_those_of_the_notebook():
+    random = np.random.default_rng(1)
+    mixing = random.normal(size=(12, 12)) * np.geomspace(4, 0.3, 12)[:, None]
+    images = []
+    for _ in range(4):
+        values = (random.normal(size=(60, 12)) @ mixing).T.reshape(12, 6, 10)
+        values[:, 2:4, 3:7] += 6 * mixing[0][:, None, None]  # an object in the middle
+        images.append(values.astype(np.float32))
+    pca = IncrementalPCA(12)
+    for values in images:
+        pca.add(values)
+    basis = with_foreground(pca.basis(), images)
+    sides = [np.abs((notebook(images, sign) * basis.inner.directions).sum(1)) for sign in (1, -1)]
+    assert max(cosines.min() for cosines in sides) >= 0.999
+    assert np.mean([basis.foreground(values)[2:4, 3:7].mean() for values in images]) > 0.9
+    assert np.allclose(basis.project(images[0]), basis.inner.project(images[0]))

@@ -70,6 +70,30 @@ Attention = Annotated[
         "--attention", help="Draw the attention of each head of a transformer block.", rich_help_panel="Method"
     ),
 ]
+Foreground = Annotated[
+    bool,
+    typer.Option("--foreground", help="With --reduce pca: only patches on one side of the first component."),
+]
+Like = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--like",
+        metavar="IMAGE:X,Y",
+        help="Draw the cosine similarity of every patch to the patch at a point. Repeatable.",
+        show_default=False,
+        rich_help_panel="Method",
+    ),
+]
+Correspond = Annotated[
+    str | None,
+    typer.Option(
+        "--correspond",
+        metavar="IMAGE",
+        help="Draw the best matches of patches with those of another image.",
+        show_default=False,
+        rich_help_panel="Method",
+    ),
+]
 Target = Annotated[
     list[str] | None,
     typer.Option(
@@ -88,6 +112,8 @@ Target = Annotated[
     examples=(
         "camviz features --layer features.3",
         "camviz features photo.jpg --reduce pca --overlay",
+        "camviz features dogs/ -m hf:dinov2 --reduce pca --foreground",
+        "camviz features photo.jpg --like photo.jpg:120,80",
         "camviz features photo.jpg -m resnet50 --layout strip",
         "camviz features photo.jpg -m resnet50 --layer layer4 --rank contribution",
     ),
@@ -104,10 +130,13 @@ def features(
     images: Images = None,
     layer: Layers = None,
     attention: Attention = False,
+    like: Like = None,
+    correspond: Correspond = None,
     rank: Rank = "energy",
     top: Top = 0,
     channels: Channels = None,
     reduce: Reduce = None,
+    foreground: Foreground = False,
     overlay: Overlay = False,
     scale: Scale = None,
     layout: Layout = "grid",
@@ -126,7 +155,20 @@ def features(
     if colormap:
         check_colormap(colormap)
     style = FeatureStyle(rank, top, several(channels), scale or "", colormap, style=drawing.style())
-    job = FeatureRequest(style, reduce, layout, overlay, fit, format, compute.batch_size, save_raw, attention)
+    job = FeatureRequest(
+        style,
+        reduce,
+        layout,
+        overlay,
+        fit,
+        format,
+        compute.batch_size,
+        save_raw,
+        attention,
+        foreground,
+        tuple(like or ()),
+        correspond or "",
+    )
     job.check()
     if channels or layout == "strip" or reduce not in (None, "cluster"):
         refuse_typed(context, "top", _beside(channels, layout, reduce))

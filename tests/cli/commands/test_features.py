@@ -194,3 +194,55 @@ def test_the_heads_of_a_transformer(run, write_image, tmp_path):
     result = run("features", image, *fixed, "--top", 5)
     assert result.exit_code == 2
     assert "more than the 4 heads" in result.stderr
+
+
+def facts_of(result):
+    return [json.loads(line) for line in lines(result)]
+
+
+def test_similarity_to_points_has_one_scale_over_the_run(features, write_image, tmp_path):
+    paths = [write_image(tmp_path / f"{seed}.png", 64, 64, seed) for seed in range(3)]
+    likes = ("--like", f"{paths[0]}:20,30", "--like", f"{paths[1]}:50,10")
+    rows = facts_of(features(*paths, "-l", "features.3", *likes, "--json"))
+    assert len({row["low"] for row in rows}) == 1
+    highest = [[like["highest"] for like in row["like"]] for row in rows]
+    assert highest[0][0] == pytest.approx(1)
+    assert highest[1][1] == pytest.approx(1)
+    assert max(highest[2]) < 1
+
+
+def test_matches_with_the_same_image_are_the_patches_themselves(features, write_image, tmp_path):
+    path = write_image(tmp_path / "a.png", 64, 64)
+    [row] = facts_of(features(path, "-l", "features.3", "--correspond", path, "--json"))
+    assert row["path"].endswith("a_correspond.png")
+    assert len(row["matches"]) > 3
+    assert all(match["from"] == match["to"] for match in row["matches"])
+
+
+@pytest.mark.parametrize(
+    ("words", "quoted"),
+    [
+        (["--like", "{0}:5"], "{0}:5"),
+        (["--like", "{0}:900,5"], "900,5"),
+        (["--like", "{0}:5,5", "--reduce", "pca"], "--reduce pca"),
+        (["--correspond", "none.png"], "none.png"),
+        (["--foreground"], "--foreground"),
+    ],
+)
+def test_patches_that_cannot_be_compared_are_refused(words, quoted, features, write_image, tmp_path):
+    path = write_image(tmp_path / "a.png")
+    result = features(path, *(word.format(path) for word in words))
+    assert result.exit_code == 2
+    assert quoted.format(path) in result.stderr
+
+
+def test_a_basis_of_the_run_takes_one_forward_per_image(features, write_image, tmp_path, monkeypatch):
+    from camviz.feature_maps import extract
+
+    images: list[int] = []
+    forward = extract.run_forward
+    monkeypatch.setattr(extract, "run_forward", lambda ask, inputs: images.append(len(inputs)) or forward(ask, inputs))
+    paths = [write_image(tmp_path / f"{seed}.png", 64, 64, seed) for seed in range(4)]
+    rows = facts_of(features(*paths, "--reduce", "pca", "--foreground", "--batch-size", 2, "--json"))
+    assert len(rows) == sum(images) == 4
+    assert not list((tmp_path / "out").glob("tmp*"))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -26,6 +27,9 @@ from camviz.cli.options import (
 from camviz.cli.registry import command
 from camviz.cli.session import Session, request_of
 from camviz.errors import RequestError
+
+if TYPE_CHECKING:
+    from camviz.feature_maps.request import FeatureRequest
 
 Rank = Annotated[
     Literal["energy", "variance", "peak", "contribution", "index"],
@@ -64,36 +68,6 @@ Format = Annotated[
         autocompletion=FORMAT.complete,
     ),
 ]
-Attention = Annotated[
-    bool,
-    typer.Option(
-        "--attention", help="Draw the attention of each head of a transformer block.", rich_help_panel="Method"
-    ),
-]
-Foreground = Annotated[
-    bool,
-    typer.Option("--foreground", help="With --reduce pca: only patches on one side of the first component."),
-]
-Like = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--like",
-        metavar="IMAGE:X,Y",
-        help="Draw the cosine similarity of every patch to the patch at a point. Repeatable.",
-        show_default=False,
-        rich_help_panel="Method",
-    ),
-]
-Correspond = Annotated[
-    str | None,
-    typer.Option(
-        "--correspond",
-        metavar="IMAGE",
-        help="Draw the best matches of patches with those of another image.",
-        show_default=False,
-        rich_help_panel="Method",
-    ),
-]
 Target = Annotated[
     list[str] | None,
     typer.Option(
@@ -106,14 +80,55 @@ Target = Annotated[
 ]
 
 
+@dataclass
+class PatchOptions:
+    """What is drawn of patches instead of channels."""
+
+    attention: Annotated[
+        bool,
+        typer.Option(
+            "--attention", help="Draw the attention of each head of a transformer block.", rich_help_panel="Method"
+        ),
+    ] = False
+    like: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--like",
+            metavar="IMAGE:X,Y",
+            help="Draw the cosine similarity of every patch to the patch at a point. Repeatable.",
+            show_default=False,
+            rich_help_panel="Method",
+        ),
+    ] = None
+    correspond: Annotated[
+        str | None,
+        typer.Option(
+            "--correspond",
+            metavar="IMAGE",
+            help="Draw the best matches of patches with those of another image.",
+            show_default=False,
+            rich_help_panel="Method",
+        ),
+    ] = None
+    foreground: Annotated[
+        bool,
+        typer.Option("--foreground", help="With --reduce pca: only patches on one side of the first component."),
+    ] = False
+
+    def applied(self, request: FeatureRequest) -> FeatureRequest:
+        """Return the request with these options."""
+        like, correspond = tuple(self.like or ()), self.correspond or ""
+        return replace(request, attention=self.attention, foreground=self.foreground, like=like, correspond=correspond)
+
+
 @command(
     section="Look inside",
     order=1,
     examples=(
         "camviz features --layer features.3",
         "camviz features photo.jpg --reduce pca --overlay",
-        "camviz features dogs/ -m hf:dinov2 --reduce pca --foreground",
-        "camviz features photo.jpg --like photo.jpg:120,80",
+        "camviz features photos/ --reduce pca --foreground",
+        "camviz features photo.jpg --like photo.jpg:30,20",
         "camviz features photo.jpg -m resnet50 --layout strip",
         "camviz features photo.jpg -m resnet50 --layer layer4 --rank contribution",
     ),
@@ -127,16 +142,13 @@ def features(
     out: OutputOptions,
     again: ResumeOptions,
     cluster: ClusterOptions,
+    patches: PatchOptions,
     images: Images = None,
     layer: Layers = None,
-    attention: Attention = False,
-    like: Like = None,
-    correspond: Correspond = None,
     rank: Rank = "energy",
     top: Top = 0,
     channels: Channels = None,
     reduce: Reduce = None,
-    foreground: Foreground = False,
     overlay: Overlay = False,
     scale: Scale = None,
     layout: Layout = "grid",
@@ -155,20 +167,8 @@ def features(
     if colormap:
         check_colormap(colormap)
     style = FeatureStyle(rank, top, several(channels), scale or "", colormap, style=drawing.style())
-    job = FeatureRequest(
-        style,
-        reduce,
-        layout,
-        overlay,
-        fit,
-        format,
-        compute.batch_size,
-        save_raw,
-        attention,
-        foreground,
-        tuple(like or ()),
-        correspond or "",
-    )
+    job = FeatureRequest(style, reduce, layout, overlay, fit, format, compute.batch_size, save_raw)
+    job = patches.applied(job)
     job.check()
     if channels or layout == "strip" or reduce not in (None, "cluster"):
         refuse_typed(context, "top", _beside(channels, layout, reduce))

@@ -22,7 +22,7 @@ from camviz.cli.names import Names, choices
 from camviz.cli.signals import INTERRUPTED, READER_LEFT, TERMINATED, Terminated, terminable
 from camviz.cli.single_file import names_file
 from camviz.cli.streams import discard_stdout
-from camviz.errors import CamvizError, RequestError, system_error
+from camviz.errors import CamvizError, RequestError, RunError, system_error
 
 _WIDTH = 16  # columns of a list of choices
 _VALUES = {int: "N", float: "NUMBER", Path: "PATH"}
@@ -244,6 +244,9 @@ class Application(TyperGroup):
             raise
         except KeyboardInterrupt as error:
             raise typer.Abort from error
+        except SystemExit as error:  # of the user's code; commands return their status
+            hint = "CAMVIZ_TRACEBACK=1 before the command shows where"
+            raise RunError(f"the code of the model called sys.exit({error.code!r})", hint) from error
 
     def _run(self, *args: Any, **extra: Any) -> int:
         console = Console()

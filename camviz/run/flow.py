@@ -253,6 +253,8 @@ class Flow(Generic[R, C]):
             self._postponed.append((source, self._pace.memory))
             return []
         strict = self._pace.strict and not isinstance(error, CamvizError) and not self._pace.out_of_memory(error)
+        if isinstance(error, SystemExit):  # of the user's code: not the end of the run
+            return [failure(source, model_failure(error))]
         if not isinstance(error, Exception) or isinstance(error, OutputError) or strict:
             raise error
         return [failure(source, error, self._pace.out_of_memory(error))]
@@ -317,13 +319,15 @@ class Flow(Generic[R, C]):
             results = list(engine([item.read for item in full]))[: len(batch)]
             self._proven = True
             return results
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if self._pace.out_of_memory(error) and len(full) > 1:
                 self._halve(size)
                 return self._attempt(engine, batch)
             if len(batch) > 1:
                 return [result for item in batch for result in self._attempt(engine, [item])]
-            return [model_failure(error) if not self._pace.strict and not self._pace.out_of_memory(error) else error]
+            if isinstance(error, Exception) and (self._pace.strict or self._pace.out_of_memory(error)):
+                return [error]
+            return [model_failure(error)]
 
     def _halve(self, size: int) -> None:
         with self._lock:
@@ -339,7 +343,7 @@ class Flow(Generic[R, C]):
             if isinstance(result, Exception):
                 raise result
             record = self._stages.write(item.source, item.read, result)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             return self._failed(item.source, error)
         finally:
             self._budget.give(item.need)

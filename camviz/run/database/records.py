@@ -103,7 +103,7 @@ def failure(source: Input, error: BaseException, out_of_memory: bool = False) ->
     return Record(source, error=error, traceback=trace)
 
 
-def model_failure(error: Exception) -> CamvizError:
+def model_failure(error: BaseException) -> CamvizError:
     """Return the error for an exception that a model raised; those of camviz stay as they are."""
     if isinstance(error, CamvizError):
         return error

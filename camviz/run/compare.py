@@ -170,9 +170,10 @@ class Drawing:
         for _, one in ranked:
             try:
                 image = same_image(one, urls)
+                maps = [each.restored(image) for each in self.database.maps(one.id)]
             except InputError:  # told already
                 continue
-            for comparison in self._comparisons([each.restored(image) for each in self.database.maps(one.id)]):
+            for comparison in self._comparisons(maps):
                 groups.append(comparison.group())
                 captions = comparison.caption()
         format = self.settings.request.look.format

@@ -36,7 +36,7 @@ class RunContext:
 
     def pace(self, batch: int, engines: int) -> Pace:
         """Return the batch size and the number of threads for so many engines."""
-        batch = min(batch, self.fits or batch)
+        batch = max(1, min(batch, self.fits or batch))
         return Pace(batch, max(cores(), engines), self.strict, out_of_memory, self.smaller, budget())
 
     def flow(self, inputs: Iterable[Input], stages: Stages[Any, Any], batch: int) -> Iterator[Record]:

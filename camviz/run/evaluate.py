@@ -65,7 +65,8 @@ def measure(evaluator: Evaluator, inputs: Iterable[Input], context: RunContext) 
 def read_measured(database: Database, row: JobRow) -> list[Measured]:
     """Return what a job measured, image by image in the order of their names."""
     images = database.inputs(row.id, "done")
-    return [Measured.from_dict(image.name, values) for image in images for values in image.predictions]
+    with database.decoding():
+        return [Measured.from_dict(image.name, values) for image in images for values in image.predictions]
 
 
 def write_evaluation(evaluation: Evaluation, folder: Path, write: Write) -> list[Path]:

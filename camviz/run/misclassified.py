@@ -117,8 +117,8 @@ class Tally:
         """Count the predictions of a job."""
         pairs: Counter[tuple[str, str]] = Counter()
         for one in database.inputs(row.id, "done"):
-            for said in one.predictions:
-                pairs[said["true"], said["label"]] += 1
+            with database.decoding():
+                pairs.update((said["true"], said["label"]) for said in one.predictions)
         wrong = [(true, label, count) for (true, label), count in pairs.items() if true != label]
         of_class: Counter[str] = Counter()
         for (true, _), count in pairs.items():

@@ -70,7 +70,12 @@ def replay(
         if record.error:
             failed(record.source.name, record.error)
         else:
-            yield from compare(record.source.name, database.maps(known[record.source.name]), record.maps)
+            try:
+                compared = list(compare(record.source.name, database.maps(known[record.source.name]), record.maps))
+            except InputError as error:  # a damaged map
+                failed(record.source.name, error)
+            else:
+                yield from compared
 
 
 def compare(name: str, then: Iterable[SavedMap], now: Iterable[SavedMap]) -> Iterator[Compared]:

@@ -34,7 +34,7 @@ def make_page(
     `urls`: whether images are read from URLs.
     """
     counts = database.counts(job.id)
-    tiles = _count_maps(database, job) + sum(counts.values())
+    tiles = database.count_maps(job.id) + sum(counts.values())
     look = settled_for_run(database, job, rebuilt(Look, job.settings.get("look", {})))
     maker = _Maker(database, look, place, thumb_side(tiles), urls)
     for done, row in enumerate(database.inputs(job.id), 1):
@@ -45,12 +45,6 @@ def make_page(
     summary = f"{job.command} · {counts['done']} image{'s' * (counts['done'] != 1)}, {shown}{failed}"
     title = database.folder.absolute().name or str(database.folder)
     return Page(title, summary, list(_facts(job)), maker.images, maker.cards)
-
-
-def _count_maps(database: Database, job: JobRow) -> int:
-    """About how many maps there are: those of the first image, for each."""
-    first = next(database.inputs(job.id, "done"), None)
-    return (len(database.maps(first.id)) if first else 0) * database.counts(job.id)["done"]
 
 
 class _Maker:
@@ -66,21 +60,27 @@ class _Maker:
         """Add an image, with a card for each of its maps, else for each of its figures."""
         number = len(self.images)
         told = PageImage(row.name, _link_of(row), row.state, row.seconds, error=row.error, hint=row.hint)
-        files, maps = self.database.files(row.id), self.database.maps(row.id)
-        self.maps += len(maps)
+        files, cards = self.database.files(row.id), list[Card]()
         small: Image | None = None
-        if row.state == "done":
-            try:
+        try:
+            if row.state == "done":
                 full = same_image(row, self.urls)
                 small = Image(shrunk(full.pixels, self.side), row.path)
                 told = replace(told, thumb=thumbnail(small.pixels))
-            except InputError as error:
-                told = replace(told, error=error.message)
+        except InputError as error:
+            told = replace(told, error=error.message)
+        try:
+            maps = self.database.maps(row.id)
+            cards = [self._map(number, one, maps, small, files) for one in maps]
+        except InputError as error:
+            told = replace(told, error=error.message)
+        self.maps += len(cards)
         self.images.append(told)
-        cards = [self._map(number, one, maps, small, files) for one in maps] or [
-            self._figure(number, file) for file in files if Path(file.path).suffix.lower() in _SHOWN
-        ]
-        self.cards += cards or [Card(number)]
+        self.cards += (
+            cards
+            or [self._figure(number, file) for file in files if Path(file.path).suffix.lower() in _SHOWN]
+            or [Card(number)]
+        )
 
     def _map(
         self, number: int, one: SavedMap, all_maps: Sequence[SavedMap], small: Image | None, files: list[FileRow]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from camviz.errors import InputError
+from camviz.errors import CamvizError, InputError
 from camviz.io.inputs import Failed, Input
 from camviz.io.paths import Sizes
 from camviz.render.color import limits, settled
@@ -33,8 +34,9 @@ Draw = Callable[[Input, list[SaliencyMap]], Iterable[Written]]
 def values_of(database: Database, row: JobRow) -> Iterator[NDArray[np.float32]]:
     """Yield all raw maps of a job, image by image."""
     for one in list(database.inputs(row.id, "done")):
-        for saved in database.maps(one.id):
-            yield saved.values
+        with suppress(InputError):  # a damaged map fails when it is drawn
+            for saved in database.maps(one.id):
+                yield saved.values
 
 
 def settled_for_run(database: Database, row: JobRow, look: Look) -> Look:
@@ -82,7 +84,14 @@ class Drawer:
             return None
         image = same_image(one, self.urls)
         source = one.source
-        written = tuple(draw(source, [each.restored(image) for each in saved]))
+        try:
+            written = tuple(draw(source, [each.restored(image) for each in saved]))
+        except CamvizError:
+            raise
+        except Exception as error:  # of values that no run has saved
+            raise InputError(
+                f"'{one.name}' cannot be drawn: {error}", "compute the image again: --overwrite"
+            ) from error
         return Record(source, one.seconds, tuple(saved), written, tuple(one.predictions))
 
 

@@ -6,6 +6,7 @@ image is in it only when its files are complete. Neither torch nor OpenCV is nee
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -16,20 +17,24 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from camviz.errors import CamvizError, OutputError
+from camviz.errors import OutputError
 from camviz.io.paths import absolute, checksum, is_remote, leaves, names_beginning, relative
-from camviz.run.database.records import Record, SavedMap, plain
+from camviz.run.database.opening import damaged, guarded, open_to_read, open_to_write, remove
+from camviz.run.database.records import UNDECODABLE, Record, SavedMap, damaged_map, plain
 from camviz.run.database.remote import Copy
 from camviz.run.database.rows import CRC, FileRow, InputRow, JobRow, Known
-from camviz.run.database.tables import ABSORB, KNOWN, SHARDS, TABLES, UPGRADE, VERSION, back, columns, saved, text
+from camviz.run.database.tables import ABSORB, KNOWN, SHARDS, back, columns, saved, text
+from camviz.run.database.typed import typed
 from camviz.run.output.written import Written
 
 NAME = "camviz.sqlite"
 _EVERY = 1.0  # seconds between commits: what a kill may cost, beside the images under way
 _OF_ANOTHER = "SELECT count(*) FROM files JOIN inputs ON inputs.id = files.input WHERE files.path = ? AND job != ?"
+_TEXTS = ("name", "address", "error", "hint", "traceback", "stem")  # of an image, which may not be UTF-8
 _INDIFFERENT = ("device", "batch_size")  # settings that change how fast a result comes, not what it is
 
 T = TypeVar("T")
@@ -82,7 +87,11 @@ class Database:
                 raise OutputError(f"'{link}' is a link, and links in an output folder are not followed", f"rm '{link}'")
         self._copy = Copy(self.path) if is_remote(self.path) else None
         self.file = self._copy.path if self._copy else self.path  # on this machine
-        self._db = self._guarded(self._open)
+        self._aside: Path | None = None  # a temporary folder
+        if write:
+            self._db = self._guarded(partial(open_to_write, self.file, self.path))
+        else:
+            self._db, self._aside = self._guarded(partial(open_to_read, self.file, self.path))
         self._inode = os.stat(self.file).st_ino
 
     def __enter__(self) -> Database:
@@ -91,51 +100,10 @@ class Database:
     def __exit__(self, *_error: object) -> None:
         self.close()
 
-    def _open(self) -> sqlite3.Connection:
-        if not self._write:
-            return self._open_to_read()
-        db = sqlite3.connect(self.file, timeout=10, isolation_level=None, check_same_thread=False)
-        try:
-            db.execute("PRAGMA synchronous = OFF")  # nothing is lost when the process dies, and making it costs no time
-            version = db.execute("PRAGMA user_version").fetchone()[0]
-            if version > VERSION:
-                raise _newer(self.path)
-            if not version:
-                db.execute("PRAGMA journal_mode = WAL")
-                db.executescript(f"BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {VERSION}; COMMIT")
-            if version == 1:
-                db.executescript(f"BEGIN IMMEDIATE; {UPGRADE}; PRAGMA user_version = {VERSION}; COMMIT")
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = NORMAL")
-            db.execute("PRAGMA foreign_keys = ON")
-        except BaseException:
-            db.close()
-            raise
-        return db
-
-    def _open_to_read(self) -> sqlite3.Connection:
-        address = self.file.absolute().as_uri()
-        for how in ("mode=ro", "immutable=1"):  # the second where nothing may be written beside it
-            db = sqlite3.connect(
-                f"{address}?{how}", uri=True, timeout=10, isolation_level=None, check_same_thread=False
-            )
-            try:
-                version = db.execute("PRAGMA user_version").fetchone()[0]
-                db.execute("SELECT count(*) FROM jobs").fetchone()
-            except sqlite3.OperationalError:
-                db.close()
-                if how != "mode=ro":
-                    raise
-                continue
-            if version > VERSION:
-                db.close()
-                raise _newer(self.path)
-            return db
-        raise AssertionError("unreachable")
-
     def close(self) -> None:
         """Commit, and leave a single file."""
         with ExitStack() as stack:
+            stack.callback(remove, self._aside)
             if self._copy:
                 stack.callback(self._copy.close)
             if self._copy and self._write:
@@ -143,18 +111,28 @@ class Database:
             stack.enter_context(closing(self._db))
             if self._write:
                 self.commit()
-                with suppress(sqlite3.OperationalError):  # somebody is reading: the next run tidies up
+                with suppress(sqlite3.Error):  # somebody is reading: the next run tidies up
                     self._db.execute("PRAGMA busy_timeout = 0")
                     self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
                     self._db.execute("PRAGMA journal_mode = DELETE")
 
     def _guarded(self, work: Callable[[], T]) -> T:
+        return guarded(self.path, work)
+
+    def _rows(self, query: str, *values: object) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows that a query selects."""
         try:
-            return work()
+            yield from self._db.execute(query, values)
         except sqlite3.Error as error:
-            kind = "is damaged" if isinstance(error, sqlite3.DatabaseError) and "not a database" in str(error) else ""
-            hint = "check the space and the rights there" if not kind else f"move '{self.path}' away to begin anew"
-            raise OutputError(f"the database '{self.path}' {kind or f'cannot be used: {error}'}", hint) from error
+            guarded(self.path, partial(_raise, error))
+
+    @contextmanager
+    def decoding(self) -> Iterator[None]:
+        """Within the block values of the database are decoded; what is wrong with them is raised as `OutputError`."""
+        try:
+            yield
+        except UNDECODABLE as error:
+            raise damaged(self.path, f"{type(error).__name__}: {error}") from error
 
     # writing
 
@@ -246,10 +224,10 @@ class Database:
     def share(self, job: int) -> tuple[int, int, str] | None:
         """Return what `finished` stored of a job; None while it is incomplete."""
         try:
-            found = self._db.execute("SELECT listed, taken, digest FROM shards WHERE job = ?", (job,)).fetchone()
-        except sqlite3.OperationalError:  # no such table: never complete
+            row = self._db.execute("SELECT listed, taken, digest FROM shards WHERE job = ?", (job,)).fetchone()
+        except sqlite3.Error:  # no such table: never complete
             return None
-        return None if found is None else (found[0], found[1], found[2])
+        return None if row is None else (row[0], row[1], row[2])
 
     def absorb(self, other: Path) -> None:
         """Copy everything from another database; its images replace those of the same job and name."""
@@ -284,65 +262,82 @@ class Database:
 
     def known(self, job: int, name: str) -> Known | None:
         """Return the state of an image, or None."""
-        rows = self._db.execute(KNOWN, (job, text(name))).fetchall()
+        rows = list(self._rows(KNOWN, job, text(name)))
         if not rows:
             return None
-        state, size, mtime_ns, files, finished = rows[0][:5]
-        there = _file_rows(row[5:] for row in rows if row[5] is not None)
-        return Known(state, size, mtime_ns, files, finished, there)
+        with self.decoding():
+            state, size, mtime_ns, files, finished = rows[0][:5]
+            there = _file_rows(row[5:] for row in rows if row[5] is not None)
+            return Known(state, size, mtime_ns, files, str(finished), there)
 
     def counts(self, job: int) -> dict[str, int]:
         """Return the number of images that are done, and that failed."""
-        found = self._db.execute("SELECT state, count(*) FROM inputs WHERE job = ? GROUP BY state", (job,))
-        return {"done": 0, "failed": 0, **dict(found.fetchall())}
+        rows = self._rows("SELECT state, count(*) FROM inputs WHERE job = ? GROUP BY state", job)
+        return {"done": 0, "failed": 0, **dict(rows)}
 
     def jobs(self) -> list[JobRow]:
         """Return all jobs, oldest first."""
-        rows = self._db.execute(
-            "SELECT id, key, command, settings, versions, created, batch_size FROM jobs ORDER BY id"
-        )
-        return [
-            JobRow(id, key, command, json.loads(settings), json.loads(versions), created, batch)
-            for id, key, command, settings, versions, created, batch in rows.fetchall()
-        ]
+        names = ("id", "key", "command", "settings", "versions", "created", "batch_size")
+        jobs = []
+        for values in self._rows(f"SELECT {', '.join(names)} FROM jobs ORDER BY id"):
+            with self.decoding():
+                row = dict(zip(names, values, strict=True))
+                row |= {name: json.loads(row[name]) for name in ("settings", "versions")}
+                jobs.append(typed(JobRow, row))
+        return jobs
 
     def newest(self) -> JobRow | None:
         """Return the job with the newest image; without any image, the newest job."""
-        found = self._db.execute("SELECT job FROM inputs ORDER BY finished DESC, id DESC LIMIT 1").fetchone()
+        newest = next(self._rows("SELECT job FROM inputs ORDER BY finished DESC, id DESC LIMIT 1"), None)
         jobs = self.jobs()
-        return next((job for job in jobs if found and job.id == found[0]), jobs[-1] if jobs else None)
+        return next((job for job in jobs if newest and job.id == newest[0]), jobs[-1] if jobs else None)
 
     def names(self, job: int) -> Iterator[str]:
         """Yield the names of a job's images."""
-        for (name,) in self._db.execute("SELECT name FROM inputs WHERE job = ?", (job,)):
-            yield back(name)
+        for (name,) in self._rows("SELECT name FROM inputs WHERE job = ?", job):
+            with self.decoding():
+                yield back(name)
 
     def inputs(self, job: int, state: str | None = None) -> Iterator[InputRow]:
         """Yield the images of a job in the order of their names; `state`: only those done, or failed."""
         query = "SELECT * FROM inputs WHERE job = ? AND (? IS NULL OR state = ?) ORDER BY name"
-        for row in self._db.execute(query, (job, state, state)):
-            id, job, name, path, size, mtime_ns, state_, files, seconds, finished, predictions, *texts = row
-            error, hint, traceback, stem = (None if one is None else back(one) for one in (*texts, None)[:4])
-            stem = stem if stem and back(name).startswith(stem) else back(name)
-            yield InputRow(
-                id, job, back(name), back(path), size, mtime_ns, state_, files, seconds, finished,
-                json.loads(predictions), error, hint, traceback, stem,
-            )  # fmt: skip
+        names = [one.name for one in dataclasses.fields(InputRow)]
+        for values in self._rows(query, job, state, state):
+            with self.decoding():
+                row = dict(zip(names, values, strict=False))
+                row |= {name: back(row[name]) for name in _TEXTS if row.get(name) is not None}
+                row["predictions"] = json.loads(row["predictions"])
+                if not row.get("stem") or not row["name"].startswith(row["stem"]):
+                    row["stem"] = row["name"]
+                image = typed(InputRow, row)
+            yield image
+
+    def count_maps(self, job: int) -> int:
+        """Return the number of raw maps of a job."""
+        query = "SELECT count(*) FROM maps JOIN inputs ON inputs.id = maps.input WHERE job = ?"
+        return int(next(self._rows(query, job))[0])
 
     def maps(self, input: int) -> list[SavedMap]:
-        """Return the raw maps of an image in the order in which they were computed."""
-        rows = self._db.execute("SELECT * FROM maps WHERE input = ? ORDER BY position", (input,)).fetchall()
-        return [saved(row[3:]) for row in rows]
+        """Return the raw maps of an image in the order in which they were computed. Raises `InputError` if damaged."""
+        rows = list(self._rows("SELECT * FROM maps WHERE input = ? ORDER BY position", input))
+        try:
+            return [saved(row[3:]) for row in rows]
+        except UNDECODABLE as error:
+            raise damaged_map(error) from error
 
     def files(self, input: int) -> list[FileRow]:
         """Return the files of an image in the folder that no other job has replaced."""
-        rows = self._db.execute("SELECT path, kind, size, facts FROM files WHERE input = ? ORDER BY path", (input,))
-        return list(_file_rows(rows.fetchall()))
+        rows = list(self._rows("SELECT path, kind, size, facts FROM files WHERE input = ? ORDER BY path", input))
+        with self.decoding():
+            return list(_file_rows(rows))
 
 
 def _file_rows(rows: Iterable[Sequence[Any]]) -> tuple[FileRow, ...]:
     """Return the files of an image; one whose path leads out of the folder is not a file of the run."""
-    files = (FileRow(back(path), kind, size, json.loads(facts)) for path, kind, size, facts in rows)
+    files = [
+        typed(FileRow, {"path": back(path), "kind": kind, "size": size, "facts": json.loads(facts)})
+        for path, kind, size, facts in rows
+    ]
     return tuple(file for file in files if not leaves(file.path))
 
 
@@ -351,10 +346,8 @@ def gone(folder: Path) -> OutputError:
     return OutputError(f"the output folder '{folder}' was removed under way", "run it again to begin anew")
 
 
-def _newer(path: Path) -> CamvizError:
-    return OutputError(
-        f"the database '{path}' is of a newer camviz", "pip install --upgrade camviz, or --output elsewhere"
-    )
+def _raise(error: Exception) -> None:
+    raise error
 
 
 def _now() -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from camviz.errors import InputError, RequestError, closest
 from camviz.io.images import read_image
@@ -12,6 +11,7 @@ from camviz.io.paths import is_remote, stamp
 from camviz.run.database.database import Database
 from camviz.run.database.records import SavedMap
 from camviz.run.database.rows import FileRow, InputRow, JobRow
+from camviz.run.database.typed import typed
 from camviz.types import Image, Request
 
 if TYPE_CHECKING:
@@ -55,20 +55,11 @@ def heatmap_job(row: JobRow, verb: str) -> Request:
 
 
 def rebuilt(kind: type[T], settings: Mapping[str, Any]) -> T:
-    """Return a dataclass rebuilt from JSON; lists become tuples, unknown names are ignored."""
-    hints = get_type_hints(kind)
-    known = [one.name for one in fields(kind) if one.name in settings]
-    return kind(**{name: _value(hints[name], settings[name]) for name in known})
-
-
-def _value(hint: Any, value: Any) -> Any:
-    if is_dataclass(hint) and isinstance(hint, type) and isinstance(value, Mapping):
-        return rebuilt(hint, value)
-    return _tuple(value) if isinstance(value, list) else value
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(_tuple(one) for one in value) if isinstance(value, list) else value
+    """Return the settings of a job. Raises `RequestError` for a value of another type."""
+    try:
+        return typed(kind, settings)
+    except ValueError as error:
+        raise RequestError(f"the settings of the job are damaged: {error}", "--job chooses another job") from error
 
 
 def files_of(one: SavedMap, files: Sequence[FileRow]) -> list[FileRow]:

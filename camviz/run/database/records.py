@@ -15,10 +15,28 @@ import numpy as np
 
 from camviz.errors import CamvizError, InputError, NothingFound, RequestError, system_error
 from camviz.io.inputs import Input
+from camviz.io.opening import MAX_PIXELS
+from camviz.run.database.typed import typed_values
 from camviz.run.output.written import Written
 from camviz.types import Image, Map, Mark, SaliencyMap, View
 
+UNDECODABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, zlib.error)
 _BUG = "this is a bug in camviz; CAMVIZ_TRACEBACK=1 before the command shows where"
+
+
+def damaged_map(error: Exception) -> InputError:
+    """Return the error for an image whose raw maps in the database cannot be read."""
+    return InputError(f"a map in the run database is damaged: {error}", "compute the image again: --overwrite")
+
+
+def _unpacked(blob: bytes, size: int) -> bytes:
+    """Return so many decompressed bytes; raise `ValueError` if there are more or fewer."""
+    if not 0 <= size <= 4 * MAX_PIXELS:
+        raise ValueError(f"{size} bytes")
+    data = zlib.decompressobj().decompress(blob, size + 1)
+    if len(data) != size:
+        raise ValueError(f"not {size} bytes")
+    return data
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,14 +62,27 @@ class SavedMap:
 
     @property
     def values(self) -> Map:
-        """The raw map (h, w) float32, bit for bit."""
-        return np.frombuffer(zlib.decompress(self.blob), "<f4").reshape(self.shape).astype(np.float32)
+        """The raw map (h, w) float32, bit for bit. Raises `InputError` if it is damaged."""
+        height, width = self.shape
+        try:
+            return np.frombuffer(_unpacked(self.blob, 4 * height * width), "<f4").reshape(self.shape).astype(np.float32)
+        except UNDECODABLE as error:
+            raise damaged_map(error) from error
+
+    def checked(self) -> dict[str, Any]:
+        """Return the fields but marks with the types of `SaliencyMap`. Raises `ValueError` for other types."""
+        score = float("nan") if self.fields["score"] is None else self.fields["score"]
+        return typed_values(SaliencyMap, {**self.fields, "score": score, "marks": ()})
 
     def restored(self, image: Image) -> SaliencyMap:
-        """Return the map with its image, as the method computed it."""
-        kept = {**self.fields, "facets": tuple(self.fields.get("facets", ()))}
-        kept["score"] = float("nan") if kept["score"] is None else kept["score"]
-        kept["marks"] = tuple(_mark(told) for told in self.fields.get("marks", ()))
+        """Return the map with its image, as the method computed it. Raises `InputError` if it is damaged."""
+        try:
+            for width, height in (self.view.image, self.view.size):
+                if not (width > 0 < height and width * height <= MAX_PIXELS):
+                    raise ValueError(f"{width}×{height} pixels")
+            kept = self.checked() | {"marks": tuple(_mark(told) for told in self.fields.get("marks", ()))}
+        except UNDECODABLE as error:
+            raise damaged_map(error) from error
         return SaliencyMap(values=self.values, view=self.view, image=image, **kept)
 
 
@@ -138,7 +169,7 @@ def _mark(told: dict[str, Any]) -> Mark:
     region = told.get("region")
     if region:
         height, width = region["shape"]
-        bits = np.frombuffer(zlib.decompress(base64.b64decode(region["bits"])), np.uint8)
+        bits = np.frombuffer(_unpacked(base64.b64decode(region["bits"]), -(-height * width // 8)), np.uint8)
         region = np.unpackbits(bits, count=height * width).reshape(height, width).astype(bool)
     box, point = (tuple(told[name]) if told.get(name) else None for name in ("box", "point"))
     return Mark(told["text"], box, point, region)

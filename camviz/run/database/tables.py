@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from camviz.run.database.records import SavedMap
+from camviz.run.database.typed import typed
 from camviz.types import View
 
 VERSION = 2  # of the tables below; `PRAGMA user_version`
@@ -87,7 +88,7 @@ INSERT OR REPLACE INTO main.files SELECT o.path, o.input + shift.n, o.kind, o.si
 DROP TABLE temp.pairs;
 DROP TABLE temp.shift;
 """
-UPGRADE = "ALTER TABLE inputs ADD COLUMN stem TEXT"  # of version 1
+UPGRADE = "ALTER TABLE inputs ADD COLUMN stem TEXT;"  # of version 1
 KNOWN = """
 SELECT i.state, i.size, i.mtime_ns, i.files, i.finished, f.path, f.kind, f.size, f.facts
 FROM inputs AS i LEFT JOIN files AS f ON f.input = i.id
@@ -109,9 +110,11 @@ def columns(map: SavedMap) -> tuple[Any, ...]:
 def saved(row: tuple[Any, ...]) -> SavedMap:
     """Return the raw map of such columns."""
     facets, facts, more, view, height, width, raw = row[len(_MAP) :]
-    placed = {_OLD_NAMES.get(name, name): tuple(value) for name, value in json.loads(view).items()}
+    placed = {_OLD_NAMES.get(name, name): value for name, value in json.loads(view).items()}
     fields = dict(zip(_MAP, row, strict=False)) | {"facets": json.loads(facets), "facts": json.loads(facts)}
-    return SavedMap((height, width), raw, View(**placed), fields | json.loads(more))
+    map = SavedMap((int(height), int(width)), bytes(raw), typed(View, placed), fields | json.loads(more))
+    map.checked()
+    return map
 
 
 def text(name: str) -> str | bytes:

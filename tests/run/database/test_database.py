@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -317,3 +319,40 @@ def test_a_view_of_a_run_of_the_first_release_comes_back():
     place = next(i for i, value in enumerate(row) if isinstance(value, str) and '"box"' in value)
     row[place] = '{"picture": [40, 30], "box": [1.5, 0.0, 38.25, 30.0], "size": [32, 32]}'
     assert saved(tuple(row)).view == View((40, 30), (1.5, 0.0, 38.25, 30.0), (32, 32))
+
+
+# opening
+
+
+def test_a_foreign_database_is_refused_untouched(tmp_path, monkeypatch):
+    for version in (0, 1, 99):
+        path = tmp_path / str(version) / NAME
+        path.parent.mkdir()
+        with closing(sqlite3.connect(path)) as db:
+            db.execute("CREATE TABLE photos (id)")
+            db.execute(f"PRAGMA user_version = {version}")
+        before = path.read_bytes(), path.stat().st_mtime_ns
+        for write in (False, True):
+            with pytest.raises(OutputError, match="not a run database"):
+                Database(path.parent, write=write)
+        assert (path.read_bytes(), path.stat().st_mtime_ns) == before
+        assert [one.name for one in path.parent.iterdir()] == [NAME]
+
+
+def test_what_was_written_last_is_read_from_a_copied_folder(tmp_path, record):
+    with Database(tmp_path, write=True) as database:
+        job = database.begin("heatmap", {}, {}).id
+        database.add(job, record())
+        database.commit()
+        copy = tmp_path / "copy"
+        copy.mkdir()
+        for end in ("", "-wal"):  # as of a killed run, without the -shm file
+            shutil.copy(tmp_path / f"{NAME}{end}", copy)
+    before = {path.name: path.read_bytes() for path in copy.iterdir()}
+    with Database(copy) as database:
+        assert database.counts(job) == {"done": 1, "failed": 0}
+        assert Path(database._aside).is_dir()
+    assert not Path(database._aside).exists()
+    assert {path.name: path.read_bytes() for path in copy.iterdir()} == before
+    with Database(copy, write=True) as database:
+        assert database.counts(job) == {"done": 1, "failed": 0}

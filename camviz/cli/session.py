@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import os
-import sys
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
@@ -12,9 +9,10 @@ from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
-from camviz.cli.console import Bar, Console, wants_traceback
+from camviz.cli.console import Console, own_stdin, wants_traceback
+from camviz.cli.explained import MOST, explained
 from camviz.cli.options import (
     ClusterOptions,
     ComputeOptions,
@@ -24,9 +22,10 @@ from camviz.cli.options import (
     ResumeOptions,
     several,
 )
+from camviz.cli.progress import Bar, shorter
 from camviz.cli.single_file import SingleFile, names_file
 from camviz.errors import CamvizError, InputError, ModelError, RequestError
-from camviz.io.paths import is_remote, is_url
+from camviz.io.paths import is_remote, is_url, relative
 from camviz.io.texts import json_text
 from camviz.models.typed import typed_model
 from camviz.run.distributed.shard import home
@@ -107,6 +106,7 @@ class Session:
         if writes:
             check_folder(self.folder, images or [])
         self.bar: Bar = console.bar()
+        self._lines = 0  # images that still get a line
 
     @classmethod
     def of(
@@ -185,7 +185,7 @@ class Session:
         images, skip = self.images or [str(sample_folder())], self.folder if self.writes else None
         shard = self.shard
         return Listing(
-            list_inputs(images, skip=skip, stdin=_own_stdin()),
+            list_inputs(images, skip=skip, stdin=own_stdin()),
             lambda name: shard is None or home(name, shard.count) == shard.number,
         )
 
@@ -240,6 +240,9 @@ class Session:
         from camviz.run.runners import remarks
 
         self.bar.count(self._count)
+        self.bar.shorter = shorter(run.job.settings)
+        streamed = "-" in (self.images or ())
+        self._lines = MOST if not self.out.json and (streamed or self.listing.at_most(MOST)) else 0
         with self.bar:
             if task:
                 records = self._spread(run, task) if self.cluster.engine == "ray" else self._compute(run, task)
@@ -341,6 +344,11 @@ class Session:
         return self._summary()
 
     def _report(self, record: Record) -> None:
+        if self._lines and record.done:
+            self._lines -= 1
+            files = [relative(file.path, self.folder) for file in record.written]
+            line = explained(record, [self._single.path.name] if self._single and files else files)
+            self.console.say(line) if line else None
         for file in record.written:
             self._report_file(file)
         if record.error:
@@ -389,12 +397,3 @@ class Session:
     def _count(self) -> int | None:
         """Return the number of images, None for a stream of paths."""
         return None if "-" in (self.images or []) else self.listing.list_all()
-
-
-def _own_stdin() -> TextIO | None:
-    """Standard input for a thread that may still wait for it when the process ends; else Python could not close it."""
-    try:
-        handle = os.dup(sys.stdin.fileno())
-    except (OSError, io.UnsupportedOperation, AttributeError):
-        return None
-    return open(handle, encoding=sys.stdin.encoding, errors=sys.stdin.errors)

@@ -19,7 +19,7 @@ class Listing(Iterator[Input]):
         self._inputs, self._counted = iter(inputs), counted
         self._ahead: deque[Input] = deque()  # listed and not taken yet
         self._lock = threading.Lock()
-        self._count = 0
+        self._count = self._listed = 0
         self._error: BaseException | None = None
         self._ended = False
 
@@ -40,6 +40,7 @@ class Listing(Iterator[Input]):
         except BaseException as error:
             self._error = error
             raise
+        self._listed += 1
         self._count += self._counted(source.name)
         return source
 
@@ -56,6 +57,16 @@ class Listing(Iterator[Input]):
                 if source.error is None and os.path.lexists(source.path):
                     return []
                 errors.append(source.error or no_file(source.path))
+
+    def at_most(self, count: int) -> bool:
+        """Return whether there are at most `count` inputs; lists ahead as far as needed."""
+        with self._lock:
+            while self._listed <= count:
+                try:
+                    self._ahead.append(self._list_next())
+                except Exception:  # the end, or an error that is raised again to whoever takes the inputs
+                    return True
+        return False
 
     def list_all(self) -> int | None:
         """List the rest ahead and return how many images there are; None where listing fails."""

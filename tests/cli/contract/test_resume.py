@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from camviz.cli.console import Bar
+from camviz.cli.progress import Bar
 from tests.cli.contract.conftest import CASES, NAMES, errors_of
 
 EVERY = pytest.mark.parametrize("command", CASES)

@@ -28,12 +28,22 @@ def trunk(module: nn.Module, seen: Survey) -> Survey:
         backbone_run = next((run for run in layers if run.path == trunk_path), None)
         finest = backbone_run.shape[-2:] if backbone_run else ()
         return replace(seen, layers=_finer(backbone, finest))
-    if isinstance(seen.output, Mapping) and "pred_boxes" in seen.output:  # DETR: its tokens have no grid
-        behind = [run for run in layers if ".backbone." in f".{run.path}" and "position" not in run.kind.lower()]
+    if isinstance(seen.output, Mapping) and {"pred_boxes", "masks_queries_logits"} & set(seen.output):
+        trunks = (".backbone.", ".pixel_level_module.encoder.")  # DETR, MaskFormer: the tokens of queries have no grid
+        behind = [run for run in layers if any(name in f".{run.path}" for name in trunks)]
+        behind = [run for run in behind if "position" not in run.kind.lower()]
         return replace(seen, layers=_without_trunks(tuple(behind)) or layers)
-    if len(seen.output_shape) == 3 and seen.task != "embedding":
+    if (len(seen.output_shape) == 3 or _is_map(seen)) and seen.task != "embedding":
         return replace(seen, layers=backbone or _before_scores(_to_coarsest(_without_trunks(layers)), seen))
     return seen
+
+
+def _is_map(seen: Survey) -> bool:
+    """Return whether the output is a value per position: (height, width) with the proportions of the input."""
+    if len(seen.output_shape) != 2:
+        return False
+    (height, width), (full_height, full_width) = seen.output_shape, seen.input_size
+    return 8 * height >= full_height and abs(height * full_width - width * full_height) <= max(seen.input_size)
 
 
 def _before_scores(layers: tuple[LayerRun, ...], seen: Survey) -> tuple[LayerRun, ...]:

@@ -6,6 +6,7 @@ Code that comes with a model is never run.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -29,7 +30,20 @@ _HEADS = {  # the end of an architecture's name: (task, the class of transformer
     "ForImageClassificationWithTeacher": ("classification", "AutoModelForImageClassification"),
     "ForSemanticSegmentation": ("segmentation", "AutoModelForSemanticSegmentation"),
     "ForObjectDetection": ("detection", "AutoModelForObjectDetection"),
+    "ForUniversalSegmentation": ("segmentation", "AutoModelForUniversalSegmentation"),
+    "MaskFormerForInstanceSegmentation": ("segmentation", "AutoModelForInstanceSegmentation"),
+    "ForInstanceSegmentation": ("detection", "AutoModelForInstanceSegmentation"),
+    "DetrForSegmentation": ("detection", "AutoModelForImageSegmentation"),
+    "ForDepthEstimation": ("dense", "AutoModelForDepthEstimation"),
 }
+_WITH_PROMPTS = (
+    "OwlViT",
+    "Owlv2",
+    "GroundingDino",
+    "MMGroundingDino",
+    "OmDetTurbo",
+    "OneFormer",
+)  # texts beside images
 _BACKBONES = ("Model", "Backbone", "WithProjection", "VisionTransformer")  # ends of names of models without a head
 _ENCODERS = ("ForPreTraining", "ForMaskedImageModeling")  # of models whose encoder is of use: AutoModel builds it
 _OF_IMAGES = ("num_channels", "image_size", "patch_size", "in_channels", "vision_config", "backbone_config")  # settings
@@ -94,12 +108,17 @@ def _describe(facts: dict[str, Any], spec: str) -> _Described:
             return _Described("embedding", architecture)
         if architecture.endswith(_ENCODERS):
             return _Described("embedding", "AutoModel")
+    if architecture.startswith(_WITH_PROMPTS):
+        raise ModelError(
+            f"'{spec}' is a {architecture}, which takes a text beside each image",
+            "--model net.py:NAME with a function 'inputs(batch)' in the file that adds the tokens of the text",
+        )
     head = next((end for end in _HEADS if architecture.endswith(end)), None)
     if head is None:
         what = f"is a {architecture}" if architecture else "has a config.json that names no architecture"
         raise ModelError(
-            f"'{spec}' {what}, not a backbone or a model for image classification, semantic segmentation, object "
-            "detection, or images and words",
+            f"'{spec}' {what}, not a backbone or a model for image classification, segmentation, object "
+            "detection, depth, or images and words",
             "--model net.py:NAME takes a model you build from it in a file of your own",
         )
     task, builder = _HEADS[head]
@@ -251,6 +270,8 @@ def _newer(error: Exception) -> str:
     """The hint for a model that transformers does not know or does not build."""
     if "timm" in str(error):
         return "pip install 'camviz[timm]'"
+    if needed := re.search(r"requires the (\w+) library", str(error)):
+        return f"pip install {needed[1]}"
     if "trust_remote_code" in str(error) or "custom code" in str(error):
         return "its own code is never run: build it in a file of your own, --model net.py:NAME"
     return "pip install -U transformers"

@@ -272,3 +272,44 @@ def test_other_heads(architecture, task, shape, tmp_path):
     assert next(iter(output)) == "logits"
     assert first_tensor(output).ndim == shape
     assert np.isfinite(first_tensor(output).numpy()).all()
+
+
+@needs_transformers
+def test_a_depth_estimator_explains_depth(tmp_path):
+    settings = {"hidden_sizes": [8, 16, 24, 32], "depths": [1] * 4, "num_attention_heads": [1, 1, 2, 2]}
+    import transformers
+
+    net = transformers.GLPNForDepthEstimation(transformers.GLPNConfig(**settings, decoder_hidden_size=16))
+    net.save_pretrained(tmp_path / "net")
+    model = camviz.load(f"hf:{tmp_path / 'net'}", input_size=(64, 64))
+    [saliency_map] = camviz.explain(model, np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
+    assert (model.task, saliency_map.target) == ("dense", "mean")
+    assert not saliency_map.layer.startswith("head")
+    assert saliency_map.values.any()
+
+
+@needs_transformers
+@pytest.mark.skipif(importlib.util.find_spec("scipy") is None, reason="transformers builds MaskFormer with scipy")
+def test_a_universal_segmenter_explains_classes(tmp_path):
+    import transformers
+
+    stages = {"depths": [1] * 4, "out_features": [f"stage{i}" for i in (1, 2, 3, 4)]}
+    body = transformers.SwinConfig(embed_dim=24, num_heads=[1, 2, 2, 2], window_size=4, image_size=64, **stages)
+    heads = {f"{part}_attention_heads": 2 for part in ("encoder", "decoder")}
+    few = {"encoder_layers": 1, "decoder_layers": 1, "d_model": 32, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32}
+    decoder = transformers.DetrConfig(**few, **heads, num_queries=6)
+    sizes = {"fpn_feature_size": 32, "mask_feature_size": 32, "num_labels": 3}
+    made = transformers.MaskFormerConfig(backbone_config=body, decoder_config=decoder, **sizes)
+    transformers.MaskFormerForInstanceSegmentation(made).save_pretrained(tmp_path / "net")
+    model = camviz.load(f"hf:{tmp_path / 'net'}", input_size=(64, 64))
+    maps = camviz.explain(model, np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
+    assert model.task == "segmentation"
+    assert ".encoder." in maps[0].layer
+    assert maps[0].values.any()
+
+
+@needs_transformers
+def test_a_model_that_takes_texts_gives_the_reason(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"architectures": ["OwlViTForObjectDetection"]}))
+    with pytest.raises(ModelError, match="takes a text beside each image"):
+        plan(ModelRequest(f"hf:{tmp_path}"))

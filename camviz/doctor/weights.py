@@ -10,6 +10,7 @@ from camviz.doctor.alternatives import MOST, best_alternative, running_layers, s
 from camviz.doctor.examination import Examination
 from camviz.doctor.inputs import images
 from camviz.engine.untrained import as_initialized, fresh_norm, untrained_head, untrained_weights
+from camviz.models.sources import untrained as asks_untrained
 from camviz.models.typed import layers_command
 
 _COARSE = 16  # distinct values of a weight tensor: 4 bits
@@ -37,7 +38,7 @@ def untrained(e: Examination) -> Finding | None:
     module = e.model.module
     if seen := untrained_weights(module):
         fix = e.command("--checkpoint FILE")
-        if e.request.model.weights == "none" or e.request.model.spec == "demo":
+        if asks_untrained(e.request.model) or e.request.model.spec == "demo":
             fix = e.command("--weights default") + ", or --checkpoint FILE"
         return Finding("the model is untrained", seen, fix)
     if seen := untrained_head(module):

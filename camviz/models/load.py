@@ -13,7 +13,7 @@ from camviz.models.checkpoint import SUFFIXES, Weights, check_file, fitted_model
 from camviz.models.checkpoint.dialects import variants
 from camviz.models.extra_inputs import check_inputs, with_inputs
 from camviz.models.labels import read_labels
-from camviz.models.sources import SOURCES, Plan, check_weights
+from camviz.models.sources import SOURCES, Plan, check_weights, untrained
 from camviz.models.typed import typed_model
 from camviz.tasks import TASKS
 from camviz.types import Model, ModelRequest, Order
@@ -79,7 +79,7 @@ def _loaded(
 ) -> Model:
     if isinstance(spec, (str, Path)):
         return to_device(_described(plan(request).build(), description), device or "cpu")
-    model = _of_module(spec, _with_weights_file(request), description)
+    model = _of_module(spec, _settled_weights(request), description)
     return to_device(model, device) if device else model
 
 
@@ -111,7 +111,7 @@ def _finish(model: Model, request: ModelRequest) -> Model:
 
 def plan(request: ModelRequest) -> Plan:
     """Check a request without importing torch, and say how to build the model it asks for."""
-    request = _with_weights_file(request)
+    request = _settled_weights(request)
     if request.checkpoint:
         check_file(Path(request.checkpoint))
     check_inputs(request.inputs)
@@ -189,9 +189,11 @@ def _split(spec: str) -> tuple[str, str]:
     return ("demo", "demo") if fold(spec) == "demo" else ("torchvision", spec)
 
 
-def _with_weights_file(request: ModelRequest) -> ModelRequest:
-    """The request with --weights FILE as what it is, a checkpoint."""
-    if request.weights in ("default", "none") or not Path(request.weights).is_file():
+def _settled_weights(request: ModelRequest) -> ModelRequest:
+    """The request with untrained weights as "none", and --weights FILE as what it is, a checkpoint."""
+    if untrained(request):
+        return replace(request, weights="none")
+    if request.weights == "default" or not Path(request.weights).is_file():
         return request
     if request.checkpoint and request.checkpoint != request.weights:
         raise RequestError(f"two files of weights: '{request.weights}' and '{request.checkpoint}'", "give one of them")

@@ -88,6 +88,16 @@ def test_a_prefix_names_the_source():
     assert plan(ModelRequest("torchvision:resnet18")).name == "resnet18"
 
 
+@pytest.mark.parametrize("word", ["random", "Random", "NONE"])
+def test_random_and_none_in_any_spelling_are_untrained_weights(word):
+    untrained, trained = camviz.load("demo", weights="none"), camviz.load("demo")
+    model = camviz.load("demo", weights=word)
+    for name, values in model.module.state_dict().items():
+        assert torch.equal(values, untrained.module.state_dict()[name]), name
+    assert not torch.equal(model.module.classifier[1].weight, trained.module.classifier[1].weight)
+    assert plan(ModelRequest("squeezenet1_1", weights=word)).build().module is not None
+
+
 # torchvision
 
 

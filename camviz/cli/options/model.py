@@ -44,7 +44,7 @@ class ModelOptions:
         typer.Option(
             "--weights",
             metavar="NAME",
-            help="default, none (untrained), a name listed by 'camviz models', or a file; compare: also random.",
+            help="default, none or random (untrained; compare: the trained weights randomized), a name, or a file.",
             rich_help_panel=_PANEL,
             autocompletion=WEIGHTS.complete,
         ),

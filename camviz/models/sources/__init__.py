@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from camviz.errors import RequestError, UnknownName
+from camviz.errors import RequestError, UnknownName, fold
 from camviz.registry import Registry
 from camviz.types import Model, ModelRequest
 
@@ -54,6 +54,11 @@ LISTINGS: Registry[Listing] = Registry("listing of models", __name__)
 def installed(package: str) -> bool:
     """Whether the package can be imported; it is not."""
     return importlib.util.find_spec(package) is not None
+
+
+def untrained(request: ModelRequest) -> bool:
+    """Return whether the weights are to stay as they are initialized: --weights none or random, in any spelling."""
+    return fold(request.weights) in ("none", "random")
 
 
 def check_weights(request: ModelRequest, name: str, hint: str = "--weights FILE, a file that exists") -> None:

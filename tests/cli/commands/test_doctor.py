@@ -80,3 +80,9 @@ def test_a_wrong_request_does_not_import_torch():
     done = subprocess.run(call, capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr
     assert done.stderr.splitlines()[-1] == "imported:"
+
+
+def test_random_weights_are_the_untrained_ones_of_none(run):
+    told = run("doctor", "--weights", "Random").stdout
+    assert told == run("doctor", "--weights", "none").stdout
+    assert "--weights default" in told

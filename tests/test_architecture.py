@@ -29,6 +29,59 @@ FLOORS = [
     ["camviz.__main__"],
 ]
 LINES, LONGEST = 400, 50  # of a file, of a function
+SMALL = 30  # lines of a module that needs no test file of its name
+# tested by the files of the modules that use them; no other module may join them
+TESTED_ELSEWHERE = {
+    "camviz.demo.model",
+    "camviz.engine.cells",
+    "camviz.engine.map_checks",
+    "camviz.engine.probe",
+    "camviz.engine.tail_replay",
+    "camviz.feature_maps.visualization.concept_figures",
+    "camviz.hooks.operations",
+    "camviz.methods.factorization",
+    "camviz.metrics.measured",
+    "camviz.metrics.source",
+    "camviz.metrics.statistics",
+    "camviz.models.attention_windows",
+    "camviz.models.cautions",
+    "camviz.models.cheap_init",
+    "camviz.models.checkpoint.exported",
+    "camviz.models.checkpoint.operators",
+    "camviz.models.checkpoint.script_code",
+    "camviz.models.default_layer",
+    "camviz.models.endings",
+    "camviz.models.failures",
+    "camviz.models.measured_view",
+    "camviz.models.receptive_field",
+    "camviz.models.sources",
+    "camviz.models.sources.demo",
+    "camviz.models.stated",
+    "camviz.models.survey",
+    "camviz.render.animation",
+    "camviz.render.names",
+    "camviz.render.strip",
+    "camviz.render.tiles",
+    "camviz.run.compare",
+    "camviz.run.concepts",
+    "camviz.run.context",
+    "camviz.run.database.rows",
+    "camviz.run.evaluate",
+    "camviz.run.features",
+    "camviz.run.heatmap",
+    "camviz.run.job",
+    "camviz.run.listing",
+    "camviz.run.misclassified",
+    "camviz.run.output.map_files",
+    "camviz.run.output.written",
+    "camviz.run.reading",
+    "camviz.run.reconstruct",
+    "camviz.run.replicas",
+    "camviz.run.runners",
+    "camviz.run.settings",
+    "camviz.run.video_frames",
+    "camviz.tasks.outputs",
+}
 
 
 def room(module: str) -> tuple[int, str]:
@@ -116,3 +169,19 @@ def test_a_file_is_short_and_says_what_it_is(path):
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             assert (node.end_lineno or 0) - node.lineno < LONGEST, f"{node.name} has more than {LONGEST} lines"
+
+
+@pytest.mark.parametrize("module", modules())
+def test_a_module_has_a_test_file_of_its_name(module):
+    """`render/bar.py` has `tests/render/test_bar.py`, `render/__init__.py` has `tests/render/test_render.py`."""
+    path = PACKAGE.parent / (module.replace(".", "/") + ".py")
+    folder = path.parent if path.exists() else path.with_suffix("")
+    path = path if path.exists() else folder / "__init__.py"
+    tests = Path(__file__).parent / folder.relative_to(PACKAGE)
+    mirrored = (tests / f"test_{module.rpartition('.')[2]}.py").exists()
+    needed = len(path.read_text("utf-8").splitlines()) > SMALL
+    if module in TESTED_ELSEWHERE:
+        assert needed, "small again: leave it out of TESTED_ELSEWHERE"
+        assert not mirrored, "it has a test file: leave it out of TESTED_ELSEWHERE"
+    else:
+        assert mirrored or not needed, f"no {tests.relative_to(PACKAGE.parent)}/test_{module.rpartition('.')[2]}.py"

@@ -38,8 +38,8 @@ def examination(module: nn.Module, how: Preprocessing) -> Examination:
 
 def test_the_other_channel_order_and_normalizations_are_tried():
     tried = list(alternatives(examination(Colors(), Preprocessing((64, 64), 64, order="bgr"))))
-    assert [other.words for other in tried if other.kind == "channel order"] == ["--channel-order rgb"]
-    assert not any("0.485" in other.words for other in tried), "that is its normalization already"
+    assert [other.options for other in tried if other.kind == "channel order"] == ["--channel-order rgb"]
+    assert not any("0.485" in other.options for other in tried), "that is its normalization already"
     assert [other.name for other in tried if other.kind == "orientation"] == ["upside down", "transposed"]
     reverse = next(other for other in tried if other.kind == "channel order").inputs()
     e = examination(Colors(), Preprocessing((64, 64), 64))

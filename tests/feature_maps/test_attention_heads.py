@@ -9,15 +9,10 @@ import pytest
 import torch
 
 from camviz.engine.attention_structure import Structure
-from camviz.errors import ModelError, RequestError, UnknownName
-from camviz.feature_maps import attention_figures
-from camviz.feature_maps.attention_figures import heads
+from camviz.errors import ModelError, UnknownName
 from camviz.feature_maps.attention_heads import HeadExtractor, _distances, measured
-from camviz.feature_maps.figures import FeatureStyle
-from camviz.feature_maps.request import FeatureRequest
 from camviz.io.notebook import as_images
 from camviz.models.preprocess import prepare
-from camviz.render.paper import compose
 from camviz.types import Layer, Model, Preprocessing
 from tests.helpers.modules import Transformer, make
 from tests.helpers.state import hook_count
@@ -84,20 +79,6 @@ def test_heads_of_a_model(how, size, whose):
     assert hook_count(module) == 0
 
 
-def test_one_page_for_each_attention_asked_for():
-    module = Transformer(prefix=0, read=(), pool=True)
-    assert [one.layer for one in extracted(module, ["blocks.*", "pool"])[0]] == [
-        "blocks.0.attn",
-        "blocks.1.attn",
-        "pool",
-    ]
-    assert [one.layer for one in extracted(module, ["blocks.0.attn.qkv"])[0]] == ["blocks.0.attn"]
-    [pool] = extracted(module, ["pool"])[0]
-    assert pool.query == "attention of the pooling query"
-    assert np.isnan(pool.distance).all()
-    assert heads(pool).facts["distance"] == [None, None]
-
-
 def test_what_cannot_be_shown_says_why():
     module = Transformer()
     with pytest.raises(ModelError, match="layer 'head' of net") as caught:
@@ -108,45 +89,3 @@ def test_what_cannot_be_shown_says_why():
     with pytest.raises(ModelError, match="net has no attention") as caught:
         extracted(make("plain"))
     assert "--attention" in caught.value.hint
-
-
-def test_each_head_has_its_own_scale_unless_one_is_shared(monkeypatch):
-    sheets = []
-
-    def spy(kind, sheet, *rest):
-        sheets.append(sheet)
-        return compose(kind, sheet, *rest)
-
-    monkeypatch.setattr(attention_figures, "compose", spy)
-    [maps] = extracted(Transformer())[0]
-    strong = type(maps)(**{**vars(maps), "values": np.stack([maps.values[0], 0.1 * maps.values[0]])})
-    heads(strong)
-    first, second = [tile for row in sheets[-1].rows for tile in row.tiles if tile][1:]
-    np.testing.assert_array_equal(first.pixels, second.pixels)
-    assert first.notes[0].startswith("head 0 · entropy ")
-    assert sheets[-1].bar is None
-    heads(strong, scale="layer")
-    first, second = [tile for row in sheets[-1].rows for tile in row.tiles if tile][1:]
-    assert (first.pixels != second.pixels).any()
-    assert sheets[-1].bar.within.low == 0
-    assert heads(strong, channels=("1",)).facts["heads"] == [1]
-    assert heads(strong, top=1).facts["heads"] == [0]
-
-
-@pytest.mark.parametrize(
-    ("job", "message"),
-    [
-        (FeatureRequest(attention=True, layout="strip"), "--attention"),
-        (FeatureRequest(style=FeatureStyle(rank="peak"), attention=True), "--rank peak"),
-    ],
-)
-def test_what_does_not_go_together(job, message):
-    with pytest.raises(RequestError, match=message):
-        job.check()
-
-
-def test_heads_that_are_not_there():
-    with pytest.raises(RequestError, match=r"more than the 4 heads of 'blocks\.1'"):
-        FeatureRequest(style=FeatureStyle(top=5), attention=True).check_heads(4, "blocks.1")
-    with pytest.raises(UnknownName, match="no head '9'"):
-        FeatureRequest(style=FeatureStyle(channels=("9",)), attention=True).check_heads(4, "blocks.1")

@@ -20,28 +20,16 @@ from camviz.feature_maps.figures import (
 )
 from camviz.models.receptive_field import Field
 from camviz.render.color import Limits, colorize, limits, table
-from camviz.render.paper import compose
 from camviz.render.sheet import Sheet
 from camviz.types import View
 from tests.feature_maps.test_maps import VALUES, maps
+from tests.helpers.sheets import composed, tiles
 
 
 @pytest.fixture
 def sheets(monkeypatch) -> list[Sheet]:
     """The sheets that were composed."""
-    seen: list[Sheet] = []
-
-    def spy(kind, sheet, *rest):
-        seen.append(sheet)
-        return compose(kind, sheet, *rest)
-
-    monkeypatch.setattr(figures, "compose", spy)
-    return seen
-
-
-def tiles(sheets: list[Sheet]) -> list[np.ndarray]:
-    """The pixels of all tiles but the input."""
-    return [tile.pixels for row in sheets[-1].rows for tile in row.tiles if tile][1:]
+    return composed(monkeypatch, figures)
 
 
 POSITIVE = np.abs(VALUES)
@@ -50,7 +38,7 @@ POSITIVE = np.abs(VALUES)
 def test_one_scale_for_the_layer_makes_a_loud_channel_look_loud(sheets):
     channels(maps(POSITIVE))
     within = clipped_limits(POSITIVE, "positive")
-    for pixels, channel in zip(tiles(sheets), (3, 0, 2), strict=True):
+    for pixels, channel in zip(tiles(sheets)[1:], (3, 0, 2), strict=True):
         np.testing.assert_array_equal(pixels, colorize(POSITIVE[channel], within, MAPS))
     assert sheets[-1].bar.within == within
 
@@ -66,19 +54,19 @@ def test_outliers_do_not_wash_out_the_other_channels():
 
 def test_a_scale_for_each_channel_has_no_bar(sheets):
     channels(maps(POSITIVE), channels=("0",), scale="channel")
-    np.testing.assert_array_equal(tiles(sheets)[0], colorize(POSITIVE[0], limits(POSITIVE[0], "positive"), MAPS))
+    np.testing.assert_array_equal(tiles(sheets)[1], colorize(POSITIVE[0], limits(POSITIVE[0], "positive"), MAPS))
     assert sheets[-1].bar is None
 
 
 def test_a_scale_for_the_run(sheets):
     channels(maps(POSITIVE), channels=("0",), scale="run", within=run_limits(8.0, 0.0))
-    np.testing.assert_array_equal(tiles(sheets)[0], colorize(POSITIVE[0], Limits(0, 8), MAPS))
+    np.testing.assert_array_equal(tiles(sheets)[1], colorize(POSITIVE[0], Limits(0, 8), MAPS))
     assert run_limits(3.0, -7.0) == (-7, 7)
 
 
 def test_signed_layers_are_drawn_on_a_diverging_scale(sheets):
     channels(maps(), channels=("3", "1"))
-    assert (tiles(sheets)[1] == table("coolwarm")[128]).all(), "channel 1 is zero"
+    assert (tiles(sheets)[2] == table("coolwarm")[128]).all(), "channel 1 is zero"
     assert sheets[-1].bar.sign == "both"
 
 
@@ -105,12 +93,12 @@ def test_top_and_a_silent_layer():
 def test_reduced_maps_have_the_colors_of_their_values(sheets):
     reduction(maps(POSITIVE), "max")
     top = POSITIVE.max(0)
-    np.testing.assert_array_equal(tiles(sheets)[0], colorize(top, limits(top, "positive"), MAPS))
+    np.testing.assert_array_equal(tiles(sheets)[1], colorize(top, limits(top, "positive"), MAPS))
 
 
 def test_components_are_red_green_and_blue_over_the_image(sheets):
     reduction(maps(np.stack([VALUES[0], -VALUES[0]])), "pca", alpha=1.0)
-    [painted] = tiles(sheets)
+    [painted] = tiles(sheets)[1:]
     high, low = painted[2, 2].astype(int), painted[-3, -3].astype(int)
     assert abs(high[0] - 128) > 40  # one component only: red moves, green and blue stay in the middle
     assert (high[0] > 128) != (low[0] > 128)
@@ -120,7 +108,7 @@ def test_components_are_red_green_and_blue_over_the_image(sheets):
 def test_an_overlay_goes_through_the_view(sheets):
     one = replace(maps(POSITIVE), view=View((8, 8), (4, 0, 8, 8), (8, 8)))
     reduction(one, "sum", overlay=True, alpha=1.0)
-    [painted] = tiles(sheets)
+    [painted] = tiles(sheets)[1:]
     half = painted.shape[1] // 2
     assert (painted[:, : half - 2] == 0).all()  # the image is black, and the view does not reach there
     assert painted[:, half + 4 : -4].any(2).all()
@@ -169,7 +157,7 @@ def test_a_strip_outlines_the_receptive_field_of_the_center_unit(sheets):
     one = replace(maps(POSITIVE), receptive_field=Field(size=(6.0, 6.0), jump=(4.0, 4.0), first=(-1.0, -1.0)))
     whole = replace(one, receptive_field=Field(whole=True))
     strip([maps(POSITIVE), one, whole], "max")
-    plain, marked, all_of_it = tiles(sheets)
+    plain, marked, all_of_it = tiles(sheets)[1:]
     side = plain.shape[0]
     changed = (plain != marked).any(2)
     assert changed[: 5 * side // 8, 5 * side // 8].any(), "its right edge is at pixel 5 of 8"

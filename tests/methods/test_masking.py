@@ -1,7 +1,5 @@
 """The masking family, against literal float64 transcriptions that know nothing of chunks or replay."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 import torch
@@ -244,36 +242,3 @@ def test_rise_is_the_mean_of_masks_weighted_by_scores():
         asked, random_images(1), method="rise", layer="conv", settings={"samples": 400, "keep": 0.25}
     )
     assert found.values.mean() == pytest.approx(1, abs=0.05)
-
-
-def test_memory_running_out_halves_the_pieces_and_is_remembered():
-    from camviz.hooks.chunks import Chunks
-
-    seen = []
-
-    def compute(start, stop):
-        seen.append((start, stop))
-        if stop - start > 2:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return torch.arange(start, stop)
-
-    ticks = []
-    chunks = Chunks(8, lambda done, total: ticks.append((done, total)))
-    assert chunks.run(5, compute).tolist() == [0, 1, 2, 3, 4]
-    assert seen == [(0, 5), (0, 4), (0, 2), (2, 4), (4, 5)]
-    assert chunks.size == 2
-    assert ticks == [(2, 5), (4, 5), (5, 5)]
-    assert all(a < b for a, b in pairwise(done for done, _ in ticks))
-    with pytest.raises(RuntimeError, match="another"):
-        chunks.run(4, lambda *_: (_ for _ in ()).throw(RuntimeError("another error")))
-    assert chunks.size == 2
-
-
-def test_memory_that_is_never_enough_is_an_error():
-    from camviz.hooks.chunks import Chunks
-
-    def fail(*_):
-        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
-
-    with pytest.raises(RuntimeError, match="allocate"):
-        Chunks(4).run(4, fail)

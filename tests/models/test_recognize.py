@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 
 import pytest
@@ -11,14 +9,10 @@ import torch
 from torchvision import models
 
 import camviz
-from camviz.errors import CheckpointError
-from camviz.models.catalog import imagenet_labels
 from camviz.models.cheap_init import without_initialization
 from camviz.models.recognize import preferred, recognize, shapes_of
-from camviz.models.signatures.table import Head, digest_shapes, pack, table
-from tools.signatures.make import from_timm, from_torchvision
-
-SOME = ["resnet18", "vit_b_32", "inception_v3", "regnet_y_400mf"]
+from camviz.models.signatures.table import table
+from tests.helpers.weights_files import refusal, saved
 
 
 def shapes(name: str, **arguments) -> dict[str, tuple[int, ...]]:
@@ -33,52 +27,6 @@ def best(found) -> str:
 
 
 # the table
-
-
-def test_a_few_rows_made_anew_are_those_of_the_table():
-    made = list(from_torchvision(SOME))
-    assert len(made) == 5  # inception_v3 with and without its auxiliary head
-    for row in made:
-        assert row in table().rows
-
-
-def test_rows_of_timm_made_anew_are_those_of_the_table():
-    timm = pytest.importorskip("timm", reason="timm is not installed")
-    if timm.__version__ != table().made["timm"]:
-        pytest.skip("another timm than the table was made with")
-    for row in from_timm(["resnet18", "vit_tiny_patch16_224", "deit_tiny_distilled_patch16_224"]):
-        assert row in table().rows
-
-
-def test_every_classifier_of_torchvision_is_in_the_table():
-    names = {row.name for row in table().rows if row.source == "torchvision"}
-    assert set(models.list_models(module=models)) <= names
-    assert {name for name in models.list_models() if not name.startswith("quantized_")} == names
-
-
-def test_the_table_is_small_and_read_quickly_and_without_torch():
-    code = (
-        "import sys, time; start = time.process_time()\n"
-        "from camviz.models.recognize import recognize\n"
-        "found = recognize({'a.weight': (3, 3)})\n"
-        "print(found, 'torch' in sys.modules, time.process_time() - start < 0.5)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["[]", "False", "True"]
-    assert len(pack(table().rows, table().made)) < 300_000
-
-
-def test_packing_is_repeatable():
-    assert pack(table().rows, table().made) == pack(reversed(table().rows), table().made)
-
-
-def test_a_digest_leaves_out_what_may_vary():
-    head, inputs = Head(("fc.weight",), "fc.weight"), ("conv.weight",)
-    one = {"conv.weight": (8, 3, 3, 3), "bn.num_batches_tracked": (), "fc.weight": (10, 8)}
-    other = {"fc.weight": (5, 8), "conv.weight": (8, 1, 3, 3)}
-    assert digest_shapes(one, head, inputs) == digest_shapes(other, head, inputs)
-    assert digest_shapes(one, head, ()) != digest_shapes(other, head, ())
-    assert digest_shapes(one, head, inputs) != digest_shapes(other | {"conv.weight": (8, 3, 5, 5)}, head, inputs)
 
 
 # telling apart
@@ -137,92 +85,6 @@ def test_none():
 
 
 # through load
-
-
-def saved(tmp_path, module, name="my.pth", wrap=lambda state: state):
-    torch.save(wrap(module.state_dict()), tmp_path / name)
-    return tmp_path / name
-
-
-def test_a_file_alone_is_enough(tmp_path):
-    torch.manual_seed(0)
-    module = models.squeezenet1_1().eval()
-    path = saved(tmp_path, module, wrap=lambda state: {"state_dict": {f"module.{k}": v for k, v in state.items()}})
-    model = camviz.load(path)
-    assert (model.name, model.labels) == ("squeezenet1_1", imagenet_labels())
-    assert model.notes[0] == "recognized: squeezenet1_1"
-    assert "prefix 'module.' stripped" in model.notes
-    image = torch.rand(1, 3, 64, 64)
-    assert torch.equal(model.module(image), module(image))
-
-
-def test_a_lightning_file_alone(tmp_path):
-    module = models.squeezenet1_1(num_classes=5)
-    path = saved(tmp_path, module, "a.ckpt", lambda s: {"state_dict": {f"model.{k}": v for k, v in s.items()}})
-    model = camviz.load(path)
-    assert model.labels == ()
-    assert model.module(torch.zeros(1, 3, 64, 64)).shape == (1, 5)
-    assert "prefix 'model.' stripped" in model.notes
-
-
-def test_other_classes_and_channels(tmp_path):
-    module = models.resnet18(num_classes=5)
-    module.conv1 = torch.nn.Conv2d(1, 64, 7, 2, 3, bias=False)
-    model = camviz.load(saved(tmp_path, module.eval()))
-    image = torch.rand(1, 1, 64, 64)
-    assert torch.equal(model.module(image), module(image))
-    assert (model.labels, model.preprocessing.mean) == ((), (0.0,))
-    assert "'conv1' takes 1 channel(s) instead of 3" in model.notes
-
-
-def test_a_vit_of_another_size_is_shown_images_of_that_size(tmp_path):
-    with without_initialization():
-        module = models.vit_b_32(image_size=64)
-    model = camviz.load(saved(tmp_path, module))
-    assert model.preprocessing.crop == (64, 64)
-    assert model.module(torch.zeros(1, 3, 64, 64)).shape == (1, 1000)
-
-
-def refusal(path):
-    with pytest.raises(CheckpointError) as caught:
-        camviz.load(path)
-    assert f"'{path}'" in caught.value.message
-    return caught.value.message, caught.value.hint
-
-
-def test_several_candidates_are_listed(tmp_path):
-    module = models.get_model("fasterrcnn_mobilenet_v3_large_fpn", weights=None, weights_backbone=None)
-    message, hint = refusal(saved(tmp_path, module))
-    names = "fasterrcnn_mobilenet_v3_large_320_fpn, fasterrcnn_mobilenet_v3_large_fpn"
-    assert f"fits 2 architectures: {names}" in message
-    assert f"--checkpoint {tmp_path / 'my.pth'}" in hint
-
-
-def test_no_architecture(tmp_path, net):
-    message, hint = refusal(saved(tmp_path, net()))
-    assert "for no architecture of torchvision or timm (6 tensors, such as features.0.weight 8×3×3×3)" in message
-    assert hint == f"--model net.py:Net --checkpoint {tmp_path / 'my.pth'}"
-
-
-def test_another_width(tmp_path):
-    message, _ = refusal(saved(tmp_path, models.mobilenet_v2(width_mult=0.5)))
-    assert "has the tensors of mobilenet_v2 by name, but in other shapes" in message
-
-
-def test_a_body_without_its_head(tmp_path):
-    module = models.resnet18()
-    module.fc = torch.nn.Identity()
-    message, hint = refusal(saved(tmp_path, module))
-    assert "has the body of resnet18, timm:resnet18, timm:resnetblur18 and no head" in message
-    assert "--checkpoint" in hint
-
-
-def test_fully_connected_layers_draw_no_map(tmp_path):
-    module = torch.nn.Sequential(torch.nn.Linear(784, 16), torch.nn.ReLU(), torch.nn.Linear(16, 10))
-    message, hint = refusal(saved(tmp_path, module, "mlp.tar"))
-    assert "holds fully connected layers only" in message
-    assert "nothing in it to draw a map from" in message
-    assert "--method gradient" in hint
 
 
 def test_looking_up_is_quick():

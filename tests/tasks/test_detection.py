@@ -13,7 +13,6 @@ from torch import nn
 import camviz
 from camviz.engine.explain import Explainer
 from camviz.errors import CamvizError, InputError, ModelError, RequestError, UnknownName
-from camviz.models.detectors import economical, preprocessing_of
 from camviz.models.layers import default_layer, list_layers
 from camviz.models.preprocess import prepare
 from camviz.models.survey import survey
@@ -23,7 +22,7 @@ from camviz.types import Image, Model, Preprocessing, Request, View
 from tests.helpers.dense import CLASSES, DETECTORS, make
 from tests.helpers.inputs import random_images
 from tests.helpers.state import hook_count, state_of
-from tests.methods.test_every_method import ATTENTION, QUICK
+from tests.methods.test_methods import ATTENTION, QUICK
 
 WHOLE = View((200, 100), (0, 0, 200, 100), (100, 50))  # the model's input is half as large
 
@@ -257,18 +256,6 @@ def test_layers_that_run_once_for_each_box_have_no_grid():
         explained("faster-rcnn", random_images(1), layer="roi_heads.box_roi_pool")
 
 
-def test_a_survey_works_small_and_leaves_the_model_alone():
-    module = make("faster-rcnn")
-    module.transform.min_size, module.transform.max_size = (800,), 1333
-    proposals = module.rpn._post_nms_top_n
-    seen = survey(module, (800, 1088))
-    assert seen.input_size == (256, 352)
-    assert (module.transform.min_size, module.transform.max_size) == ((800,), 1333)
-    assert module.rpn._post_nms_top_n is proposals
-    with economical(make("ssd"), (128, 128)) as size:
-        assert size == (128, 128)
-
-
 @pytest.mark.parametrize("size", [(90, 130), (130, 90), (60, 60), (40, 400), (300, 70), (513, 511)])
 def test_what_the_view_shows_is_what_the_model_sees(size):
     """The detector's own resizing and padding must do nothing more."""
@@ -287,23 +274,6 @@ def test_what_the_view_shows_is_what_the_model_sees(size):
         torch.tensor(v).view(3, 1, 1) for v in (asked.module.transform.image_mean, asked.module.transform.image_std)
     )
     torch.testing.assert_close(given[1][0], (torch.from_numpy(values) - mean) / std)  # the first is the survey's
-
-
-def test_the_preprocessing_of_real_sizes():
-    class Transform:
-        image_mean, image_std, size_divisible = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225], 32
-        min_size, max_size, fixed_size = (800,), 1333, None
-
-    module = nn.Module()
-    module.transform = Transform()
-    how = preprocessing_of(module)
-    assert (how.resize, how.longest, how.multiple) == (800, 1312, 32)
-    for width, height in ((640, 480), (500, 375), (375, 500), (1920, 1080), (2000, 300)):
-        _, view = prepare(Image(np.zeros((height, width, 3), np.uint8)), how)
-        sides = view.size
-        assert all(side % 32 == 0 for side in sides)
-        assert 1 <= min(800 / min(sides), 1333 / max(sides)) <= 1.02 or min(sides) > 800
-    assert preprocessing_of(nn.Module()) is None
 
 
 def test_a_detector_s_own_threshold_gives_way_and_comes_back():

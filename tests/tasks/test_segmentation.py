@@ -2,50 +2,22 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 import numpy as np
 import pytest
 import torch
-from PIL import Image as PILImage
 from torch import nn
 from torch.nn import functional as F
 
 import camviz
 from camviz.engine.explain import Explainer
-from camviz.errors import InputError, ModelError, RequestError, UnknownName
+from camviz.errors import InputError, RequestError, UnknownName
 from camviz.models.layers import default_layer
 from camviz.models.preprocess import prepare
 from camviz.models.survey import survey
-from camviz.tasks.outputs import NO_ENDING
-from camviz.tasks.regions import read_mask
-from camviz.tasks.segmentation import Segmentation
-from camviz.types import Image, Model, Preprocessing, Request, View
+from camviz.types import Image, Model, Preprocessing, Request
 from tests.helpers.inputs import random_images
-from tests.methods.test_every_method import ATTENTION, QUICK
-
-LABELS = ("background", "cat", "dog")
-WHOLE = View((8, 4), (0, 0, 8, 4), (16, 8))
-
-
-def scores(predicted) -> torch.Tensor:
-    """Scores (classes, h, w) whose largest is that of the class named; 3 there, and 1 more for every place."""
-    classes = torch.tensor(predicted)
-    rising = torch.arange(classes.numel(), dtype=torch.float32).reshape(classes.shape)
-    return torch.stack([(classes == i) * (3 + rising) for i in range(len(LABELS))])
-
-
-ROW = scores([[0, 0, 1, 1], [0, 2, 1, 0]])
-
-
-def task(**settings) -> Segmentation:
-    return Segmentation("net", LABELS, **settings)
-
-
-def chosen(text: str, row=ROW, view: View = WHOLE, **settings):
-    asked = task(**settings)
-    [target] = asked.choose(asked.parse([text])[0], row, view)
-    return target
+from tests.helpers.segments import LABELS, ROW, WHOLE, chosen, scores, task
+from tests.methods.test_methods import ATTENTION, QUICK
 
 
 @pytest.mark.parametrize(
@@ -94,17 +66,6 @@ def test_the_mean_of_a_class_where_it_is_predicted():
     assert target.facts == {"region": 3 / 8}
 
 
-def test_one_class_less_another():
-    target = chosen("cat vs dog", ROW + torch.tensor([0.0, 0.0, 1.0])[:, None, None])
-    assert float(target.read(ROW)) == pytest.approx(3 + 11 / 3)
-    assert target.label == "cat vs dog"
-
-
-def test_the_region_stays_where_the_score_is_read_from_another_output():
-    target = chosen("cat")
-    assert float(target.read(torch.zeros_like(ROW) + 7)) == pytest.approx(7)
-
-
 def test_the_largest_class_is_not_the_background():
     assert [chosen(f"top{rank}").label for rank in (1,)] == ["cat"]
     asked = task()
@@ -124,72 +85,7 @@ def test_a_class_that_is_not_predicted_names_those_that_are():
 # places: the image is 8×4, the output 4×2, so each place covers four pixels
 
 
-def test_a_point_in_pixels_of_the_image():
-    target = chosen("point:2,3")  # second column, second row: dog, its score 3 + 5
-    assert (target.label, target.index, float(target.read(ROW))) == ("dog at 2,3", 2, 8)
-    assert target.marks[0].point == (2.5 / 8, 3.5 / 4)
-    assert float(chosen("cat@point:2,3").read(ROW)) == 0
-
-
-def test_a_point_of_a_cropped_view():
-    view = View((8, 4), (2, 0, 6, 4), (16, 16))  # the middle half
-    assert float(chosen("point:2,0", view=view).read(ROW)) == 3
-    assert float(chosen("point:5,0", view=view).read(ROW)) == 6
-    with pytest.raises(InputError, match="point 6,0"):
-        chosen("point:6,0", view=view)
-    with pytest.raises(InputError, match="point 8,0 is outside the image of 8×4"):
-        chosen("point:8,0")
-
-
-def test_a_mask_file(tmp_path):
-    mask = np.zeros((4, 8), np.uint8)
-    mask[2:, 2:6] = 3  # places (1, 1) and (1, 2): a dog and a cat
-    mask[:2, 4:6] = 1  # and (0, 2), another cat
-    PILImage.fromarray(mask).save(tmp_path / "m.png")
-    target = chosen(f"mask:{tmp_path / 'm.png'}")
-    assert (target.label, target.index) == ("cat in m", 1)
-    assert float(target.read(ROW)) == pytest.approx((5 + 0 + 9) / 3)
-    assert target.marks[0].region.tolist() == [[False, False, True, False], [False, True, True, False]]
-    assert chosen(f"dog@mask:{tmp_path / 'm.png'}").index == 2
-
-
-def test_a_mask_of_another_size_or_of_nothing(tmp_path):
-    PILImage.new("L", (5, 5), 1).save(tmp_path / "other.png")
-    PILImage.new("L", (8, 4), 0).save(tmp_path / "empty.png")
-    (tmp_path / "text.png").write_text("no image")
-    for name, message in (("other", "5×5, the image 8×4"), ("empty", "empty.png"), ("text", "is not an image")):
-        with pytest.raises(InputError, match=message):
-            chosen(f"mask:{tmp_path / name}.png")
-
-
-@pytest.mark.parametrize("mode", ["L", "P", "RGB", "RGBA", "1", "I;16"])
-def test_a_mask_in_any_mode(tmp_path, mode):
-    values = np.zeros((4, 8), np.uint16)
-    values[1, 2] = 1
-    if mode == "I;16":
-        image = PILImage.fromarray(values)
-    elif mode == "P":
-        image = PILImage.fromarray(values.astype(np.uint8), "L").convert("P")
-        image.putpalette([9, 9, 9, *[0] * 765])  # index 1 may well be black
-        image = PILImage.fromarray(values.astype(np.uint8), "P")
-        image.putpalette([9, 9, 9, *[0] * 765])
-    else:
-        image = PILImage.fromarray((255 * values).astype(np.uint8), "L").convert(mode)
-    image.save(tmp_path / "m.png")
-    assert read_mask(tmp_path / "m.png").nonzero() == (np.array([1]), np.array([2]))
-
-
 # outputs
-
-
-def test_outputs_of_all_kinds():
-    plain = torch.rand(2, 3, 8, 8)
-    assert Segmentation.recognizes(plain[:1], (), NO_ENDING)
-    assert not Segmentation.recognizes(torch.rand(1, 512, 7, 7), (), NO_ENDING)  # feature maps
-    assert task().rows(OrderedDict(out=plain, aux=plain[:, :2]), 2) is not None
-    torch.testing.assert_close(task().rows(OrderedDict(loss=None, logits=plain), 2), plain)
-    with pytest.raises(ModelError, match="2×3"):
-        task().rows(torch.rand(2, 3), 2)
 
 
 def test_one_logit_at_every_place_is_a_class_and_its_background():
@@ -207,11 +103,6 @@ def test_queries_with_classes_and_masks_add_up():
     likely, shown = classes[0].softmax(-1)[:, :2], masks[0].sigmoid()
     expected = torch.stack([sum(likely[q, c] * shown[q] for q in range(2)) for c in range(2)])
     torch.testing.assert_close(row, expected)
-
-
-def test_class_names_must_be_as_many_as_the_classes():
-    with pytest.raises(RequestError, match="3 class names for net, which has 4 classes"):
-        task().check(task().parse(["top1"]), torch.rand(1, 4, 8, 8))
 
 
 # models

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 import types
@@ -15,8 +14,6 @@ from torchvision import models
 import camviz
 from camviz.errors import CheckpointError
 from camviz.models.checkpoint import check_file, fit, read_weights
-from camviz.models.checkpoint.settings import stored_preprocessing
-from camviz.types import Preprocessing
 
 
 @pytest.fixture
@@ -103,60 +100,6 @@ def test_a_file_alone_with_another_head(save):
 # settings and class names
 
 
-@pytest.mark.parametrize(
-    "beside",
-    [
-        {"class_names": ["cat", "dog", "owl", "fox"]},
-        {"classes": ("cat", "dog", "owl", "fox")},
-        {"idx_to_class": {0: "cat", 1: "dog", 2: "owl", 3: "fox"}},
-        {"class_to_idx": {"dog": 1, "cat": 0, "fox": 3, "owl": 2}},
-        {"hyper_parameters": {"class_names": ["cat", "dog", "owl", "fox"]}},
-        {"meta": {"classes": ["cat", "dog", "owl", "fox"]}},
-        {"args": argparse.Namespace(class_names=["cat", "dog", "owl", "fox"])},
-    ],
-)
-def test_class_names_are_applied_and_noted(net, net_file, save, beside):
-    path = save({"state_dict": net(seed=5).state_dict(), **beside})
-    model = camviz.load(f"{net_file}:Net", checkpoint=path)
-    assert model.labels == ("cat", "dog", "owl", "fox")
-    assert any("cat, dog, owl" in note for note in model.notes)
-    assert model.sources["labels"] == "from the checkpoint"
-
-
-@pytest.mark.parametrize("names", [["cat", "dog"], "cat", [1, 2, 3, 4], {"a": "b"}, {5: "a"}, {"²": "a"}])
-def test_what_are_no_names_of_these_classes_is_left(net, net_file, save, names):
-    path = save({"state_dict": net(seed=5).state_dict(), "class_names": names})
-    assert camviz.load(f"{net_file}:Net", checkpoint=path).labels == ()
-
-
-@pytest.mark.parametrize(
-    ("settings", "crop", "resize", "mean"),
-    [
-        ({"input_size": [3, 192, 192], "crop_pct": 0.9}, (192, 192), 213, 0.485),
-        ({"img_size": 128, "mean": [0.5] * 3, "std": [0.5] * 3}, (128, 128), 146, 0.5),
-        ({"img_size": None, "mean": None, "std": None, "crop_pct": None}, (224, 224), 256, 0.485),
-        ({"data": {"image_size": (96, 64), "mean": [127.5] * 3, "std": [127.5] * 3}}, (96, 64), 73, 0.5),
-        ({"mean": [0.5] * 3}, (224, 224), 256, 0.485),
-        ({"mean": "imagenet", "std": 3, "input_size": "large"}, (224, 224), 256, 0.485),
-        ({"mean": [0.5] * 3, "std": [0.0] * 3, "input_size": [3, -1, 10**9]}, (224, 224), 256, 0.485),
-    ],
-)
-def test_preprocessing_of_a_training_program(settings, crop, resize, mean):
-    how, said = stored_preprocessing(settings, Preprocessing())
-    assert (how.crop, how.resize, how.mean[0]) == (crop, resize, mean)
-    assert bool(said) == (how != Preprocessing())
-
-
-def test_stored_preprocessing_is_not_reported_as_assumed(net, net_file, save):
-    path = save(
-        {"state_dict": net(seed=5).state_dict(), "args": {"mean": [0.5] * 3, "std": [0.25] * 3, "img_size": 64}}
-    )
-    model = camviz.load(f"{net_file}:Net", checkpoint=path)
-    assert (model.preprocessing.crop, model.preprocessing.std) == ((64, 64), (0.25,) * 3)
-    assert model.sources["preprocessing"] == "from the checkpoint"
-    assert not any("assumed" in note for note in model.notes)
-
-
 # objects beside the tensors
 
 
@@ -211,30 +154,6 @@ def test_adapters_are_named(save):
     assert "merge_and_unload" in caught.value.hint
 
 
-FOREIGN = {
-    "a.onnx": (b"\x08\x08\x12\x07pytorch\x1a\x052.1.0:\x10\n\x01x", "ONNX"),
-    "onnx.bin": (b"\x08\x0a\x12\x07pytorch\x1a\x052.1.0:\x10\n\x01x", "ONNX"),
-    "a.h5": (b"\x89HDF\r\n\x1a\n" + bytes(64), "HDF5"),
-    "named.pth": (b"\x89HDF\r\n\x1a\n" + bytes(64), "HDF5"),
-    "a.tflite": (bytes(4) + b"TFL3" + bytes(64), "TensorFlow Lite"),
-    "a.engine": (b"ftrt" + bytes(64), "TensorRT"),
-    "b.plan": (b"\x00\x01" + bytes(64), "TensorRT"),
-    "a.pb": (b"\n\x10" + bytes(64), "TensorFlow"),
-    "a.gguf": (b"GGUF" + bytes(64), "GGUF"),
-    "a.npy": (b"\x93NUMPY" + bytes(64), "NumPy"),
-}
-
-
-@pytest.mark.parametrize("name", FOREIGN)
-def test_files_of_other_programs_are_named(tmp_path, name):
-    data, kind = FOREIGN[name]
-    (tmp_path / name).write_bytes(data)
-    with pytest.raises(CheckpointError, match=kind) as caught:
-        check_file(tmp_path / name)
-    assert "damaged" not in caught.value.message
-    assert caught.value.hint
-
-
 def test_a_device_or_a_pipe_is_no_checkpoint(tmp_path):
     import os
 
@@ -245,28 +164,3 @@ def test_a_device_or_a_pipe_is_no_checkpoint(tmp_path):
 
 
 # libraries by their names
-
-
-LIBRARIES = {
-    "segmentation_models_pytorch": [
-        "encoder.conv1.weight",
-        "decoder.blocks.0.conv1.0.weight",
-        "segmentation_head.0.weight",
-    ],
-    "efficientnet_pytorch": ["_conv_stem.weight", "_blocks.0._depthwise_conv.weight", "_fc.weight"],
-    "open_clip": ["visual.transformer.resblocks.0.attn.in_proj_weight", "text_projection", "logit_scale"],
-    "MONAI": ["features.denseblock1.denselayer1.layers.norm1.weight", "class_layers.out.weight"],
-    "fastai": ["0.0.weight", "0.4.0.conv1.weight", "1.2.weight", "1.2.running_mean", "1.8.weight"],
-    "ultralytics": ["model.0.conv.weight", "model.2.m.0.cv1.conv.weight", "model.22.dfl.conv.weight"],
-}
-
-
-@pytest.mark.parametrize("library", LIBRARIES)
-def test_state_dicts_of_libraries_get_a_guess(save, library):
-    path = save({name: torch.ones(4, 3, 3, 3) for name in LIBRARIES[library]})
-    with pytest.raises(CheckpointError, match=library) as caught:
-        camviz.load(path)
-    assert "write net.py" in caught.value.hint
-    with pytest.raises(CheckpointError) as caught:
-        camviz.load("resnet18", checkpoint=path)
-    assert library in caught.value.hint

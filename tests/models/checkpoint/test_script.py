@@ -12,7 +12,6 @@ import camviz
 from camviz.engine.explain import Explainer
 from camviz.errors import CheckpointError, ModelError
 from camviz.models.checkpoint import read_weights
-from camviz.models.checkpoint.interpret import agree, restored, with_layers
 from camviz.models.checkpoint.script import Sealed, takes_several
 from camviz.models.survey import differentiable
 from camviz.types import Request
@@ -26,88 +25,12 @@ FORMS = {
 }
 
 
-class Branching(nn.Module):
-    """Everything that a forward may have: branches, loops, lists, methods of its own, numbers, several outputs."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.convs = nn.ModuleList([nn.Conv2d(3, 8, 3, 2, 1), nn.Conv2d(8, 8, 3, 2, 1, groups=2)])
-        self.norm = nn.BatchNorm2d(8)
-        self.fc = nn.Linear(8, 4)
-        self.scale = 0.5
-
-    def pooled(self, x: torch.Tensor, twice: bool = False) -> torch.Tensor:
-        return x.mean((2, 3)) * (2.0 if twice else 1.0)
-
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, int]:
-        kept: list[torch.Tensor] = []
-        for conv in self.convs:
-            x = torch.relu(conv(x))
-            kept.append(x)
-        for number in range(2):
-            if number > 0 and x.shape[0] > 0:
-                x = x + self.scale * kept[-1]
-        x = self.norm(x)
-        return self.fc(self.pooled(x, twice=True)), len(kept)
-
-
 @pytest.fixture
 def image():
     return torch.rand(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
 
 
 # the walk through the graph
-
-
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("name", ["plain", "inplace", "residual", "channels-last", "vit"])
-def test_a_restored_model_gives_the_same_scores_and_has_the_same_layers(name, form, image):
-    module = make(name)
-    script = FORMS[form](module)
-    again = restored(script).eval()
-    with torch.no_grad():
-        assert torch.allclose(again(image), module(image), atol=1e-6)
-        assert torch.allclose(with_layers(again)(image), module(image), atol=1e-6)
-    if form == "scripted":
-        paths = {
-            path for path, part in module.named_modules() if type(part).__name__ != "NonDynamicallyQuantizableLinear"
-        }
-        assert paths - {path for path, _ in again.named_modules()} <= {"encoder.layers.encoder_layer_0.self_attention"}
-    kinds = [type(part).__name__ for part in module.modules() if isinstance(part, nn.Conv2d)]
-    assert [type(part).__name__ for part in again.modules() if isinstance(part, nn.Conv2d)] == kinds
-
-
-def test_branches_loops_and_lists(image):
-    torch.manual_seed(0)
-    module = Branching().eval()
-    again = restored(torch.jit.script(module)).eval()
-    with torch.no_grad():
-        scores, count = again(image)
-        assert torch.allclose(scores, module(image)[0], atol=1e-6)
-        assert count == 2
-        assert torch.allclose(with_layers(again)(image)[0], module(image)[0], atol=1e-6)
-    grouped = again.convs.get_submodule("1")
-    assert (type(grouped), grouped.groups, grouped.in_channels, grouped.stride) == (nn.Conv2d, 2, 8, (2, 2))
-
-
-def test_settings_of_traced_layers_come_back(image):
-    module = nn.Sequential(nn.Conv2d(3, 4, (3, 5), (1, 2), (2, 1), (2, 1)), nn.BatchNorm2d(4, eps=0.5), nn.Flatten())
-    again = restored(FORMS["traced"](module.eval())).eval()
-    again(image)
-    convolution, norm, _ = with_layers(again).children()
-    own = module[0]
-    for setting in ("kernel_size", "stride", "padding", "dilation", "groups", "in_channels"):
-        assert getattr(convolution, setting) == getattr(own, setting)
-    assert norm.eps == 0.5
-    assert torch.allclose(again(image), module(image), atol=1e-6)
-
-
-def test_agreement_is_of_numbers_and_shapes(image):
-    torch.manual_seed(0)
-    one = make("plain")
-    assert agree(one, one, image)
-    assert not agree(one, make("plain", seed=1), image)
-    assert not agree(one, make("residual"), torch.rand(1, 2, 3))
 
 
 # through load
@@ -293,55 +216,6 @@ def test_damaged_torchscript(tmp_path, net):
 
 
 # exported programs
-
-
-def export(tmp_path, module, count=1, dynamic=False):
-    shapes = ({0: torch.export.Dim("n", min=1, max=64)},) if dynamic else None
-    program = torch.export.export(module, (torch.rand(count, 3, SIZE, SIZE),), dynamic_shapes=shapes)
-    torch.export.save(program, str(tmp_path / "a.pt2"))
-    return tmp_path / "a.pt2"
-
-
-def test_an_exported_program_with_a_dynamic_batch_has_layers(tmp_path, pixels):
-    module = make("plain")
-    model = camviz.load(export(tmp_path, module, 2, dynamic=True))
-    assert model.preprocessing.crop == (SIZE, SIZE)
-    [found] = camviz.explain(model, pixels(SIZE, SIZE), layer="features.3", method="gradcam")
-    own = camviz.load(module, input_size=(SIZE, SIZE))
-    [expected] = camviz.explain(own, pixels(SIZE, SIZE), layer="features.3", method="gradcam")
-    assert np.allclose(found.values, expected.values, atol=1e-6)
-
-
-def test_an_exported_program_for_one_image_works_without_layers(tmp_path, pixels):
-    class One(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.fc = nn.Linear(3072, 5)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.fc(x.reshape(1, 3072))
-
-    model = camviz.load(export(tmp_path, One().eval()))
-    maps = camviz.explain(model, [pixels(SIZE, SIZE, seed) for seed in range(2)], batch_size=2)
-    assert [found.method for found in maps] == ["occlusion", "occlusion"]
-    with pytest.raises(ModelError, match="was exported for one image at a time"):
-        camviz.explain(model, pixels(SIZE, SIZE), method="gradcam")
-
-
-def test_the_tensors_of_an_exported_program_go_into_a_model_from_python(tmp_path, net, net_file):
-    module = net(seed=5).eval()
-    model = camviz.load(f"{net_file}:Net", checkpoint=export(tmp_path, module))
-    assert torch.equal(model.module.fc.weight, module.fc.weight)
-
-
-@pytest.mark.slow
-def test_an_exported_program_of_a_known_architecture_is_rebuilt(tmp_path):
-    module = models.squeezenet1_1(num_classes=6).eval()
-    program = torch.export.export(module, (torch.rand(1, 3, 64, 64),))
-    torch.export.save(program, str(tmp_path / "a.pt2"))
-    model = camviz.load(tmp_path / "a.pt2")
-    assert type(model.module) is type(module)
-    assert model.notes[0] == "torch.export archive, rebuilt with the same scores"
 
 
 # whole pickled models

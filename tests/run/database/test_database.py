@@ -20,7 +20,6 @@ from camviz.errors import InputError, OutputError
 from camviz.io.inputs import Input
 from camviz.run.database.database import NAME, Database, key_of
 from camviz.run.database.records import Record, SavedMap, failure, predictions
-from camviz.run.database.tables import columns, saved
 from camviz.run.output.written import Written
 from camviz.types import Image, Look, Request, SaliencyMap, View
 
@@ -120,12 +119,6 @@ def test_a_failure_is_kept_with_its_traceback(database, job, tmp_path):
     assert "test_database.py" in row.traceback
     assert database.counts(job) == {"done": 0, "failed": 1}
     assert list(database.inputs(job, "done")) == []
-
-
-def test_a_bug_is_told_as_one(tmp_path):
-    made = failure(Input(tmp_path / "a", "a"), ZeroDivisionError("of\nall"))
-    assert "unexpected ZeroDivisionError: of all" in made.error.message
-    assert "bug" in made.error.hint
 
 
 def test_an_image_done_again_replaces_what_was_known(database, job, record):
@@ -306,19 +299,6 @@ def test_a_folder_that_is_gone_is_noticed(tmp_path, record):
 def test_it_is_read_without_torch_or_opencv():
     code = "import sys, camviz.run.database.database; sys.exit(bool({'torch', 'cv2', 'PIL'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-def test_where_cells_lie_comes_back():
-    view = View((40, 30), (1.5, 0.0, 38.25, 30.0), (32, 32), (0.125, 0.25, 0.75, 0.5))
-    row = columns(SavedMap.of(saliency(view=view)))
-    assert saved(row).view == view
-
-
-def test_a_view_of_a_run_of_the_first_release_comes_back():
-    row = [*columns(SavedMap.of(saliency()))]
-    place = next(i for i, value in enumerate(row) if isinstance(value, str) and '"box"' in value)
-    row[place] = '{"picture": [40, 30], "box": [1.5, 0.0, 38.25, 30.0], "size": [32, 32]}'
-    assert saved(tuple(row)).view == View((40, 30), (1.5, 0.0, 38.25, 30.0), (32, 32))
 
 
 # opening

@@ -1,0 +1,42 @@
+"""Numbers and place of a color bar."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from camviz.render.bar import Bar
+from camviz.render.color import Limits
+from camviz.render.sheet import Page, Picture, Row, Sheet, Tile, Words, arrange
+from camviz.types import Style
+
+BAR = Bar(Limits(0, 123.4), "viridis", label="Grad-CAM, score units")
+
+
+def tile(width: int = 60, height: int = 40, title: str = "", *notes: str) -> Tile:
+    return Tile(np.full((height, width, 3), 120, np.uint8), title, notes)
+
+
+def pictures(page: Page) -> list[Picture]:
+    return [item for item in page.items if isinstance(item, Picture)]
+
+
+def texts(page: Page) -> list[str]:
+    return [item.text for item in page.items if isinstance(item, Words)]
+
+
+def test_bars_have_the_numbers_of_their_scale():
+    for sheet in (Sheet((Row((tile(),), bars=(BAR,)),)), Sheet((Row((tile(),)),), bar=BAR)):
+        found = texts(arrange(sheet, Style(85)))
+        assert {"0", "61.7", "123", BAR.label} <= set(found)
+    signed = Bar(Limits(-2, 2), "coolwarm", "both")
+    assert {"−2", "0", "2"} <= set(texts(arrange(Sheet((Row((tile(),)),), bar=signed), Style(85))))
+
+
+def test_a_bar_spans_its_columns():
+    bar = Bar(Limits(0, 1), "viridis", first=1, last=2)
+    page = arrange(Sheet((Row((tile(), tile(), tile(), tile()), bars=(bar,)),)), Style(100))
+    boxes = [picture.box for picture in pictures(page)]
+    left, _, width, _ = boxes[-1]
+    assert left == pytest.approx(boxes[1][0])
+    assert left + width == pytest.approx(boxes[2][0] + boxes[2][2])

@@ -36,6 +36,7 @@ _ATTENTION = _set("scaled_dot_product_attention multi_head_attention_forward")
 _LAYERS = _CLASSIFIERS | _NORMS | _ATTENTION
 _FEATURES = _NORMS | _ATTENTION | _set("relu relu6 gelu silu hardswish hardtanh leaky_relu elu mish prelu tanh")
 _ROUNDING = _set("argmax argmin argsort round floor ceil trunc sign gt ge lt le eq bincount heaviside")
+_EMBEDDED = 64  # divides the usual widths of embeddings
 _FAR = 200  # calls looked at behind the last layer
 
 
@@ -112,7 +113,24 @@ def _embedding(call: Call, tensor: Tensor) -> str:
         return "normalized to unit length"
     while last.sources and last.name not in _CLASSIFIERS | _FEATURES:
         last = last.sources[0]
-    return "no classifier behind the features" if last.name in _FEATURES else ""
+    features = last.name in _FEATURES and not _scored(last, tensor.shape[1])
+    return "no classifier behind the features" if features else ""
+
+
+def _scored(call: Call, width: int) -> bool:
+    """Return whether a normalization or activation at the end is that of class scores, as in SqueezeNet.
+
+    It follows a linear layer or a 1×1 convolution directly. Heads of embeddings end so as well (ArcFace, MobileNet):
+    their widths are multiples of 64, numbers of classes rarely are.
+    """
+    before = _core(call.sources[0]) if call.sources and call.name not in _ATTENTION else None
+    while before and before.name in _FEATURES - _ATTENTION and before.sources:  # a norm and an activation
+        before = _core(before.sources[0])
+    if before is None or not width % _EMBEDDED:
+        return False
+    weights = [tensor for tensor in before.tensors[1:] if tensor.ndim > 1]
+    pointwise = before.name == "conv2d" and all(tensor.shape[2:] == (1, 1) for tensor in weights)
+    return bool(weights) and weights[0].shape[0] == width and (before.name in ("linear", "addmm") or pointwise)
 
 
 def _norm_of(call: Call) -> bool:

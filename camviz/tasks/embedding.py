@@ -73,7 +73,8 @@ class Embedding(Task):
         if not text:
             raise RequestError(
                 f"{self.name} outputs embeddings, and --target names nothing to compare with",
-                "--target similar:REF.jpg, or 'text:a car' for a model with a text encoder",
+                "--target similar:REF.jpg, or 'text:a car' for a model with a text encoder; --task classification if "
+                "its values are scores of classes",
             )
         if not colon or f"{kind}:" not in self.prefixes or not rest.strip():
             raise UnknownName(

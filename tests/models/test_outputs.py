@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 import camviz
 from camviz.errors import ModelError
-from camviz.models.outputs import forward, surveyed, understand
+from camviz.models.outputs import assumptions, forward, surveyed, understand
 from camviz.models.survey import survey
 from camviz.types import Model, Preprocessing
 from tests.helpers.inputs import random_images
@@ -164,6 +164,24 @@ def test_embeddings_have_no_classes(end, reason):
     assert output.task == "embedding"
     assert reason in output.ending.embedding
     assert found(end, labels=tuple(map(str, range(output.classes)))).output.task == "classification"
+
+
+@pytest.mark.parametrize(
+    ("end", "width", "task"),
+    [
+        (lambda net, f: F.batch_norm(net.head(pooled(f)), torch.zeros(10), torch.ones(10)), 10, "classification"),
+        (lambda net, f: F.batch_norm(net.head(pooled(f)), torch.zeros(128), torch.ones(128)), 128, "embedding"),
+        (lambda net, f: F.layer_norm(net.head(pooled(f)), (10,)).relu(), 10, "classification"),
+        (lambda net, f: net.head(pooled(f)) * 3.0, 128, "classification"),
+        (lambda net, f: pooled(net.dense(f).relu()), 10, "classification"),
+        (lambda net, f: pooled(net.dense(f).relu()), 128, "embedding"),
+        (lambda net, f: pooled(F.conv2d(f, torch.zeros(10, f.shape[1], 3, 3)).relu()), 10, "embedding"),
+    ],
+)
+def test_class_scores_behind_a_last_norm_or_activation(end, width, task):
+    model = found(end, width)
+    assert model.output.task == task
+    assert bool(assumptions(model)) == (task == "classification")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 CamvizError                a message that quotes the value, and a hint: a value that works
 ├── RequestError           the request is wrong; nothing was computed                   exit status 2
-│   ├── UnknownName        a model, layer, method, class or option that does not exist
+│   ├── UnknownName        a model, layer, method, class or option that does not exist (UnknownKeyword: in Python)
 │   ├── CheckpointError    a weights file that cannot be read or does not fit the model
 │   ├── WeightsError       weights that are not available on this machine
 │   ├── ModelError         a model that does not support the request
@@ -45,6 +45,10 @@ class RequestError(CamvizError):
 
 class UnknownName(RequestError):
     """A name that does not exist; see `unknown`."""
+
+
+class UnknownKeyword(UnknownName, TypeError):
+    """A keyword of a Python function that does not exist."""
 
 
 class CheckpointError(RequestError):
@@ -154,6 +158,15 @@ def unknown(noun: str, typed: str, known: Iterable[str], where: str = "", listin
     known = list(known)
     parts = [did_you_mean(closest(typed, known)), f"{listing} lists all" if listing else ""]
     return UnknownName(message, " ".join(part for part in parts if part) or _first(known))
+
+
+def check_keywords(typed: Iterable[str], known: Iterable[str], elsewhere: Mapping[str, str]) -> None:
+    """Raise `UnknownKeyword` for a keyword that is not known; `elsewhere` has what to write instead of some."""
+    known = list(known)
+    for name in typed:
+        if name not in known:
+            error = unknown("keyword", name, known)
+            raise UnknownKeyword(error.message, elsewhere.get(name, error.hint))
 
 
 def _first(known: list[str], count: int = 6) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from camviz.errors import ModelError
+from camviz.errors import ModelError, check_keywords
 from camviz.registry import Registry
 
 if TYPE_CHECKING:
@@ -297,6 +297,7 @@ class SaliencyMap:
         """Return the figure that the command line would write, as a PIL image; settings as in `Look`."""
         from PIL import Image as PILImage
 
+        check_keywords(look, Look.__annotations__, {"cmap": "colormap='viridis'", "image_weight": "alpha=0.5"})
         figure = DRAWINGS.find("map").call(self, replace(Look(), **look))
         assert figure.pixels is not None
         return PILImage.fromarray(figure.pixels)

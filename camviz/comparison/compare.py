@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
+
+import numpy as np
+from numpy.typing import NDArray
 
 from camviz.comparison import MOST, Comparison, Comparisons, check_count
-from camviz.engine.explain import Explainer, as_list, request_of
+from camviz.engine.arguments import Options, as_list, layer_names, request_of
+from camviz.engine.explain import Explainer
 from camviz.engine.forward import ForwardPass
 from camviz.errors import InputError, RequestError
-from camviz.io.notebook import as_images
-from camviz.models.preprocess import prepare
+from camviz.io.notebook import iterate_images
+from camviz.models.preprocess import prepare, tensors_as_inputs
 from camviz.tasks import TargetSpec
 from camviz.tasks.classification import Classification, label_of
 from camviz.types import Image, Look, Model, SaliencyMap, Target, View
@@ -43,8 +47,14 @@ class Member:
 class Comparer:
     """Explain images with every member: for the targets, or without any for the class that `reference` predicts."""
 
-    def __init__(self, members: Sequence[Member], targets: bool, reference: int = 0) -> None:
-        self.members, self.targets, self.reference = members, targets, reference
+    def __init__(
+        self,
+        members: Sequence[Member],
+        targets: bool,
+        reference: int = 0,
+        prepare: Callable[..., tuple[NDArray[np.float32], View]] = prepare,
+    ) -> None:
+        self.members, self.targets, self.reference, self.prepare = members, targets, reference, prepare
 
     @property
     def window(self) -> tuple[float, float] | None:
@@ -62,7 +72,7 @@ class Comparer:
         predicted: list[Target | None] = []
         for number, image in enumerate(images):
             try:
-                predicted.append(_predicted(first, image) if shared else None)
+                predicted.append(self._predicted(first, image) if shared else None)
             except InputError as error:
                 predicted.append(None)
                 results[number] = error
@@ -90,7 +100,7 @@ class Comparer:
             predictions.append(prediction)
             return (counterpart(explainer, shared, first) if shared else ()) or explainer.wanted
 
-        maps = _maps(explainer, image, choose)
+        maps = self._maps(explainer, image, choose)
         kinds = max(1, len({(each.method, each.layer, each.facts.get("part")) for each in maps}))
         several = len(self.members) > 1
         named = []
@@ -100,6 +110,30 @@ class Comparer:
                 facts |= {"predicted": predictions[0].label, "confidence": predictions[0].probability}
             named.append(replace(saliency_map, facts={**saliency_map.facts, **facts}))
         return [named[start : start + kinds] for start in range(0, len(named), kinds)]
+
+    def _maps(
+        self, explainer: Explainer, image: Image, choose: Callable[[Target | None], Targets]
+    ) -> list[SaliencyMap]:
+        """Return an image's maps for the targets that `choose` returns for the prediction; raise `InputError`."""
+        values, view = self.prepare(image, explainer.model.preprocessing, explainer.request.fit)
+
+        def targets(passed: ForwardPass) -> Targets:
+            return choose(_prediction(explainer, passed.rows[0], view))
+
+        [maps] = explainer.maps([image], [values], [view], targets)
+        if isinstance(maps, InputError):
+            raise maps
+        return maps
+
+    def _predicted(self, explainer: Explainer, image: Image) -> Target | None:
+        predictions: list[Target | None] = []
+
+        def choose(prediction: Target | None) -> Targets:
+            predictions.append(prediction)
+            return ()
+
+        self._maps(explainer, image, choose)
+        return predictions[0]
 
 
 def _by_target(groups: Sequence[Sequence[list[SaliencyMap]]]) -> list[list[SaliencyMap]]:
@@ -114,30 +148,6 @@ def side_name(map: SaliencyMap, member: Member, explainer: Explainer, several: b
     parts += [map.layer] if len(explainer.layers) > 1 and map.layer != "input" else []
     parts += [f"part {map.facts['part']}"] if "part" in map.facts else []
     return " ".join(parts) or member.name
-
-
-def _maps(explainer: Explainer, image: Image, choose: Callable[[Target | None], Targets]) -> list[SaliencyMap]:
-    """Return an image's maps for the targets that `choose` returns for the prediction; raise `InputError`."""
-    values, view = prepare(image, explainer.model.preprocessing, explainer.request.fit)
-
-    def targets(passed: ForwardPass) -> Targets:
-        return choose(_prediction(explainer, passed.rows[0], view))
-
-    [maps] = explainer.maps([image], [values], [view], targets)
-    if isinstance(maps, InputError):
-        raise maps
-    return maps
-
-
-def _predicted(explainer: Explainer, image: Image) -> Target | None:
-    predictions: list[Target | None] = []
-
-    def choose(prediction: Target | None) -> Targets:
-        predictions.append(prediction)
-        return ()
-
-    _maps(explainer, image, choose)
-    return predictions[0]
 
 
 def _prediction(explainer: Explainer, row: Any, view: View) -> Target | None:
@@ -170,11 +180,13 @@ def compare(
     names: Sequence[str] = (),
     method: str | Sequence[str] = (),
     target: str | int | Sequence[str | int] = (),
-    layer: str | Sequence[str] = (),
+    layer: Any = (),
     settings: dict[str, Any] | None = None,
     scale: str = "",
     look: Look | None = None,
-    **options: Any,
+    fit: str = "model",
+    normalized: bool = False,
+    **options: Unpack[Options],
 ) -> Comparisons:
     """Compare two to six maps of each image: of several models, or of several methods or layers of one model.
 
@@ -186,15 +198,21 @@ def compare(
     from camviz.models.load import load
 
     loaded = [model if isinstance(model, Model) else load(model) for model in as_list(models)]
-    request = request_of(method, target, layer, settings, **options)
+    request = request_of(method, target, layer_names(layer, *loaded), settings, fit=fit, **options)
     called = list(names) or distinct([model.name for model in loaded])
     if len(called) != len(loaded):
         raise RequestError(f"{len(called)} names for {len(loaded)} models", "pass one name per model")
     members = [Member(name, partial(Explainer, model, request)) for name, model in zip(called, loaded, strict=True)]
     look = look or Look()
     look = replace(look, scale=scale or ("row" if len(loaded) > 1 else "image"))
-    comparer, comparisons = Comparer(members, bool(request.targets)), Comparisons()
-    for image in as_images(images):
+    comparisons = Comparisons()
+    if normalized:  # one tensor for all models
+        ready = {image: (values, view) for image, values, view in tensors_as_inputs(images, loaded[0].preprocessing)}
+        comparer = Comparer(members, bool(request.targets), prepare=lambda image, *_: ready[image])
+        images = list(ready)
+    else:
+        comparer = Comparer(members, bool(request.targets))
+    for image in iterate_images(images, comparer.window):
         [groups] = comparer([image])
         if isinstance(groups, InputError):
             raise groups

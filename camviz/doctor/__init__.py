@@ -8,12 +8,13 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from camviz.registry import Registry
 
 if TYPE_CHECKING:
     from camviz.doctor.examination import Examination
+    from camviz.engine.arguments import Options
 
 GRADES = ("serious", "warning", "note")
 _OUTPUTS = {"normalization", "labels", "statistics", "one-class"}
@@ -98,16 +99,17 @@ def diagnose(
     *,
     method: str | Sequence[str] = (),
     target: str | int | Sequence[str | int] = (),
-    layer: str | Sequence[str] = (),
-    **options: Any,
+    layer: Any = (),
+    fit: str = "model",
+    **options: Unpack[Options],
 ) -> Diagnosis:
     """Check a model on images (default: the bundled samples) and return the findings.
 
-    `model` and `images` as for `explain`; other keywords are those of `Request`. The model is left unchanged.
+    `model` and `images` as for `explain`; other keywords are those of `Options`. The model is left unchanged.
     """
     from camviz.demo import sample_folder
     from camviz.doctor.examination import Examination
-    from camviz.engine.explain import request_of
+    from camviz.engine.arguments import layer_names, request_of
     from camviz.io.notebook import as_images
     from camviz.models.load import load
     from camviz.types import Model
@@ -115,7 +117,11 @@ def diagnose(
     loaded = model if isinstance(model, Model) else load(model)
     if images is None:
         images = sorted(sample_folder().glob("*.jpg"))
-    return examined(Examination(loaded, request_of(method, target, layer, **options), as_images(images)))
+    return examined(
+        Examination(
+            loaded, request_of(method, target, layer_names(layer, loaded), fit=fit, **options), as_images(images)
+        )
+    )
 
 
 def examined(examination: Examination) -> Diagnosis:

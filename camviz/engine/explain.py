@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Unpack, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from camviz.engine.arguments import Options, layer_names, prepared_images, request_of
 from camviz.engine.batches import by_shape
 from camviz.engine.box_levels import by_level
 from camviz.engine.cells import CellAreas
@@ -24,14 +25,13 @@ from camviz.engine.tail_replay import finished_before
 from camviz.errors import InputError, ModelError, RequestError, UnknownName
 from camviz.hooks.chunks import Chunks
 from camviz.io.images import read_image
-from camviz.io.notebook import iterate_images
 from camviz.methods import WITHOUT_LAYERS, Chosen, choose
 from camviz.models.cautions import cautions
 from camviz.models.channels import input_channels
 from camviz.models.extra_inputs import batch_size, inputs_of
 from camviz.models.layers import box_levels, find_layers, stages_before
 from camviz.models.outputs import assumptions, understand
-from camviz.models.preprocess import check_channels, prepare, tensors_as_inputs
+from camviz.models.preprocess import check_channels, prepare
 from camviz.models.survey import Survey, differentiable, survey
 from camviz.tasks import References, TargetSpec, Task, task_of
 from camviz.types import Fuse, Image, Layer, Model, Request, SaliencyMap, Score, Smooth, Target, View
@@ -343,29 +343,25 @@ def explain(
     *,
     method: str | Sequence[str] = (),
     target: str | int | Sequence[str | int] = (),
-    layer: str | Sequence[str] = (),
+    layer: Any = (),
     settings: dict[str, Any] | None = None,
     fit: str = "model",
     normalized: bool = False,
-    **options: Any,
+    **options: Unpack[Options],
 ) -> list[SaliencyMap]:
     """Return the saliency maps of one or several images, in the order images × targets × layers × methods.
 
     `model` is a `Model`, an `nn.Module`, or a name or path as for `camviz.load`; an image is a path, a PIL image, an
     array (H, W, 3) or tensor (3, H, W) of bytes or of floats of 0 to 1, or an `Image`; several are a list, a batch, a
-    Dataset or a DataLoader. `normalized` tensors are the model's input as they are. `settings` belong to methods
-    ({"samples": 50}, {"rise.samples": 500}). Other keywords are those of `Request`: score, precision, batch_size,
-    smooth, fuse, seed. Raises `InputError` for an image that cannot be read.
+    Dataset or a DataLoader. `normalized` tensors are the model's input as they are. A `layer` is a path, a pattern or
+    a module, or several. `settings` belong to methods ({"samples": 50}, {"rise.samples": 500}). Other keywords are
+    those of `Options`. Raises `InputError` for an image that cannot be read.
     """
     from camviz.models.load import load
 
     model = model if isinstance(model, Model) else load(model)
-    explainer = Explainer(model, request_of(method, target, layer, settings, fit=fit, **options))
-    how = model.preprocessing
-    if normalized:
-        prepared = tensors_as_inputs(images, how)
-    else:
-        prepared = ((image, *prepare(image, how, fit)) for image in iterate_images(images, how.window))
+    explainer = Explainer(model, request_of(method, target, layer_names(layer, model), settings, fit, **options))
+    prepared = prepared_images(images, model.preprocessing, fit, normalized)
     size = batch_size(model, explainer.request.batch_size)
     saliency_maps: list[SaliencyMap] = []
     for batch in by_shape(prepared, size, key=lambda item: item[1].shape):
@@ -375,22 +371,3 @@ def explain(
                 raise maps
             saliency_maps += maps
     return saliency_maps
-
-
-def request_of(
-    method: str | Sequence[str] = (),
-    target: str | int | Sequence[str | int] = (),
-    layer: str | Sequence[str] = (),
-    settings: Mapping[str, Any] | None = None,
-    **options: Any,
-) -> Request:
-    """Return the `Request` of `explain`'s arguments: one name or several, settings of any type."""
-    typed = tuple((key, str(value)) for key, value in (settings or {}).items())
-    targets = tuple(str(text) for text in as_list(target))
-    methods, layers = tuple(as_list(method)), tuple(as_list(layer))
-    return Request(methods=methods, targets=targets, layers=layers, settings=typed, **options)
-
-
-def as_list(value: Any) -> list[Any]:
-    """Return the value as a list; a single value becomes a list of length 1."""
-    return list(value) if isinstance(value, (list, tuple)) else [value]

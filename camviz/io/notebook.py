@@ -28,18 +28,21 @@ def iterate_images(images: Any, window: Window | None = None) -> Iterator[Image]
     Arrays are (H, W), (H, W, c) or (n, H, W, c), tensors (c, h, w) or (n, c, h, w): bytes, or floats of 0 to 1. Items
     of a Dataset or DataLoader may be (image, label) pairs or dictionaries. Raises `InputError`.
     """
+    for item in items_of(images):
+        yield from _images_of(item, window)
+
+
+def items_of(images: Any) -> Iterator[Any]:
+    """Yield the items of a list, Dataset, DataLoader or iterator, of pairs and mappings their image; or the value."""
     if isinstance(images, (list, tuple)):
-        for item in images:
-            yield from _images_of(item, window)
+        yield from images
     elif hasattr(images, "batch_sampler") or (hasattr(images, "__getitem__") and _is_dataset(images)):
         items = images if hasattr(images, "__iter__") else (images[i] for i in range(len(images)))
-        for item in items:
-            yield from _images_of(_image_part(item), window)
+        yield from map(_image_part, items)
     elif isinstance(images, Iterator):
-        for item in images:
-            yield from _images_of(_image_part(item), window)
+        yield from map(_image_part, images)
     else:
-        yield from _images_of(images, window)
+        yield images
 
 
 def _is_dataset(value: Any) -> bool:

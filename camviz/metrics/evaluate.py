@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Unpack, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from camviz.metrics.statistics import Row
 from camviz.types import Image, Model, View
 
 if TYPE_CHECKING:
+    from camviz.engine.arguments import Options
     from camviz.engine.explain import Explainer
 
 Marked = Callable[[Image, str], Mask | None]  # (image, target's label) -> the target's pixels, None if unknown
@@ -148,7 +149,7 @@ def evaluate(
     *,
     method: str | Sequence[str] = (),
     target: str | int | Sequence[str | int] = (),
-    layer: str | Sequence[str] = (),
+    layer: Any = (),
     metric: str | Sequence[str] = "all",
     boxes: str | Path | None = None,
     masks: str | Path | None = None,
@@ -159,7 +160,8 @@ def evaluate(
     resamples: int = 1000,
     settings: dict[str, Any] | None = None,
     fit: str = "model",
-    **options: Any,
+    normalized: bool = False,
+    **options: Unpack[Options],
 ) -> Evaluation:
     """Measure how faithful the maps of methods and layers are, on average over images; prints as tables.
 
@@ -167,24 +169,24 @@ def evaluate(
     command line. `truth`: instead of them, one mask (H, W) per image, None where unknown. `forwards`: the most per map
     and metric. `settings`: of metrics, as {"pointing.tolerance": 15}.
     """
+    from camviz.engine.arguments import as_list, layer_names, prepared_images, request_of
     from camviz.engine.batches import by_shape
-    from camviz.engine.explain import Explainer, as_list, request_of
-    from camviz.io.notebook import as_images
+    from camviz.engine.explain import Explainer
     from camviz.models.extra_inputs import batch_size
     from camviz.models.load import load
-    from camviz.models.preprocess import prepare
 
     model = model if isinstance(model, Model) else load(model)
-    request = request_of(method, target, layer, settings, fit=fit, **options)
+    request = request_of(method, target, layer_names(layer, model), settings, fit=fit, **options)
     method_settings, metric_settings = split_settings(request.settings)
-    images = as_images(images)
+    ready = list(prepared_images(images, model.preprocessing, fit, normalized))
+    images = [image for image, _, _ in ready]
     known = read_truth(Path(boxes) if boxes else None, Path(masks) if masks else None, mask_value, match)
     marked = known.mask if known else _from_masks(images, truth) if truth is not None else None
     explainer = Explainer(model, replace(request, settings=tuple(method_settings)))
     evaluator = Evaluator(explainer, choose(as_list(metric), metric_settings), marked, forwards)
     measured: list[Measured] = []
     names = _distinct([image.name for image in images])
-    prepared = [(p, name, *prepare(p, model.preprocessing, fit)) for p, name in zip(images, names, strict=True)]
+    prepared = [(image, name, values, view) for (image, values, view), name in zip(ready, names, strict=True)]
     size = batch_size(model, explainer.request.batch_size)
     for group in by_shape(prepared, size, key=lambda item: item[2].shape):
         batch, batch_names, inputs, views = zip(*group, strict=True)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camviz.errors import InputError, RequestError
+from camviz.io.notebook import items_of
 from camviz.types import Image, Preprocessing, View
 
 if TYPE_CHECKING:
@@ -76,9 +77,13 @@ def prepare_clip(images: Sequence[Image], how: Preprocessing, fit: str = "model"
 
 
 def tensors_as_inputs(tensors: Any, how: Preprocessing) -> Iterator[tuple[Image, NDArray[np.float32], View]]:
-    """Yield normalized tensors (c, h, w), or those of a batch, with the image that they show."""
-    for tensor in tensors if isinstance(tensors, (list, tuple)) else [tensors]:
-        values = np.asarray(tensor.detach().cpu().float().numpy(), np.float32)
+    """Yield normalized tensors (c, h, w), or those of batches, with the image that they show."""
+    for tensor in items_of(tensors):
+        if not hasattr(tensor, "shape"):
+            kind = type(tensor).__name__
+            raise InputError(f"normalized=True: a {kind} is not a tensor", "give tensors (c, h, w) or (n, c, h, w)")
+        whole = tensor.detach().cpu().float().numpy() if hasattr(tensor, "detach") else tensor
+        values = np.asarray(whole, np.float32)
         for item in values if values.ndim == 4 else [values]:
             if item.ndim != 3 or len(item) != len(how.mean):
                 shape = "×".join(map(str, item.shape))

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 import camviz
-from camviz.engine.explain import Explainer, request_of
+from camviz.engine.arguments import request_of
+from camviz.engine.explain import Explainer
 from camviz.engine.map_checks import variation
 from camviz.engine.noise_floor import NoiseFloor, why_weak
 from camviz.types import Image, Model, Preprocessing, Target, View

@@ -202,7 +202,8 @@ class ChannelsLast(torch.nn.Module):
 
 def test_biases_of_a_channels_last_linear_layer_by_hand():
     """b ⊙ g: g is 1 where the output is positive."""
-    from camviz.engine.explain import Explainer, request_of
+    from camviz.engine.arguments import request_of
+    from camviz.engine.explain import Explainer
     from camviz.engine.forward import run_forward
     from camviz.engine.probe import Probe, Reading
 

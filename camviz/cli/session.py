@@ -104,7 +104,7 @@ class Session:
         self.plans: list[Plan] = [plan(request) for request in requests]
         self._single = SingleFile(out.output, images) if writes and names_file(out.output) else None
         if writes:
-            check_folder(self.folder, images or [])
+            check_folder(self.folder, images or [], writes=not self.again.dry_run)
         self.bar: Bar = console.bar()
         self._lines = 0  # images that still get a line
 

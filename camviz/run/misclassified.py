@@ -155,6 +155,8 @@ class Drawing:
         """Draw each missing figure; then write the table and the page."""
         for record in drawer_of(self.run, failed).draw(self._figure):
             yield from record.written
+        if not self.database.counts(self.row.id)["done"]:
+            return
         for path, make in ((self.folder / TABLE, self._table), (self.folder / PAGE, self._page)):
             data = make().encode("utf-8", "surrogateescape")
             if not path.exists() or path.read_bytes() != data:

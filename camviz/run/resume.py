@@ -7,7 +7,7 @@ import os
 import platform
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
@@ -24,6 +24,7 @@ from camviz.run.distributed.shard import Shard, Share
 from camviz.run.job import Job
 from camviz.run.outcome import Outcome
 from camviz.run.output.folder import OutputFolder
+from camviz.run.threads import threads
 from camviz.types import ModelRequest
 
 _SAME = 8  # images that fail with the same error of the model before the run is given up
@@ -59,6 +60,7 @@ class Run:
     _before: Database | None = None  # of the folder, beside that of a shard
 
     def __post_init__(self) -> None:
+        self._new = False, False  # whether the database, and the folder, did not exist before
         self._tag = self.shard.tag if self.shard else ""
         self._share = Share(self.shard) if self.shard else None
         self._sizes = Sizes(self.folder)
@@ -108,6 +110,8 @@ class Run:
     def open(self) -> OutputFolder:
         """Make and lock the folder and open its database."""
         if self.output is None:
+            path = database_path(self.folder, self._tag)
+            self._new = not path.exists(), not self.folder.exists()
             self.output = OutputFolder(self.folder, self._tag)
             self._database = Database(self.folder, write=True, shard=self._tag)
             self._read_before()
@@ -172,9 +176,18 @@ class Run:
         output, self.output = self.output, None
         self.outcome.replaced += database.replaced if database else 0
         with ExitStack() as stack:
+            if database and self._new[0] and not self.shard and database.empty():
+                stack.callback(self._remove, database.path)
             for one in (output, before, database):  # closed the other way round
                 if one:
                     stack.callback(one.close)
+
+    def _remove(self, path: Path) -> None:
+        """Remove the database of a run that has not begun, and its folder if it was new: the request was wrong."""
+        with suppress(OSError):
+            path.unlink()
+            if self._new[1]:
+                self.folder.rmdir()
 
     def _missing(self) -> Iterator[Input]:
         self._row = self._row or self._find(self._database)
@@ -258,8 +271,8 @@ def check_shards(folder: Path, shard: Shard | None) -> None:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python, camviz and torch, for the run database."""
-    found = {"camviz": __version__, "python": platform.python_version()}
+    """Return what maps may depend on: the versions of Python, camviz and torch, and the number of threads."""
+    found = {"camviz": __version__, "python": platform.python_version(), "threads": str(threads())}
     for package in ("torch", "torchvision"):
         try:
             found[package] = version(package)

@@ -38,6 +38,12 @@ def cores() -> int:
     return max(1, count)
 
 
+def threads() -> int:
+    """Return the number of threads that a forward pass uses at most: the cores, or OMP_NUM_THREADS if it is less."""
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return min(cores(), int(limit) or cores()) if limit.isdecimal() else cores()
+
+
 def one_thread_each() -> None:
     """Turn off OpenCV's threads: there is a thread per core already."""
     import cv2

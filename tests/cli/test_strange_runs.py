@@ -129,3 +129,26 @@ def test_an_address_that_no_package_reads_fails_alone(run, made):
         assert "nonsense://x" in result.stderr
     for command in ("report", "export"):
         assert run(command, made).exit_code == 0
+
+
+def test_a_model_that_exits_fails_its_images_and_not_the_run(run, net_file, write_image, tmp_path):
+    net_file.write_text(f"""{net_file.read_text()}
+
+class Exits(Net):
+    calls = 0
+
+    def forward(self, x):
+        Exits.calls += 1
+        if Exits.calls > 4:
+            raise SystemExit(0)
+        return super().forward(x)
+""")
+    images = [write_image(tmp_path / f"{number}.png", seed=number) for number in range(6)]
+    model = ["--model", f"{net_file}:Exits", "--input-size", 32, "--batch-size", 1]
+    result = run("heatmap", *images, *model, "-o", tmp_path / "out")
+    assert result.exit_code in (1, 2)
+    assert "SystemExit" in result.stderr
+    assert "bug in camviz" not in result.stderr
+    net_file.write_text(net_file.read_text().replace("calls > 4", "calls > 0"))
+    result = run("layers", f"{net_file}:Exits", "--input-size", 32)
+    assert result.exit_code, result.output

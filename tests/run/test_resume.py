@@ -79,6 +79,22 @@ def test_a_copied_run_is_done(heatmap, pics, tmp_path):
     assert heatmap("pics", "-o", tmp_path / "copy").stdout == ""
 
 
+def test_a_dry_run_needs_no_right_to_write(heatmap, pics, tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)
+    assert heatmap("pics").exit_code == 2
+    assert names(heatmap("pics", "--dry-run")) == ["a.png", "b.png", "c.png"]
+    assert os.listdir(tmp_path / "out") == []
+
+
+def test_a_wrong_request_that_is_noticed_late_leaves_no_folder(run, pics, net_file, tmp_path):
+    options = ["--model", f"{net_file}:Net", "--model", f"{net_file}:Net", "--layer", "nope", "--input-size", 32]
+    result = run("compare", "pics", *options, "-o", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "'nope'" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_overwrite_does_everything_again(heatmap, pics):
     heatmap("pics")
     assert names(heatmap("pics", "--overwrite")) == ALL

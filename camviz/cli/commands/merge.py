@@ -30,5 +30,6 @@ def merge(console: Console, run: Run = None) -> None:
     for note in merged.notes:
         console.say(f"note: {note}")
     failed = f", {merged.failed} failed" if merged.failed else ""
-    console.say(f"{merged.shards} shards, {merged.done} images{failed} in {run}")
+    shards = f"{merged.shards} shards" if merged.shards else "no shards left to join"
+    console.say(f"{shards}, {merged.done} images{failed} in {run}")
     console.path(merged.path)

@@ -112,7 +112,8 @@ def _tell_versions(then: dict[str, str], console: Console) -> None:
 
     for name, now in versions().items():
         if then.get(name, now) != now:
-            console.say(f"note: {name} was {then[name]}, now {now}")
+            shown = "the number of threads" if name == "threads" else name
+            console.say(f"note: {shown} was {then[name]}, now {now}")
 
 
 def _tell(found: Iterable[Compared], session: Session, tolerance: float, as_json: bool) -> int:

@@ -221,6 +221,15 @@ class Database:
         self._guarded(lambda: self._db.executescript(SHARDS))
         self._guarded(lambda: self._db.execute("INSERT OR REPLACE INTO shards VALUES (?, ?, ?, ?)", row))
 
+    def mark_joined(self) -> None:
+        """Mark the database as joined from shards."""
+        self._guarded(lambda: self._db.executescript(SHARDS))
+
+    def is_joined(self) -> bool:
+        """Return whether the database was joined from shards."""
+        query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'shards'"
+        return next(self._rows(query), None) is not None
+
     def share(self, job: int) -> tuple[int, int, str] | None:
         """Return what `finished` stored of a job; None while it is incomplete."""
         try:
@@ -311,6 +320,10 @@ class Database:
                     row["stem"] = row["name"]
                 image = typed(InputRow, row)
             yield image
+
+    def empty(self) -> bool:
+        """Return whether no image of any job is known."""
+        return next(self._rows("SELECT id FROM inputs LIMIT 1"), None) is None
 
     def count_maps(self, job: int) -> int:
         """Return the number of raw maps of a job."""

@@ -18,7 +18,7 @@ CREATE TABLE jobs (             -- one per command and settings; `key` is their 
   key TEXT NOT NULL UNIQUE,
   command TEXT NOT NULL,        -- heatmap, features
   settings TEXT NOT NULL,       -- JSON, as the command understood them; "contents": digests of the files they name
-  versions TEXT NOT NULL,       -- JSON: camviz, python, torch, torchvision
+  versions TEXT NOT NULL,       -- JSON: camviz, python, torch, torchvision; and the number of threads
   created TEXT NOT NULL,        -- ISO 8601, UTC
   batch_size INTEGER            -- the largest that fitted into memory, where one did not
 );

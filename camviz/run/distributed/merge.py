@@ -34,8 +34,10 @@ def merge(folder: Path) -> Merged:
     """Join the databases of all shards, then remove them.
 
     Raises `OutputError` and changes nothing unless all shards are present, complete, of the same jobs and images, and
-    each image is in the shard that its name selects.
+    each image is in the shard that its name selects. Where all are joined already, nothing is left to do.
     """
+    if _joined(folder):
+        return _merged(folder, 0, [])
     shards = find_shards(folder)
     with ExitStack() as stack:
         output = stack.enter_context(OutputFolder(folder))  # no shard is still running
@@ -51,10 +53,38 @@ def merge(folder: Path) -> Merged:
             os.replace(merged, database_path(folder))
         for database in databases.values():
             database.path.unlink()
+    return _merged(folder, len(shards), _versions(rows))
+
+
+def _merged(folder: Path, shards: int, notes: Sequence[str]) -> Merged:
     with Database(folder) as database:
         newest = database.newest()
         counts = database.counts(newest.id) if newest else {"done": 0, "failed": 0}
-    return Merged(database_path(folder), len(shards), counts["done"], counts["failed"], _versions(rows))
+    return Merged(database_path(folder), shards, counts["done"], counts["failed"], notes)
+
+
+def _joined(folder: Path) -> bool:
+    """Return whether the database has all rows of the shards that are left, which a killed merge may leave behind."""
+    if not database_path(folder).exists():
+        return False
+    tags = shard_databases(folder)
+    with ExitStack() as stack:
+        stack.enter_context(OutputFolder(folder))
+        database = stack.enter_context(Database(folder))
+        if not database.is_joined():
+            return False
+        rows = _all_rows(database)
+        shards = [stack.enter_context(Database(folder, shard=tag)) for tag in tags]
+        if not all(set() < _all_rows(shard) <= rows for shard in shards):
+            return False
+        for shard in shards:
+            shard.path.unlink()
+    return True
+
+
+def _all_rows(database: Database) -> set[tuple[str, str, str]]:
+    """Return the job, name and time of every image."""
+    return {(job.key, one.name, one.finished) for job in database.jobs() for one in database.inputs(job.id)}
 
 
 def find_shards(folder: Path) -> list[Shard]:
@@ -144,6 +174,7 @@ def _join(parts: Path, databases: Sequence[Path]) -> Path:
     with Database(parts, write=True) as merged:
         for path in databases:
             merged.absorb(path)
+        merged.mark_joined()
         return merged.path
 
 

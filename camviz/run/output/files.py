@@ -16,8 +16,11 @@ from camviz.io.paths import is_remote, leaves, place, write_bytes
 Write = Callable[[Path, bytes], None]
 
 
-def check_folder(folder: Path, inputs: Sequence[str] = ()) -> None:
-    """Raise `OutputError` for a path that cannot be the output folder, such as an input; creates nothing."""
+def check_folder(folder: Path, inputs: Sequence[str] = (), writes: bool = True) -> None:
+    """Raise `OutputError` for a path that cannot be the output folder, such as an input; creates nothing.
+
+    `writes`: whether the right to write is needed.
+    """
     for argument in inputs:
         if is_remote(folder) and place(argument) == folder:
             raise OutputError(
@@ -38,7 +41,7 @@ def check_folder(folder: Path, inputs: Sequence[str] = ()) -> None:
             f"output '{folder}' cannot be a folder: '{there}' is a file",
             "--output takes a folder; it is made if missing",
         )
-    if not os.access(there, os.W_OK | os.X_OK):
+    if writes and not os.access(there, os.W_OK | os.X_OK):
         raise OutputError(f"cannot write in output folder '{there}'", "--output takes a folder you may write in")
 
 

@@ -105,3 +105,9 @@ def test_a_folder_without_labels_is_refused_at_once(errors, write_image, refused
         write_image(tmp_path / "plain" / f"{name}.png")
     refused(errors("-q", tmp_path / "plain"), "no class 'plain'", "--labels-from FILE.csv")
     assert written() == []
+
+
+def test_an_empty_list_of_images_writes_no_tables(run, net_file, tmp_path):
+    result = run("errors", "-", "--model", f"{net_file}:Net", "--input-size", 32, "-o", tmp_path / "out", stdin="")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert not list(tmp_path.rglob("errors.*"))

@@ -97,6 +97,14 @@ def test_replay_takes_trust_in_a_checkpoint_only_from_the_command_line(run, comp
     assert canary.exists()
 
 
+def test_replay_names_another_number_of_threads(replay, monkeypatch, computed):
+    from camviz.run.database.database import Database
+
+    with Database(computed, write=True) as database:
+        database._db.execute("UPDATE jobs SET versions = ?", (json.dumps({"threads": "64"}),))
+    assert "the number of threads was 64, now 1" in replay("--batch-size", 1).stderr
+
+
 def test_replay_writes_nothing_and_needs_no_right_to_write(replay, computed, monkeypatch):
     computed.chmod(0o500)
     monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)  # also for a superuser

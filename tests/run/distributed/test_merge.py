@@ -101,6 +101,29 @@ def test_a_shard_that_is_not_there(shard, merge, refused, tmp_path):
     assert len(list((tmp_path / "out").glob("camviz.shard*"))) == 3
 
 
+def test_merging_again_is_done(shard, merge, tmp_path):
+    for number in (1, 2):
+        shard(number, count=2)
+    assert merge().exit_code == 0
+    before = known(tmp_path / "out")
+    again = merge()
+    assert (again.exit_code, again.stdout) == (0, f"{tmp_path}/out/camviz.sqlite\n")
+    assert known(tmp_path / "out") == before
+
+
+def test_shards_that_a_killed_merge_has_left_are_removed(shard, merge, tmp_path, monkeypatch):
+    for number in (1, 2, 3):
+        shard(number, count=3)
+    kept = {path.name: path.read_bytes() for path in (tmp_path / "out").glob("camviz.shard-*")}
+    merge()
+    before = known(tmp_path / "out")
+    for name in list(kept)[:2]:
+        (tmp_path / "out" / name).write_bytes(kept[name])
+    assert merge().exit_code == 0
+    assert list((tmp_path / "out").glob("camviz.shard-*")) == []
+    assert known(tmp_path / "out") == before
+
+
 def test_no_shard_at_all(merge, refused, heatmap, pics, run):
     heatmap("pics")
     refused(merge(), "no shards in")

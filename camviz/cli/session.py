@@ -363,7 +363,7 @@ class Session:
                 return
             file = self._single.add(file)
         self.outcome.written += 1
-        self.kinds[file.facts["kind"]] += 1
+        self.kinds.update(file.traits())
         self.bar.update(self.outcome)
         for note in file.notes():
             self.console.say(f"note: {note}")

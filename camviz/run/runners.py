@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from functools import singledispatch
 
 from camviz.io.inputs import Failed
+from camviz.render.overlay import LARGEST, SMALLEST
 from camviz.run.job import Load, Settings, Task, Tick
-from camviz.run.output.written import Written
+from camviz.run.output.written import COARSE, Written
 from camviz.run.resume import Run
 from camviz.run.settings import (
     CompareSettings,
@@ -61,6 +62,12 @@ def _(settings: HeatmapSettings, run: Run, kinds: Mapping[str, int]) -> Iterator
     look = settings.request.look
     if look.scale == "image" and not look.colorbar and kinds.get("overlay", 0) + kinds.get("heatmap", 0) > 1:
         yield "scale: each map has its own (--scale row or run shares one, --layout panel shows it)"
+    if kinds.get("enlarged") and not look.full_size:
+        yield f"size: images with a side below {SMALLEST} pixels are drawn enlarged (--full-size keeps their size)"
+    if kinds.get("reduced") and not look.full_size:
+        yield f"size: images with a side above {LARGEST} pixels are drawn reduced (--full-size keeps their size)"
+    if kinds.get("coarse"):
+        yield f"grid: maps have {COARSE} cells or fewer on a side (an earlier --layer or larger --input-size has more)"
 
 
 @begin.register

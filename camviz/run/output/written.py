@@ -9,8 +9,11 @@ from typing import Any
 
 from camviz.io.texts import json_text
 from camviz.render import encode
+from camviz.render.overlay import LARGEST, SMALLEST
 from camviz.run.output.files import Write, result_path, write_file
 from camviz.types import Figure, Look
+
+COARSE = 3  # cells on the short side of a map
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,14 @@ class Written:
                 shown = [part for part in (facts.get("side") or facts.get("method"),) if part]
                 notes.append(f"{', '.join([self.path.name, *shown])}: {facts['note']}")
         return notes
+
+    def traits(self) -> list[str]:
+        """Return the kind, and whether the figure was enlarged or reduced, or shows a map of few cells."""
+        kind, size, grid = str(self.facts.get("kind")), self.facts.get("size"), self.facts.get("map")
+        if kind not in ("overlay", "heatmap") or not size or not grid:
+            return [kind]
+        resized = "enlarged" if min(size) < SMALLEST else "reduced" if max(size) > LARGEST else ""
+        return [kind, *([resized] if resized else []), *(["coarse"] if min(grid) <= COARSE else [])]
 
     def to_json(self) -> str:
         """Return one line of JSON."""

@@ -15,6 +15,7 @@ from camviz.types import Figure, Pixels
 
 THUMB = 160  # pixels, the long side
 _LEAST = 64
+_CLASSES = 30  # of a confusion matrix, at most
 _BUDGET = 45_000_000  # bytes that the thumbnails of a page may take together
 _EACH = 4_500  # bytes of one of THUMB pixels, in base64; measured on photographs
 
@@ -121,11 +122,37 @@ def thumbnail(pixels: Pixels) -> str:
     return base64.b64encode(bytes(data)).decode("ascii")
 
 
-def errors_page(images: int, right: int, confusions: Sequence[Mapping[str, Any]]) -> str:
-    """The page of `camviz errors`: how much is right, what is taken for what, and the figures, linked."""
-    text = Path(__file__).with_name("errors.html.j2").read_text("utf-8")
-    accuracy = f"{right / images:.1%}" if images else "–"
-    from jinja2 import Environment
+def errors_page(images: int, right: int, confusions: Sequence[Mapping[str, Any]], of_class: Mapping[str, int]) -> str:
+    """Return the page of `camviz errors`: a confusion matrix, the confusions, the figures, linked.
 
-    template = Environment(autoescape=True, trim_blocks=True).from_string(text)
-    return template.render(images=images, right=right, accuracy=accuracy, confusions=confusions)
+    `confusions` have the keys true, predicted, count, of, images; `of_class` is the number of images of each class.
+    """
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+    here = Path(__file__).parent
+    template = Environment(autoescape=True, trim_blocks=True).from_string((here / "errors.html.j2").read_text("utf-8"))
+    accuracy = f"{right / images:.1%}" if images else "–"
+    shown = {"images": images, "right": right, "accuracy": accuracy, "confusions": confusions}
+    style = Markup((here / "report.css").read_text("utf-8"))
+    return template.render(**shown, matrix=_matrix(confusions, of_class), style=style)
+
+
+def _matrix(confusions: Sequence[Mapping[str, Any]], of_class: Mapping[str, int]) -> dict[str, Any] | None:
+    """Return the confusion matrix of the classes that are in a confusion; None where they are too many to show."""
+    names = sorted({each[side] for each in confusions for side in ("true", "predicted")})
+    if not 0 < len(names) <= _CLASSES:
+        return None
+    counts = {(each["true"], each["predicted"]): (each["count"], f"c{n}") for n, each in enumerate(confusions, 1)}
+    for name in names:
+        wrong = sum(each["count"] for each in confusions if each["true"] == name)
+        counts[name, name] = of_class.get(name, 0) - wrong, ""
+    rows = []
+    for true in names:
+        cells = []
+        for predicted in names:
+            count, anchor = counts.get((true, predicted), (0, ""))
+            share = round(100 * count / max(1, of_class.get(true, 0)))
+            cells.append({"count": count, "anchor": anchor, "share": share, "right": true == predicted})
+        rows.append({"true": true, "cells": cells})
+    return {"names": names, "rows": rows}

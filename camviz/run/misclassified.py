@@ -228,4 +228,4 @@ class Drawing:
             }
             for true, label, count in tally.confusions
         ]
-        return errors_page(tally.images, tally.right, confusions)
+        return errors_page(tally.images, tally.right, confusions, tally.of_class)

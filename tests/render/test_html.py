@@ -13,7 +13,18 @@ import pytest
 from PIL import Image
 
 from camviz.render import html
-from camviz.render.html import THUMB, Card, Page, PageFile, PageImage, draw_page, shrunk, thumb_side, thumbnail
+from camviz.render.html import (
+    THUMB,
+    Card,
+    Page,
+    PageFile,
+    PageImage,
+    draw_page,
+    errors_page,
+    shrunk,
+    thumb_side,
+    thumbnail,
+)
 
 EVIL = "</script><script>alert(1)</script><!-- \" ' & \u2028 图 \udcff.png"
 
@@ -95,3 +106,28 @@ def test_no_local_of_the_script_has_the_name_of_a_function():
     names = {name for one in declared for name in re.findall(r"(?:^|, )(\w+) =", one)}
     assert functions
     assert functions & names == set()
+
+
+def confusion(true: str, predicted: str, count: int, of: int) -> dict[str, object]:
+    image = {"name": "<b>.jpg", "probability": "55 %", "figures": ["b_errors.png"]}
+    return {"true": true, "predicted": predicted, "count": count, "of": of, "images": [image] * count}
+
+
+def test_the_confusion_matrix_counts_every_image_of_its_classes():
+    found = [confusion("cat", "dog", 2, 5), confusion("dog", "<owl>", 1, 4)]
+    page = errors_page(20, 17, found, {"cat": 5, "dog": 4, "fox": 11})
+    assert "<owl>" not in page
+    assert "<b>" not in page
+    matrix = page[page.index('class="matrix"') : page.index("</table>")]
+    rows = re.findall(r'scope="row">(.*?)</th>(.*?)</tr>', matrix, re.DOTALL)
+    cells = {name: re.findall("<td.*?</td>", row, re.DOTALL) for name, row in rows}
+    counts = {name: [re.sub("<.*?>", "", cell).strip() for cell in row] for name, row in cells.items()}
+    assert counts == {"&lt;owl&gt;": ["", "", ""], "cat": ["", "3", "2"], "dog": ["1", "", "3"]}
+    assert set(re.findall('href="#(c\\d)"', matrix)) == {"c1", "c2"} == set(re.findall('<section id="(c\\d)"', page))
+
+
+def test_many_classes_have_no_matrix():
+    many = [confusion(f"a{number}", f"b{number}", 1, 1) for number in range(99)]
+    page = errors_page(99, 0, many, {f"a{number}": 1 for number in range(99)})
+    assert 'class="matrix"' not in page
+    assert page.count("<section") == 99

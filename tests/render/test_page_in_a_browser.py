@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from camviz.render.html import draw_page
+from camviz.render.html import draw_page, errors_page
 from camviz.run.database.database import Database
 from camviz.run.report import make_page
 from camviz.types import Look
@@ -202,3 +202,22 @@ def test_a_panel_is_shown_as_it_is(browser, tmp_path):
     assert shown.get_attribute("src") == "a_gradcam.png"
     assert not page.locator("#large-mix").is_visible()
     page.close()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_page_of_errors_by_keyboard_on_a_phone_and_in_the_dark(browser, tmp_path, theme):
+    image = {"name": "a.jpg", "probability": "55 %", "figures": ["a.png"]}
+    found = [{"true": "cat", "predicted": "a very long name " * 5, "count": 3, "of": 4, "images": [image] * 3}]
+    (tmp_path / "errors.html").write_text(errors_page(4, 1, found, {"cat": 4}), "utf-8")
+    context = browser.new_context(viewport={"width": 390, "height": 700}, color_scheme=theme)
+    page = context.new_page()
+    page.goto((tmp_path / "errors.html").as_uri())
+    light = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert light == (theme == "light")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    at = "[...document.querySelectorAll('figure a')].indexOf(document.activeElement)"
+    for key, expected in (("ArrowRight", 0), ("ArrowRight", 1), ("ArrowLeft", 0), ("ArrowLeft", 0), ("Escape", -1)):
+        page.keyboard.press(key)
+        assert page.evaluate(at) == expected
+    assert page.evaluate("scrollY") == 0
+    context.close()

@@ -85,7 +85,6 @@ TESTED_ELSEWHERE = {
     "camviz.run.reading",
     "camviz.run.reconstruct",
     "camviz.run.replicas",
-    "camviz.run.runners",
     "camviz.run.settings",
     "camviz.run.video_frames",
     "camviz.tasks.boxes",

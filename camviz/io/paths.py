@@ -38,6 +38,8 @@ def is_remote(path: Path) -> bool:
 
 def place(text: str | Path) -> Path:
     """Return the path, or the `UPath`, that a text means. Raises `RequestError` for a scheme that cannot be used."""
+    if "\0" in str(text):
+        raise RequestError(f"'{text}' holds a null byte", "a path without it")
     scheme = _URL.match(text) if isinstance(text, str) else None
     if not scheme:
         return Path(text) if isinstance(text, str) else text

@@ -39,6 +39,10 @@ def names(tmp_path, monkeypatch):
     return listing
 
 
+def test_a_null_byte_in_a_line_fails_alone(names):
+    assert names("-", stdin="pics/a.jpg\npics/\0.jpg\npics/b.png\n") == ["pics/a.jpg", "!pics/\0.jpg", "pics/b.png"]
+
+
 ALL = ["a.jpg", "b.png", "x/a.jpg", "y/a.JPG"]
 
 

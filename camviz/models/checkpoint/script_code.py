@@ -33,7 +33,7 @@ _ESCAPED = re.compile(r"\\[xuUN0-7]")  # another way to write a letter of a name
 _HIDING = re.compile(rb"[#\\\"']")  # outside strings: torch writes none of them, and they could hide a name
 _STATEMENTS = {"fork", "wait", "print", "breakpoint", "exec", "eval", "open"}
 _GLOBALS = re.compile(
-    r"__torch__\.[\w.]+ \w+|torch\._utils _rebuild_\w+|torch\.jit\._pickle \w+|torch \w+Storage|torch\.storage \w+|"
+    r"__torch__(\.[\w.]+)? \w+|torch\._utils _rebuild_\w+|torch\.jit\._pickle \w+|torch \w+Storage|torch\.storage \w+|"
     r"collections OrderedDict|torch (device|Size|\w+)|builtins (int|float|complex|bool|str|list|dict|tuple)"
 )
 

@@ -207,6 +207,20 @@ def test_the_command_says_what_it_chose(run, frozen, write_image, tmp_path):
     assert result.stdout.strip() == str(tmp_path / "out" / "a_gradcam.png")
 
 
+def test_a_model_that_a_program_scripted_in_its_own_file(tmp_path, monkeypatch):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x):
+            return self.conv(x).mean((2, 3))
+
+    Net.__module__, Net.__qualname__ = "__main__", "Net"  # `python train.py`: its classes are of no package
+    torch.jit.script(Net().eval()).save(str(tmp_path / "a.pt"))
+    assert camviz.load(tmp_path / "a.pt").module(torch.rand(1, 3, SIZE, SIZE)).shape == (1, 4)
+
+
 def test_damaged_torchscript(tmp_path, net):
     FORMS["traced"](net()).save(str(tmp_path / "a.pt"))
     content = (tmp_path / "a.pt").read_bytes()

@@ -185,11 +185,13 @@ def _read(path: Path, name: str) -> Any:
     """Return an `Image`, a tensor, or a mapping of tensors by image. Raises `InputError`."""
     if path.suffix.lower() not in _ARRAYS:
         return read_image(path)
-    import torch
+    from camviz.models.checkpoint.files import check_file
+    from camviz.models.checkpoint.reading import read_torch
 
     try:
         if path.suffix.lower() in (".pt", ".pth"):
-            content = torch.load(path, weights_only=True)
+            check_file(path)
+            content, _ = read_torch(path, allow_pickle=False)
         else:
             content = np.load(path, allow_pickle=False)
             content = dict(content) if path.suffix.lower() == ".npz" else content
@@ -209,7 +211,7 @@ _NOTHING = object()
 def _literal(text: str) -> Any:
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
         return _NOTHING
 
 

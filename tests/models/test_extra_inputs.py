@@ -12,6 +12,7 @@ from torch import nn
 
 import camviz
 from camviz.errors import InputError, RequestError
+from camviz.models.extra_inputs import with_inputs
 
 NET = """
 import torch
@@ -145,3 +146,11 @@ def test_python_raises_for_an_image_without_a_value(project):
         camviz.explain(model, "1.png")
     with pytest.raises(RequestError, match="nothing"):
         camviz.load(nn.Sequential(nn.Conv2d(3, 4, 3)), inputs={"nothing": 1})
+
+
+def test_a_tensor_file_is_checked_like_a_checkpoint(tmp_path):
+    (tmp_path / "pair.py").write_text(NET)
+    model = camviz.load(f"{tmp_path / 'pair.py'}:Pair")
+    torch.save({"a": bytearray(b"of any size")}, tmp_path / "meta.pt")
+    with pytest.raises(InputError, match=r"meta\.pt.*bytearray"):
+        with_inputs(model, {"after": str(tmp_path / "meta.pt")})

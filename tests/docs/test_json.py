@@ -22,6 +22,8 @@ LINES = [
     "heatmap a/star.jpg -m demo -t star -t ring --layout grid",
     "compare a/star.jpg b/drop.jpg -m demo -m demo --weights none --top 2",
     "features a/star.jpg -m demo",
+    "features a/star.jpg -m demo --like a/star.jpg:120,120",
+    "features a/star.jpg -m demo --correspond b/drop.jpg",
     "filters -m demo",
     "patches a b -m demo --channel 3 --top 1",
     "concepts a b -m demo --target star --concepts 2 --top 1",

@@ -95,7 +95,7 @@ class PatchOptions:
         typer.Option(
             "--like",
             metavar="IMAGE:X,Y",
-            help="Draw the cosine similarity of every patch to the patch at a point. Repeatable.",
+            help="Draw the similarity of patches to the one there. Repeatable.",
             show_default=False,
             rich_help_panel="Method",
         ),
@@ -105,14 +105,16 @@ class PatchOptions:
         typer.Option(
             "--correspond",
             metavar="IMAGE",
-            help="Draw the best matches of patches with those of another image.",
+            help="Draw the patches that match those of IMAGE.",
             show_default=False,
             rich_help_panel="Method",
         ),
     ] = None
     foreground: Annotated[
         bool,
-        typer.Option("--foreground", help="With --reduce pca: only patches on one side of the first component."),
+        typer.Option(
+            "--foreground", help="With --reduce pca: the background stays as it is.", rich_help_panel="Drawing"
+        ),
     ] = False
 
     def applied(self, request: FeatureRequest) -> FeatureRequest:
@@ -126,7 +128,6 @@ class PatchOptions:
     order=1,
     examples=(
         "camviz features --layer features.3",
-        "camviz features photo.jpg --reduce pca --overlay",
         "camviz features photos/ --reduce pca --foreground",
         "camviz features photo.jpg --like photo.jpg:30,20",
         "camviz features photo.jpg -m resnet50 --layout strip",

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from camviz.doctor.examination import Examination
+from camviz.doctor.examination import MOST, Examination, most_images
 from camviz.errors import CamvizError
 from camviz.hooks.capture import borrowed, hooks
-from camviz.types import Order, Preprocessing
+from camviz.types import Order, Preprocessing, View
 
 STATISTICS = {
     "ImageNet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
@@ -21,7 +21,8 @@ STATISTICS = {
     "0 to 1": ((0.0,) * 3, (1.0,) * 3),
 }
 SIZES = (32, 64, 128, 224)
-MOST = 16  # images for which alternatives are computed
+_FIRST = 8  # images that an alternative must fit better, on average, to be tried on the others
+_SMALL_CROP = 0.35  # of the image's area: a smaller crop is unusual
 
 Evidence = Callable[[Tensor], Tensor]  # inputs (n, c, H, W) -> one number per image, larger for a better fit
 
@@ -30,10 +31,10 @@ Evidence = Callable[[Tensor], Tensor]  # inputs (n, c, H, W) -> one number per i
 class Alternative:
     """Another way to prepare the images: in words, the options that choose it, and the inputs (n, c, H, W)."""
 
-    kind: str  # "normalization", "channel order", "orientation" or "input size"
+    kind: str  # one of ALL_KINDS
     name: str
     options: str
-    inputs: Callable[[], Tensor]
+    inputs: Callable[[int], Tensor]  # of so many images
 
 
 @dataclass(frozen=True)
@@ -53,16 +54,17 @@ class Judge:
     least: float = -math.inf  # of the mean with an alternative: below it the names themselves are wrong
 
     def better(self, now: Tensor, other: Tensor) -> float:
-        """Return the mean rise if it is certain, 0 if not."""
+        """Return the mean rise if it is certain by its size or by its sign in most images, 0 if not."""
         rise = (other - now)[torch.isfinite(other - now)]
         if len(rise) < self.needs or float(other.nanmean()) < self.least:
             return 0.0
         mean, error = float(rise.mean()), float(rise.std()) / len(rise) ** 0.5
-        least = self.rise * abs(float(now.mean())) if self.relative else self.rise
-        return mean if mean > max(least, self.errors * error) else 0.0
+        least = self.rise * abs(float(now.nanmean())) if self.relative else self.rise
+        sign = float(rise.sign().sum()) / len(rise) ** 0.5  # in standard errors of a fair coin
+        return mean if mean > least and max(sign, mean / max(error, 1e-12)) > self.errors else 0.0
 
 
-ALL_KINDS = ("normalization", "channel order", "orientation", "input size")
+ALL_KINDS = ("normalization", "channel order", "orientation", "crop", "input size")
 
 
 def judges(e: Examination) -> Iterator[Judge]:
@@ -89,15 +91,22 @@ def best_alternative(e: Examination) -> tuple[Alternative, Judge, float, float] 
     return best
 
 
+def most(e: Examination) -> int:
+    """Return for how many images alternatives are computed: half of those that are examined, all of small inputs."""
+    return most_images(e.model) if most_images(e.model) > MOST else MOST // 2
+
+
 def _best(e: Examination) -> tuple[Alternative, Judge, float, float] | None:
     for judge in judges(e):
-        now = judge.evidence(e.inputs[:MOST])
+        now = judge.evidence(e.inputs[: most(e)])
         best: tuple[float, Alternative, float] | None = None
         for alternative in alternatives(e):
             if alternative.kind not in judge.kinds:
                 continue
             try:
-                other = judge.evidence(alternative.inputs())
+                if not float((judge.evidence(alternative.inputs(_FIRST)) - now[:_FIRST]).nanmean()) > 0:
+                    continue
+                other = judge.evidence(alternative.inputs(most(e)))
             except CamvizError:  # a size that the model does not accept
                 continue
             rise = judge.better(now, other)
@@ -124,10 +133,13 @@ def alternatives(e: Examination) -> Iterator[Alternative]:
             words = f"--mean {_numbers(mean)} --std {_numbers(std)} --channel-order {other}"
             changed = replace(how, mean=mean, std=std, order=other)
             yield _prepared(e, "normalization", f"{name} normalization in {other.upper()} order", words, changed)
+    if e.request.fit == "model" and sorted(map(_share, e.views))[len(e.views) // 2] < _SMALL_CROP:
+        whole = lambda n: e.prepared(how, n, "squash")  # noqa: E731
+        yield Alternative("crop", "the whole image", "--fit squash", whole)
     height, width = e.inputs.shape[2:]
-    yield Alternative("orientation", "upside down", "", lambda: e.inputs[:MOST].flip(2))
+    yield Alternative("orientation", "upside down", "", lambda n: e.inputs[:n].flip(2))
     if height == width:
-        yield Alternative("orientation", "transposed", "", lambda: e.inputs[:MOST].transpose(2, 3).contiguous())
+        yield Alternative("orientation", "transposed", "", lambda n: e.inputs[:n].transpose(2, 3).contiguous())
     for side in SIZES:
         if (
             side not in (height, width) and side <= 2 * min(height, width) and how.frames == 1
@@ -135,12 +147,17 @@ def alternatives(e: Examination) -> Iterator[Alternative]:
             yield Alternative("input size", f"{side}×{side}", f"--input-size {side}", _resized(e, side))
 
 
+def _share(view: View) -> float:
+    left, top, right, bottom = view.box
+    return (right - left) * (bottom - top) / (view.image[0] * view.image[1])
+
+
 def _prepared(e: Examination, kind: str, name: str, words: str, how: Preprocessing) -> Alternative:
-    return Alternative(kind, name, words, lambda: e.prepared(how)[:MOST])
+    return Alternative(kind, name, words, lambda n: e.prepared(how, n))
 
 
-def _resized(e: Examination, side: int) -> Callable[[], Tensor]:
-    return lambda: F.interpolate(e.inputs[:MOST], (side, side), mode="bilinear", antialias=True)
+def _resized(e: Examination, side: int) -> Callable[[int], Tensor]:
+    return lambda n: F.interpolate(e.inputs[:n], (side, side), mode="bilinear", antialias=True)
 
 
 def _close(first: tuple[tuple[float, ...], ...], second: tuple[tuple[float, ...], ...]) -> bool:

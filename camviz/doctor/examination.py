@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -28,9 +28,27 @@ from camviz.models.preprocess import prepare
 from camviz.models.survey import Survey, survey
 from camviz.models.typed import typed_options
 from camviz.tasks.classification import Classification
-from camviz.types import Image, Layer, Model, Preprocessing, Request, SaliencyMap, Target
+from camviz.types import Fit, Image, Layer, Model, Preprocessing, Request, SaliencyMap, Target
 
-MOST = 32  # images that are examined: more add little
+MOST, _PIXELS = 32, 32 * 128 * 128  # images that are examined: more of small inputs, whose differences are small
+_AT_MOST = 128
+T = TypeVar("T")
+
+
+def most_images(model: Model) -> int:
+    """Return how many images are examined: 32, up to 128 for inputs below 128×128."""
+    height, width = model.preprocessing.crop
+    return min(_AT_MOST, max(MOST, _PIXELS // (height * width)))
+
+
+def spread_out(items: Sequence[T], count: int) -> list[T]:
+    """Return the items with `count` evenly spaced ones first, in random order with a fixed seed.
+
+    So all folders of a sorted list are among the first.
+    """
+    places = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
+    first = np.random.default_rng(0).permutation(places).tolist()
+    return [*(items[i] for i in first), *(items[i] for i in sorted(set(range(len(items))) - set(first)))]
 
 
 @dataclass(frozen=True)
@@ -52,9 +70,9 @@ class Examination:
 
     def __init__(self, model: Model, request: Request, images: Sequence[Image]) -> None:
         self.model, self.request = model, request
-        prepared = [
-            (image, *prepare(image, model.preprocessing, request.fit)) for image in images[: batch_size(model, MOST)]
-        ]
+        count = batch_size(model, most_images(model))
+        chosen = spread_out(images, count)[:count]
+        prepared = [(image, *prepare(image, model.preprocessing, request.fit)) for image in chosen]
         same = [item for item in prepared if item[1].shape == prepared[0][1].shape]
         self.images = [image for image, _, _ in same]
         self.inputs = torch.from_numpy(np.stack([values for _, values, _ in same])).to(model.device)
@@ -78,7 +96,7 @@ class Examination:
     @cached_property
     def explainer(self) -> Explainer:
         """The explainer of the request; raises the errors of the request."""
-        return Explainer(self.model, self.request)
+        return Explainer(self.model, replace(self.request, floor=True))
 
     @property
     def method(self) -> str:
@@ -107,13 +125,18 @@ class Examination:
             return call(self.model, inputs)
 
     @cached_property
+    def raw_output(self) -> Any:
+        """The model's output for the images."""
+        return self.output(self.inputs)
+
+    @cached_property
     def logits(self) -> Tensor | None:
         """(n, classes) of a classifier, None for other models."""
-        return self._classes(self.output(self.inputs))
+        return self._classes(self.raw_output)
 
-    def prepared(self, how: Preprocessing) -> Tensor:
-        """Return the inputs of the same images under another preprocessing."""
-        values = [prepare(image, how, self.request.fit)[0] for image in self.images]
+    def prepared(self, how: Preprocessing, count: int, fit: Fit | None = None) -> Tensor:
+        """Return the inputs of the first `count` images under another preprocessing."""
+        values = [prepare(image, how, fit or self.request.fit)[0] for image in self.images[:count]]
         return torch.from_numpy(np.stack(values)).to(self.model.device)
 
     @cached_property
@@ -207,19 +230,9 @@ class Examination:
 
     @cached_property
     def maps(self) -> list[SaliencyMap]:
-        """The request's maps."""
+        """The request's maps, weak ones marked."""
         explained = self.explainer(self.images, list(self.inputs.cpu().numpy()), self.views)
         return [saliency_map for maps in explained if isinstance(maps, list) for saliency_map in maps]
-
-    @cached_property
-    def marked_maps(self) -> list[SaliencyMap]:
-        """The request's maps with weak ones marked; none where they cannot be computed."""
-        try:
-            explained = Explainer(self.model, replace(self.request, floor=True))
-            results = explained(self.images, list(self.inputs.cpu().numpy()), self.views)
-        except CamvizError:
-            return []
-        return [saliency_map for maps in results if isinstance(maps, list) for saliency_map in maps]
 
     def live_layer(self) -> str:
         """Return the last layer with a gradient, "" without one."""

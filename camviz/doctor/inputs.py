@@ -14,12 +14,20 @@ from camviz.types import Image
 
 _WIDEST = 20.0  # no common normalization makes larger inputs
 _BLANK, _RANDOM = 2.0, 0.25  # standard deviation in gray levels; correlation of neighboring pixels
+_MIDDLE = 512  # pixels
 _FEW = 8  # images from which a change of preprocessing can be judged
 
 
 @CHECKS.add("images")
 def images(e: Examination) -> Finding | None:
     """Images without content: of one color, or noise."""
+    if "images" not in e.memo:
+        e.memo["images"] = _without_content(e)
+    finding: Finding | None = e.memo["images"]
+    return finding
+
+
+def _without_content(e: Examination) -> Finding | None:
     for count, what in ((sum(map(_blank, e.images)), "one color"), (sum(map(_noise, e.images)), "noise")):
         if 2 * count > len(e.images):
             return Finding(
@@ -31,7 +39,9 @@ def images(e: Examination) -> Finding | None:
 
 
 def _gray(image: Image) -> NDArray[np.float64]:
-    return np.asarray(image.pixels.astype(np.float64).mean(2))
+    """Return the gray levels of the middle of an image, at most 512×512: neighboring pixels stay neighbors."""
+    top, left = (max(0, (side - _MIDDLE) // 2) for side in (image.height, image.width))
+    return np.asarray(image.pixels[top : top + _MIDDLE, left : left + _MIDDLE].mean(2, dtype=np.float64))
 
 
 def _blank(image: Image) -> bool:
@@ -81,7 +91,7 @@ def normalization(e: Examination) -> Finding | None:
 @CHECKS.add("probabilities")
 def probabilities_inside(e: Examination) -> Finding | None:
     """A model whose output is already a softmax or sigmoid."""
-    output = first_tensor(e.output(e.inputs))
+    output = first_tensor(e.raw_output)
     kind = "" if output is None else probabilities(output.float())
     if not kind:
         return None

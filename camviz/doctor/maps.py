@@ -72,11 +72,11 @@ def negative(e: Examination) -> Finding | None:
 @CHECKS.add("weak")
 def weak(e: Examination) -> Finding | None:
     """Maps without evidence above the noise floor."""
-    marked = [saliency_map for saliency_map in e.marked_maps if saliency_map.facts.get("weak")]
-    if 2 * len(marked) <= len(e.marked_maps):
+    marked = [saliency_map for saliency_map in e.maps if saliency_map.facts.get("weak")]
+    if 2 * len(marked) <= len(e.maps):
         return None
     return Finding(
-        f"{len(marked)} of {len(e.marked_maps)} maps are weak",
+        f"{len(marked)} of {len(e.maps)} maps are weak",
         marked[0].facts["weak"].removeprefix("weak: "),
         "trained weights: --weights or --checkpoint; else another --target or --layer",
         "warning",

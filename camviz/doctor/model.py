@@ -34,7 +34,7 @@ def nan(e: Examination) -> Finding | None:
 @CHECKS.add("random")
 def random(e: Examination) -> Finding | None:
     """Two forwards of the same images that differ."""
-    first, second = (first_tensor(e.output(e.inputs)) for _ in range(2))
+    first, second = first_tensor(e.raw_output), first_tensor(e.output(e.inputs))
     if first is None or second is None or first.shape != second.shape:
         return None
     gap, size = float((first - second).abs().max()), float(first.abs().max())
@@ -77,16 +77,16 @@ def training(e: Examination) -> Finding | None:
 def constant(e: Examination) -> Finding | None:
     """Outputs that do not depend on the image."""
     noise = torch.rand(e.inputs[:1].shape, generator=torch.Generator().manual_seed(0)).to(e.inputs)
-    inputs = torch.cat([e.inputs, (noise - 0.5) * 4])
-    tensor = first_tensor(e.output(inputs))
-    if tensor is None or tensor.shape[:1] != inputs.shape[:1]:
+    first, other = first_tensor(e.raw_output), first_tensor(e.output((noise - 0.5) * 4))
+    if first is None or other is None or len(first) != len(e.inputs) or len(other) != 1:
         return None
+    tensor = torch.cat([first, other])
     change, size = float(tensor.float().std(0).max()), float(tensor.abs().max())
     if not torch.isfinite(tensor).all() or change > 1e-4 * max(size, 1e-6):
         return None
     return Finding(
         "the output does not depend on the image",
-        f"outputs of {len(inputs)} images, including noise, differ by {change:.2g} at most",
+        f"outputs of {len(tensor)} images, including noise, differ by {change:.2g} at most",
         "another checkpoint; a layer may be dead, or an input multiplied by zero",
     )
 

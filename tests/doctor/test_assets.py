@@ -58,3 +58,25 @@ class TestRealModels:
         model = module(name)
         other = replace(model, labels=shuffled((*model.labels[:-1], "something else")))
         assert findings(other, 24).keys() == {"labels"}
+
+
+CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+@pytest.mark.parametrize(("order", "name"), [("rgb", None), ("bgr", "normalization")])
+def test_the_channel_order_of_small_images(order, name):
+    """In BGR order ResNet20 loses a few points: it takes many images to see that."""
+    nets, weights = ASSETS / "nets" / "cifar_nets.py", ASSETS / "weights" / "akamaster_resnet20_cifar10.th"
+    model = camviz.load(f"{nets}:ResNet20", checkpoint=str(weights), input_size=(32, 32))
+    how = replace(model.preprocessing, order=order)
+    images = sorted((ASSETS / "images" / "cifar10_test_300").rglob("*.jpg"))
+    found = camviz.diagnose(replace(model, labels=CIFAR, preprocessing=how), images).findings
+    assert [each.name for each in found if each.grade == "serious"] == [name] * (name is not None)
+    assert all("--channel-order rgb" in each.command for each in found if each.name == "normalization")
+
+
+def test_a_crop_that_shows_a_small_part():
+    model = module("squeezenet1_1")
+    found = findings(replace(model, preprocessing=replace(model.preprocessing, resize=700)), 32)
+    assert found["normalization"].command.endswith("--fit squash")
+    assert "crop" in found["normalization"].seen

@@ -54,17 +54,18 @@ def doctor(
     session.check(job)
 
     from camviz.doctor import examined  # from here on torch is imported
-    from camviz.doctor.examination import MOST, Examination
+    from camviz.doctor.examination import Examination, most_images, spread_out
     from camviz.run.reading import read_input
 
     loaded = session.load()
     decoded: list[Image] = []
-    for source in session.inputs():
+    most = most_images(loaded)
+    for source in spread_out(list(session.inputs()), most):
         try:
             decoded.append(read_input(loaded, source, job.fit).image)
         except InputError as error:
             session.failed(source.name, error)
-        if len(decoded) == MOST:
+        if len(decoded) == most:
             break
     if decoded:
         diagnosis = examined(Examination(loaded, job, decoded))

@@ -15,8 +15,8 @@ from camviz.feature_maps.visualization.concept_figures import TILE, ConceptRow, 
 from camviz.feature_maps.visualization.concepts import Bank, ConceptFinder, ImageConcepts, find_bank, interval, windows
 from camviz.feature_maps.visualization.patch_figures import patch_tile
 from camviz.feature_maps.visualization.patches import box_of
-from camviz.hooks.devices import default_batch_size
 from camviz.io.inputs import Input
+from camviz.models.extra_inputs import batch_size, inputs_of
 from camviz.render.bar import number, percent
 from camviz.render.names import model_name
 from camviz.render.painting import scaled
@@ -50,11 +50,12 @@ def concepts(
     The images are read twice: for the crops that concepts are found in, and for maps and importance.
     """
     read = partial(read_input, finder.model, fit=settings.request.fit)
-    batch = settings.request.batch_size or default_batch_size(finder.model.device)
+    batch = batch_size(finder.model, settings.request.batch_size)
     crops: dict[str, tuple[Any, int | None]] = {}
 
     def pool(group: list[Ready]) -> Sequence[Any]:
-        return finder.crops([ready.values for ready in group], [ready.view for ready in group])
+        with inputs_of(finder.model, [ready.image for ready in group], settings.request.fit):
+            return finder.crops([ready.values for ready in group], [ready.view for ready in group])
 
     def keep(source: Input, _ready: Ready, pooled: tuple[Any, int | None]) -> Record:
         crops[source.name] = pooled
@@ -107,7 +108,8 @@ class Drawing:
 
     def measure(self, group: list[Ready]) -> Sequence[Any]:
         """Return what is measured of a batch."""
-        return self.finder.measure([r.values for r in group], [r.view for r in group], self.bank.concepts)
+        with inputs_of(self.finder.model, [r.image for r in group], self.settings.request.fit):
+            return self.finder.measure([r.values for r in group], [r.view for r in group], self.bank.concepts)
 
     def add(self, source: Input, ready: Ready, measured: ImageConcepts) -> Record:
         """Keep the measurements of an image, and the tiles of it that are shown."""

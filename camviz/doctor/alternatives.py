@@ -80,6 +80,7 @@ def judges(e: Examination) -> Iterator[Judge]:
         name = "the probability of the class in the file's path"
         yield Judge(name, e.log_likelihood, 8, 3, 0.15, False, kinds, least)
     else:
+        kinds = tuple(kind for kind in kinds if kind != "input size")  # small images can make a model surer and wrong
         yield Judge("the confidence", e.confidence, 8, 4, 0.08, False, kinds)
 
 

@@ -114,10 +114,9 @@ class Examination:
     @property
     def layer_path(self) -> str:
         """The path of the target layer, "" without one."""
-        try:
-            return self.layer.path
-        except CamvizError:
-            return ""
+        with suppress(CamvizError):
+            return next((layer.path for layer in self.explainer.layers), "")
+        return ""
 
     def output(self, inputs: Tensor) -> Any:
         """Return the model's output, without gradients."""

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from camviz.doctor import diagnose
-from camviz.doctor.alternatives import alternatives, running_layers, statistics_gap
+from camviz.doctor.alternatives import Judge, alternatives, running_layers, statistics_gap
 from camviz.doctor.examination import Examination
 from camviz.types import Image, Model, Preprocessing, Request
 from tests.helpers.sick_models import REDDISH, Colors, Sure, names, shade
@@ -41,7 +41,7 @@ def test_the_other_channel_order_and_normalizations_are_tried():
     assert [other.options for other in tried if other.kind == "channel order"] == ["--channel-order rgb"]
     assert not any("0.485" in other.options for other in tried), "that is its normalization already"
     assert [other.name for other in tried if other.kind == "orientation"] == ["upside down", "transposed"]
-    reverse = next(other for other in tried if other.kind == "channel order").inputs()
+    reverse = next(other for other in tried if other.kind == "channel order").inputs(len(REDDISH))
     e = examination(Colors(), Preprocessing((64, 64), 64))
     assert torch.allclose(reverse, e.inputs[: len(reverse)], atol=1e-5)
 
@@ -56,3 +56,36 @@ def test_the_gap_to_running_statistics_by_hand():
     assert gap.shape == (2, 1)
     assert gap.flatten().tolist() == pytest.approx([math.log(1.5), 0], abs=1e-4)
     assert running_layers(nn.Sequential(norm, nn.BatchNorm2d(1))) == [norm]
+
+
+def test_a_small_but_steady_rise_is_certain():
+    """One outlier hides it from the mean and its standard error, not from the signs."""
+    judge = Judge("the score", lambda x: x, 8, 3, 0.1, False, ())
+    now = torch.zeros(32)
+    steady = torch.full((32,), 0.3)
+    steady[0] = 60.0
+    assert judge.better(now, steady) > 0
+    mixed = steady.clone()
+    mixed[1:13] = -0.2
+    assert judge.better(now, mixed) == 0
+    assert judge.better(now[:7], steady[:7]) == 0  # too few
+    assert judge.better(now, steady / 1000) == 0  # too little
+
+
+class Blurred(nn.Module):
+    """Tells four shades apart at 64×64, unsure; below it is sure of the first class whatever it sees."""
+
+    def forward(self, x):
+        if x.shape[2] < 64:
+            return torch.tensor([[9.0, 0, 0, 0]]).expand(len(x), 4) + 0 * x.mean((1, 2, 3))[:, None]
+        centers = torch.tensor([0.1, 0.3, 0.6, 0.9])
+        return -30 * (x.mean((1, 2, 3))[:, None] - centers).square()
+
+
+def test_more_confidence_at_another_size_is_no_evidence():
+    """MobileNetV2 is surer at 64×64, and wrong."""
+    shades = [Image(shade(level)) for level in range(0, 256, 16)]
+    found = diagnose(
+        Model("net", Blurred(), Preprocessing((64, 64), 64, (0.0,) * 3, (1.0,) * 3)), shades, method="gradient"
+    )
+    assert "normalization" not in names(found), str(found)

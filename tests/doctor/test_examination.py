@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 import camviz
-from camviz.doctor.examination import Examination, plain, probabilities
+from camviz.doctor.examination import Examination, plain, probabilities, spread_out
 from camviz.types import Image
 from tests.helpers.sick_models import photos
 
@@ -53,3 +53,12 @@ def test_probabilities_are_recognized_by_their_sums():
 def test_a_plain_name_has_no_signs_and_no_wordnet_number():
     assert plain("n02123045_Tabby-cat (1)") == "tabby cat 1"
     assert plain("n021230456") == "n021230456"
+
+
+def test_the_images_are_from_all_over_a_folder():
+    ordered = spread_out(list(range(1000)), 32)
+    assert sorted(ordered) == list(range(1000))
+    assert {number // 250 for number in ordered[:16]} == {0, 1, 2, 3}
+    assert max(ordered[:32]) == 999
+    assert spread_out(list(range(1000)), 32) == ordered
+    assert sorted(spread_out([3, 4], 32)) == [3, 4]

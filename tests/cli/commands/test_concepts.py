@@ -24,7 +24,7 @@ def test_one_figure_and_its_facts(concepts, tmp_path, written):
     result = concepts("-l", "features.3", "-t", 1, "--concepts", 3, "--top", 2, "--json")
     assert result.exit_code == 0, result.output
     facts = json.loads(result.stdout)
-    assert written() == ["concepts/net_Net.features.3.1.png"]
+    assert written() == ["concepts/net_Net_features.3_1.png"]
     assert (facts["index"], facts["of"], facts["crops"]) == (1, 5, 16 * facts["images"])
     importance = [each["importance"] for each in facts["concepts"]]
     assert [each["mean"] for each in importance] == sorted([each["mean"] for each in importance], reverse=True)
@@ -40,13 +40,13 @@ def test_one_figure_and_its_facts(concepts, tmp_path, written):
 
 def test_without_a_class_the_one_predicted_most_often(concepts, written):
     facts = json.loads(concepts("--json", "--concepts", 2).stdout)
-    assert written() == ["concepts/net_Net.features.3.png"]
+    assert written() == ["concepts/net_Net_features.3.png"]
     assert facts["images"] > facts["of"] / 4  # of four classes
 
 
 def test_a_figure_for_a_paper(concepts, written):
     assert concepts("-t", 1, "--format", "pdf", "--concepts", 2).exit_code == 0
-    assert written() == ["concepts/net_Net.features.3.1.pdf"]
+    assert written() == ["concepts/net_Net_features.3_1.pdf"]
 
 
 @pytest.mark.parametrize(

@@ -220,7 +220,7 @@ def _match(model: Model, seen: Survey, pattern: str) -> list[Layer]:
         raise ModelError(f"layer '{path}' does not run in a forward of {model.name}", hint)
     if path in Layouts(model.module, seen).scattered:
         raise ModelError(
-            f"the tokens of layer '{path}' of {model.name} are in the order of mask units, not of positions",
+            f"the tokens of layer '{path}' of {model.name} are in the order of mask units or windows, not of positions",
             f"--layer {default_layer(model, seen).path} has them in order; {layers_command(model)} lists all",
         )
     shape = "×".join(str(size) for size in (seen.find(path) or seen.layers[0]).shape)

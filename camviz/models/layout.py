@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from torch import nn
 
 from camviz.models.survey import LayerRun, Survey
+from camviz.models.token_order import out_of_order
 from camviz.types import Layer
 
 _MOST_PREFIX = 16  # class, distillation and register tokens together
@@ -39,6 +40,8 @@ class Layouts:
         for run in seen.layers:
             if run.batched and len(run.shape) == 2 and run.shape[:1] in self._featured:
                 latest = self._find(run.shape[0], latest) or latest
+        tokens = [(run, layer) for run in seen.layers if len(run.shape) == 2 and (layer := self.layer(run))]
+        self.scattered |= out_of_order(module, seen, tokens)
 
     def layer(self, run: LayerRun) -> Layer | None:
         """Return how the output of `run` becomes maps; None when it has no grid."""

@@ -58,8 +58,13 @@ def cell_at(view: View, grid: tuple[int, int], x: float, y: float) -> tuple[int,
     across, down = (x - left) / (right - left), (y - top) / (bottom - top)
     inside = 0 <= x <= view.image[0] and 0 <= y <= view.image[1]
     if not (inside and 0 <= across <= 1 and 0 <= down <= 1):
-        where = "the part that the model sees" if inside else f"the image of {view.image[0]}×{view.image[1]} pixels"
-        raise RequestError(f"the point {x:g},{y:g} is outside {where}", "--fit whole shows the model the whole image")
+        message = f"the point {x:g},{y:g} is outside "
+        if inside:
+            raise RequestError(f"{message}the part that the model sees", "--fit whole shows the model the whole image")
+        width, height = view.image
+        raise RequestError(
+            f"{message}the image of {width}×{height} pixels", f"{width // 2},{height // 2} is its center"
+        )
     first, start, last, end = view.cells
     column = int((across - first) / (last - first) * grid[1])
     row = int((down - start) / (end - start) * grid[0])

@@ -101,12 +101,13 @@ def _found(code: str) -> dict[str, Any]:
 
 
 def write_saved(folder: Path) -> None:
-    """`my_model` and `my_clip`, as `save_pretrained` writes them."""
-    from tests.models import test_clip_text
+    """`my_model`, `my_clip` and `my_dinov2`, as `save_pretrained` writes them."""
+    from tests.models import test_backbones, test_clip_text
     from tests.models.sources import test_hf
 
     test_hf.save(folder / "my_model", processor="ViTImageProcessor", id2label={0: "cat", 1: "dog", 2: "owl"})
     test_clip_text.save(folder / "my_clip", "CLIP")
+    test_backbones.save(folder / "my_dinov2", "Dinov2Model")
 
 
 # models behind the names: the same layers and shapes of images, but few channels, and untrained weights

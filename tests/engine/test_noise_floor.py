@@ -10,7 +10,6 @@ from torch import nn
 import camviz
 from camviz.engine.arguments import request_of
 from camviz.engine.explain import Explainer
-from camviz.engine.map_checks import variation
 from camviz.engine.noise_floor import NoiseFloor, why_weak
 from camviz.types import Image, Model, Preprocessing, Target, View
 from tests.helpers.modules import SIZE, make
@@ -29,12 +28,6 @@ class Fixed(NoiseFloor):
 
     def __init__(self, *rows: torch.Tensor) -> None:
         self.__dict__["rows"] = rows
-
-
-def test_variation_is_between_the_extremes():
-    assert variation(np.float32([[-1, 3], [np.nan, 2]])) == 4
-    assert variation(np.float32([[7, 7]])) == 0
-    assert variation(np.float32([[np.nan]])) == 0
 
 
 def test_evidence_by_hand():

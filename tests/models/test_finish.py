@@ -14,7 +14,6 @@ import camviz
 from camviz.errors import ModelError, RequestError
 from camviz.models.finish import describe_input
 from camviz.models.preprocess import prepare
-from camviz.models.stated import known_size
 from camviz.types import Image
 
 
@@ -83,13 +82,6 @@ def test_ultralytics_letterboxes_and_has_names():
 )
 def test_attributes_state_the_size(attributes):
     assert camviz.load(Net(**attributes)).preprocessing.crop == (96, 96)
-
-
-def test_position_embeddings_state_the_size():
-    module = nn.Module()
-    module.patch = nn.Conv2d(3, 8, 16, 16)
-    module.pos_embed = nn.Parameter(torch.zeros(1, 145, 8))
-    assert known_size(module) == ((192, 192), "from position embeddings 'pos_embed'")
 
 
 def test_numbers_of_0_to_255_are_divided_and_said():

@@ -6,7 +6,6 @@ from torch import nn
 from torchvision import models as tv
 
 from camviz.errors import ModelError, UnknownName
-from camviz.models.cheap_init import parameters_on_meta
 from camviz.models.layers import find_layers, list_layers
 from camviz.models.load import plan
 from camviz.models.survey import survey
@@ -234,41 +233,6 @@ def test_a_model_without_any_grid():
     module = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIZE * SIZE, 5), nn.ReLU(), nn.Linear(5, 4))
     with pytest.raises(ModelError, match="grid of more than one cell"):
         find_layers(Model("mlp", module, Preprocessing(crop=(SIZE, SIZE))), [])
-
-
-def test_the_survey_leaves_the_model_as_it_was():
-    module = make("plain").train()
-    before = {name: value.clone() for name, value in module.state_dict().items()}
-    seen = survey(module, (SIZE, SIZE))
-    assert seen.output_shape == (4,)
-    assert [one.path for one in seen.layers][:2] == ["features.0", "features.1"]
-    assert module.training
-    assert all(not m._forward_hooks for m in module.modules())
-    assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
-    assert all(p.device.type == "cpu" and p.requires_grad for p in module.parameters())
-
-
-def test_the_survey_falls_back_to_a_real_forward_where_the_meta_device_cannot_go():
-    class Choosy(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.inner = make("plain")
-
-        def forward(self, x):
-            return self.inner(x) if x.sum().item() == 0 else None  # .item() does not exist on meta
-
-    assert survey(Choosy(), (SIZE, SIZE)).find("inner.features.3").shape == (8, 8, 8)
-
-
-def test_an_input_the_model_does_not_take():
-    with pytest.raises(ModelError, match="vit does not accept an input of 40×40"):
-        survey(make("vit"), (40, 40), "vit")
-
-
-def test_big_models_are_built_without_memory():
-    with parameters_on_meta():
-        module = nn.Linear(10**6, 10**6)
-    assert module.weight.is_meta
 
 
 def test_list_layers_gives_stride_and_layout():

@@ -14,9 +14,7 @@ from torchvision import models
 import camviz
 from camviz.errors import CheckpointError, DeviceError, RequestError, UnknownName, WeightsError
 from camviz.models.catalog import imagenet_labels
-from camviz.models.load import plan, runs_code
-from camviz.models.sources import SOURCES
-from camviz.registry import Entry
+from camviz.models.load import plan
 from camviz.types import ModelRequest
 
 
@@ -309,10 +307,3 @@ def test_an_untrained_model_is_the_same_every_time(spec, net_file, monkeypatch):
         if seed == 7:
             assert torch.equal(torch.rand(3), expected)  # the caller's own draws are not disturbed
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
-
-
-def test_a_source_runs_code_unless_it_is_registered_otherwise(monkeypatch):
-    SOURCES.names()  # imports the sources, before the new one is set for this test
-    monkeypatch.setattr(SOURCES, "_entries", {**SOURCES._entries, "new": Entry("new", lambda *_: None, {})})
-    names = ["new:x", "net.py:Net", "py:net.py:Net", "resnet18", "demo", "timm:x", "hf:a/b", "net.pth"]
-    assert [name for name in names if runs_code(name)] == names[:3]

@@ -87,7 +87,7 @@ def test_an_image_that_vanishes_is_told_and_the_others_are_drawn(extractor, tmp_
     [facts], done, [error] = collect(extractor, tmp_path / "in", tmp_path / "out", "0", passed=vanish)
     assert "a.png" in error.message
     assert (done, facts["images"]) == (1, 2)
-    assert [path.name for path in (tmp_path / "out").rglob("*.png")] == ["bright.conv.png"]
+    assert [path.name for path in (tmp_path / "out").rglob("*.png")] == ["bright_conv.png"]
 
 
 def test_memory_does_not_grow_with_the_images(extractor, tmp_path, write_image):

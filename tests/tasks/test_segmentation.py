@@ -25,10 +25,10 @@ from tests.methods.test_methods import ATTENTION, QUICK
     [
         ("top1", ("top1", 0, None, None)),
         ("dog", ("dog", None, 2, None)),
-        ("cat vs dog", ("cat_vs_dog", None, 1, None)),
-        ("point:3,1", ("point3_1", None, None, (3.0, 1.0))),
-        ("point: 3.5 , 1", ("point_3.5_1", None, None, (3.5, 1.0))),
-        ("dog@point:3,1", ("dog_point3_1", None, 2, (3.0, 1.0))),
+        ("cat vs dog", ("cat-vs-dog", None, 1, None)),
+        ("point:3,1", ("point3-1", None, None, (3.0, 1.0))),
+        ("point: 3.5 , 1", ("point-3.5-1", None, None, (3.5, 1.0))),
+        ("dog@point:3,1", ("dog-point3-1", None, 2, (3.0, 1.0))),
     ],
 )
 def test_what_a_target_means(text, expected):

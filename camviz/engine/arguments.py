@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypedDict
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from camviz.errors import UnknownName, check_keywords
 from camviz.io.notebook import iterate_images
 from camviz.models.preprocess import prepare, tensors_as_inputs
-from camviz.types import Fuse, Image, Model, Preprocessing, Request, Score, Smooth, View
+from camviz.types import Fuse, Image, Model, Preprocessing, Request, SaliencyMap, Score, Smooth, View
 from camviz.types import Precision as Precision_
 
 _MISSPELLED = {  # keywords of other libraries, and where theirs are set here
@@ -32,6 +33,14 @@ _MISSPELLED = {  # keywords of other libraries, and where theirs are set here
     **dict.fromkeys(("target_layers", "target_layer", "layer_name", "layers"), "layer='layer4'"),
     **dict.fromkeys(("methods", "cam", "cam_type"), "method='gradcam'"),
 }
+
+
+class Maps(list[SaliencyMap]):
+    """Saliency maps; a notebook shows their figures."""
+
+    def _repr_html_(self) -> str:
+        shown = (base64.b64encode(saliency_map._repr_png_()).decode() for saliency_map in self)
+        return "".join(f'<img style="display: inline-block" src="data:image/png;base64,{data}">' for data in shown)
 
 
 class Options(TypedDict, total=False):

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from camviz.engine.arguments import Options, layer_names, prepared_images, request_of
+from camviz.engine.arguments import Maps, Options, layer_names, prepared_images, request_of
 from camviz.engine.batches import by_shape
 from camviz.engine.box_levels import by_level
 from camviz.engine.cells import CellAreas
@@ -363,7 +363,7 @@ def explain(
     explainer = Explainer(model, request_of(method, target, layer_names(layer, model), settings, fit, **options))
     prepared = prepared_images(images, model.preprocessing, fit, normalized)
     size = batch_size(model, explainer.request.batch_size)
-    saliency_maps: list[SaliencyMap] = []
+    saliency_maps = Maps()
     for batch in by_shape(prepared, size, key=lambda item: item[1].shape):
         images, inputs, views = zip(*batch, strict=True)
         for maps in explainer(images, inputs, views):

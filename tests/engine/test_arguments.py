@@ -126,3 +126,9 @@ def test_a_module_is_a_layer(model):
 
 def test_dir_lists_the_interface():
     assert {"load", "explain", "features", "compare", "evaluate", "diagnose"} <= set(dir(camviz))
+    assert set(dir(camviz)) == {*camviz.__all__, "__version__"}
+
+
+def test_lists_of_maps_display_themselves(model):
+    html = camviz.explain(model, PIXELS)._repr_html_()
+    assert html.count("<img") == html.count("data:image/png;base64,iVBOR") == 3

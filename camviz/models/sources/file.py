@@ -186,13 +186,12 @@ def _scripted(path: Path, request: ModelRequest) -> Model:
     recognized = _recognized(weights, str(path), request) if len(weights.state) > 4 else None
     if isinstance(recognized, Model) and agree(recognized.module.eval(), script, _sample(shape)):
         return replace(recognized, notes=("TorchScript, rebuilt with the same scores", *recognized.notes))
-    how = _preprocessing(shape)
     module: nn.Module | None = with_hooks(script, shape)
     if module is not None and reaches(module, shape):
-        return Model(path.name, module, how, notes=(f"TorchScript: hooks reach its layers; {sizes}",))
+        return _program(path, module, shape, f"TorchScript: hooks reach its layers; {sizes}")
     single = not takes_several(script, shape)
     sealed = Sealed(script, shape[0], f"no hook reaches the layers of TorchScript file '{path.name}'", single)
-    return Model(path.name, sealed, how, notes=(f"TorchScript; {sizes}",))
+    return _program(path, sealed, shape, f"TorchScript; {sizes}")
 
 
 def _exported(path: Path, request: ModelRequest) -> Model:
@@ -216,12 +215,12 @@ def _exported(path: Path, request: ModelRequest) -> Model:
 
         if agree(recognized.module.eval(), module, _sample((channels, height, width), 1)):
             return replace(recognized, notes=("torch.export archive, rebuilt with the same scores", *recognized.notes))
-    how = _preprocessing((channels, height, width))
+    size = (channels, height, width)
     if several:
-        return Model(path.name, module, how, notes=("torch.export archive: hooks reach its layers",))
+        return _program(path, module, size, "torch.export archive: hooks reach its layers")
     why = f"'{path.name}' was exported for one image at a time, so no hook reaches its layers"
     note = "torch.export archive for one image at a time; export a dynamic batch for methods with layers"
-    return Model(path.name, Sealed(module, channels, why, True), how, notes=(note,))
+    return _program(path, Sealed(module, channels, why, True), size, note)
 
 
 def _onnx(path: Path, request: ModelRequest) -> Model:
@@ -230,7 +229,7 @@ def _onnx(path: Path, request: ModelRequest) -> Model:
 
     size = (request.input_size[1], request.input_size[0]) if request.input_size else None
     module, shape = read_onnx(path, size)
-    return Model(path.name, module, _preprocessing(shape), notes=(f"ONNX; input {'×'.join(map(str, shape))}",))
+    return _program(path, module, shape, f"ONNX; input {'×'.join(map(str, shape))}")
 
 
 def _sample(shape: tuple[int, int, int], count: int = 2) -> Any:
@@ -239,9 +238,15 @@ def _sample(shape: tuple[int, int, int], count: int = 2) -> Any:
     return torch.rand(count, *shape, generator=torch.Generator().manual_seed(0))
 
 
-def _preprocessing(shape: tuple[int, int, int]) -> Preprocessing:
-    """The preprocessing for an input size alone: ImageNet's mean and std, or gray from 0 to 1."""
+def _program(path: Path, module: nn.Module, shape: tuple[int, int, int], note: str) -> Model:
+    """The model of a file with its program, which states the size of its input at most: the rest is assumed.
+
+    ImageNet's mean and std, or gray from 0 to 1.
+    """
     channels, height, width = shape
     side = min(height, width)
     how = Preprocessing((height, width), 256 if side == 224 else side)
-    return replace(how, mean=(0.0,), std=(1.0,)) if channels == 1 else how
+    how = replace(how, mean=(0.0,), std=(1.0,)) if channels == 1 else how
+    return Model(
+        path.name, module, how, sources={"preprocessing": "assumed, size as its program takes it"}, notes=(note,)
+    )

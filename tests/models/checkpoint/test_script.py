@@ -246,3 +246,13 @@ def test_a_whole_pickled_model_is_one_where_that_is_allowed(tmp_path, pixels):
         assert model.notes[0].startswith("a whole pickled model")
         [found] = camviz.explain(model, pixels(SIZE, SIZE))
         assert (found.method, found.layer) == ("gradcam", "1")
+
+
+@pytest.mark.parametrize("typed", [{}, {"mean": (0.5,), "std": (0.5,)}])
+def test_the_preprocessing_of_a_program_is_assumed_unless_given(tmp_path, typed):
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)).eval()
+    torch.jit.trace(net, torch.rand(2, 3, 32, 32)).save(tmp_path / "net.pt")
+    torch.export.save(torch.export.export(net, (torch.rand(1, 3, 32, 32),)), tmp_path / "net.pt2")
+    for name in ("net.pt", "net.pt2"):
+        notes = "\n".join(camviz.load(tmp_path / name, **typed).notes)
+        assert ("preprocessing assumed" in notes) == (not typed)

@@ -169,9 +169,7 @@ class Model:
     @property
     def device(self) -> str:
         """The device of the parameters, "cpu" for a model without any."""
-        for parameter in self.module.parameters():
-            return str(parameter.device)
-        return "cpu"
+        return next((str(parameter.device) for parameter in self.module.parameters()), "cpu")
 
 
 @dataclass(frozen=True)
@@ -187,6 +185,7 @@ class Layer:
     prefix: int = 0
     patch: tuple[float, float] = (1, 1)
     shape: tuple[int, ...] = ()  # of the output for one image, as surveyed
+    run: int = 0  # which run of the layer in a forward sees the image, counted from 1; 0: the last
 
     def cells(self, tokens: int, input_size: tuple[int, int]) -> tuple[int, int]:
         """Return the grid (height, width) of `tokens` tokens, prefix included. Raises `ModelError` if there is none."""

@@ -48,6 +48,11 @@ class ForwardRequest:
     structures: dict[tuple[int, int], Any] = field(default_factory=dict)
 
     @property
+    def runs(self) -> dict[str, int]:
+        """The runs to capture, of layers whose last run does not see the image."""
+        return {layer.path: layer.run for layer in self.layers if layer.run}
+
+    @property
     def captured(self) -> list[str]:
         """The paths of all layers to capture."""
         paths = [layer.path for layer in self.layers]
@@ -94,7 +99,7 @@ def run_forward(ask: ForwardRequest, inputs: Tensor) -> ForwardPass:
         stack.enter_context(borrowed(module))
         stack.enter_context(watch(linears, record_head))
         stack.enter_context(watch({path: module.get_submodule(path) for path in recorded}, record_output))
-        captured = stack.enter_context(capture(module, ask.captured, ask.gradients))
+        captured = stack.enter_context(capture(module, ask.captured, ask.gradients, ask.runs))
         stack.enter_context(autocast(inputs.device, ask.precision))
         output = call(ask.model, inputs)
     head = next(((weight, pooled) for weight, pooled, scores in reversed(heads) if _same_values(scores, output)), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass, replace
@@ -142,18 +143,22 @@ def _keys(output: Any) -> list[Any]:
 
 
 @contextmanager
-def capture(module: nn.Module, paths: Sequence[str], gradients: bool) -> Iterator[dict[str, Tensor]]:
-    """Record the outputs of the layers at `paths` while the block runs a forward.
+def capture(
+    module: nn.Module, paths: Sequence[str], gradients: bool, runs: Mapping[str, int] | None = None
+) -> Iterator[dict[str, Tensor]]:
+    """Record the outputs of the layers at `paths` while the block runs a forward: of `runs`, counted from 1, or last.
 
     With `gradients`, a recorded tensor can be differentiated to (`torch.autograd.grad(score, recorded)`): the
     first layer met cuts the graph, so that nothing before it costs anything, and nothing reaches `.grad`. The
     model goes on with a clone, so that an in-place operation behind the layer cannot change the record.
     """
     recorded: dict[str, Tensor] = {}
+    counts = Counter[str]()
 
     def record(path: str, _module: nn.Module, _inputs: Any, output: Any) -> Any:
         tensor = first_tensor(output)
-        if tensor is None:
+        counts[path] += 1
+        if tensor is None or counts[path] != (runs or {}).get(path, counts[path]):
             return None
         if not gradients:
             recorded[path] = tensor

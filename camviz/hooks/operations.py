@@ -125,6 +125,18 @@ class Trace(_Frames):
         """Return the ids of the tensors that these calls made."""
         return {key for key, call in self._made.items() if call in calls}
 
+    def behind_input(self) -> set[int]:
+        """Return the ids of all tensors whose values depend on the input."""
+        behind = {self.calls[0]}
+        for call in self.calls[1:]:
+            if (
+                not call.name.startswith("new_")
+                and not call.name.endswith("_like")
+                and behind.intersection(call.sources)
+            ):
+                behind.add(call)
+        return self.tensors_of(behind)
+
     def before(self, call: Call) -> set[Call]:
         """Return the call and all calls that it depends on."""
         seen, left = {call}, [call]

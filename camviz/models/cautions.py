@@ -37,7 +37,8 @@ def cautions(seen: Survey, layers: Sequence[Layer]) -> list[str]:
     runs = Counter(run.path for run in seen.layers)
     for layer in layers:
         if runs[layer.path] > 1:
-            notes.append(f"layer {layer.path} runs {runs[layer.path]} times in a forward; the map is of its last run")
+            which = f"run {layer.run}, which sees the image" if layer.run else "its last run"
+            notes.append(f"layer {layer.path} runs {runs[layer.path]} times in a forward; the map is of {which}")
     moved = _moved(seen.trace) if seen.trace and layers else ""
     if moved:
         notes.append(f"the model itself has the image {moved} before its first layer; the map is not moved back")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 from torch import nn
 
@@ -45,8 +46,10 @@ class Layouts:
 
     def layer(self, run: LayerRun) -> Layer | None:
         """Return how the output of `run` becomes maps; None when it has no grid."""
-        if not run.batched:
-            return None
+        layer = self._laid_out(run) if run.batched else None
+        return replace(layer, run=run.image_run) if layer and run.image_run else layer
+
+    def _laid_out(self, run: LayerRun) -> Layer | None:
         if len(run.shape) > 2:
             return self._gridded(run)
         if len(run.shape) == 2 and run.shape[0] in self._tokens and run.path not in self.scattered:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -26,7 +27,8 @@ _IMAGES = 7  # of a survey on the meta device: an axis that is rarely so long by
 class LayerRun:
     """One layer as it ran: `shape` without the batch; `output` and `input` name tensors, equal when the same.
 
-    `batched`: the first axis is that of the images (it is not where windows or patches have become a batch).
+    `image_run`: which run of the layer sees the image, counted from 1, where that is not the last. `batched`: the first
+    axis is that of the images (it is not where windows or patches have become a batch).
     """
 
     path: str
@@ -36,6 +38,7 @@ class LayerRun:
     output: int
     input: int
     batched: bool = True
+    image_run: int = 0
 
 
 @dataclass(frozen=True)
@@ -129,4 +132,19 @@ def _survey(module: nn.Module, shape: tuple[int, ...], meta: bool) -> Survey:
             )
     result = first_tensor(output)
     size = tuple(result.shape[1:]) if result is not None else ()
-    return Survey(tuple(seen), (shape[1], shape[2]), size, output, trace, raw, images, fields)
+    return Survey(_image_runs(seen, trace), (shape[1], shape[2]), size, output, trace, raw, images, fields)
+
+
+def _image_runs(seen: Sequence[LayerRun], trace: Trace) -> tuple[LayerRun, ...]:
+    """Return the runs, those of a layer with `image_run` set where its last run depends on another input alone."""
+    by_path: dict[str, list[LayerRun]] = {}
+    for run in seen:
+        by_path.setdefault(run.path, []).append(run)
+    repeated = {path: runs for path, runs in by_path.items() if len(runs) > 1}
+    behind = trace.behind_input() if repeated else set()
+    numbers = {}
+    for path, runs in repeated.items():
+        numbered = [number for number, run in enumerate(runs, 1) if run.output in behind]
+        if numbered and numbered[-1] < len(runs):
+            numbers[path] = numbered[-1]
+    return tuple(replace(run, image_run=numbers[run.path]) if run.path in numbers else run for run in seen)

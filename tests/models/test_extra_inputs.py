@@ -154,3 +154,30 @@ def test_a_tensor_file_is_checked_like_a_checkpoint(tmp_path):
     torch.save({"a": bytearray(b"of any size")}, tmp_path / "meta.pt")
     with pytest.raises(InputError, match=r"meta\.pt.*bytearray"):
         with_inputs(model, {"after": str(tmp_path / "meta.pt")})
+
+
+SIAMESE = """
+import torch
+from torch import nn
+
+class Siamese(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.head = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU()), nn.Linear(8, 3)
+    def forward(self, before, after):
+        return self.head((self.conv(before) * 2 - self.conv(after)).mean((2, 3)))
+"""
+
+
+def test_the_map_of_a_shared_encoder_is_that_of_the_image(project):
+    (project / "net.py").write_text(SIAMESE)
+    model = camviz.load("net.py:Siamese", input_size=(32, 32), inputs={"after": "after/0.bmp"})
+    [first] = camviz.explain(model, "0.png", target=0)
+    swapped = camviz.load("net.py:Siamese", input_size=(32, 32), inputs={"before": "after/0.bmp"})
+    [second] = camviz.explain(swapped, "0.png", target=0)
+    features = camviz.features(model, "0.png", layer="conv").values
+    weights = model.module.head.weight[0].detach().numpy()
+    expected = np.tensordot(weights, features, 1) * 2 / features[0].size
+    np.testing.assert_allclose(first.values, expected, atol=1e-6)
+    np.testing.assert_allclose(second.values, -expected / 2, atol=1e-6)

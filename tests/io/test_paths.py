@@ -147,10 +147,10 @@ def test_a_run_in_a_store_is_a_run(bucket, heatmap, run, store, tmp_path):
     assert "5 done before" in run(*asked, "-o", "memory://out").stderr
     store.rm_file("/out/deep/1_gradcam.png")
     assert run(*asked, "-o", "memory://out").stdout.splitlines()[:1] == ["memory://out/deep/1_gradcam.png"]
-    assert "5 map(s), bit for bit" in run("replay", "memory://out", *asked[2:4]).stderr
+    assert "5 map(s), bit for bit" in run("replay", "memory://out", *asked[2:4], "--allow-urls").stderr
     assert run("export", "memory://out").stdout == "memory://out/maps.csv\n"
     assert run("report", "memory://out").exit_code == 0
-    assert len(run("restyle", "memory://out", "--colormap", "jet").stdout.splitlines()) == 2 * COUNT
+    assert len(run("restyle", "memory://out", "--colormap", "jet", "--allow-urls").stdout.splitlines()) == 2 * COUNT
     assert not [name for name in os.listdir() if ":" in name]
 
 

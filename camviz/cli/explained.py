@@ -43,5 +43,6 @@ def _measured(predictions: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _listed(texts: Sequence[str], noun: str) -> str:
-    more = f" and {len(texts) - _LISTED} more {noun}" if len(texts) > _LISTED else ""
+    left = len(texts) - _LISTED
+    more = f" and {left} more {noun}{'s' if left > 1 else ''}" if left > 0 else ""
     return ", ".join(texts[:_LISTED]) + more

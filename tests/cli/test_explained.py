@@ -33,7 +33,7 @@ def test_the_line_of_an_image(predictions, files, expected):
     line = explained(Record(Input(Path("a.jpg"), "a.jpg"), predictions=tuple(predictions)), files)
     if len(predictions) > 3:
         assert line.startswith(expected.rstrip(", "))
-        assert line.endswith("and 2 more targets  → a, b, c and 1 more files")
+        assert line.endswith("and 2 more targets  → a, b, c and 1 more file")
     else:
         assert line == expected
 

@@ -209,7 +209,7 @@ def test_no_detection_is_done_and_the_hint_finds_one(explain):
     [note] = [line for line in result.stderr.splitlines() if "a.png: " in line]
     assert note.startswith("note: ")
     assert "0.99" in note
-    hint = note.partition("(")[2].rstrip(")")
+    hint = note.rpartition("(")[2].rstrip(")")
     assert hint.startswith("--min-score ")
     assert explain("detector", *hint.split(), "--overwrite").stdout
 

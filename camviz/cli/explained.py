@@ -22,8 +22,8 @@ def explained(record: Record, files: Sequence[str]) -> str:
     targets = targets or _measured(record.predictions)
     if not targets:
         return ""
-    shown = f"{record.source.name}  {_listed(targets, 'targets')}"
-    return f"{shown}  → {_listed(files, 'files')}" if files else shown
+    shown = f"{record.source.name}  {_listed(targets, 'target')}"
+    return f"{shown}  → {_listed(files, 'file')}" if files else shown
 
 
 def _target(prediction: Mapping[str, Any]) -> str:

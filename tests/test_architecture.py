@@ -37,7 +37,6 @@ TESTED_ELSEWHERE = {
     "camviz.engine.probe",
     "camviz.feature_maps.patch_figures",
     "camviz.feature_maps.visualization.concept_figures",
-    "camviz.hooks.meta",
     "camviz.hooks.operations",
     "camviz.methods.factorization",
     "camviz.metrics.measured",

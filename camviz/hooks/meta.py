@@ -8,12 +8,16 @@ from typing import Any
 
 from torch import nn
 
+from camviz.hooks.operations import tensors_in
+
+_MISSING = object()
+
 
 @contextmanager
 def on_meta(module: nn.Module) -> Iterator[None]:
     """Within the block all parameters and buffers are on the meta device; shared ones stay shared.
 
-    Attributes that a forward sets, such as cached anchors, are those from before the block again afterwards.
+    Where a forward cached tensors in attributes of a module, such as anchors, these are those from before afterwards.
     """
     attributes = [(part, dict(part.__dict__)) for part in module.modules()]
     stores: list[dict[str, Any]] = [s for part in module.modules() for s in (part._parameters, part._buffers)]
@@ -25,7 +29,18 @@ def on_meta(module: nn.Module) -> Iterator[None]:
         yield
     finally:
         for part, values in attributes:
-            part.__dict__.clear()
-            part.__dict__.update(values)
+            _restore(part, values)
         for store, name, tensor in before:
             store[name] = tensor
+
+
+def _restore(part: nn.Module, values: dict[str, Any]) -> None:
+    """Set the attributes of a module back, if the block left tensors without values in one of them."""
+    changed = {name for name, value in vars(part).items() if values.get(name, _MISSING) is not value}
+    if not any(tensor.is_meta for name in changed for tensor in tensors_in(vars(part)[name])):
+        return
+    for name in changed:
+        if name in values:
+            part.__dict__[name] = values[name]
+        else:
+            del part.__dict__[name]

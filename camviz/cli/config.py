@@ -128,9 +128,9 @@ def _as_typed(parameter: Any, value: Any, where: str) -> Any:
     """A value of the file as it would be typed, so that both are checked alike."""
     if parameter.multiple:
         if isinstance(value, dict):  # set = {samples = 50}
-            return [f"{key}={_text(one, where)}" for key, one in value.items()]
-        return [_text(one, where) for one in (value if isinstance(value, list) else [value])]
-    return ",".join(_text(one, where) for one in value) if isinstance(value, list) else _text(value, where)
+            return [f"{key}={_text(item, where)}" for key, item in value.items()]
+        return [_text(item, where) for item in (value if isinstance(value, list) else [value])]
+    return ",".join(_text(item, where) for item in value) if isinstance(value, list) else _text(value, where)
 
 
 def _text(value: Any, where: str) -> str:
@@ -143,8 +143,8 @@ def _text(value: Any, where: str) -> str:
 
 def options_of(command: Any) -> dict[str, Any]:
     """Return a command's options, as Typer's parameters, by their key in a file."""
-    keys = {max(one.opts, key=len)[2:]: one for one in command.params if one.param_type_name == "option"}
-    return {key: one for key, one in keys.items() if key not in _OWN}
+    keys = {max(option.opts, key=len)[2:]: option for option in command.params if option.param_type_name == "option"}
+    return {key: option for key, option in keys.items() if key not in _OWN}
 
 
 def _load(context: typer.Context, typed: list[str] | None) -> list[str] | None:
@@ -152,7 +152,7 @@ def _load(context: typer.Context, typed: list[str] | None) -> list[str] | None:
     if context.resilient_parsing:
         return typed
     root: Any = context.find_root().command
-    commands = {name: options_of(one) for name, one in root.commands.items()}
+    commands = {name: options_of(command) for name, command in root.commands.items()}
     name = context.command.name or ""
     for text in typed or ():
         file = read_config(text, commands, name)
@@ -213,7 +213,7 @@ def configurable(app: typer.Typer) -> None:
 
 def _configured(command: Callable[..., Any]) -> Callable[..., Any]:
     asked = _parameters(command)
-    wants = any(one.name == "context" for one in asked)
+    wants = any(parameter.name == "context" for parameter in asked)
 
     def run(
         context: typer.Context,
@@ -227,11 +227,13 @@ def _configured(command: Callable[..., Any]) -> Callable[..., Any]:
         Console().result(to_toml(context.command.name or "", options_of(context.command), context.params))
         return None
 
-    own = [one for one in _parameters(run) if one.kind is not inspect.Parameter.VAR_KEYWORD]
-    return with_signature(run, command, [own[0], *(one for one in asked if one.name != "context"), *own[1:]])
+    own = [parameter for parameter in _parameters(run) if parameter.kind is not inspect.Parameter.VAR_KEYWORD]
+    return with_signature(
+        run, command, [own[0], *(parameter for parameter in asked if parameter.name != "context"), *own[1:]]
+    )
 
 
 def _parameters(function: Callable[..., Any]) -> Sequence[inspect.Parameter]:
     hints = get_type_hints(function, include_extras=True)
     parameters = inspect.signature(function).parameters.values()
-    return [one.replace(annotation=hints.get(one.name, Any)) for one in parameters]
+    return [parameter.replace(annotation=hints.get(parameter.name, Any)) for parameter in parameters]

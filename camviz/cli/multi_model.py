@@ -24,12 +24,12 @@ def repeatable(group: type[Any]) -> type[Any]:
     """Return a group of options that may each be repeated."""
     hints = get_type_hints(group, include_extras=True)
     made = []
-    for one in fields(group):
-        option = get_args(optional(hints[one.name]))[1]
-        if one.name in _SHARED:
-            made.append((one.name, hints[one.name], one.default))
+    for option_field in fields(group):
+        option = get_args(optional(hints[option_field.name]))[1]
+        if option_field.name in _SHARED:
+            made.append((option_field.name, hints[option_field.name], option_field.default))
         else:
-            made.append((one.name, Annotated[list[str] | None, option], None))
+            made.append((option_field.name, Annotated[list[str] | None, option], None))
     return make_dataclass(f"Repeatable{group.__name__}", made)
 
 
@@ -77,7 +77,7 @@ def _in_order(context: typer.Context, values: dict[str, Any]) -> Iterator[tuple[
         yield from ((name, value[number]) for name, value in filed.items() if number < len(value))
         if number + 1 == len(given["model"]):
             filed = {}
-    yield from ((name, one) for name, value in filed.items() for one in value)
+    yield from ((name, item) for name, value in filed.items() for item in value)
     rest = {name: iter(value) for name, value in given.items()}
     for name in order:
         value = next(rest[name], None)
@@ -98,13 +98,13 @@ def _one(name: str, values: Sequence[str]) -> str | None:
 def _expanded(checkpoints: Sequence[str]) -> list[str]:
     """The files that match, sorted by the numbers in their names."""
     found: list[str] = []
-    for one in checkpoints:
-        if Path(one).exists() or not any(sign in one for sign in "*?["):
-            found.append(one)
+    for pattern in checkpoints:
+        if Path(pattern).exists() or not any(sign in pattern for sign in "*?["):
+            found.append(pattern)
             continue
-        matching = sorted(glob.glob(one), key=_natural)
+        matching = sorted(glob.glob(pattern), key=_natural)
         if not matching:
-            raise RequestError(f"no checkpoint matches '{one}'", "check the pattern; quote it, as in 'epoch_*.pth'")
+            raise RequestError(f"no checkpoint matches '{pattern}'", "check the pattern; quote it, as in 'epoch_*.pth'")
         found += matching
     return found
 
@@ -117,9 +117,9 @@ def check_images(images: Sequence[str] | None) -> None:
     """Raise `RequestError` for checkpoints among the images: the shell expanded a pattern."""
     from camviz.models.checkpoint import SUFFIXES
 
-    for one in images or ():
-        if one.endswith(SUFFIXES):
-            raise RequestError(f"'{one}' is a checkpoint, not an image", "quote patterns: --checkpoint 'epoch_*.pth'")
+    for name in images or ():
+        if name.endswith(SUFFIXES):
+            raise RequestError(f"'{name}' is a checkpoint, not an image", "quote patterns: --checkpoint 'epoch_*.pth'")
 
 
 def _tails(specs: list[str]) -> list[str]:

@@ -22,7 +22,7 @@ Quiet = Annotated[
 def unset(group: type[Any]) -> type[Any]:
     """Return a group with the same options, None where they are not typed."""
     hints = get_type_hints(group, include_extras=True)
-    made = [(one.name, optional(hints[one.name]), None) for one in fields(group)]
+    made = [(option_field.name, optional(hints[option_field.name]), None) for option_field in fields(group)]
     return make_dataclass(f"Unset{group.__name__}", made)
 
 
@@ -91,7 +91,7 @@ def with_signature(
     """Return the function with the name and docstring of `like` and with these parameters, all keyword-only."""
     named = functools.wraps(like)(function)
     del named.__wrapped__
-    keyword = [one.replace(kind=_KEYWORD) for one in parameters]
+    keyword = [parameter.replace(kind=_KEYWORD) for parameter in parameters]
     named.__signature__ = inspect.Signature(keyword)  # type: ignore[attr-defined]  # inspect reads it, a type has it not
-    named.__annotations__ = {one.name: one.annotation for one in keyword}
+    named.__annotations__ = {parameter.name: parameter.annotation for parameter in keyword}
     return named

@@ -154,7 +154,7 @@ class Command(TyperCommand):
 def _fit_format(context: Any) -> None:
     """Take the format from the suffix of `--output x.jpg`. Raises `RequestError` if another one was typed."""
     output = context.params.get("output")
-    [option] = [one for one in context.command.params if one.name == "format"] or [None]
+    [option] = [parameter for parameter in context.command.params if parameter.name == "format"] or [None]
     if not isinstance(output, Path) or not names_file(output) or option is None or option.type_descriptor.is_choice:
         return
     suffix = output.suffix.lower().removeprefix(".")

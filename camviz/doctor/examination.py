@@ -268,7 +268,7 @@ class Examination:
         """Return the memory of the weights and of all layers' outputs, and the checks that need more images."""
         weights = sum(p.numel() * p.element_size() for p in self.model.module.parameters())
         try:
-            maps = sum(int(np.prod(one.shape)) * 4 for one in self.seen.layers)
+            maps = sum(int(np.prod(run.shape)) * 4 for run in self.seen.layers)
         except ModelError:
             return {"weights": _megabytes(weights)}
         few = {check: f"not judged: needs {images} images" for check, images in self.not_judged.items()}
@@ -292,12 +292,12 @@ def probabilities(output: Tensor) -> str:
     """Return "softmax", "log_softmax" or "sigmoid" if the scores (n, classes) are their output, "" if they are not."""
     if output.ndim != 2 or output.shape[1] < 2 or not bool(torch.isfinite(output).all()):
         return ""
-    one = torch.ones(len(output), device=output.device)
-    if bool((output <= 0).all()) and torch.allclose(output.exp().sum(1), one, atol=1e-3):
+    ones = torch.ones(len(output), device=output.device)
+    if bool((output <= 0).all()) and torch.allclose(output.exp().sum(1), ones, atol=1e-3):
         return "log_softmax"
     if not bool(((output >= 0) & (output <= 1)).all()):
         return ""
-    if torch.allclose(output.sum(1), one, atol=1e-3):
+    if torch.allclose(output.sum(1), ones, atol=1e-3):
         return "softmax"
     return "sigmoid" if float(output.max() - output.min()) > 0.5 else ""
 

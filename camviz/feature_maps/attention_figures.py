@@ -41,7 +41,7 @@ def heads(maps: HeadMaps, **settings: Any) -> Figure:
     facts.append("" if np.isnan(maps.distance).all() else "distance: mean over patches, to the patches attended to")
     facts.append("" if shared else "each head normalized to its maximum")
     bar: Bar | None = bar_of(_map(maps, 0, "attention"), look) if shared else None
-    told = {
+    recorded = {
         "heads": chosen,
         "entropy": [round(float(maps.entropy[head]), 4) for head in chosen],
         "distance": [
@@ -50,7 +50,7 @@ def heads(maps: HeadMaps, **settings: Any) -> Figure:
     }
     rows = table(tiles, style.style, Tile(pixels, notes=("input",)))
     sheet = Sheet(rows, caption=tuple(filter(None, facts)), bar=bar)
-    return compose("features-attention", sheet, style.format, style.style, told, maps.image.name)
+    return compose("features-attention", sheet, style.format, style.style, recorded, maps.image.name)
 
 
 def _map(maps: HeadMaps, head: int, name: str = "attention") -> SaliencyMap:

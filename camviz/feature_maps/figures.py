@@ -77,8 +77,8 @@ def channels(maps: FeatureMaps, **settings: Any) -> Figure:
     facts.append("" if chosen else "all activations are zero")
     label = "activation" if style.within else f"activation, clipped at P{PERCENTILE:g}"
     bar = None if each or not chosen else Bar(within, colormap, sign, label)
-    told = {"channels": chosen, "dead": dead, "alive": len(order)}
-    return compose_figure("features", table(tiles, style.style, _input(maps)), maps, facts, bar, style, told)
+    recorded = {"channels": chosen, "dead": dead, "alive": len(order)}
+    return compose_figure("features", table(tiles, style.style, _input(maps)), maps, facts, bar, style, recorded)
 
 
 def clipped_limits(values: NDArray[np.float32], sign: Sign) -> color.Limits:
@@ -187,8 +187,10 @@ def clusters(maps: FeatureMaps, count: int = 8, **settings: Any) -> Figure:
         painted = color.colorize(group.values, color.limits(group.values, sign), colormap)
         tiles.append(Tile(painted, notes=(f"{len(group.channels)} ch · {_share(group.share)}",)))
     facts = [f"{len(groups)} clusters of channels with similar maps", "mean map of each, normalized to its maximum"]
-    told = {"groups": [{"channels": list(g.channels), "share": round(g.share, 6)} for g in groups]}
-    return compose_figure("features-cluster", table(tiles, style.style, _input(maps)), maps, facts, None, style, told)
+    recorded = {"groups": [{"channels": list(g.channels), "share": round(g.share, 6)} for g in groups]}
+    return compose_figure(
+        "features-cluster", table(tiles, style.style, _input(maps)), maps, facts, None, style, recorded
+    )
 
 
 def strip(layers: Sequence[FeatureMaps], how: Reduction = "l2", **settings: Any) -> Figure:
@@ -201,11 +203,11 @@ def strip(layers: Sequence[FeatureMaps], how: Reduction = "l2", **settings: Any)
     facts = [model_name(layers[0].model), layers[0].image.name]
     facts.append(f"{how} of the channels, each layer normalized to its maximum")
     facts.append("outline: receptive field of the center unit" if any(each.receptive_field for each in layers) else "")
-    told = [
+    recorded = [
         {"layer": each.layer, "shape": list(each.values.shape), "sparsity": round(each.sparsity, 4)} for each in layers
     ]
     sheet = Sheet(rows, caption=tuple(filter(None, facts)))
-    return compose("features-strip", sheet, style.format, style.style, {"layers": told}, layers[0].image.name)
+    return compose("features-strip", sheet, style.format, style.style, {"layers": recorded}, layers[0].image.name)
 
 
 def frames(layers: Sequence[FeatureMaps], how: Reduction, style: FeatureStyle) -> list[tuple[Pixels, str]]:
@@ -267,7 +269,7 @@ def compose_figure(
     facts: Sequence[str],
     bar: Bar | None,
     style: FeatureStyle,
-    told: dict[str, Any],
+    recorded: dict[str, Any],
 ) -> Figure:
     """Compose rows with the layer, its shape, the model, the image and the facts as the caption."""
     shape = "×".join(str(side) for side in maps.values.shape)
@@ -275,7 +277,7 @@ def compose_figure(
     if not np.isfinite(maps.values).all():
         words = (*words, "NaN or infinite values in the activations")
     sheet = Sheet(rows, caption=tuple(filter(None, words)), bar=bar)
-    return compose(kind, sheet, style.format, style.style, told, maps.image.name)
+    return compose(kind, sheet, style.format, style.style, recorded, maps.image.name)
 
 
 def run_limits(largest: float, smallest: float) -> color.Limits:

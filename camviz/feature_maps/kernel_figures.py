@@ -73,7 +73,7 @@ def draw_kernels(kernels: Kernels, style: KernelStyle) -> Figure:
     groups = kernels.duplicates()
     shape = "×".join(map(str, kernels.weights.shape))
     words = (f"{kernels.layer} of {model_name(kernels.model)}", shape, *facts, *_words(kernels, chosen, style, groups))
-    told = {
+    recorded = {
         "drawn": how,
         "shape": list(kernels.weights.shape),
         "groups": kernels.groups,
@@ -84,7 +84,7 @@ def draw_kernels(kernels: Kernels, style: KernelStyle) -> Figure:
         "near_duplicates": [list(group) for group in groups],
     }
     sheet = Sheet(rows, caption=words, bar=bar, tile=150.0 if how == "weights" else 30.0)
-    return compose("filters", sheet, style.format, style.style, told, kernels.layer)
+    return compose("filters", sheet, style.format, style.style, recorded, kernels.layer)
 
 
 def _choose(kernels: Kernels, style: KernelStyle) -> list[int]:
@@ -182,8 +182,8 @@ def draw_positions(
     )
     bar = Bar(within, colormap, "both", "cosine similarity")
     sheet = Sheet((Row((Tile(np.ascontiguousarray(body)),)),), caption=words, bar=bar, tile=150.0)
-    told = {"drawn": "positions", "grid": [h, w], **_nearness(positions)}
-    return compose("filters", sheet, format, style or Style(), told, positions.name)
+    recorded = {"drawn": "positions", "grid": [h, w], **_nearness(positions)}
+    return compose("filters", sheet, format, style or Style(), recorded, positions.name)
 
 
 def _nearness(positions: Positions) -> dict[str, Any]:

@@ -45,8 +45,8 @@ def similarities(maps: FeatureMaps, queries: Sequence[Query], **settings: Any) -
         facts.append({"query": query.name, "highest": round(float(values.max()), 6)})
     bar = replace(bar_of(_map(maps, values - low, ""), look), within=Limits(low, 1.0), label="cosine similarity")
     rows = (Row((Tile(everything, "Input"), *tiles)),)
-    told = {"like": facts, "low": round(low, 6)}
-    return compose_figure("features-like", rows, maps, ["similarity to the patch at a point"], bar, style, told)
+    recorded = {"like": facts, "low": round(low, 6)}
+    return compose_figure("features-like", rows, maps, ["similarity to the patch at a point"], bar, style, recorded)
 
 
 def _map(maps: FeatureMaps, values: NDArray[np.float32], name: str) -> SaliencyMap:
@@ -71,14 +71,14 @@ def correspondences(maps: FeatureMaps, other: FeatureMaps, matches: Sequence[Mat
     facts = [f"{other.image.name} at the right", f"{len(matches)} mutual nearest neighbors"]
     if matches:
         facts.append(f"cosine {matches[-1].similarity:.2f} to {matches[0].similarity:.2f}")
-    told = {
+    recorded = {
         "matches": [
             {"from": _pixel(maps, match.first), "to": _pixel(other, match.second), "cosine": round(match.similarity, 4)}
             for match in matches
         ]
     }
     rows = (Row((Tile(canvas),)),)
-    return compose_figure("features-correspond", rows, maps, facts, None, style, told)
+    return compose_figure("features-correspond", rows, maps, facts, None, style, recorded)
 
 
 def _pixel(maps: FeatureMaps, cell: tuple[int, int]) -> list[float]:

@@ -11,13 +11,13 @@ _SIGMA, _REACH = 1.5, 5  # of the window: 11 × 11
 _LUMA = np.array([0.299, 0.587, 0.114])
 
 
-def ssim(one: Pixels, other: Pixels) -> float:
+def ssim(first: Pixels, other: Pixels) -> float:
     """Return the structural similarity (SSIM) of two images (H, W, 3) of one size, on luma: 1 for equal images.
 
     Wang et al., IEEE TIP 13(4), 2004: Gaussian windows of 11 × 11 inside the image, K1 = 0.01, K2 = 0.03. In
     images smaller than a window, windows that cross the edge (mirrored) count too.
     """
-    x, y = one @ _LUMA, other @ _LUMA
+    x, y = first @ _LUMA, other @ _LUMA
     mean_x, mean_y = _blur(x), _blur(y)
     var_x, var_y = _blur(x * x) - mean_x**2, _blur(y * y) - mean_y**2
     both = _blur(x * y) - mean_x * mean_y

@@ -127,12 +127,12 @@ def plan(request: ModelRequest) -> Plan:
     @_drawn_alike()
     def build() -> Model:
         weights = _weights(request)
-        told = _told_arguments(prefix, name, request, weights)
-        made = SOURCES.find(prefix).call(name, replace(request, arguments=told)) if told else source
+        arguments = _told_arguments(prefix, name, request, weights)
+        made = SOURCES.find(prefix).call(name, replace(request, arguments=arguments)) if arguments else source
         model = made.build()
         model.module.eval()
-        if told:
-            given = " ".join(f"{key}={text}" for key, text in told) + (" (--model-args)" if prefix == "py" else "")
+        if arguments:
+            given = " ".join(f"{key}={text}" for key, text in arguments) + (" (--model-args)" if prefix == "py" else "")
             model = replace(model, notes=(*model.notes, f"arguments from the checkpoint: {given}"))
         return _finish(_with_checkpoint(model, request, weights), request)
 
@@ -234,8 +234,8 @@ def _told_arguments(
 
     known = parameters_of(name)
     nested = [value for value in weights.settings.values() if isinstance(value, dict)]
-    told = {key: value for group in [*nested, weights.settings] for key, value in group.items()}
-    return tuple((str(key), repr(value)) for key, value in told.items() if key in known)
+    settings = {key: value for group in [*nested, weights.settings] for key, value in group.items()}
+    return tuple((str(key), repr(value)) for key, value in settings.items() if key in known)
 
 
 def _with_checkpoint(model: Model, request: ModelRequest, weights: Weights | None) -> Model:

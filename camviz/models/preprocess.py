@@ -71,8 +71,8 @@ def prepare_clip(images: Sequence[Image], how: Preprocessing, fit: str = "model"
 
     torchvision trained them without antialiasing when it resizes; here it is as for images.
     """
-    one = replace(how, frames=1, crop=(how.crop[0] // how.frames, how.crop[1]))
-    prepared = [prepare(image, one, fit) for image in images]
+    single = replace(how, frames=1, crop=(how.crop[0] // how.frames, how.crop[1]))
+    prepared = [prepare(image, single, fit) for image in images]
     return np.concatenate([values for values, _ in prepared], axis=1), prepared[0][1]
 
 

@@ -78,7 +78,7 @@ class Page:
     @property
     def failures(self) -> list[PageImage]:
         """The images that failed."""
-        return [one for one in self.images if one.state == "failed"]
+        return [image for image in self.images if image.state == "failed"]
 
 
 def draw_page(page: Page, version: str) -> Figure:
@@ -89,7 +89,7 @@ def draw_page(page: Page, version: str) -> Figure:
     here = Path(__file__).parent
     environment = Environment(loader=FileSystemLoader(here), autoescape=True, trim_blocks=True)
     own = {name: Markup((here / f"report.{name}").read_text("utf-8")) for name in ("css", "js")}
-    data = {"images": [asdict(one) for one in page.images], "cards": [asdict(one) for one in page.cards]}
+    data = {"images": [asdict(entry) for entry in page.images], "cards": [asdict(entry) for entry in page.cards]}
     template = environment.get_template("report.html.j2")
     text = template.render(page=page, data=data, style=own["css"], script=own["js"], version=version)
     return Figure("report", ".html", data=text.encode("utf-8", errors="replace"))

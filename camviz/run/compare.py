@@ -86,8 +86,8 @@ def compared(comparer: Comparer, strip: bool, inputs: Iterable[Input], context: 
 def groups_of(maps: Sequence[SaliencyMap]) -> list[list[SaliencyMap]]:
     """Return the maps of an image grouped by target."""
     found: dict[int, list[SaliencyMap]] = {}
-    for one in maps:
-        found.setdefault(int(one.facts.get("question", 0)), []).append(one)
+    for saliency_map in maps:
+        found.setdefault(int(saliency_map.facts.get("question", 0)), []).append(saliency_map)
     return list(found.values())
 
 
@@ -122,9 +122,9 @@ class Drawing:
         found = self._comparisons(maps)
         facts: dict[str, Any] = {"kind": "comparison", "input": str(source.path)}
         facts["high"] = limits(np.empty(0), self.look.sign, self.look.scale).high
-        facts |= {"distance": max(one.distance for one in found)}
-        facts["sides"] = [{**row, "image": source.name} for one in found for row in one.rows()]
-        notes = list(dict.fromkeys(one.note for one in found if one.note))
+        facts |= {"distance": max(comparison.distance for comparison in found)}
+        facts["sides"] = [{**row, "image": source.name} for comparison in found for row in comparison.rows()]
+        notes = list(dict.fromkeys(comparison.note for comparison in found if comparison.note))
         facts |= {"note": notes[0]} if notes else {}
         data, suffix = self._encoded(found, source)
         path = result_path(self.folder, source.stem, ("compare",), suffix)
@@ -134,16 +134,19 @@ class Drawing:
     def _encoded(self, found: list[Comparison], source: Input) -> tuple[bytes, str]:
         style, look, format = self.look.style, self.look, self.settings.request.look.format
         if format in animation.FORMATS:
-            shared = [settled(look, (side.map.values for side in one.sides), ("row",)) for one in found]
+            shared = [settled(look, (side.map.values for side in comparison.sides), ("row",)) for comparison in found]
             frames = [
-                to_pixels(arrange(side_by_side([_frame(one, side)], seen, style), style), style)[0]
-                for one, seen in zip(found, shared, strict=True)
-                for side in range(len(one.sides))
+                to_pixels(arrange(side_by_side([_frame(comparison, side)], seen, style), style), style)[0]
+                for comparison, seen in zip(found, shared, strict=True)
+                for side in range(len(comparison.sides))
             ]
             return animation.animate(frames, format), f".{format}"
         captions = found[0].caption(self.settings.layout == "strip") if self.settings.caption else ()
         strip = self.settings.layout == "strip"
-        groups = [_strip(one, 3 if 0 < style.width < 120 else 6) if strip else one.group() for one in found]
+        groups = [
+            _strip(comparison, 3 if 0 < style.width < 120 else 6) if strip else comparison.group()
+            for comparison in found
+        ]
         return encoded("comparison", side_by_side(groups, look, style, captions), style, format, source.name)
 
     def _table(self) -> bytes:
@@ -159,18 +162,18 @@ class Drawing:
             return
         ranked: list[tuple[float, InputRow]] = []
         count = 0
-        for one in self.database.inputs(self.row.id, "done"):
+        for row in self.database.inputs(self.row.id, "done"):
             count += 1
-            far = max((file.facts.get("distance") or 0 for file in self.database.files(one.id)), default=0.0)
-            ranked = sorted([*ranked, (far, one)], key=lambda pair: -pair[0])[:top]
+            far = max((file.facts.get("distance") or 0 for file in self.database.files(row.id)), default=0.0)
+            ranked = sorted([*ranked, (far, row)], key=lambda pair: -pair[0])[:top]
         if count < 2:
             return
         groups: list[Group] = []
         captions: tuple[str, ...] = ()
-        for _, one in ranked:
+        for _, row in ranked:
             try:
-                image = same_image(one, urls)
-                maps = [each.restored(image) for each in self.database.maps(one.id)]
+                image = same_image(row, urls)
+                maps = [each.restored(image) for each in self.database.maps(row.id)]
             except InputError:  # told already
                 continue
             for comparison in self._comparisons(maps):
@@ -190,15 +193,17 @@ def encoded(kind: str, sheet: Sheet, style: Style, format: str, title: str = "")
     return encode(figure, Look(format=format)), figure.suffix
 
 
-def _strip(one: Comparison, across: int) -> Group:
+def _strip(comparison: Comparison, across: int) -> Group:
     """Return all sides in order, `across` in a row, without differences."""
-    group, last = one.group(), len(one.sides) - 1
-    numbers = [f"r = {fixed(one.correlation(number, last))}" if number < last else "" for number in range(last + 1)]
+    group, last = comparison.group(), len(comparison.sides) - 1
+    numbers = [
+        f"r = {fixed(comparison.correlation(number, last))}" if number < last else "" for number in range(last + 1)
+    ]
     cells = [replace(cell, notes=(*cell.notes, text)) for cell, text in zip(group.cells, numbers, strict=True)]
     return replace(group, cells=tuple(cells), differences=(), across=min(across, len(cells)))
 
 
-def _frame(one: Comparison, number: int) -> Group:
+def _frame(comparison: Comparison, number: int) -> Group:
     """Return the image and the map of one side."""
-    group = one.group()
+    group = comparison.group()
     return replace(group, cells=(group.cells[number],), differences=())

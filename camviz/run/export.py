@@ -63,32 +63,32 @@ def write_export(
 
 def rows(database: Database, job: JobRow, failed: Failed, tick: Tick) -> Iterator[dict[str, Any]]:
     """One row for each map; one for an image without any, such as a failed one. Empty places are None."""
-    for done, one in enumerate(database.inputs(job.id), 1):
-        files = database.files(one.id)
-        told = {"input": one.name, "path": one.address, "state": one.state, "seconds": one.seconds}
-        told |= {"error": one.error, "hint": one.hint}
+    for done, row in enumerate(database.inputs(job.id), 1):
+        files = database.files(row.id)
+        columns = {"input": row.name, "path": row.address, "state": row.state, "seconds": row.seconds}
+        columns |= {"error": row.error, "hint": row.hint}
         try:
             maps = [
-                _of_map(each) | {"files": [f.path for f in files_of(each, files)]} for each in database.maps(one.id)
+                _of_map(each) | {"files": [f.path for f in files_of(each, files)]} for each in database.maps(row.id)
             ]
         except InputError as error:
-            failed(one.name, error)
+            failed(row.name, error)
             continue
         for each in maps:
-            yield dict.fromkeys(COLUMNS) | told | each
+            yield dict.fromkeys(COLUMNS) | columns | each
         if not maps:
-            yield dict.fromkeys(COLUMNS) | told | {"files": [file.path for file in files]}
+            yield dict.fromkeys(COLUMNS) | columns | {"files": [file.path for file in files]}
         tick(done)
 
 
-def _of_map(one: SavedMap) -> dict[str, Any]:
+def _of_map(saved: SavedMap) -> dict[str, Any]:
     names = ("method", "layer", "target", "index", "score", "probability", "model")
-    values, (height, width) = one.values, one.shape
+    values, (height, width) = saved.values, saved.shape
     extremes = {"min": values.min(), "max": values.max()} if values.size else {}
-    facts = one.fields.get("facts", {})
-    told = {name: one.fields.get(name) for name in names} | extremes | {"height": height, "width": width}
-    told |= {name: facts.get(name) for name in ("predicted", "confidence", "note")}
-    found: dict[str, Any] = plain(told)
+    facts = saved.fields.get("facts", {})
+    columns = {name: saved.fields.get(name) for name in names} | extremes | {"height": height, "width": width}
+    columns |= {name: facts.get(name) for name in ("predicted", "confidence", "note")}
+    found: dict[str, Any] = plain(columns)
     return found
 
 
@@ -112,11 +112,11 @@ def write_npz(database: Database, job: JobRow, file: BinaryIO, failed: Failed, t
     """The raw maps (h, w) float32 by name: that of the image's file, with what tells the map from the others."""
     count = 0
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for done, one in enumerate(database.inputs(job.id, "done"), 1):
+        for done, row in enumerate(database.inputs(job.id, "done"), 1):
             try:
-                arrays = {map_name(one, each): each.values for each in database.maps(one.id)}
+                arrays = {map_name(row, each): each.values for each in database.maps(row.id)}
             except InputError as error:
-                failed(one.name, error)
+                failed(row.name, error)
                 continue
             for name, values in arrays.items():
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
@@ -127,9 +127,9 @@ def write_npz(database: Database, job: JobRow, file: BinaryIO, failed: Failed, t
         raise RequestError(f"job '{job.key}' of 'camviz {job.command}' keeps no maps", "--format csv lists its files")
 
 
-def map_name(one: InputRow, each: SavedMap) -> str:
+def map_name(row: InputRow, each: SavedMap) -> str:
     """As the map's file, without its suffix; bytes that are no UTF-8 are spelled out."""
-    path = result_path(Path(), one.stem, name_parts(each.fields["method"], each.fields.get("facets", ())), "")
+    path = result_path(Path(), row.stem, name_parts(each.fields["method"], each.fields.get("facets", ())), "")
     return os.fspath(path).replace(os.sep, "/").encode("utf-8", "backslashreplace").decode("utf-8")
 
 

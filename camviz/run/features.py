@@ -120,15 +120,15 @@ def _write(
     base |= {"note": note} if note else {}
     if job.layout == "strip":
         yield write_figure(_strip(job, layers), context.folder, source.stem, (job.shows,), base, look, context.write)
-    for one in layers:
-        parts = [job.shows, one.layer] if len(layers) > 1 else [job.shows]
-        facts = {**base, "layer": one.layer, "shape": list(one.values.shape), "sparsity": round(one.sparsity, 6)}
+    for maps in layers:
+        parts = [job.shows, maps.layer] if len(layers) > 1 else [job.shows]
+        facts = {**base, "layer": maps.layer, "shape": list(maps.values.shape), "sparsity": round(maps.sparsity, 6)}
         if job.layout == "grid":
-            figure = draw(one)
-            told = {**facts, **figure.facts}
-            yield write_figure(figure, context.folder, source.stem, parts, told, look, context.write)
+            figure = draw(maps)
+            recorded = {**facts, **figure.facts}
+            yield write_figure(figure, context.folder, source.stem, parts, recorded, look, context.write)
         if job.save_raw:
-            raw = Figure("raw", ".npy", data=npy(one.values))
+            raw = Figure("raw", ".npy", data=npy(maps.values))
             yield write_figure(raw, context.folder, source.stem, parts, facts, write=context.write)
 
 

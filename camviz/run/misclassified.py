@@ -195,28 +195,28 @@ class Drawing:
         yield Written(path, facts, len(data))
 
     def _wrong(self) -> Iterator[tuple[Any, dict[str, Any], list[Any]]]:
-        for one in self.database.inputs(self.row.id, "done"):
-            for said in one.predictions:
+        for row in self.database.inputs(self.row.id, "done"):
+            for said in row.predictions:
                 if said["true"] != said["label"]:
-                    yield one, said, self.database.files(one.id)
+                    yield row, said, self.database.files(row.id)
 
     def _table(self) -> str:
         columns = ["image", "true", "predicted", "probability", "true_probability", "removed_share", "becomes"]
         rows = []
-        for one, said, files in self._wrong():
+        for row, said, files in self._wrong():
             removal = next((file.facts.get("removal") for file in files), None) or {}
             facts = [said[key] for key in ("true", "label", "probability", "true_probability")]
-            rows.append([one.name, *facts, removal.get("share"), removal.get("becomes")])
+            rows.append([row.name, *facts, removal.get("share"), removal.get("becomes")])
         return csv_text(columns, rows)
 
     def _page(self) -> str:
         from camviz.render.html import errors_page
 
         shown: dict[tuple[str, str], list[dict[str, Any]]] = {}
-        for one, said, files in self._wrong():
+        for row, said, files in self._wrong():
             links = [quote(os.fsencode(file.path), safe="/") for file in files]
-            told = {"name": one.name, "probability": percent(said["probability"]), "figures": links}
-            shown.setdefault((said["true"], said["label"]), []).append(told)
+            entry = {"name": row.name, "probability": percent(said["probability"]), "figures": links}
+            shown.setdefault((said["true"], said["label"]), []).append(entry)
         tally = Tally.of(self.database, self.row)
         confusions = [
             {

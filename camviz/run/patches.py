@@ -107,7 +107,7 @@ def _look(extractor: Extractor, layer: Layer, group: list[Ready]) -> Look:
     if known:
         return known
     try:
-        return Look(side=effective_field(model, layer, [one.values[None] for one in group]).side)
+        return Look(side=effective_field(model, layer, [maps.values[None] for maps in group]).side)
     except RequestError:  # no gradient anywhere
         return Look()
 
@@ -147,13 +147,13 @@ def _draw(
         look.words(model.preprocessing.crop),
         "" if chosen else "the layer is zero in every image",
     ]
-    told = {
+    recorded = {
         "images": best.images,
         "field": look.facts(),
         "rank": None if asked else job.rank,
         "channels": [_told(channel, best, found) for channel, found in patches.items()],
     }
-    return patch_figure(rows, min(job.top, best.images), caption, job.format, job.request.look.style, told)
+    return patch_figure(rows, min(job.top, best.images), caption, job.format, job.request.look.style, recorded)
 
 
 def _told(channel: int, best: Best[Input], patches: Sequence[Patch[Input]]) -> dict[str, Any]:

@@ -58,14 +58,14 @@ def replay(
     """
     known: dict[str, int] = {}
     inputs: list[Input] = []
-    for one in sorted(database.inputs(row.id, "done"), key=lambda each: each.id):  # as they were computed
+    for row_input in sorted(database.inputs(row.id, "done"), key=lambda each: each.id):  # as they were computed
         try:
-            check_same(one, urls)
+            check_same(row_input, urls)
         except InputError as error:
-            failed(one.name, error)
+            failed(row_input.name, error)
         else:
-            known[one.name] = one.id
-            inputs.append(Input(one.path, one.name))
+            known[row_input.name] = row_input.id
+            inputs.append(Input(row_input.path, row_input.name))
     for record in heatmaps(job, explainer, inputs, RunContext(database.folder, fits=row.batch_size, draws=False)):
         if record.error:
             failed(record.source.name, record.error)

@@ -59,23 +59,23 @@ class _Maker:
     def add(self, row: InputRow) -> None:
         """Add an image, with a card for each of its maps, else for each of its figures."""
         number = len(self.images)
-        told = PageImage(row.name, _link_of(row), row.state, row.seconds, error=row.error, hint=row.hint)
+        page_image = PageImage(row.name, _link_of(row), row.state, row.seconds, error=row.error, hint=row.hint)
         files, cards = self.database.files(row.id), list[Card]()
         small: Image | None = None
         try:
             if row.state == "done":
                 full = same_image(row, self.urls)
                 small = Image(shrunk(full.pixels, self.side), row.path)
-                told = replace(told, thumb=thumbnail(small.pixels))
+                page_image = replace(page_image, thumb=thumbnail(small.pixels))
         except InputError as error:
-            told = replace(told, error=error.message)
+            page_image = replace(page_image, error=error.message)
         try:
             maps = self.database.maps(row.id)
-            cards = [self._map(number, one, maps, small, files) for one in maps]
+            cards = [self._map(number, saved, maps, small, files) for saved in maps]
         except InputError as error:
-            told = replace(told, error=error.message)
+            page_image = replace(page_image, error=error.message)
         self.maps += len(cards)
-        self.images.append(told)
+        self.images.append(page_image)
         self.cards += (
             cards
             or [self._figure(number, file) for file in files if Path(file.path).suffix.lower() in _SHOWN]
@@ -83,23 +83,23 @@ class _Maker:
         )
 
     def _map(
-        self, number: int, one: SavedMap, all_maps: Sequence[SavedMap], small: Image | None, files: list[FileRow]
+        self, number: int, saved: SavedMap, all_maps: Sequence[SavedMap], small: Image | None, files: list[FileRow]
     ) -> Card:
-        own = files_of(one, files)
-        values, look = one.values, settled(self.look, (each.values for each in all_maps))
+        own = files_of(saved, files)
+        values, look = saved.values, settled(self.look, (each.values for each in all_maps))
         low, high = (float(values.min()), float(values.max())) if values.size else (None, None)
         if small:
             height, width = small.pixels.shape[:2]
-            thumb = thumbnail(paint(small.pixels, scaled(one.restored(small), width, height), look))
+            thumb = thumbnail(paint(small.pixels, scaled(saved.restored(small), width, height), look))
         else:
             thumb = next((self._thumb(file) for file in own if _showable(file)), "")
-        told = {name: one.fields.get(name) for name in ("method", "layer", "target", "probability", "score")}
-        facts = one.fields.get("facts", {})
+        columns = {name: saved.fields.get(name) for name in ("method", "layer", "target", "probability", "score")}
+        facts = saved.fields.get("facts", {})
         return Card(
             number,
             thumb,
             small is not None,
-            **told,
+            **columns,
             min=low,
             max=high,
             note=facts.get("note"),
@@ -108,8 +108,8 @@ class _Maker:
         )
 
     def _figure(self, number: int, file: FileRow) -> Card:
-        told: dict[str, Any] = {name: file.facts.get(name) for name in ("method", "layer", "target", "note")}
-        return Card(number, self._thumb(file), **told, files=[self._link(file)])
+        columns: dict[str, Any] = {name: file.facts.get(name) for name in ("method", "layer", "target", "note")}
+        return Card(number, self._thumb(file), **columns, files=[self._link(file)])
 
     def _thumb(self, file: FileRow) -> str:
         try:

@@ -40,10 +40,11 @@ def restyle(
     made = target.begin(row.command, {**row.settings, "look": asdict(look)}, row.versions)
     if made.key != row.key or target is not database:
         _copy(database, row, target, made, failed)
-    for one in list(target.inputs(made.id, "done")):
-        if is_video(Path(one.address)):
+    for source in list(target.inputs(made.id, "done")):
+        if is_video(Path(source.address)):
             failed(
-                one.name, InputError(f"'{one.address}' is a video, and only images are redrawn", "run heatmap again")
+                source.name,
+                InputError(f"'{source.address}' is a video, and only images are redrawn", "run heatmap again"),
             )
     drawer = Drawer(target, made, target.folder, failed, urls, outcome or Outcome())
     yield from draw_maps(drawer, look, job.save_raw, write)
@@ -51,20 +52,20 @@ def restyle(
 
 def _copy(database: Database, row: JobRow, target: Database, made: JobRow, failed: Failed) -> None:
     """Copy the images and maps of a job, without files: all that are new or newer, or none."""
-    known = {one.name: one.finished for one in target.inputs(made.id)}
+    known = {source.name: source.finished for source in target.inputs(made.id)}
     with target.together():
-        for one in list(database.inputs(row.id)):
-            if known.get(one.name, "") < one.finished:
+        for source in list(database.inputs(row.id)):
+            if known.get(source.name, "") < source.finished:
                 try:
-                    target.add(made.id, _without_files(database, one))
+                    target.add(made.id, _without_files(database, source))
                 except InputError as error:
-                    failed(one.name, error)
+                    failed(source.name, error)
 
 
-def _without_files(database: Database, one: InputRow) -> Record:
-    source = one.source
-    if one.state == "failed":
-        error = InputError(one.error or "failed", one.hint or "")
-        return Record(source, one.seconds, error=error, traceback=one.traceback or "")
-    maps = tuple(database.maps(one.id))
-    return Record(source, one.seconds, maps, predictions=tuple(one.predictions), undrawn=bool(maps))
+def _without_files(database: Database, row: InputRow) -> Record:
+    source = row.source
+    if row.state == "failed":
+        error = InputError(row.error or "failed", row.hint or "")
+        return Record(source, row.seconds, error=error, traceback=row.traceback or "")
+    maps = tuple(database.maps(row.id))
+    return Record(source, row.seconds, maps, predictions=tuple(row.predictions), undrawn=bool(maps))

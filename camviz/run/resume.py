@@ -178,9 +178,9 @@ class Run:
         with ExitStack() as stack:
             if database and self._new[0] and not self.shard and database.empty():
                 stack.callback(self._remove, database.path)
-            for one in (output, before, database):  # closed the other way round
-                if one:
-                    stack.callback(one.close)
+            for opened in (output, before, database):  # closed the other way round
+                if opened:
+                    stack.callback(opened.close)
 
     def _remove(self, path: Path) -> None:
         """Remove the database of a run that has not begun, and its folder if it was new: the request was wrong."""
@@ -246,7 +246,11 @@ def _judged(records: Generator[Record], worked_before: Callable[[], bool]) -> Ge
             works = works or record.done or worked_before()
             if record.request_error and not works:
                 held.append(record)
-                same = [one for one in held if str(one.request_error) == str(record.request_error)]
+                same = [
+                    record_before
+                    for record_before in held
+                    if str(record_before.request_error) == str(record.request_error)
+                ]
                 if len(same) == _SAME:
                     raise record.request_error
                 continue
@@ -264,10 +268,10 @@ def check_shards(folder: Path, shard: Shard | None) -> None:
     tags = shard_databases(folder)
     others = [tag for tag in tags if shard is None or not tag.endswith(f"-of-{shard.count}")]
     if others:
-        told = f"{len(others)} shard(s) that are not merged"
+        problem = f"{len(others)} shard(s) that are not merged"
         if shard:
-            told += f", of {others[0].rpartition('-')[2]} and not of {shard.count}"
-        raise OutputError(f"'{folder}' holds {told}", f"camviz merge {folder}")
+            problem += f", of {others[0].rpartition('-')[2]} and not of {shard.count}"
+        raise OutputError(f"'{folder}' holds {problem}", f"camviz merge {folder}")
 
 
 def versions() -> dict[str, str]:

@@ -33,9 +33,9 @@ Draw = Callable[[Input, list[SaliencyMap]], Iterable[Written]]
 
 def values_of(database: Database, row: JobRow) -> Iterator[NDArray[np.float32]]:
     """Yield all raw maps of a job, image by image."""
-    for one in list(database.inputs(row.id, "done")):
+    for row_input in list(database.inputs(row.id, "done")):
         with suppress(InputError):  # a damaged map fails when it is drawn
-            for saved in database.maps(one.id):
+            for saved in database.maps(row_input.id):
                 yield saved.values
 
 
@@ -62,37 +62,37 @@ class Drawer:
     def draw(self, draw: Draw, still_right: Callable[[dict[str, Any]], bool] = lambda _facts: True) -> Iterator[Record]:
         """Draw each image, unless its files exist and their facts are `still_right`; yield those that are drawn."""
         sizes = Sizes(self.folder)
-        for one in list(self.database.inputs(self.row.id, "done")):
-            files = self.database.files(one.id)
-            exist = one.files and len(files) == one.files and all(file.unchanged(sizes, one.finished) for file in files)
+        for row in list(self.database.inputs(self.row.id, "done")):
+            files = self.database.files(row.id)
+            exist = row.files and len(files) == row.files and all(file.unchanged(sizes, row.finished) for file in files)
             if exist and all(still_right(file.facts) for file in files if file.kind != "raw"):
                 self.outcome.before += 1
                 continue
             try:
-                record = self._drawn(one, draw)
+                record = self._drawn(row, draw)
             except InputError as error:
-                self.failed(one.name, error)
+                self.failed(row.name, error)
                 continue
             if record:
                 self.database.add(self.row.id, record)
                 yield record
 
-    def _drawn(self, one: InputRow, draw: Draw) -> Record | None:
+    def _drawn(self, row: InputRow, draw: Draw) -> Record | None:
         """Return an image with new files; None where there is nothing to draw: a video, or nothing was found."""
-        saved = self.database.maps(one.id)
+        saved = self.database.maps(row.id)
         if not saved:
             return None
-        image = same_image(one, self.urls)
-        source = one.source
+        image = same_image(row, self.urls)
+        source = row.source
         try:
             written = tuple(draw(source, [each.restored(image) for each in saved]))
         except CamvizError:
             raise
         except Exception as error:  # of values that no run has saved
             raise InputError(
-                f"'{one.name}' cannot be drawn: {error}", "compute the image again: --overwrite"
+                f"'{row.name}' cannot be drawn: {error}", "compute the image again: --overwrite"
             ) from error
-        return Record(source, one.seconds, tuple(saved), written, tuple(one.predictions))
+        return Record(source, row.seconds, tuple(saved), written, tuple(row.predictions))
 
 
 def draw_maps(drawer: Drawer, look: Look, save_raw: bool, write: Write) -> Iterator[Record]:

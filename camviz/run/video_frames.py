@@ -111,18 +111,21 @@ def _clip(
     maps.numbers.extend(images)
     for place, number in enumerate(numbers):
         if number not in numbers[:place]:
-            maps.add(number, [replace(one, values=_at(one, place, camera.frames)) for one in found])
+            maps.add(
+                number,
+                [replace(saliency_map, values=_at(saliency_map, place, camera.frames)) for saliency_map in found],
+            )
     length = request.every * left / known.rate
     facts = {"rate": round(len(images) / length, 3), "every": request.every, "clip": camera.frames}
     return Reel(source, known.rate, len(images) / length, facts)
 
 
-def _at(one: SaliencyMap, frame: int, frames: int) -> Map:
+def _at(saliency_map: SaliencyMap, frame: int, frames: int) -> Map:
     """The map of a clip's frame, from maps of all its steps below each other."""
-    rows, columns = one.values.shape
-    width, height = one.view.size
+    rows, columns = saliency_map.values.shape
+    width, height = saliency_map.view.size
     steps = max(1, round(rows * width / (columns * height)))
-    step: Map = one.values.reshape(steps, -1, columns)[frame * steps // frames]
+    step: Map = saliency_map.values.reshape(steps, -1, columns)[frame * steps // frames]
     return step
 
 

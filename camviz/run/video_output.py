@@ -59,17 +59,17 @@ class Maps:
 
     def add(self, number: int, maps: Sequence[SaliencyMap]) -> None:
         """The maps of one frame."""
-        saved = [SavedMap.of(one) for one in maps]
+        saved = [SavedMap.of(saliency_map) for saliency_map in maps]
         data = pickle.dumps(saved)
         with self._lock:
             self._places[number] = self._file.seek(0, 2), len(data)
             self._file.write(data)
-            for one, kept in zip(maps, saved, strict=True):
-                track = self.tracks.setdefault(one.facets, Track(kept))
-                track.high = max(track.high, limits(one.values, self.look.sign).high)
-                what = (one.target, one.index)
+            for saliency_map, kept in zip(maps, saved, strict=True):
+                track = self.tracks.setdefault(saliency_map.facets, Track(kept))
+                track.high = max(track.high, limits(saliency_map.values, self.look.sign).high)
+                what = (saliency_map.target, saliency_map.index)
                 track.explained[what] += 1
-                track.scores[what] = track.scores.get(what, 0.0) + one.score
+                track.scores[what] = track.scores.get(what, 0.0) + saliency_map.score
 
     def of(self, number: int) -> dict[Facets, SavedMap]:
         """The maps of a frame; none where there was nothing to explain."""
@@ -79,7 +79,7 @@ class Maps:
         with self._lock:
             self._file.seek(start)
             saved: list[SavedMap] = pickle.loads(self._file.read(length))
-        return {tuple(one.fields["facets"]): one for one in saved}
+        return {tuple(saved_map.fields["facets"]): saved_map for saved_map in saved}
 
     def shown(self, facets: Facets, number: int, image: Image) -> SaliencyMap:
         """The map of a frame on its image; one without a value anywhere where there is none."""
@@ -96,8 +96,13 @@ class Maps:
         found: dict[Any, dict[str, Any]] = {}
         for track in self.tracks.values():
             for (label, index), count in track.explained.most_common():
-                told = {"label": label, "index": index, "score": track.scores[label, index] / count, "frames": count}
-                found.setdefault((label, index), plain({**told, "probability": None}))
+                prediction = {
+                    "label": label,
+                    "index": index,
+                    "score": track.scores[label, index] / count,
+                    "frames": count,
+                }
+                found.setdefault((label, index), plain({**prediction, "probability": None}))
         return tuple(found.values())
 
 
@@ -187,7 +192,7 @@ def _size(maps: Maps, facets: Facets, look: Look) -> tuple[int, int]:
         pixels = draw(image, maps.shown(facets, number, image), look).pixels
         assert pixels is not None
         drawn.append(pixels)
-    return max(one.shape[0] for one in drawn), max(one.shape[1] for one in drawn)
+    return max(drawn_map.shape[0] for drawn_map in drawn), max(drawn_map.shape[1] for drawn_map in drawn)
 
 
 def _facts(maps: Maps, reel: Reel, facets: Facets) -> dict[str, Any]:
@@ -195,8 +200,8 @@ def _facts(maps: Maps, reel: Reel, facets: Facets) -> dict[str, Any]:
     track = maps.tracks[facets]
     width, height = track.first.view.image
     first = track.first.restored(Image(np.zeros((1, 1, 3), np.uint8), reel.source.path))
-    told = map_facts(first, reel.source)
-    kept = {name: told[name] for name in ("input", "model", "method", "layer", "map", "box")}
+    facts_of_map = map_facts(first, reel.source)
+    kept = {name: facts_of_map[name] for name in ("input", "model", "method", "layer", "map", "box")}
     targets = {label: count for (label, _), count in track.explained.most_common()}
     facts = {**kept, "size": [width, height], "targets": targets, "frames": len(maps.numbers), **reel.facts}
     if maps.errors:

@@ -97,10 +97,10 @@ def _kernels(
     from camviz.feature_maps.filters import find_kernels
     from camviz.feature_maps.kernel_figures import draw_kernels
 
-    for one in find_kernels(model, patterns):
+    for kernels in find_kernels(model, patterns):
         if not patterns:
-            console.layers([one.layer], model.name)
-        yield one.layer, draw_kernels(one, style)
+            console.layers([kernels.layer], model.name)
+        yield kernels.layer, draw_kernels(kernels, style)
 
 
 def _positions(model: Model, style: KernelStyle) -> Iterator[tuple[str, Figure]]:

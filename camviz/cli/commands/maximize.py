@@ -121,7 +121,7 @@ def _channels(
     from camviz.models.layers import channels_of, find_layers
 
     layers = find_layers(model, several(patterns))
-    asked = [(one.path, parse_channels(texts, channels_of(one), one.path)) for one in layers]
+    asked = [(layer.path, parse_channels(texts, channels_of(layer), layer.path)) for layer in layers]
     for path, channels in asked:
         yield maximize(model, path, channels, unit=unit, **how)
 
@@ -131,13 +131,13 @@ def _write(session: Session, model: Model, found: Iterator[Maximized], start: Im
     from camviz.run.output.files import prepare_folder
     from camviz.run.output.layer_figures import write_layer_figure
 
-    for one in found:
+    for maximized in found:
         prepare_folder(session.folder)
-        session.outcome.done += len(one.names)
-        facts = {**one.facts(), "from": str(start.path) if start else None}
+        session.outcome.done += len(maximized.names)
+        facts = {**maximized.facts(), "from": str(start.path) if start else None}
         stuck = [shown["name"] for shown in facts["images"] if shown["after"] <= shown["before"]]
         if stuck:
             facts["note"] = f"no step raised {', '.join(stuck)}; --from IMAGE starts where the score has a gradient"
-        figure = replace(one.figure(), facts=facts)
-        where = (one.layer or "classes") + (f"_from_{without_suffix(start.name)}" if start else "")
+        figure = replace(maximized.figure(), facts=facts)
+        where = (maximized.layer or "classes") + (f"_from_{without_suffix(start.name)}" if start else "")
         yield write_layer_figure(figure, session.folder, model.name, where)

@@ -104,7 +104,7 @@ def _say_more(console: Console, offers: Sequence[Offer]) -> None:
     """Print what a listing without a pattern leaves out."""
     from camviz.models.sources import installed
 
-    count = sum(one.name.startswith("timm:") for one in offers)
+    count = sum(offer.name.startswith("timm:") for offer in offers)
     if count:
         console.say(f"also: {count} timm models, listed by 'camviz models timm:'")
     else:

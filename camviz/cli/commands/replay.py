@@ -121,16 +121,16 @@ def _tell(found: Iterable[Compared], session: Session, tolerance: float, as_json
     total = exact = differing = 0
     largest = 0.0
     with session.bar:
-        for one in found:
+        for compared in found:
             total += 1
-            exact += one.equal
-            largest = max(largest, one.difference or 0.0)
+            exact += compared.equal
+            largest = max(largest, compared.difference or 0.0)
             if as_json:
-                session.console.result(json.dumps(asdict(one)))
-            if not one.within(tolerance):
+                session.console.result(json.dumps(asdict(compared)))
+            if not compared.within(tolerance):
                 differing += 1
                 if differing <= _LINES:
-                    session.console.say(f"differs: {one.told()}")
+                    session.console.say(f"differs: {compared.told()}")
     if differing > _LINES:
         session.console.say(f"differs: {differing - _LINES} more")
     session.console.say(_verdict(total, exact, differing, largest, session.outcome.failed))

@@ -62,7 +62,7 @@ def shard_databases(folder: Path) -> list[str]:
             raise OutputError(f"cannot use '{folder}': {error.strerror}", "check the address, and your keys") from error
         return []
     found = [re.fullmatch(r"camviz\.(shard-\d+-of-\d+)\.sqlite", name) for name in names]
-    return [one[1] for one in found if one]
+    return [match[1] for match in found if match]
 
 
 class Database:
@@ -189,11 +189,11 @@ class Database:
         row: list[Any] = [job, name, text(absolute(source.path)), size, mtime_ns]
         row += ["done" if record.done else "failed", len(record.written) + record.undrawn, record.seconds, _now()]
         row += [json.dumps(record.predictions)]
-        row += [text(one) for one in (error.message, error.hint, record.traceback)] if error else [None] * 3
+        row += [text(item) for item in (error.message, error.hint, record.traceback)] if error else [None] * 3
         row.append(text(source.stem))
         input = self._db.execute(f"INSERT INTO inputs VALUES (NULL{', ?' * len(row)})", row).lastrowid
-        for position, one in enumerate(record.maps):
-            self._db.execute(f"INSERT INTO maps VALUES (NULL{', ?' * 16})", (input, position, *columns(one)))
+        for position, item in enumerate(record.maps):
+            self._db.execute(f"INSERT INTO maps VALUES (NULL{', ?' * 16})", (input, position, *columns(item)))
         for file in record.written:
             path = text(self.relative(file))
             self.replaced += self._db.execute(_OF_ANOTHER, (path, job)).fetchone()[0]
@@ -310,7 +310,7 @@ class Database:
     def inputs(self, job: int, state: str | None = None) -> Iterator[InputRow]:
         """Yield the images of a job in the order of their names; `state`: only those done, or failed."""
         query = "SELECT * FROM inputs WHERE job = ? AND (? IS NULL OR state = ?) ORDER BY name"
-        names = [one.name for one in dataclasses.fields(InputRow)]
+        names = [column.name for column in dataclasses.fields(InputRow)]
         for values in self._rows(query, job, state, state):
             with self.decoding():
                 row = dict(zip(names, values, strict=False))

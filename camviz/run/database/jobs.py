@@ -62,11 +62,11 @@ def rebuilt(kind: type[T], settings: Mapping[str, Any]) -> T:
         raise RequestError(f"the settings of the job are damaged: {error}", "--job chooses another job") from error
 
 
-def files_of(one: SavedMap, files: Sequence[FileRow]) -> list[FileRow]:
+def files_of(saved: SavedMap, files: Sequence[FileRow]) -> list[FileRow]:
     """Return the files that show a map, also figures of several maps."""
 
     def shows(facts: Mapping[str, Any]) -> bool:
-        return all(facts.get(name) == one.fields.get(name) for name in ("method", "layer", "target", "index"))
+        return all(facts.get(name) == saved.fields.get(name) for name in ("method", "layer", "target", "index"))
 
     return [file for file in files if any(shows(facts) for facts in file.facts.get("maps", [file.facts]))]
 

@@ -55,7 +55,7 @@ class SavedMap:
     def of(cls, map: SaliencyMap) -> SavedMap:
         """Return the map in the form in which it is saved."""
         values = np.ascontiguousarray(map.values, "<f4")
-        others = [one.name for one in fields(map) if one.name not in ("values", "view", "image")]
+        others = [column.name for column in fields(map) if column.name not in ("values", "view", "image")]
         kept = {name: plain(getattr(map, name)) for name in others if name != "marks"}
         kept["marks"] = [_told(mark) for mark in map.marks]
         return cls((values.shape[0], values.shape[1]), zlib.compress(values.tobytes(), 1), map.view, kept)
@@ -80,7 +80,7 @@ class SavedMap:
             for width, height in (self.view.image, self.view.size):
                 if not (width > 0 < height and width * height <= MAX_PIXELS):
                     raise ValueError(f"{width}×{height} pixels")
-            kept = self.checked() | {"marks": tuple(_mark(told) for told in self.fields.get("marks", ()))}
+            kept = self.checked() | {"marks": tuple(_mark(stored) for stored in self.fields.get("marks", ()))}
         except UNDECODABLE as error:
             raise damaged_map(error) from error
         return SaliencyMap(values=self.values, view=self.view, image=image, **kept)
@@ -150,37 +150,42 @@ def _words(error: BaseException) -> str:
 def predictions(maps: Sequence[SaliencyMap]) -> tuple[dict[str, Any], ...]:
     """Return the explained targets of an image, each once."""
     found: dict[Any, dict[str, Any]] = {}
-    for one in maps:
-        told = {"label": one.target, "index": one.index, "score": one.score, "probability": one.probability}
-        found.setdefault((one.target, one.index), plain(told))
+    for saliency_map in maps:
+        prediction = {
+            "label": saliency_map.target,
+            "index": saliency_map.index,
+            "score": saliency_map.score,
+            "probability": saliency_map.probability,
+        }
+        found.setdefault((saliency_map.target, saliency_map.index), plain(prediction))
     return tuple(found.values())
 
 
 def _told(mark: Mark) -> dict[str, Any]:
     """Return a mark as JSON values; a region as packed bits."""
-    told = {"text": mark.text, "box": plain(mark.box), "point": plain(mark.point)}
+    stored = {"text": mark.text, "box": plain(mark.box), "point": plain(mark.point)}
     if mark.region is not None:
         bits = zlib.compress(np.packbits(mark.region).tobytes())
-        told["region"] = {"shape": list(mark.region.shape), "bits": base64.b64encode(bits).decode()}
-    return told
+        stored["region"] = {"shape": list(mark.region.shape), "bits": base64.b64encode(bits).decode()}
+    return stored
 
 
-def _mark(told: dict[str, Any]) -> Mark:
-    region = told.get("region")
+def _mark(stored: dict[str, Any]) -> Mark:
+    region = stored.get("region")
     if region:
         height, width = region["shape"]
         bits = np.frombuffer(_unpacked(base64.b64decode(region["bits"]), -(-height * width // 8)), np.uint8)
         region = np.unpackbits(bits, count=height * width).reshape(height, width).astype(bool)
-    box, point = (tuple(told[name]) if told.get(name) else None for name in ("box", "point"))
-    return Mark(told["text"], box, point, region)
+    box, point = (tuple(stored[name]) if stored.get(name) else None for name in ("box", "point"))
+    return Mark(stored["text"], box, point, region)
 
 
 def plain(value: Any) -> Any:
     """Return the value as JSON values; NaN and infinity become None."""
     if isinstance(value, dict):
-        return {str(key): plain(one) for key, one in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(one) for one in value]
+        return [plain(item) for item in value]
     if isinstance(value, np.ndarray):
         return plain(value.tolist())
     if isinstance(value, np.generic):

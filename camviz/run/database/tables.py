@@ -103,7 +103,7 @@ def columns(map: SavedMap) -> tuple[Any, ...]:
     own, view = map.fields, map.view
     more = {name: value for name, value in own.items() if name not in (*_MAP, "facets", "facts")}
     placed = json.dumps(asdict(view))
-    words = [json.dumps(one) for one in (own.get("facets", ()), own.get("facts", {}), more)]
+    words = [json.dumps(item) for item in (own.get("facets", ()), own.get("facts", {}), more)]
     return (*(own.get(name) for name in _MAP), *words, placed, *map.shape, map.blob)
 
 

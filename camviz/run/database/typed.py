@@ -17,7 +17,7 @@ T = TypeVar("T", bound="DataclassInstance")
 @cache
 def _hints(kind: type) -> dict[str, Any]:
     hints = get_type_hints(kind)
-    return {one.name: hints[one.name] for one in fields(kind)}
+    return {member.name: hints[member.name] for member in fields(kind)}
 
 
 def typed(kind: type[T], values: Mapping[str, Any]) -> T:
@@ -48,7 +48,7 @@ def _value(hint: Any, value: Any, name: str) -> Any:
     elif kind in (tuple, list) and isinstance(value, (tuple, list)):
         kinds = [options[0]] * len(value) if options[-1] is ... or kind is list else list(options)
         if len(kinds) == len(value):
-            return kind(_value(one, each, name) for one, each in zip(kinds, value, strict=True))
+            return kind(_value(item_kind, each, name) for item_kind, each in zip(kinds, value, strict=True))
     elif kind is dict and isinstance(value, Mapping):
         return {_value(options[0], key, name): _value(options[1], each, name) for key, each in value.items()}
     elif hint is float and type(value) is int:

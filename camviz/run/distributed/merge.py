@@ -84,7 +84,7 @@ def _joined(folder: Path) -> bool:
 
 def _all_rows(database: Database) -> set[tuple[str, str, str]]:
     """Return the job, name and time of every image."""
-    return {(job.key, one.name, one.finished) for job in database.jobs() for one in database.inputs(job.id)}
+    return {(job.key, row.name, row.finished) for job in database.jobs() for row in database.inputs(job.id)}
 
 
 def find_shards(folder: Path) -> list[Shard]:
@@ -148,9 +148,9 @@ def _complete(databases: dict[Shard, Database], rows: dict[Shard, JobRow], befor
     for shard, share in shares.items():
         if share is None:
             raise OutputError(f"{shard} is not complete: it was stopped", f"its command again, with {shard.option}")
-        told = shares[first]
-        if told and (share[0], share[2]) != (told[0], told[2]):
-            how = f"{share[0]} and {told[0]}" if share[0] != told[0] else "other names"
+        first_share = shares[first]
+        if first_share and (share[0], share[2]) != (first_share[0], first_share[2]):
+            how = f"{share[0]} and {first_share[0]}" if share[0] != first_share[0] else "other names"
             raise OutputError(
                 f"{shard} and {first} were given other images: {how}", "the same command again for every shard"
             )
@@ -185,4 +185,4 @@ def _versions(rows: dict[Shard, dict[str, JobRow]]) -> list[str]:
         for row in jobs.values():
             for name, version in row.versions.items():
                 found.setdefault(name, set()).add(version)
-    return [f"{name} was {' and '.join(sorted(one))}" for name, one in found.items() if len(one) > 1]
+    return [f"{name} was {' and '.join(sorted(values))}" for name, values in found.items() if len(values) > 1]

@@ -73,8 +73,8 @@ class Place:
         records = list(work(replace(context, fits=self.fits, smaller=smaller.append, strict=self.strict)))
         if self.folder is None:
             records = [
-                replace(one, written=tuple(replace(file, data=kept.get(file.path)) for file in one.written))
-                for one in records
+                replace(record, written=tuple(replace(file, data=kept.get(file.path)) for file in record.written))
+                for record in records
             ]
         return Answer(tuple(records), fits=min(smaller, default=None))
 

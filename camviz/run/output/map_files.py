@@ -27,13 +27,13 @@ def write_maps(
     write: Write = write_file,
 ) -> Iterator[Written]:
     """Yield one file per map, or one figure of all maps, and with `save_raw` the raw maps."""
-    together, look = takes_all(look.layout), settled(look, (one.values for one in maps))
-    for group in [list(maps)] if together and maps else [[one] for one in maps]:
+    together, look = takes_all(look.layout), settled(look, (saliency_map.values for saliency_map in maps))
+    for group in [list(maps)] if together and maps else [[saliency_map] for saliency_map in maps]:
         figure = draw(group[0].image, group, look)
-        shown = [map_facts(one, source) for one in group]
+        shown = [map_facts(saliency_map, source) for saliency_map in group]
         facts = {"input": str(source.path), "maps": shown} if together else shown[0]
         facts |= figure.facts
-        methods = list(dict.fromkeys(one.method for one in group))
+        methods = list(dict.fromkeys(saliency_map.method for saliency_map in group))
         parts = name_parts(group[0].method, group[0].facets if not together else ())
         parts = parts if len(methods) == 1 else (look.layout,)
         yield write_figure(figure, folder, source.stem, parts, facts, look, write)

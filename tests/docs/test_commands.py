@@ -23,6 +23,8 @@ NOT_HERE = {  # why a line cannot be typed here
     "tests/run/distributed/test_ray_runs.py",
     "camviz heatmap s3://bucket/photos -m resnet50 -o s3://bucket/run --engine ray --address auto": "there is no store "
     "and no cluster: tests/run/distributed/test_ray_runs.py, tests/io/test_paths.py",
+    "camviz heatmap street.jpg -m yolo11n.pt": "ultralytics is not installed: tests/models/sources/test_ultralytics.py",
+    "camviz heatmap street.jpg -m ultralytics:yolo11n -t all": "as the line before",
 }
 WITHOUT_CAMVIZ = ("pip install ",)  # what CI itself does
 ON_A_RUN = re.compile(r"^camviz (?:restyle|replay|report|export) (run|camviz_out)\b")

@@ -204,7 +204,7 @@ def test_the_command_says_what_it_chose(run, frozen, write_image, tmp_path):
     assert (
         "note: method: occlusion, because no hook reaches the layers of TorchScript file 'frozen.pt'" in result.stderr
     )
-    assert result.stdout.strip() == str(tmp_path / "out" / "a_gradcam.png")
+    assert result.stdout.strip() == str(tmp_path / "out" / "a_occlusion.png")
 
 
 def test_a_model_that_a_program_scripted_in_its_own_file(tmp_path, monkeypatch):

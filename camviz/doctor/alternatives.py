@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from camviz.doctor.examination import MOST, Examination, most_images
+from camviz.doctor.examination import Examination, most_images
 from camviz.errors import CamvizError
 from camviz.hooks.capture import borrowed, hooks
 from camviz.types import Order, Preprocessing, View
@@ -92,14 +92,9 @@ def best_alternative(e: Examination) -> tuple[Alternative, Judge, float, float] 
     return best
 
 
-def most(e: Examination) -> int:
-    """Return for how many images alternatives are computed: half of those that are examined, all of small inputs."""
-    return most_images(e.model) if most_images(e.model) > MOST else MOST // 2
-
-
 def _best(e: Examination) -> tuple[Alternative, Judge, float, float] | None:
     for judge in judges(e):
-        now = judge.evidence(e.inputs[: most(e)])
+        now = judge.evidence(e.inputs[: most_images(e.model)])
         best: tuple[float, Alternative, float] | None = None
         for alternative in alternatives(e):
             if alternative.kind not in judge.kinds:
@@ -107,7 +102,7 @@ def _best(e: Examination) -> tuple[Alternative, Judge, float, float] | None:
             try:
                 if not float((judge.evidence(alternative.inputs(_FIRST)) - now[:_FIRST]).nanmean()) > 0:
                     continue
-                other = judge.evidence(alternative.inputs(most(e)))
+                other = judge.evidence(alternative.inputs(most_images(e.model)))
             except CamvizError:  # a size that the model does not accept
                 continue
             rise = judge.better(now, other)

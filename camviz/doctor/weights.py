@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from camviz.doctor import CHECKS, Finding
-from camviz.doctor.alternatives import best_alternative, most, running_layers, statistics_gap
-from camviz.doctor.examination import Examination
+from camviz.doctor.alternatives import best_alternative, running_layers, statistics_gap
+from camviz.doctor.examination import Examination, most_images
 from camviz.doctor.inputs import images
 from camviz.engine.untrained import as_initialized, fresh_norm, untrained_head, untrained_weights
 from camviz.models.sources import untrained as asks_untrained
@@ -77,7 +77,7 @@ def statistics(e: Examination) -> Finding | None:
         return None
     if not e.enough("statistics", _FEW):
         return None
-    gaps = statistics_gap(e, e.inputs[: most(e)]).mean(0)
+    gaps = statistics_gap(e, e.inputs[: most_images(e.model)]).mean(0)
     typical = float(gaps.median())
     if not typical > _GAP or (e.logits is not None and best_alternative(e)):
         return None

@@ -74,6 +74,7 @@ def test_the_keys_of_a_heatmap_are_printed(run, folder):
     elsewhere = {
         "bounding_box",
         "region",
+        "stride",
         "weak",
         "note",
         "pixels",

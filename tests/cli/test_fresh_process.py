@@ -140,5 +140,5 @@ def test_a_name_that_is_not_utf_8(net_file, tmp_path, pixels):
             timeout=60,
         )
         assert done.returncode == 0, done.stderr
-        assert done.stdout.endswith(name + b".png\n")
+        assert done.stdout.endswith(name.removesuffix(b".png") + b"_gradcam.png\n")
         assert os.path.exists(os.path.join(os.fsencode(tmp_path), done.stdout.rstrip(b"\n")))

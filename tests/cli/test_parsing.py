@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from camviz.cli.parsing import key_value, numbers, pair, size
+from camviz.cli.parsing import key_values, numbers, pair, size
 from camviz.errors import RequestError
 
 
@@ -23,11 +23,10 @@ def test_what_is_no_size(text):
 
 
 def test_a_value_may_contain_an_equals_sign():
-    assert key_value("depth=20") == ("depth", "20")
-    assert key_value("rule=a=b") == ("rule", "a=b")
+    assert key_values("--set", ["depth=20", "rule=a=b"], "depth=20") == (("depth", "20"), ("rule", "a=b"))
     for text in ("depth", "=3", "a b=3", "3=a"):
-        with pytest.raises(RequestError, match="is not key=value"):
-            key_value(text)
+        with pytest.raises(RequestError, match="is not NAME=VALUE"):
+            key_values("--set", [text], "depth=20")
 
 
 def test_numbers_and_pairs():

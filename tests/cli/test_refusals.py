@@ -44,7 +44,7 @@ def a(tmp_path, write_image, monkeypatch):
         (["--checkpoint", "a.png"], ["checkpoint 'a.png'", "not a checkpoint"]),
         (["--checkpoint", "empty.pth"], ["checkpoint 'empty.pth' is empty"]),
         (["--checkpoint", "."], ["checkpoint '.' is a folder"]),
-        (["--model-args", "depth"], ["--model-args 'depth' is not key=value"]),
+        (["--model-args", "depth"], ["--model-args 'depth' is not NAME=VALUE"]),
         (["--model-args", "depht=3"], ["TypeError", "depht"]),
         (["--input-size", "big"], ["--input-size 'big' is not a size", "--input-size 224"]),
         (["--input-size", "0"], ["--input-size '0'"]),

@@ -31,7 +31,9 @@ def done_but_one(bench, command, net: str, named: str = WHITE) -> None:
         assert len(result.stdout.splitlines()) == len(NAMES) - 1 + CASES[command].extra
     again = bench(command, "-q", net=net)
     assert again.exit_code == 1  # it failed before
-    assert bench.to_do(command, net) == 0
+    tried_again = net in ("Starved", "Python")  # for memory, which may suffice the next time
+    together = command in ("patches", "concepts")
+    assert bench.to_do(command, net) == (tried_again and (len(NAMES) if together else 1))
 
 
 @EVERY

@@ -41,7 +41,7 @@ def test_words_are_on_stderr(heatmap, pics):
 
 def test_the_scale_is_told_where_maps_could_be_compared(heatmap, pics):
     line = "scale: each map has its own (--scale row or run shares one, --layout panel shows it)"
-    assert heatmap("pics").stderr.splitlines()[-2] == line
+    assert line in heatmap("pics").stderr.splitlines()
     alone = next(iter(sorted(pics.iterdir())))
     for options in (["pics", "--layout", "panel"], ["pics", "--scale", "row"], [alone]):
         assert "scale:" not in heatmap(*options).stderr

@@ -10,9 +10,9 @@ from camviz.io.texts import as_index
 
 def key_values(option: str, texts: Sequence[str] | None, example: str) -> tuple[tuple[str, str], ...]:
     """Return the values of a repeated option as (name, text)."""
-    parts = [text.partition("=") for text in texts or ()]
+    parts = [tuple(part.strip() for part in text.partition("=")) for text in texts or ()]
     for key, equals, value in parts:
-        if not equals or not key.isidentifier() or not value:
+        if not equals or not key.replace(".", "_").replace("-", "_").isidentifier() or not value:
             raise RequestError(f"{option} '{key}{equals}{value}' is not NAME=VALUE", f"{option} {example}")
     return tuple((key, value) for key, _, value in parts)
 

@@ -41,10 +41,10 @@ class Bar:
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-            details = TextColumn("{task.fields[told]}")
+            details = TextColumn("{task.fields[details]}")
             self._progress = Progress(*columns, details, console=RichConsole(stderr=True), transient=True)
-            self._images = self._progress.add_task("images", total=None, told="")
-            self._scored = self._progress.add_task("forwards", total=None, visible=False, told="")
+            self._images = self._progress.add_task("images", total=None, details="")
+            self._scored = self._progress.add_task("forwards", total=None, visible=False, details="")
 
     def __enter__(self) -> Bar:
         self._started = self._said = time.monotonic()
@@ -91,7 +91,9 @@ class Bar:
             self._count()
             self._warn(elapsed * (self._total[0] - outcome.seen) / done, f"{self._total[0] - outcome.seen} more images")
         if self._progress:
-            self._progress.update(self._images, completed=outcome.seen, total=self._total[0] or None, told=self.told())
+            self._progress.update(
+                self._images, completed=outcome.seen, total=self._total[0] or None, details=self.details()
+            )
         self._line()
 
     def scored(self, done: int, total: int, what: str = "forwards") -> None:
@@ -118,7 +120,7 @@ class Bar:
         """Show how many frames of a video are done."""
         self.scored(done, total, "frames")
 
-    def told(self) -> str:
+    def details(self) -> str:
         """Return rate, remaining time, failures and memory as text."""
         outcome = self._outcome
         seconds = time.monotonic() - self._started
@@ -139,7 +141,7 @@ class Bar:
         total = self._total[0] or 0
         of = f" of {total}" if total else ""
         noun = "image" if (total or self._outcome.seen) == 1 else "images"
-        print(f"{self._outcome.seen}{of} {noun}{self._forwards}, {self.told()}", file=sys.stderr)
+        print(f"{self._outcome.seen}{of} {noun}{self._forwards}, {self.details()}", file=sys.stderr)
 
 
 def duration(seconds: float) -> str:

@@ -16,9 +16,9 @@ class _Lossy(io.FileIO):
     def write(self, data: object) -> int:
         """Write bytes, or drop them."""
         try:
-            return super().write(data)  # type: ignore[arg-type]
+            return super().write(data)  # type: ignore[arg-type]  # bytes, as FileIO takes them
         except OSError:
-            return len(memoryview(data))  # type: ignore[arg-type]
+            return len(memoryview(data))  # type: ignore[arg-type]  # as above
 
 
 def prepare_streams() -> None:

@@ -1,4 +1,4 @@
-"""Similarity of patches: to the patch at a point, to words, and between two images."""
+"""Similarity of patches: to the patch at a point, and between two images."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from camviz.feature_maps.figures import FeatureStyle
 from camviz.feature_maps.maps import Reduction
 from camviz.feature_maps.patch_similarity import Point
 from camviz.render import animation
+from camviz.render.color import one_of
 from camviz.render.paper import FORMATS
 from camviz.types import Layer
 
@@ -38,9 +39,7 @@ class FeatureRequest:
         """Raise `RequestError` for settings that exclude each other."""
         read_channels(self.style.channels)
         animated = self.format in animation.FORMATS
-        if not animated and self.format not in FORMATS:
-            known = ", ".join((*FORMATS, *animation.FORMATS))
-            raise RequestError(f"no format '{self.format}'", f"one of: {known}")
+        one_of("format", self.format, (*FORMATS, *animation.FORMATS))
         if animated and self.layout != "strip":
             raise RequestError(f"--format {self.format} is for --layout strip only", "--layout strip")
         if self.overlay and (self.reduce is None or self.reduce == "cluster" or self.layout == "strip"):

@@ -75,7 +75,7 @@ def concepts(
     used = [sources[number] for number in numbers]
     bank = find_bank([crops[source.name][0] for source in used], settings.concepts, finder.layer.path)
     drawing = Drawing(settings, finder, bank, {source.name: i for i, source in enumerate(used)}, len(sources))
-    done = [Record(source) for source in sources if source not in used]
+    done = [Record(source) for source in sources if source.name not in drawing.numbers]
     for record in context.flow(used, Stages(read, shape_of, [drawing.measure], drawing.add, pad=False), batch):
         if record.done:
             done.append(record)

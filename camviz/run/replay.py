@@ -39,7 +39,7 @@ class Compared:
         """Whether it is equal, or differs by so much at most, relative to the largest magnitude."""
         return self.equal or (self.relative is not None and self.relative <= tolerance)
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """Return a line of text."""
         name = ", ".join(part for part in (self.input, self.method, self.target) if part)
         if self.difference is None:

@@ -76,7 +76,7 @@ def test_what_came_before_the_work_is_no_part_of_the_rate(clock):
         clock.now += 60
         bar.began(2)
         bar.update(Outcome(done=10))
-        assert bar.told() == "5/s, 3 MB"
+        assert bar.details() == "5/s, 3 MB"
 
 
 def test_of_paths_on_standard_input_the_number_is_not_known(clock, at_once, capsys):
@@ -125,7 +125,7 @@ def test_on_a_terminal_a_bar_that_is_gone_in_the_end(monkeypatch, clock, at_once
         bar.update(Outcome(done=1, failed=1))
         bar.scored(3, 9)
         [images, forwards] = bar._progress.tasks
-        assert (images.completed, images.total, images.fields["told"]) == (2, 4, "2/s, 1 s left, 1 failed, 3 MB")
+        assert (images.completed, images.total, images.fields["details"]) == (2, 4, "2/s, 1 s left, 1 failed, 3 MB")
         assert (forwards.completed, forwards.total, forwards.visible) == (3, 9, True)
         bar.scored(9, 9)
         assert not forwards.visible

@@ -8,26 +8,14 @@ import torch
 
 from camviz.feature_maps import attention_figures
 from camviz.feature_maps.attention_figures import heads
-from camviz.feature_maps.attention_heads import HeadExtractor
-from camviz.io.notebook import as_images
-from camviz.models.preprocess import prepare
 from camviz.render.paper import compose
-from camviz.types import Model, Preprocessing
+from tests.helpers.attention import extracted
 from tests.helpers.modules import Transformer
 
 
 @pytest.fixture(autouse=True)
 def seeded():
     torch.manual_seed(0)
-
-
-def extracted(module, patterns=(), size=(32, 32), count=1):
-    model = Model("net", module.eval(), Preprocessing(crop=size, resize=None))
-    pixels = np.random.default_rng(0).integers(0, 255, (count, *size, 3), np.uint8)
-    images = [as_images(one)[0] for one in pixels]
-    ready = [prepare(image, model.preprocessing, "model") for image in images]
-    extractor = HeadExtractor(model, patterns)
-    return extractor(images, [one[0] for one in ready], [one[1] for one in ready])
 
 
 def test_one_page_for_each_attention_asked_for():

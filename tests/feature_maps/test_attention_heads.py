@@ -10,10 +10,9 @@ import torch
 
 from camviz.engine.attention_structure import Structure
 from camviz.errors import ModelError, UnknownName
-from camviz.feature_maps.attention_heads import HeadExtractor, _distances, measured
-from camviz.io.notebook import as_images
-from camviz.models.preprocess import prepare
-from camviz.types import Layer, Model, Preprocessing
+from camviz.feature_maps.attention_heads import _distances, measured
+from camviz.types import Layer
+from tests.helpers.attention import extracted
 from tests.helpers.modules import Transformer, make
 from tests.helpers.state import hook_count
 
@@ -46,15 +45,6 @@ def test_rows_of_all_patches_are_averaged():
 def test_distances_between_patches_that_are_not_square():
     found = _distances((2, 2), (20, 10))
     assert found[0].tolist() == pytest.approx([0, 5, 10, math.hypot(5, 10)])
-
-
-def extracted(module, patterns=(), size=(32, 32), count=1):
-    model = Model("net", module.eval(), Preprocessing(crop=size, resize=None))
-    pixels = np.random.default_rng(0).integers(0, 255, (count, *size, 3), np.uint8)
-    images = [as_images(one)[0] for one in pixels]
-    ready = [prepare(image, model.preprocessing, "model") for image in images]
-    extractor = HeadExtractor(model, patterns)
-    return extractor(images, [one[0] for one in ready], [one[1] for one in ready])
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,7 @@ Prints one JSON object: how many were read and refused, what else happened, the 
 
 from __future__ import annotations
 
-import json
-import resource
-import signal
 import sys
-import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +14,8 @@ import numpy as np
 from PIL import Image as PILImage
 from PIL import features
 
-from camviz.errors import CamvizError
 from camviz.io.images import read_image
-from tests.helpers.mutations import LIMIT, mutate
+from tests.helpers.mutations import mutate, run
 
 
 def write(folder: Path) -> list[Path]:
@@ -62,37 +56,18 @@ def write(folder: Path) -> list[Path]:
     return sorted(folder.iterdir())
 
 
+def read(path: Path) -> None:
+    """Decode a file to pixels."""
+    image = read_image(path)
+    assert (image.pixels.dtype, image.pixels.shape) == (np.uint8, (image.height, image.width, 3))
+
+
 def main(folder: Path, seed: int, count: int) -> None:
-    """Read `count` mutated files and print what happened."""
-    random = np.random.default_rng(seed)
-    originals = [(path.name, path.read_bytes()) for path in write(folder)]
-    for name, _ in originals:
-        read_image(folder / name)
-    outcomes: Counter[str] = Counter()
-    failures, longest = [], 0.0
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for number in range(count):
-        name, data = originals[number % len(originals)]
-        path = folder / f"mutated-{name}"
-        path.write_bytes(mutate(data, random))
-        signal.alarm(LIMIT)
-        start = time.perf_counter()
-        try:
-            image = read_image(path)
-            outcomes["read"] += 1
-            if image.pixels.dtype != np.uint8 or image.pixels.shape != (image.height, image.width, 3):
-                failures.append(f"{name} {number}: {image.pixels.shape}")
-        except CamvizError as error:
-            outcomes["refused"] += 1
-            if not error.hint or str(path) not in error.message:
-                failures.append(f"{name} {number}: {error.message}")
-        except Exception as error:
-            failures.append(f"{name} {number}: {type(error).__name__}: {error}")
-            (folder / f"failed-{number}-{name}").write_bytes(path.read_bytes())
-        longest = max(longest, time.perf_counter() - start)
-        signal.alarm(0)
-    taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    print(json.dumps({**outcomes, "failures": failures, "longest": longest, "kilobytes": taken}))
+    """Read mutated images."""
+    files = write(folder)
+    for path in files:
+        read(path)
+    run(folder, files, seed, count, mutate, read)
 
 
 if __name__ == "__main__":

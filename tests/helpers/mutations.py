@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import pickle
 import resource
 import signal
+import subprocess
 import sys
 import time
 import zipfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +32,7 @@ from camviz.models.load import plan
 from camviz.types import ModelRequest
 
 LIMIT = 30  # seconds for one file
+Change = Callable[[bytes, np.random.Generator], bytes]
 
 
 def module() -> nn.Module:
@@ -109,22 +114,17 @@ def read(path: Path) -> None:
     fit(module(), weights.state, str(path), "small")
 
 
-def main(folder: Path, seed: int, count: int) -> None:
-    """Read `count` mutated files and print what happened."""
+def run(folder: Path, files: list[Path], seed: int, count: int, change: Change, read: Callable[[Path], Any]) -> None:
+    """Read `count` changed files and print what happened as one JSON object."""
     random = np.random.default_rng(seed)
-    originals = [(path.name, path.read_bytes()) for path in write(folder)]
-    for name, _ in originals:
-        if name != "plain.pkl":
-            read(folder / name)
+    originals = [(path.name, path.read_bytes()) for path in files]
     outcomes: Counter[str] = Counter()
-    longest = 0.0
-    failures = []
+    failures, longest = [], 0.0
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for number in range(count):
         name, data = originals[number % len(originals)]
         path = folder / f"mutated-{name}"
-        inside = data.startswith(b"PK") and random.random() < 0.5
-        path.write_bytes(mutate_record(data, random) if inside else mutate(data, random))
+        path.write_bytes(change(data, random))
         signal.alarm(LIMIT)
         start = time.perf_counter()
         try:
@@ -141,6 +141,29 @@ def main(folder: Path, seed: int, count: int) -> None:
         signal.alarm(0)
     taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     print(json.dumps({**outcomes, "failures": failures, "longest": longest, "kilobytes": taken}))
+
+
+def main(folder: Path, seed: int, count: int) -> None:
+    """Read mutated checkpoints."""
+    files = list(write(folder))
+    for path in files:
+        if path.name != "plain.pkl":
+            read(path)
+
+    def change(data: bytes, random: np.random.Generator) -> bytes:
+        inside = data.startswith(b"PK") and random.random() < 0.5
+        return mutate_record(data, random) if inside else mutate(data, random)
+
+    run(folder, files, seed, count, change, read)
+
+
+def in_a_process(module: str, folder: Path, seed: int, count: int) -> dict[str, Any]:
+    """Return what a module prints, run in a process of its own: a reader that crashes would end the tests."""
+    command = [sys.executable, "-m", f"tests.helpers.{module}", str(folder), str(seed), str(count)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=3000, env=os.environ)
+    assert done.returncode == 0, done.stderr[-2000:]
+    printed: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return printed
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import torch
 
 import camviz
 from camviz.errors import CheckpointError
+from camviz.models.checkpoint import read_weights
 
 
 def saved(tmp_path, module, name="my.pth", wrap=lambda state: state):
@@ -19,3 +20,9 @@ def refusal(path):
         camviz.load(path)
     assert f"'{path}'" in caught.value.message
     return caught.value.message, caught.value.hint
+
+
+def read_state(path, allow_pickle: bool = False):
+    """Return the tensors and notes that are read from a file."""
+    weights = read_weights(path, allow_pickle)
+    return weights.state, weights.notes

@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.helpers.image_mutations import write
-from tests.helpers.mutations import mutate
-
-
-def mutated(folder, seed: int, count: int) -> dict:
-    """In a process of its own: a crash of a decoder would otherwise end the tests."""
-    command = [sys.executable, "-m", "tests.helpers.image_mutations", str(folder), str(seed), str(count)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=3000, env=os.environ)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout.splitlines()[-1])
+from tests.helpers.mutations import in_a_process, mutate
 
 
 def check(result: dict, count: int) -> None:
@@ -32,13 +21,13 @@ def check(result: dict, count: int) -> None:
 
 
 def test_some_hundred_mutated_images(tmp_path):
-    check(mutated(tmp_path, 0, 400), 400)
+    check(in_a_process("image_mutations", tmp_path, 0, 400), 400)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_thousands_of_mutated_images(tmp_path, seed):
-    check(mutated(tmp_path, seed, 3000), 3000)
+    check(in_a_process("image_mutations", tmp_path, seed, 3000), 3000)
 
 
 def test_good_images_among_damaged_ones_are_done(tmp_path, run):

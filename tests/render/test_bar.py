@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from camviz.render.bar import Bar
 from camviz.render.color import Limits
-from camviz.render.sheet import Page, Picture, Row, Sheet, Tile, Words, arrange
+from camviz.render.sheet import Row, Sheet, arrange
 from camviz.types import Style
-
-BAR = Bar(Limits(0, 123.4), "viridis", label="Grad-CAM, score units")
-
-
-def tile(width: int = 60, height: int = 40, title: str = "", *notes: str) -> Tile:
-    return Tile(np.full((height, width, 3), 120, np.uint8), title, notes)
-
-
-def pictures(page: Page) -> list[Picture]:
-    return [item for item in page.items if isinstance(item, Picture)]
-
-
-def texts(page: Page) -> list[str]:
-    return [item.text for item in page.items if isinstance(item, Words)]
+from tests.helpers.sheets import BAR, pictures, texts, tile
 
 
 def test_bars_have_the_numbers_of_their_scale():

@@ -4,29 +4,14 @@ from __future__ import annotations
 
 import itertools
 
-import numpy as np
 import pytest
 
-from camviz.render.bar import Bar
-from camviz.render.color import Limits
-from camviz.render.sheet import MARGIN, WIDEST, Page, Picture, Row, Sheet, Tile, Words, arrange, table
+from camviz.render.sheet import MARGIN, WIDEST, Row, Sheet, Words, arrange, table
 from camviz.types import Style
 from tests.helpers.pages import check_page
+from tests.helpers.sheets import BAR, pictures, texts, tile
 
 LONG = "features.denseblock4.denselayer16.conv2." * 4
-BAR = Bar(Limits(0, 123.4), "viridis", label="Grad-CAM, score units")
-
-
-def tile(width: int = 60, height: int = 40, title: str = "", *notes: str) -> Tile:
-    return Tile(np.full((height, width, 3), 120, np.uint8), title, notes)
-
-
-def pictures(page: Page) -> list[Picture]:
-    return [item for item in page.items if isinstance(item, Picture)]
-
-
-def texts(page: Page) -> list[str]:
-    return [item.text for item in page.items if isinstance(item, Words)]
 
 
 @pytest.mark.parametrize("width", [0, 85, 180])

@@ -30,7 +30,7 @@ def test_the_largest_difference_and_its_share():
     assert (one.equal, one.difference, one.relative) == (False, 1, 0.25)  # |-3 + 4| = 1, of |-4|
     assert not one.within(0)
     assert one.within(0.25)
-    assert one.told() == "a.png, gradcam, cat: largest difference 1, 0.25 of the largest value"
+    assert one.describe() == "a.png, gradcam, cat: largest difference 1, 0.25 of the largest value"
 
 
 def test_minus_zero_is_not_the_same_bits_but_no_difference():

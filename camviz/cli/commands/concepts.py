@@ -20,7 +20,6 @@ from camviz.cli.options import (
 )
 from camviz.cli.registry import command
 from camviz.cli.session import Session, request_of
-from camviz.errors import RequestError
 
 Concepts = Annotated[int, typer.Option("--concepts", min=1, max=32, help="Number of concepts.")]
 Top = Annotated[int, typer.Option("--top", min=1, max=8, help="Number of crops per concept.")]
@@ -53,11 +52,11 @@ def concepts(
 
     Factorizes the activations of crops (CRAFT); draws crops, maps and the importance of each concept.
     """
+    from camviz.render.color import one_of
     from camviz.render.paper import FORMATS
     from camviz.run.settings import ConceptSettings
 
-    if format not in FORMATS:
-        raise RequestError(f"no format '{format}'", f"one of: {', '.join(FORMATS)}")
+    one_of("format", format, FORMATS)
     request = request_of(model, None, compute, images, layer, target, fit)
     settings = ConceptSettings(request, concepts, top, format)
     session = Session.of(settings, images, out, console, again)

@@ -130,7 +130,7 @@ def _tell(found: Iterable[Compared], session: Session, tolerance: float, as_json
             if not compared.within(tolerance):
                 differing += 1
                 if differing <= _LINES:
-                    session.console.say(f"differs: {compared.told()}")
+                    session.console.say(f"differs: {compared.describe()}")
     if differing > _LINES:
         session.console.say(f"differs: {differing - _LINES} more")
     session.console.say(_verdict(total, exact, differing, largest, session.outcome.failed))

@@ -9,7 +9,7 @@ import typer
 
 from camviz import types
 from camviz.cli.names import METHOD
-from camviz.errors import RequestError
+from camviz.cli.parsing import key_values
 
 _PANEL = "Method"
 Floor = Annotated[
@@ -87,11 +87,5 @@ class MethodOptions:
     ] = 0
 
     def settings(self) -> tuple[tuple[str, str], ...]:
-        """Return the settings as (key, text). Raises `RequestError` for one that is not key=value."""
-        pairs = []
-        for text in self.setting or ():
-            key, equals, value = text.partition("=")
-            if not equals or not key.strip():
-                raise RequestError(f"--set '{text}' is not key=value", "--set samples=50")
-            pairs.append((key.strip(), value.strip()))
-        return tuple(pairs)
+        """Return the settings as (name, text). Raises `RequestError` for one that is not NAME=VALUE."""
+        return key_values("--set", self.setting, "samples=50")

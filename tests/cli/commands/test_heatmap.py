@@ -121,7 +121,7 @@ def test_fused_layers_are_one_file(heatmap, write_image, tmp_path):
 @pytest.mark.parametrize(
     ("options", "quoted"),
     [
-        (["--set", "samples"], "--set 'samples' is not key=value"),
+        (["--set", "samples"], "--set 'samples' is not NAME=VALUE"),
         (["--method", "rise", "--set", "sampels=5"], "no setting 'sampels' in method 'rise'"),
         (["--method", "eigencam", "--smooth", "eigen"], "'eigencam' does not"),
         (["--smooth", "blur"], "blur"),

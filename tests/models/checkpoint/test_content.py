@@ -15,16 +15,6 @@ import camviz
 from camviz.errors import CheckpointError
 from camviz.models.checkpoint import check_file, fit, read_weights
 
-
-@pytest.fixture
-def save(tmp_path):
-    def write(content, name="a.pth"):
-        torch.save(content, tmp_path / name)
-        return tmp_path / name
-
-    return write
-
-
 # several sets of weights
 
 

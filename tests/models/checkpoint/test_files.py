@@ -3,27 +3,10 @@
 from __future__ import annotations
 
 import pytest
-import torch
 from safetensors.torch import save_file
 
 from camviz.errors import CheckpointError
-from camviz.models.checkpoint import read_weights
-
-
-@pytest.fixture
-def saved(net, tmp_path):
-    """`saved(content, "a.pth")`: whatever `torch.save` takes; nothing given: the tiny model's state_dict."""
-
-    def save(content=None, name: str = "a.pth", **settings):
-        torch.save(net(seed=5).state_dict() if content is None else content, tmp_path / name, **settings)
-        return tmp_path / name
-
-    return save
-
-
-def read_state(path, allow_pickle: bool = False):
-    weights = read_weights(path, allow_pickle)
-    return weights.state, weights.notes
+from tests.helpers.weights_files import read_state
 
 
 def damaged(path, start: int, stop: float) -> None:

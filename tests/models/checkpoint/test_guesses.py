@@ -8,16 +8,6 @@ import torch
 import camviz
 from camviz.errors import CheckpointError
 
-
-@pytest.fixture
-def save(tmp_path):
-    def write(content, name="a.pth"):
-        torch.save(content, tmp_path / name)
-        return tmp_path / name
-
-    return write
-
-
 LIBRARIES = {
     "segmentation_models_pytorch": [
         "encoder.conv1.weight",

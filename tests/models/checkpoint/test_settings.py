@@ -5,20 +5,10 @@ from __future__ import annotations
 import argparse
 
 import pytest
-import torch
 
 import camviz
 from camviz.models.checkpoint.settings import stored_preprocessing
 from camviz.types import Preprocessing
-
-
-@pytest.fixture
-def save(tmp_path):
-    def write(content, name="a.pth"):
-        torch.save(content, tmp_path / name)
-        return tmp_path / name
-
-    return write
 
 
 @pytest.mark.parametrize(

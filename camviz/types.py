@@ -377,7 +377,7 @@ class ModelRequest:
 
 @dataclass(frozen=True)
 class Request:
-    """All settings of a run. The same job writes the same files."""
+    """All settings of a run. The same request writes the same files."""
 
     model: ModelRequest = ModelRequest()
     layers: tuple[str, ...] = ()

@@ -145,6 +145,7 @@ class Bar:
 
 
 def duration(seconds: float) -> str:
+    """Return a time as text: 12 s, 3 min 05 s, 2 h 10 min."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from camviz.engine.probe import Probe
 from camviz.errors import CamvizError
 from camviz.models.receptive import cell_area, receptive_fields
+from camviz.models.receptive_field import Field
 from camviz.models.survey import Survey
 from camviz.types import Model
 
@@ -21,7 +22,16 @@ class CellAreas:
 
     def __init__(self, model: Model, seen: Survey) -> None:
         self.model = model
-        self.fields = {seen.input_size: seen.fields}
+        self._fields = {seen.input_size: seen.fields}
+
+    def fields_of(self, size: tuple[int, int]) -> dict[str, Field | None]:
+        """Return the receptive fields of all layers for inputs of (height, width), empty where they are not known."""
+        if size not in self._fields:
+            try:
+                self._fields[size] = receptive_fields(self.model.module, size, self.model.name)
+            except CamvizError:
+                self._fields[size] = {}
+        return self._fields[size]
 
     def of(self, probes: Sequence[Probe], shape: tuple[int, ...]) -> Area | None:
         """Return the area that maps (n, h, w) of one layer's own grid tile; None where it is not known."""
@@ -32,9 +42,4 @@ class CellAreas:
             return None
         if (height, width) != tuple(probe.layer.to_maps(captured, size).shape[2:]):
             return None
-        if size not in self.fields:
-            try:
-                self.fields[size] = receptive_fields(self.model.module, size, self.model.name)
-            except CamvizError:
-                self.fields[size] = {}
-        return cell_area(self.fields[size].get(probe.layer.path), (height, width), size)
+        return cell_area(self.fields_of(size).get(probe.layer.path), (height, width), size)

@@ -10,15 +10,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from camviz.engine.cells import CellAreas
 from camviz.engine.forward import ForwardRequest, run_forward
 from camviz.engine.probe import Probe, Reading
-from camviz.errors import CamvizError
 from camviz.feature_maps.maps import FeatureMaps
 from camviz.models.extra_inputs import inputs_of
-from camviz.models.outputs import understand
-from camviz.models.receptive import cell_area, receptive_fields
-from camviz.models.receptive_field import Field
-from camviz.models.survey import survey
+from camviz.models.outputs import surveyed, understand
+from camviz.models.receptive import cell_area
+from camviz.models.survey import Survey
 from camviz.tasks import task_of
 from camviz.types import Image, Layer, Model, View
 
@@ -26,7 +25,7 @@ from camviz.types import Image, Layer, Model, View
 class Extractor:
     """Extract the feature maps of layers; with a `target` also the contribution of each channel to its score.
 
-    With `fields` the maps carry the receptive field of their units.
+    With `fields` the maps carry the receptive field of their units. `seen`: a survey of the model.
     """
 
     def __init__(
@@ -37,16 +36,17 @@ class Extractor:
         precision: str = "fp32",
         fields: bool = False,
         fit: str = "model",
+        seen: Survey | None = None,
     ) -> None:
-        self.model, self.fit, self.shown = model, fit, fields
-        self.fields: dict[tuple[int, int], dict[str, Field | None]] = {}
+        self.fit, self.shown = fit, fields
         self.task, self.wanted = None, None
+        seen = seen or surveyed(model)
         if target:
-            model, seen = understand(model, survey(model.module, model.preprocessing.crop, model.name))
-            self.model = model
+            model, seen = understand(model, seen)
             self.task = task_of(model, seen.output)
             self.wanted = self.task.parse([target])[0]
             self.task.check([self.wanted], seen.output)
+        self.model, self.cells = model, CellAreas(model, seen)
         self.ask = ForwardRequest(model, tuple(layers), bool(target), self.task, precision)
         self.names = [layer.path for layer in layers]
 
@@ -69,7 +69,7 @@ class Extractor:
             probe = Probe(reading, layer, facts=[{} for _ in images])
             values = probe.activations.cpu().numpy()
             size = (batch.shape[2], batch.shape[3])
-            field = self._fields(size).get(layer.path)
+            field = self.cells.fields_of(size).get(layer.path)
             area = cell_area(field, (values.shape[2], values.shape[3]), size)
             contributions = None
             if targets:
@@ -87,12 +87,3 @@ class Extractor:
                 )
                 extracted[i].append(maps)
         return extracted
-
-    def _fields(self, size: tuple[int, int]) -> dict[str, Field | None]:
-        """Return the receptive fields of all layers for inputs of (height, width), empty where they are not known."""
-        if size not in self.fields:
-            try:
-                self.fields[size] = receptive_fields(self.model.module, size, self.model.name)
-            except CamvizError:
-                self.fields[size] = {}
-        return self.fields[size]

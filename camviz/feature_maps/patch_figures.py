@@ -1,9 +1,10 @@
-"""Figures of patches: similarity to points, matches between two images, groups over a run."""
+"""Figures of patches: similarity to points, and matches between two images."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from camviz.feature_maps.figures import FeatureStyle, compose_figure, tile_view
 from camviz.feature_maps.maps import FeatureMaps
 from camviz.feature_maps.patch_similarity import Match, Query, cosines
+from camviz.io.paths import absolute
 from camviz.render.color import Limits
 from camviz.render.marks import draw_marks
 from camviz.render.painting import bar_of
@@ -37,7 +39,7 @@ def similarities(maps: FeatureMaps, queries: Sequence[Query], **settings: Any) -
     for number, query in enumerate(queries, 1):
         values = cosines(maps.values, query.vector)
         drawn = painted(_map(maps, values - low, query.name), pixels, look)
-        if query.path == str(maps.image.path) and query.point:
+        if maps.image.path and Path(absolute(maps.image.path)) == query.path:
             mark = [Mark(str(number) if len(queries) > 1 else "", point=query.point)]
             draw_marks(drawn, mark, view, letters(style.style))
             draw_marks(everything, mark, view, letters(style.style))

@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 
 from camviz.errors import RequestError
 from camviz.feature_maps.maps import FeatureMaps
+from camviz.io.paths import absolute
 from camviz.types import Map, View
 
+_BLOCK = 512  # rows that are compared at once
+Rows = NDArray[np.float64]
 _POINT = re.compile(r"(.+):(\d+(?:\.\d+)?),(\d+(?:\.\d+)?)")
 
 
@@ -39,14 +42,14 @@ class Point:
 class Query:
     """The vector (c,) of a patch of one layer, with the name of its origin; `low`: the color scale begins there.
 
-    `point` (x, y) are fractions of the view of the image at `path`, where the query is a patch.
+    `point` (x, y) are fractions of the view of the image at `path`.
     """
 
     name: str
     vector: NDArray[np.float64] = field(repr=False)
     low: float
-    path: str = ""
-    point: tuple[float, float] | None = None
+    path: Path
+    point: tuple[float, float]
 
 
 def cell_at(view: View, grid: tuple[int, int], x: float, y: float) -> tuple[int, int]:
@@ -83,7 +86,13 @@ def query_at(maps: FeatureMaps, point: Point) -> Query:
     low = round(float(np.median(cosines(maps.values, vector))), 2)
     left, top, right, bottom = maps.view.box
     fractions = (point.x - left) / (right - left), (point.y - top) / (bottom - top)
-    return Query(f"{Path(point.path).name} {point.x:g},{point.y:g}", vector, min(low, 0.95), point.path, fractions)
+    return Query(
+        f"{Path(point.path).name} {point.x:g},{point.y:g}",
+        vector,
+        min(low, 0.95),
+        Path(absolute(Path(point.path))),
+        fractions,
+    )
 
 
 def cosines(values: NDArray[np.float32], vector: NDArray[np.float64]) -> Map:
@@ -109,22 +118,37 @@ def mutual_matches(first: NDArray[np.float32], second: NDArray[np.float32], coun
     With `count` at most so many, no two of them in adjacent patches of the first image.
     """
     grid, other = first.shape[1:], second.shape[1:]
-    similarity = _unit(first) @ _unit(second).T
-    there, back = similarity.argmax(1), similarity.argmax(0)
-    mutual = np.flatnonzero(back[there] == np.arange(len(there)))
-    ordered = mutual[np.argsort(-similarity[mutual, there[mutual]], kind="stable")]
+    nearest, back, best = _neighbors(_unit(first), _unit(second))
+    mutual = np.flatnonzero(back[nearest] == np.arange(len(nearest)))
+    ordered = mutual[np.argsort(-best[mutual], kind="stable")]
     matches: list[Match] = []
     for index in ordered:
         row, column = divmod(int(index), grid[1])
-        near = any(max(abs(row - match.first[0]), abs(column - match.first[1])) < 2 for match in matches)
-        if count and near:
+        if count and any(max(abs(row - match.first[0]), abs(column - match.first[1])) < 2 for match in matches):
             continue
-        target = int(there[index])
+        target = int(nearest[index])
         pair = divmod(target, other[1])
-        matches.append(Match((row, column), pair, float(similarity[index, target])))
+        matches.append(Match((row, column), pair, float(best[index])))
         if len(matches) == count:
             break
     return matches
+
+
+def _neighbors(first: Rows, second: Rows) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
+    """Return the nearest row of `second` for each of `first`, the other way round, and the similarity of the former.
+
+    In blocks of rows: the matrix of all pairs would take gigabytes at an early layer.
+    """
+    nearest, best = np.zeros(len(first), np.intp), np.zeros(len(first))
+    back, highest = np.zeros(len(second), np.intp), np.full(len(second), -np.inf)
+    for start in range(0, len(first), _BLOCK):
+        similarity = first[start : start + _BLOCK] @ second.T
+        end = start + len(similarity)
+        nearest[start:end], best[start:end] = similarity.argmax(1), similarity.max(1)
+        higher = similarity.max(0) > highest
+        back[higher] = start + similarity.argmax(0)[higher]
+        highest = np.maximum(highest, similarity.max(0))
+    return nearest, back, best
 
 
 def _unit(values: NDArray[np.float32]) -> NDArray[np.float64]:

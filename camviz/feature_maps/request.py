@@ -35,6 +35,11 @@ class FeatureRequest:
     like: tuple[str, ...] = ()
     correspond: str = ""
 
+    @property
+    def references(self) -> list[Path]:
+        """The images that others are compared with."""
+        return [Path(path) for path in (*(Point.parse(text).path for text in self.like), self.correspond) if path]
+
     def check(self) -> None:
         """Raise `RequestError` for settings that exclude each other."""
         read_channels(self.style.channels)
@@ -76,6 +81,8 @@ class FeatureRequest:
             "--layout strip": self.layout == "strip",
             "--channel": bool(self.style.channels),
             f"--scale {self.style.scale}": bool(self.style.scale),
+            f"--rank {self.style.rank}": self.style.rank != "energy",
+            "--top": bool(self.style.top and self.like),
         }
         typed = [option for option, given in others.items() if given]
         if typed and typed[0] in ("--correspond", "--like") and len(typed) > 1:

@@ -6,7 +6,7 @@ import errno
 import io
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
@@ -29,11 +29,12 @@ _COMPARED = 1000  # names in a folder that a missing file is compared with
 _OUT_OF_MEMORY = ("out of memory", "insufficient memory", "failed to allocate")  # of decoders, as other errors
 
 
-_allowed: ContextVar[float] = ContextVar("allowed", default=float("inf"))
+Reserve = Callable[[int], bool]
+_reserve: ContextVar[Reserve] = ContextVar("reserve", default=lambda _need: True)
 
 
 class Postponed(Exception):
-    """An image that would need more bytes than it is allowed at this time; not an error."""
+    """An image that needs more bytes than there are at this time; not an error."""
 
     def __init__(self, need: int) -> None:
         super().__init__(f"{need} bytes")
@@ -41,13 +42,13 @@ class Postponed(Exception):
 
 
 @contextmanager
-def allowed(most: float) -> Iterator[None]:
-    """Within the block, raise `Postponed` for images that need more than so many bytes, before they are decoded."""
-    token = _allowed.set(most)
+def reserving(reserve: Reserve) -> Iterator[None]:
+    """Within the block, ask for the bytes that an image needs before it is decoded; raise `Postponed` if refused."""
+    token = _reserve.set(reserve)
     try:
         yield
     finally:
-        _allowed.reset(token)
+        _reserve.reset(token)
 
 
 @contextmanager
@@ -65,7 +66,7 @@ def open_image(path: Path) -> Iterator[Any]:
             with PILImage.open(_source(path), formats=_formats()) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise PILImage.DecompressionBombError
-                if (need := image.width * image.height * BYTES_PER_PIXEL) > _allowed.get():
+                if not _reserve.get()(need := image.width * image.height * BYTES_PER_PIXEL):
                     raise Postponed(need)
                 yield image
     except (InputError, MemoryError, Postponed):

@@ -10,8 +10,8 @@ from camviz.errors import InputError, RequestError
 from camviz.feature_maps.maps import FeatureMaps
 from camviz.feature_maps.patch_similarity import Point, Query, query_at
 from camviz.feature_maps.request import FeatureRequest
-from camviz.io.images import read_image
-from camviz.models.preprocess import prepare
+from camviz.io.inputs import Input
+from camviz.run.reading import read_input
 from camviz.types import Model
 
 Extract = Callable[..., list[list[FeatureMaps]]]
@@ -35,11 +35,10 @@ def references_of(job: FeatureRequest, model: Model, extract: Extract) -> Refere
     def maps_of(path: str, option: str) -> Sequence[FeatureMaps]:
         if path not in known:
             try:
-                image = read_image(Path(path), model.preprocessing.window)
-                values, view = prepare(image, model.preprocessing, job.fit)
+                ready = read_input(model, Input(Path(path), path), job.fit)
             except InputError as error:
                 raise RequestError(f"{option}: {error.message}", error.hint) from error
-            [known[path]] = extract([image], [values], [view])
+            [known[path]] = extract([ready.image], [ready.values], [ready.view])
         return known[path]
 
     queries: dict[str, list[Query]] = {}

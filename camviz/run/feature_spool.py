@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camviz.feature_maps.maps import FeatureMaps
+from camviz.io.paths import is_remote
 from camviz.types import Image
 
 _LIMIT = 8 << 30  # bytes; images beyond it go through the model again
@@ -20,20 +21,24 @@ _NO_VALUES = np.zeros((0, 0, 0), np.float32)
 
 
 class FeatureSpool:
-    """Feature maps by the path of their image, in a file in `folder` that has no name and ends with the process."""
+    """Feature maps by the path of their image, in a file without a name that ends with the process.
+
+    The file is in `folder`, or among the temporary files where that is remote.
+    """
 
     def __init__(self, folder: Path) -> None:
+        folder = Path(tempfile.gettempdir()) if is_remote(folder) else folder
         folder.mkdir(parents=True, exist_ok=True)
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (lives as long as the run)
         self._lock = Lock()
         self._end = 0
         self._kept: dict[Path, list[tuple[FeatureMaps, int, tuple[int, ...]]]] = {}
 
-    def put(self, path: Path, layers: Sequence[FeatureMaps]) -> None:
-        """Keep the maps of an image, where there is room."""
+    def put(self, path: Path, layers: Sequence[FeatureMaps]) -> bool:
+        """Keep the maps of an image; return False where there is no room."""
         with self._lock:
             if self._end + sum(maps.values.nbytes for maps in layers) > _LIMIT:
-                return
+                return False
             entries = []
             for maps in layers:
                 self._file.seek(self._end)
@@ -42,6 +47,7 @@ class FeatureSpool:
                 entries.append((without, self._end, maps.values.shape))
                 self._end += maps.values.nbytes
             self._kept[path] = entries
+            return True
 
     def get(self, path: Path, image: Image = _NO_IMAGE) -> list[FeatureMaps] | None:
         """Return the maps of an image, None where they were not kept."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from camviz.errors import RequestError
 from camviz.feature_maps.attention_figures import heads
 from camviz.feature_maps.attention_heads import HeadExtractor, HeadMaps
 from camviz.feature_maps.extract import Extractor
@@ -22,6 +23,7 @@ from camviz.feature_maps.request import FeatureRequest
 from camviz.io.inputs import Input
 from camviz.models.extra_inputs import batch_size
 from camviz.models.layers import find_layers, stages
+from camviz.models.outputs import surveyed
 from camviz.render import animation
 from camviz.render.paper import FORMATS
 from camviz.run.context import RunContext
@@ -50,9 +52,10 @@ def feature_task(settings: FeatureSettings, load: Load) -> Task:
         job.check_heads(extractor.heads, extractor.names[0])
     else:
         strip = job.layout == "strip"
-        layers = stages(model) if strip and not request.layers else find_layers(model, request.layers)
+        seen = surveyed(model)
+        layers = stages(model) if strip and not request.layers else find_layers(model, request.layers, seen)
         job.check_layers(layers)
-        extractor = Extractor(model, layers, "".join(request.targets), request.precision, strip, job.fit)
+        extractor = Extractor(model, layers, "".join(request.targets), request.precision, strip, job.fit, seen)
     names = [] if request.layers else extractor.names
     references = references_of(job, model, extractor)
     return Task(partial(features, job, extractor, references), layers=names, model=model.name)
@@ -81,8 +84,8 @@ def features(
         return [next(computed) if layers is None else layers for layers in kept]
 
     def add(source: Input, _ready: Ready, layers: list[FeatureMaps]) -> Record:
-        if spool:
-            spool.put(source.path, layers)
+        if spool and not spool.put(source.path, layers) and job.foreground:
+            raise RequestError("the features of the images are too large for --foreground", "fewer images or layers")
         with adding:
             for maps in layers:
                 pca.setdefault(maps.layer, IncrementalPCA(len(maps.values), job.reduce == "pca")).add(maps.values)

@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 
 from camviz.errors import CamvizError, OutputError
 from camviz.io.inputs import Input
-from camviz.io.opening import Postponed, allowed
+from camviz.io.opening import Postponed, reserving
 from camviz.run.database.records import Record, failure, model_failure
 from camviz.run.memory import Budget
 
@@ -212,21 +212,26 @@ class Flow(Generic[R, C]):
             moved = True
         return moved
 
-    def _read(self, source: Input, need: int = 0) -> _Item[R]:
-        """Read an image, for which `need` bytes are reserved; reserve them if it is large and there is room."""
+    def _read(self, source: Input, taken: int = 0) -> _Item[R]:
+        """Read an image, for which `taken` bytes are reserved; reserve them if it is large and there is room."""
         start = time.perf_counter()
+
+        def reserve(need: int) -> bool:
+            nonlocal taken
+            if need <= max(taken, self._small):
+                return True
+            self._budget.give(taken)
+            taken = need if self._budget.take(need) else 0
+            return bool(taken)
+
         try:
             if source.error:
                 raise source.error
-            with allowed(max(need, self._small)):
-                return _Item(source, self._stages.read(source), time.perf_counter() - start, need)
-        except Postponed as large:
-            self._budget.give(need)
-            if not self._budget.take(large.need):
-                raise
-            return self._read(source, large.need)
+            with reserving(reserve):
+                ready = self._stages.read(source)
+            return _Item(source, ready, time.perf_counter() - start, taken)
         except BaseException:
-            self._budget.give(need)
+            self._budget.give(taken)
             raise
 
     def _gather(self) -> bool:

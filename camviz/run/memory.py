@@ -44,8 +44,17 @@ def _of_container() -> int | None:
         except (OSError, ValueError):  # no such group, or "max"
             continue
         if limit < _UNLIMITED:
-            return limit - taken
+            return limit - taken + _file_cache(_GROUP / most)
     return None
+
+
+def _file_cache(limit: Path) -> int:
+    """Return the bytes of files that a group keeps in memory until they are needed for something else."""
+    try:
+        pairs = dict(line.split() for line in limit.with_name("memory.stat").read_text().splitlines())
+        return int(pairs.get("total_inactive_file") or pairs.get("inactive_file") or 0)
+    except (OSError, ValueError):
+        return 0
 
 
 def _of_process() -> int | None:

@@ -116,14 +116,14 @@ class Tally:
     def of(cls, database: Database, row: JobRow) -> Tally:
         """Count the predictions of a job."""
         pairs: Counter[tuple[str, str]] = Counter()
-        for one in database.inputs(row.id, "done"):
+        for judged in database.inputs(row.id, "done"):
             with database.decoding():
-                pairs.update((said["true"], said["label"]) for said in one.predictions)
+                pairs.update((said["true"], said["label"]) for said in judged.predictions)
         wrong = [(true, label, count) for (true, label), count in pairs.items() if true != label]
         of_class: Counter[str] = Counter()
         for (true, _), count in pairs.items():
             of_class[true] += count
-        wrong.sort(key=lambda one: (-one[2], one[0], one[1]))
+        wrong.sort(key=lambda confusion: (-confusion[2], *confusion[:2]))
         total = sum(pairs.values())
         return cls(total, total - sum(count for *_, count in wrong), tuple(wrong), dict(of_class))
 
@@ -196,9 +196,9 @@ class Drawing:
 
     def _wrong(self) -> Iterator[tuple[Any, dict[str, Any], list[Any]]]:
         for row in self.database.inputs(self.row.id, "done"):
-            for said in row.predictions:
-                if said["true"] != said["label"]:
-                    yield row, said, self.database.files(row.id)
+            with self.database.decoding():
+                wrong = [said for said in row.predictions if said["true"] != said["label"]]
+            yield from ((row, said, self.database.files(row.id)) for said in wrong)
 
     def _table(self) -> str:
         columns = ["image", "true", "predicted", "probability", "true_probability", "removed_share", "becomes"]

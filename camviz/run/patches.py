@@ -19,7 +19,6 @@ from camviz.io.images import read_image
 from camviz.io.inputs import Input
 from camviz.models.extra_inputs import batch_size
 from camviz.models.layers import channels_of, find_layers
-from camviz.models.receptive import receptive_fields
 from camviz.render.bar import number
 from camviz.render.names import model_name
 from camviz.run.context import RunContext
@@ -102,8 +101,8 @@ def patches(
 def _look(extractor: Extractor, layer: Layer, group: list[Ready]) -> Look:
     """Return the size of a layer's patches; an effective field is measured on the first images."""
     model, (height, width) = extractor.model, group[0].values.shape[1:]
-    fields = receptive_fields(model.module, model.preprocessing.crop, model.name)
-    known = Look.of(fields[layer.path], (height, width))
+    fields = extractor.cells.fields_of(model.preprocessing.crop)
+    known = Look.of(fields.get(layer.path), (height, width))
     if known:
         return known
     try:

@@ -29,9 +29,10 @@ class HeatmapSettings(Settings):
 
 @dataclass(frozen=True)
 class FeatureSettings(Settings):
-    """The settings of `camviz features`; `features` are those of its figures."""
+    """The settings of `camviz features`; `features` are those of its figures, `references` digests of their images."""
 
     features: FeatureRequest
+    references: Mapping[str, str] = field(default_factory=dict)
 
     command = "features"
 
@@ -42,6 +43,7 @@ class FeatureSettings(Settings):
     def values(self) -> dict[str, Any]:
         request = self.request
         shared = {"model": asdict(request.model), "layers": request.layers, "target": "".join(request.targets)}
+        shared |= {"references": dict(self.references)} if self.references else {}
         return {**asdict(self.features), **shared, "precision": request.precision, "device": request.device}
 
 

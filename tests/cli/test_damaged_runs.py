@@ -14,7 +14,7 @@ import pytest
 
 from tests.helpers.runs import make_run
 
-COUNT = int(os.environ.get("CAMVIZ_DAMAGES", "10"))  # of each kind; the pull request of these tests ran 60
+COUNT = int(os.environ.get("CAMVIZ_DAMAGES", "10"))  # of each kind
 VALUES = (None, "", "{}", "[]", "[1]", '{"a": "b"}', "x" * 200, "[" * 5000, -1, 2**62, 0.5, b"\xff\x00", "9e999", '"a"')
 COLUMNS = {
     "jobs": ("key", "command", "settings", "versions", "created", "batch_size"),

@@ -92,3 +92,15 @@ def test_a_nearest_neighbor_that_is_not_mutual_is_no_match():
     first = np.array([[[1.0, 0.9]], [[0.0, 0.1]]], np.float32)  # both nearest to the one patch of the other image
     second = np.array([[[1.0]], [[0.0]]], np.float32)
     assert [match.first for match in mutual_matches(first, second)] == [(0, 0)]
+
+
+def test_nearest_patches_do_not_depend_on_the_size_of_blocks(monkeypatch):
+    random = np.random.default_rng(3)
+    first, second = (random.standard_normal((4, 6, 5)).astype(np.float32) for _ in range(2))
+    whole = mutual_matches(first, second)
+    monkeypatch.setattr("camviz.feature_maps.patch_similarity._BLOCK", 7)
+    assert [(m.first, m.second) for m in mutual_matches(first, second)] == [(m.first, m.second) for m in whole]
+    unit = [each.reshape(4, -1) / np.linalg.norm(each.reshape(4, -1), axis=0) for each in (first, second)]
+    table = unit[0].T @ unit[1]
+    pairs = {(i, j) for i, j in enumerate(table.argmax(1)) if table[:, j].argmax() == i}
+    assert {(m.first[0] * 5 + m.first[1], m.second[0] * 5 + m.second[1]) for m in whole} == pairs

@@ -254,3 +254,13 @@ def test_a_listing_that_breaks_is_told_after_what_it_gave():
 
     with pytest.raises(OSError, match="gone"):
         run(0, given=broken())
+
+
+def test_a_large_image_is_opened_once_where_there_is_room(write_image, tmp_path, monkeypatch):
+    from camviz.io import opening
+
+    path, opened, original = write_image(tmp_path / "a.png", 40, 30), [], opening._source
+    monkeypatch.setattr(opening, "_source", lambda path: opened.append(path) or original(path))
+    read = {"read": lambda source: read_image(source.path), "given": [Input(path, "a.png")]}
+    run(1, memory=2 * 40 * 30 * BYTES_PER_PIXEL, **read)
+    assert opened == [path]

@@ -46,3 +46,11 @@ def test_an_image_of_any_size_is_in_progress_alone():
     assert shared.take(60)
     assert not shared.take(41)
     assert shared.take(40)
+
+
+def test_files_that_a_container_keeps_in_memory_are_free(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "_GROUP", tmp_path)
+    (tmp_path / "memory.max").write_text("1000000\n")
+    (tmp_path / "memory.current").write_text("900000\n")
+    (tmp_path / "memory.stat").write_text("anon 100000\ninactive_file 700000\n")
+    assert free_memory() == 800_000

@@ -136,10 +136,10 @@ def compare(
     alone = len(asked) == 1
     training = len(vars(model)["model"] or ()) < 2 and not alone
     strip = layout == "strip" or (layout is None and training and len(asked) > 6) or figure.format in _FILMS
-    job = request_of(ModelOptions(), how, compute, images, None, target, fit, floor=floor)
-    job = replace(job, model=asked[0][0], look=look_of(figure, "image" if alone else "row"))
+    request = request_of(ModelOptions(), how, compute, images, None, target, fit, floor=floor)
+    request = replace(request, model=asked[0][0], look=look_of(figure, "image" if alone else "row"))
     settings = CompareSettings(
-        job,
+        request,
         tuple(request for request, _ in asked),
         tuple(several(layers) for _, layers in asked),
         tuple(names_of(asked, name or ())),
@@ -151,7 +151,7 @@ def compare(
     if not alone and not strip:
         check_count(len(asked))
     session = Session.of(settings, images, out, console, again)
-    session.check(job)
+    session.check(request)
     return session.execute(settings)
 
 

@@ -47,11 +47,11 @@ def doctor(
 
     Checks weights, inputs, class names, layer and maps, and suggests fixes.
     """
-    job = request_of(model, how, compute, images, layer, target, fit)
+    request = request_of(model, how, compute, images, layer, target, fit)
     session = Session(
-        [job.model], job.device, images, OutputOptions(Path(), as_json, console.quiet), console, writes=False
+        [request.model], request.device, images, OutputOptions(Path(), as_json, console.quiet), console, writes=False
     )
-    session.check(job)
+    session.check(request)
 
     from camviz.doctor import examined  # from here on torch is imported
     from camviz.doctor.examination import Examination, most_images, spread_out
@@ -62,12 +62,12 @@ def doctor(
     most = most_images(loaded)
     for source in spread_out(list(session.inputs()), most):
         try:
-            decoded.append(read_input(loaded, source, job.fit).image)
+            decoded.append(read_input(loaded, source, request.fit).image)
         except InputError as error:
             session.failed(source.name, error)
         if len(decoded) == most:
             break
     if decoded:
-        diagnosis = examined(Examination(loaded, job, decoded))
+        diagnosis = examined(Examination(loaded, request, decoded))
         console.result(json_text(diagnosis.to_dict()) if as_json else str(diagnosis))
     return session.outcome.exit_status

@@ -83,12 +83,14 @@ def errors(
 
     if not images:
         raise RequestError("no images: errors needs a folder with one folder per class", "camviz errors photos/")
-    job = request_of(model, how, compute, images, layer, None, fit, floor=floor)
-    job = replace(job, look=look_of(figure, "row", film=False))
-    if len(job.methods) > 1:
-        raise RequestError(f"{len(job.methods)} methods: errors are explained by one", f"--method {job.methods[0]}")
+    request = request_of(model, how, compute, images, layer, None, fit, floor=floor)
+    request = replace(request, look=look_of(figure, "row", film=False))
+    if len(request.methods) > 1:
+        raise RequestError(
+            f"{len(request.methods)} methods: errors are explained by one", f"--method {request.methods[0]}"
+        )
     table = None if labels_from == "folders" else read_table(Path(labels_from))
-    settings = ErrorSettings(job, table, removal)
+    settings = ErrorSettings(request, table, removal)
     session = Session.of(settings, images, out, console, again)
-    session.check(job)
+    session.check(request)
     return session.execute(settings)

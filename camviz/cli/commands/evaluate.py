@@ -173,13 +173,15 @@ def evaluate(
     measures = choose_metrics(several(metric, ["faithfulness", "localization"] if rank else ["all"]), own)
     usual = RANK_METHODS if rank else ()
     more = {"methods": several(how.method, usual), "settings": tuple(methods)}
-    job = request_of(model, how, compute, images, layer, target, fit, **more)
-    settings = EvaluateSettings(job, *_measures(measures, boxes, masks, mask_value, match, not images), forwards, rank)
+    request = request_of(model, how, compute, images, layer, target, fit, **more)
+    settings = EvaluateSettings(
+        request, *_measures(measures, boxes, masks, mask_value, match, not images), forwards, rank
+    )
     if output is None and (again.overwrite or again.retry):
         raise RequestError(f"--{'overwrite' if again.overwrite else 'retry'} needs a run to resume", "-o FOLDER")
     out = OutputOptions(output or Path(), as_json, console.quiet)
     session = Session.of(settings, images, out, console, again, writes=output is not None, cluster=cluster)
-    session.check(job)
+    session.check(request)
     shown = _Printing(session, context, "json" if as_json else format, rank, resamples)
     return session.execute(settings, shown)
 

@@ -163,6 +163,7 @@ def features(
     from camviz.feature_maps.figures import FeatureStyle
     from camviz.feature_maps.request import FeatureRequest
     from camviz.render.color import check_colormap
+    from camviz.run.resume import digests
     from camviz.run.settings import FeatureSettings
 
     if colormap:
@@ -176,7 +177,7 @@ def features(
     if job.twice:
         cluster.refuse_parts(job.why_twice)
     request = request_of(model, None, compute, images, layer, _target(target, rank), fit)
-    settings = FeatureSettings(request, job)
+    settings = FeatureSettings(request, job, digests(job.references))
     session = Session.of(settings, images, out, console, again, cluster=cluster)
     if request.targets:
         session.check_targets(request.targets)

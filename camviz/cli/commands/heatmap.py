@@ -62,10 +62,10 @@ def heatmap(
     from camviz.run.settings import HeatmapSettings
 
     drawn = look.look(films=True)
-    job = request_of(
+    request = request_of(
         model, how, compute, images, layer, target, fit, floor=floor, save_raw=save_raw, every=every, look=drawn
     )
-    settings = HeatmapSettings(job)
+    settings = HeatmapSettings(request)
     session = Session.of(settings, images, out, console, again, cluster=cluster)
-    session.check(job)
+    session.check(request)
     return session.execute(settings)

@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 
 from camviz.errors import OutputError
 from camviz.io.paths import absolute, checksum, is_remote, leaves, names_beginning, relative
-from camviz.run.database.opening import damaged, guarded, open_to_read, open_to_write, remove
+from camviz.run.database.opening import damaged, guarded, open_to_read, open_to_write, refused, remove
 from camviz.run.database.records import UNDECODABLE, Record, SavedMap, damaged_map, plain
 from camviz.run.database.remote import Copy
 from camviz.run.database.rows import CRC, FileRow, InputRow, JobRow, Known
@@ -124,7 +124,7 @@ class Database:
         try:
             yield from self._db.execute(query, values)
         except sqlite3.Error as error:
-            guarded(self.path, partial(_raise, error))
+            raise refused(self.path, error) from error
 
     @contextmanager
     def decoding(self) -> Iterator[None]:
@@ -357,10 +357,6 @@ def _file_rows(rows: Iterable[Sequence[Any]]) -> tuple[FileRow, ...]:
 def gone(folder: Path) -> OutputError:
     """Return the error for an output folder that was removed during the run."""
     return OutputError(f"the output folder '{folder}' was removed under way", "run it again to begin anew")
-
-
-def _raise(error: Exception) -> None:
-    raise error
 
 
 def _now() -> str:

@@ -30,10 +30,14 @@ def guarded(path: Path, work: Callable[[], T]) -> T:
     try:
         return work()
     except sqlite3.Error as error:
-        if isinstance(error, sqlite3.OperationalError) and not any(words in str(error) for words in _DAMAGE):
-            message = f"the run database '{path}' cannot be used: {error}"
-            raise OutputError(message, "check the space and the rights there") from error
-        raise damaged(path, error) from error
+        raise refused(path, error) from error
+
+
+def refused(path: Path, error: sqlite3.Error) -> OutputError:
+    """Return what is wrong with a database, or with the place where it is."""
+    if isinstance(error, sqlite3.OperationalError) and not any(words in str(error) for words in _DAMAGE):
+        return OutputError(f"the run database '{path}' cannot be used: {error}", "check the space and the rights there")
+    return damaged(path, error)
 
 
 def open_to_write(file: Path, shown: Path) -> sqlite3.Connection:

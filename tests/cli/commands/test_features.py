@@ -2,6 +2,7 @@
 
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -246,3 +247,32 @@ def test_a_basis_of_the_run_takes_one_forward_per_image(features, write_image, t
     rows = facts_of(features(*paths, "--reduce", "pca", "--foreground", "--batch-size", 2, "--json"))
     assert len(rows) == sum(images) == 4
     assert not list((tmp_path / "out").glob("tmp*"))
+
+
+def test_another_image_to_compare_with_is_another_job(features, write_image, tmp_path):
+    image, other = (
+        write_image(tmp_path / "p" / name, 32, 32, seed=seed) for name, seed in (("a.png", 1), ("b.png", 2))
+    )
+    before = Path(features(image, "--correspond", other).stdout.strip()).read_bytes()
+    write_image(other, 32, 32, seed=3)
+    assert Path(features(image, "--correspond", other).stdout.strip()).read_bytes() != before
+
+
+def test_the_mark_does_not_depend_on_how_the_path_is_spelled(features, write_image, tmp_path, monkeypatch):
+    write_image(tmp_path / "p" / "a.png", 32, 32, seed=1)
+    monkeypatch.chdir(tmp_path)
+    drawn = []
+    for path in ("p/a.png", "./p/a.png", str(tmp_path / "p" / "a.png")):
+        result = features("p/a.png", "--like", f"{path}:10,10", "--overwrite")
+        drawn.append(Path(result.stdout.strip()).read_bytes())
+    assert drawn[0] == drawn[1] == drawn[2]
+
+
+def test_a_basis_of_a_run_in_a_store(run, net_file, write_image, tmp_path):
+    fsspec = pytest.importorskip("fsspec")
+    image = write_image(tmp_path / "a.png", 32, 32)
+    words = ("--model", f"{net_file}:Net", "--input-size", 32, "--reduce", "pca", "-o", "memory://spooled")
+    try:
+        assert run("features", image, *words).exit_code == 0
+    finally:
+        fsspec.filesystem("memory").rm("/spooled", recursive=True)

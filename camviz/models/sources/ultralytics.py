@@ -56,8 +56,7 @@ def names() -> dict[str, Path]:
     for path in sorted(_folder().glob("cfg/models/**/*.yaml")):
         text = path.read_text("utf-8")
         sizes = re.findall(r"^ +([nslmxbctew]): ?\[", text.partition("scales:")[2], re.MULTILINE)
-        scaled = [re.sub(r"(\d)(?!.*\d)", rf"\1{size}", path.stem, count=1) for size in sizes]
-        scaled = [re.sub(r"^(yolo\D*?\d+)", rf"\g<1>{size}", path.stem, count=1) for size in sizes] or scaled
+        scaled = [re.sub(r"^(yolo\D*?\d+)", rf"\g<1>{size}", path.stem, count=1) for size in sizes]
         found.update(dict.fromkeys(scaled or [path.stem], path))
     return found
 
